@@ -1,0 +1,1 @@
+"""All I/O of one episode: models, sandboxes, graders, task families and tools."""

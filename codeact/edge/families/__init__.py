@@ -1,0 +1,1 @@
+"""Task families: one small file per data set."""

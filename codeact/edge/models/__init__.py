@@ -1,0 +1,1 @@
+"""Model clients: the policy and the feedback model."""

@@ -1,0 +1,1 @@
+"""Executors: where model-written code runs."""

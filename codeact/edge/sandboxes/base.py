@@ -1,0 +1,48 @@
+"""What a sandbox is: a place that starts sessions, each a persistent Python REPL."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, Self
+
+from codeact.episode.effects import Execution
+
+HostTool = Callable[..., Awaitable[Any]]
+"""A function on the host that a session may call; arguments and result are JSON values."""
+
+
+class Session(Protocol):
+    """One interpreter, used by one episode or one grading."""
+
+    async def execute(self, code: str, *, seconds: float | None = None) -> Execution:
+        """Run a cell; `seconds` overrides the executor's limit per cell.
+
+        A cell that fails, hangs or kills its interpreter is an `Execution` with that status.
+        Raises `SandboxFailure` when the sandbox itself is broken.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the interpreter and wipe what it left. Never raises."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+
+class Sandbox(Protocol):
+    """An executor that has been started."""
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> Session:
+        """Start a session.
+
+        `setup` is trusted code run unseen and uncounted (the first visible cell is ``In[1]``).
+        `tools` become functions in its namespace, called back over the session's own channel.
+        Raises `SandboxFailure`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End every session and the server. Never raises."""
+        ...

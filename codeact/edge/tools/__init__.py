@@ -1,0 +1,1 @@
+"""Host side of the functions in the REPL's namespace."""

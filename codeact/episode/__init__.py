@@ -1,0 +1,1 @@
+"""The bottom floor: what an episode is. Pure: no I/O, no clock, no randomness."""

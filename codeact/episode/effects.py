@@ -1,0 +1,164 @@
+"""What an episode asks for, and what it is handed back.
+
+An `Effect` is a request of the state machine; the driver at the edge performs it and answers with
+the matching result. A driver that cannot answers with a `Failure`.
+"""
+
+from typing import Any, Literal, TypedDict
+
+import msgspec
+
+from codeact.exceptions import Cause
+
+
+class Message(TypedDict):
+    """One message of a conversation, in the chat APIs' own shape."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one request or of many; `cached` is the part of `prompt` served from a cache."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+        )
+
+
+class Complete(msgspec.Struct, frozen=True):
+    """Ask the policy for its next message."""
+
+    messages: tuple[Message, ...]
+    turn: int
+    stop: tuple[str, ...]
+
+
+class Execute(msgspec.Struct, frozen=True):
+    """Run a cell in the episode's REPL."""
+
+    code: str
+    turn: int
+
+
+class Grade(msgspec.Struct, frozen=True):
+    """Judge a proposed answer."""
+
+    answer: str
+    turn: int
+
+
+class Critique(msgspec.Struct, frozen=True):
+    """Ask the feedback model about the turn just played."""
+
+    messages: tuple[Message, ...]
+    turn: int
+    stop: tuple[str, ...]
+
+
+Effect = Complete | Execute | Grade | Critique
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A model's answer to `Complete` or `Critique`.
+
+    `seconds` is wall time including retries; `retries` says why each earlier attempt failed.
+    """
+
+    text: str
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    finish_reason: str = "stop"
+    retries: tuple[str, ...] = ()
+
+
+Status = Literal["ok", "error", "timeout", "killed", "oom"]
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """What a cell did.
+
+    `output` is what it wrote to stdout, bounded by the sandbox. `status` is ``ok``; ``error`` (an
+    exception); ``timeout`` (stopped by the time limit); ``killed`` or ``oom`` (the interpreter is
+    gone). `state_lost` says that the next cell meets a fresh namespace; the output then ends in a
+    plain notice of it.
+    """
+
+    output: str
+    status: Status = "ok"
+    seconds: float = 0.0
+    state_lost: bool = False
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A grader's judgement; `detail` is for people and never shown to the policy."""
+
+    correct: bool
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The effect could not be performed."""
+
+    cause: Cause
+    message: str
+    seconds: float = 0.0
+
+
+Result = Completion | Execution | Verdict | Failure
+
+
+class Turn(msgspec.Struct, kw_only=True):
+    """One turn as recorded: the action, what came of it, and what it cost (seconds, tokens)."""
+
+    action: Literal["execute", "propose", "invalid"]
+    content: str
+    """The code or the answer; empty when nothing could be parsed."""
+    observation: str = ""
+    status: Status | None = None
+    correct: bool | None = None
+    detail: str = ""
+    feedback: str | None = None
+    usage: Usage = Usage()
+    feedback_usage: Usage = Usage()
+    seconds: dict[str, float] = {}
+    """By effect: ``model``, ``sandbox``, ``grader``, ``feedback``."""
+    retries: tuple[str, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an episode ended. `cause` and `error` are set when it was cut short by a failure."""
+
+    success: bool
+    terminate_reason: Literal[
+        "task_success", "max_propose_steps", "max_steps", "max_tokens", "max_seconds", "error"
+    ]
+    cause: Cause | None = None
+    error: str = ""
+
+
+class Counts(msgspec.Struct):
+    """The protocol's action counters; steps used are their sum."""
+
+    propose_solution: int = 0
+    use_tool: int = 0
+    invalid_action: int = 0
+
+    @property
+    def steps(self) -> int:
+        return self.propose_solution + self.use_tool + self.invalid_action
+
+
+JSON = dict[str, Any]

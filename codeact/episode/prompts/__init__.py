@@ -1,0 +1,1 @@
+"""Prompt strategies: how tasks, actions and observations are put into words."""

@@ -1,0 +1,46 @@
+"""The interface strings and counting rules of the published interaction protocol.
+
+Source: the CodeAct / MINT transcripts. Tags, stop strings and the short observation strings are
+kept to the letter so that recorded episodes replay turn for turn; all other words are ours.
+"""
+
+SEPARATOR = "\n\n---\n\n"
+
+POLICY_STOP = ("\nObservation:", "\nExpert feedback:", "\nTask:", "\n---")
+POLICY_STOP_PLAIN = (*POLICY_STOP, "\nHuman:")
+"""For plain-completion models, which would otherwise go on to write the user's turn."""
+FEEDBACK_STOP = ("\nObservation:", "\nTask:", "\nAssistant:")
+
+ASSISTANT_PREFIX = "Assistant:"
+NO_OUTPUT = "[Executed Successfully with No Output]"
+TRUNCATED = "...\n[Output Truncated]"
+MAX_OBSERVATION = 2000
+WRONG_ANSWER = "Your answer is wrong."
+
+
+def render_output(output: str) -> str:
+    """The observation of a cell that wrote `output` to stdout (protocol.md, "Observations")."""
+    if output == "":
+        return NO_OUTPUT
+    if len(output) > MAX_OBSERVATION:
+        output = output[:MAX_OBSERVATION] + TRUNCATED
+    return output.strip()
+
+
+def between_tags(text: str, tag: str) -> str:
+    """Contents of every non-overlapping ``<tag>…</tag>``, stripped and joined by newlines.
+
+    Scans with `str.find`, so that a megabyte of unclosed tags costs linear time, where the
+    equivalent regular expression would take quadratic time.
+    """
+    start_tag, end_tag = f"<{tag}>", f"</{tag}>"
+    parts: list[str] = []
+    position = 0
+    while (start := text.find(start_tag, position)) >= 0:
+        start += len(start_tag)
+        end = text.find(end_tag, start)
+        if end < 0:
+            break
+        parts.append(text[start:end].strip())
+        position = end + len(end_tag)
+    return "\n".join(parts)

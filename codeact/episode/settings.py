@@ -1,0 +1,60 @@
+"""The settings that decide how an episode goes, checked on their own and against each other."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Settings(BaseModel):
+    """Base of all configuration: frozen, strict about names and types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class TurnSettings(Settings):
+    """How often the policy may act; protocol.md, "Turn settings"."""
+
+    max_steps: int = Field(ge=1, le=1000)
+    max_propose_solution: int = Field(ge=1)
+    use_tools: bool = True
+    count_down: bool = True
+
+    @model_validator(mode="after")
+    def _proposals_fit(self) -> Self:
+        if self.max_propose_solution > self.max_steps:
+            raise ValueError(
+                f"max_propose_solution={self.max_propose_solution} is more than "
+                f"max_steps={self.max_steps}: a proposal is a step, so lower it or raise max_steps"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """The published name of the setting, such as ``max5_p2+tool+cd``."""
+        tool = "+tool" if self.use_tools else ""
+        countdown = "+cd" if self.count_down else ""
+        return f"max{self.max_steps}_p{self.max_propose_solution}{tool}{countdown}"
+
+
+class LimitSettings(Settings):
+    """Bounds of one episode besides its turns; None is no bound."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Policy tokens, prompt and completion, over the whole episode."""
+    max_seconds: float | None = Field(default=None, gt=0)
+    """Wall time of the whole episode, in seconds."""
+
+
+class FeedbackSettings(Settings):
+    """Whether a second model comments on each turn, and whether it knows the solution."""
+
+    kind: Literal["none", "textual"] = "none"
+    ground_truth: bool = False
+
+
+class EpisodeSettings(Settings):
+    """All that the state machine needs to know."""
+
+    turns: TurnSettings
+    limits: LimitSettings = LimitSettings()
+    feedback: FeedbackSettings = FeedbackSettings()

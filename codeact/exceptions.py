@@ -1,0 +1,82 @@
+"""Every error that codeact raises on purpose, in one tree.
+
+CodeactError
+├── ConfigError             a setting is unknown, of the wrong type or impossible
+├── ExecutorUnavailable     the chosen executor cannot run on this machine
+├── TaskFileError           a task file cannot be read: file, line and reason
+├── RecordingError          a recorded source cannot be read or lacks an answer
+├── RunFolderError          a run folder cannot be written, or is not what it should be
+└── EpisodeFailure          one episode could not go on; the run does
+    ├── ModelFailure        the policy's own doing (its context is full, say)
+    ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
+    ├── SandboxFailure      the sandbox: its server died, its channel broke
+    ├── GraderFailure       the grader could not reach a verdict
+    └── HarnessFailure      a fault of codeact itself
+
+The first five end a command, before anything is spent where that is possible. An
+`EpisodeFailure` never does: the driver turns it into an outcome with its `cause`.
+"""
+
+from typing import ClassVar, Literal
+
+Cause = Literal["model", "provider", "sandbox", "grader", "harness"]
+
+
+class CodeactError(Exception):
+    """Base of the tree; a message says what happened, where, and what to do about it."""
+
+
+class ConfigError(CodeactError):
+    """The composed configuration is refused."""
+
+
+class ExecutorUnavailable(CodeactError):
+    """The executor cannot start here; the message says how to get it or what to choose instead."""
+
+
+class TaskFileError(CodeactError):
+    """A task file is missing, or a line of it is broken."""
+
+
+class RecordingError(CodeactError):
+    """Recorded episodes cannot be read, or hold no answer for what was asked."""
+
+
+class RunFolderError(CodeactError):
+    """The run folder cannot be created, written or trusted."""
+
+
+class EpisodeFailure(CodeactError):
+    """One episode cannot go on. `cause` says whose fault it was."""
+
+    cause: ClassVar[Cause] = "harness"
+
+
+class ModelFailure(EpisodeFailure):
+    """The policy model itself is the reason, for example its context is exhausted."""
+
+    cause = "model"
+
+
+class ProviderFailure(EpisodeFailure):
+    """The endpoint did not answer usefully, after all retries."""
+
+    cause = "provider"
+
+
+class SandboxFailure(EpisodeFailure):
+    """The sandbox broke; a cell that merely fails, hangs or is killed is an observation."""
+
+    cause = "sandbox"
+
+
+class GraderFailure(EpisodeFailure):
+    """No verdict could be reached; never the same as a wrong answer."""
+
+    cause = "grader"
+
+
+class HarnessFailure(EpisodeFailure):
+    """A fault in codeact."""
+
+    cause = "harness"

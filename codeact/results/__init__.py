@@ -1,0 +1,1 @@
+"""The top floor: reads run folders, never writes them."""
