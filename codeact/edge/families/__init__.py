@@ -1,1 +1,7 @@
-"""Task families: one small file per data set."""
+"""The data sets that codeact knows, and how more are added."""
+
+from codeact.edge.families.base import Family, RowError
+from codeact.edge.families.files import load_tasks
+from codeact.edge.families.registry import get, names
+
+__all__ = ["Family", "RowError", "get", "load_tasks", "names"]

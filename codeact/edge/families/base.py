@@ -1,0 +1,139 @@
+"""What a task family is: one data set, its prompt, its graders and its correct answers."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codeact.edge.graders.base import Grader, Mode
+from codeact.episode.task import Task
+from codeact.exceptions import ConfigError
+
+TaskType = Literal["reasoning", "code_generation"]
+Row = Mapping[str, Any]
+Check = Callable[[Any], str]
+"""Looks at a field's value; answers what is wrong with it, or nothing."""
+
+REASONING_TOOLS = ("wikipedia_search",)
+
+
+class RowError(ValueError):
+    """One row of a task file is unusable; says which field, why and what would do."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"field {name!r} {reason}")
+        self.field = name
+        self.reason = reason
+
+
+def text(value: Any) -> str:
+    """A string with something in it."""
+    if not isinstance(value, str):
+        return f"must be text in quotes, but is {kind(value)}"
+    if not value.strip():
+        return "is empty: give it a text"
+    return ""
+
+
+def any_text(value: Any) -> str:
+    """A string, which may be empty."""
+    return "" if isinstance(value, str) else f"must be text in quotes, but is {kind(value)}"
+
+
+def identifier(value: Any) -> str:
+    """A whole number or a word."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ""
+    if isinstance(value, str) and value.strip():
+        return ""
+    return f"must be a whole number or a word, but is {kind(value)}"
+
+
+def numeral(value: Any) -> str:
+    """A number written in quotes, as the published task files have it."""
+    problem = text(value)
+    if problem:
+        return problem
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    return "" if math.isfinite(number) else f"must be a number in quotes, but is {value[:40]!r}"
+
+
+def kind(value: Any) -> str:
+    """Name a JSON value's type in plain words."""
+    if value is None:
+        return "null"
+    names = {bool: "true/false", int: "a number", float: "a number", str: "text"}
+    return names.get(type(value), "a list" if isinstance(value, list) else "an object")
+
+
+def own_prompt(row: Row) -> str:
+    """The row's prompt as it stands."""
+    return str(row["prompt"])
+
+
+def stripped_prompt(row: Row) -> str:
+    """The row's prompt without white space at its ends."""
+    return str(row["prompt"]).strip()
+
+
+def own_reference(row: Row) -> Any:
+    """The row's reference as it stands."""
+    return row["reference"]
+
+
+def reference_as_text(task: Task) -> str:
+    """The reference itself is a correct answer."""
+    return str(task.reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One data set.
+
+    `fields` are checked in every row, `kept` go on to the graders in the task's metadata.
+    `correct_answer` makes an answer that must pass; `extra_check` looks at a row as a whole.
+    """
+
+    name: str
+    task_type: TaskType
+    graders: Mapping[Mode, Grader]
+    reference: Check = text
+    fields: Mapping[str, Check] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    prompt: Callable[[Row], str] = own_prompt
+    read_reference: Callable[[Row], Any] = own_reference
+    correct_answer: Callable[[Task], str] = reference_as_text
+    extra_check: Callable[[Row], None] | None = None
+    tools: tuple[str, ...] = ()
+
+    def task(self, row: Row) -> Task:
+        """Make a task of a row; raises `RowError`."""
+        checks = {"id": identifier, "prompt": text, "reference": self.reference, **self.fields}
+        for name, check in checks.items():
+            if name not in row:
+                raise RowError(name, "is missing: every row of this family needs it")
+            if problem := check(row[name]):
+                raise RowError(name, problem)
+        if self.extra_check is not None:
+            self.extra_check(row)
+        return Task(
+            name=self.name,
+            id=str(row["id"]),
+            prompt=self.prompt(row),
+            reference=self.read_reference(row),
+            metadata={name: row[name] for name in self.kept},
+            tools=self.tools,
+        )
+
+    def grader(self, mode: Mode) -> Grader:
+        """Look up the grader of a mode."""
+        try:
+            return self.graders[mode]
+        except KeyError:
+            known = ", ".join(sorted(self.graders))
+            raise ConfigError(
+                f"task {self.name} has no grading mode {mode!r}; it has {known}"
+            ) from None

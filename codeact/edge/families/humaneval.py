@@ -1,0 +1,28 @@
+"""HumanEval: complete a Python function whose head and docstring are given."""
+
+from codeact.edge.families.base import Family, Row, any_text, text
+from codeact.edge.graders import code, mint_code
+from codeact.episode.task import Task
+
+_PREFIX = "Complete the following code:\n\n"
+
+
+def _prefixed(row: Row) -> str:
+    return _PREFIX + str(row["prompt"])
+
+
+def _canonical(task: Task) -> str:
+    # The task files have lost the line break between the docstring and the body.
+    body = str(task.metadata["canonical_solution"])
+    return task.prompt.removeprefix(_PREFIX) + "\n" + body.lstrip("\n")
+
+
+FAMILY = Family(
+    name="humaneval",
+    task_type="code_generation",
+    fields={"canonical_solution": any_text, "entry_point": text},
+    kept=("canonical_solution", "entry_point"),
+    prompt=_prefixed,
+    correct_answer=_canonical,
+    graders={"mint": mint_code.grade, "strict": code.grade},
+)

@@ -1,0 +1,32 @@
+"""MBPP: write a Python function from one sentence and an example assertion."""
+
+from typing import Any
+
+from codeact.edge.families.base import Family, Row, kind, text
+from codeact.edge.graders import code, mint_code
+from codeact.episode.task import Task
+
+
+def _unquoted(row: Row) -> str:
+    return str(row["prompt"]).replace('"""', "").strip()
+
+
+def _source(task: Task) -> str:
+    return str(task.metadata["code"])
+
+
+def _tests(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(test, str) for test in value):
+        return ""
+    return f"must be a list of texts, but is {kind(value)}"
+
+
+FAMILY = Family(
+    name="mbpp",
+    task_type="code_generation",
+    fields={"code": text, "test_list": _tests},
+    kept=("code",),
+    prompt=_unquoted,
+    correct_answer=_source,
+    graders={"mint": mint_code.grade, "strict": code.grade},
+)

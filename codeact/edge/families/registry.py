@@ -1,0 +1,60 @@
+"""Finds a family by name: ours, or a plug-in's entry point in the group ``codeact.families``."""
+
+import difflib
+import importlib
+from importlib.metadata import EntryPoint, entry_points
+
+from codeact.edge.families.base import Family
+from codeact.exceptions import ConfigError
+
+GROUP = "codeact.families"
+BUILT_IN = (
+    "gsm8k",
+    "hotpotqa",
+    "humaneval",
+    "math",
+    "mbpp",
+    "mmlu",
+    "strategyqa",
+    "theoremqa",
+)
+
+
+def names() -> list[str]:
+    """All families that can be had here."""
+    return sorted({*BUILT_IN, *_plug_ins()})
+
+
+def get(name: str) -> Family:
+    """Find a family; raises `ConfigError` with the nearest name if there is none."""
+    if name in BUILT_IN:
+        family = importlib.import_module(f"codeact.edge.families.{name}").FAMILY
+        assert isinstance(family, Family)
+        return family
+    plug_in = _plug_ins().get(name)
+    if plug_in is None:
+        known = names()
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"unknown task family {name!r}{hint} Known: {', '.join(known)}.")
+    return _load(plug_in)
+
+
+def _plug_ins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _load(point: EntryPoint) -> Family:
+    try:
+        family = point.load()
+    except Exception as error:
+        raise ConfigError(
+            f"task family {point.name!r} is a plug-in ({point.value}) that cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(family, Family):
+        raise ConfigError(
+            f"task family {point.name!r} is a plug-in ({point.value}) that gives "
+            f"a {type(family).__name__}; it must give a codeact Family"
+        )
+    return family
