@@ -27,7 +27,7 @@ class RowError(ValueError):
 
 
 def text(value: Any) -> str:
-    """A string with something in it."""
+    """Demand a string with something in it."""
     if not isinstance(value, str):
         return f"must be text in quotes, but is {kind(value)}"
     if not value.strip():
@@ -36,12 +36,12 @@ def text(value: Any) -> str:
 
 
 def any_text(value: Any) -> str:
-    """A string, which may be empty."""
+    """Demand a string, which may be empty."""
     return "" if isinstance(value, str) else f"must be text in quotes, but is {kind(value)}"
 
 
 def identifier(value: Any) -> str:
-    """A whole number or a word."""
+    """Demand a whole number or a word."""
     if isinstance(value, int) and not isinstance(value, bool):
         return ""
     if isinstance(value, str) and value.strip():
@@ -50,7 +50,7 @@ def identifier(value: Any) -> str:
 
 
 def numeral(value: Any) -> str:
-    """A number written in quotes, as the published task files have it."""
+    """Demand a number written in quotes, as the published task files have it."""
     problem = text(value)
     if problem:
         return problem
@@ -70,22 +70,22 @@ def kind(value: Any) -> str:
 
 
 def own_prompt(row: Row) -> str:
-    """The row's prompt as it stands."""
+    """Take the row's prompt as it stands."""
     return str(row["prompt"])
 
 
 def stripped_prompt(row: Row) -> str:
-    """The row's prompt without white space at its ends."""
+    """Take the row's prompt without white space at its ends."""
     return str(row["prompt"]).strip()
 
 
 def own_reference(row: Row) -> Any:
-    """The row's reference as it stands."""
+    """Take the row's reference as it stands."""
     return row["reference"]
 
 
 def reference_as_text(task: Task) -> str:
-    """The reference itself is a correct answer."""
+    """Answer with the reference itself."""
     return str(task.reference)
 
 

@@ -14,7 +14,7 @@ def _yes_or_no(value: Any) -> str:
 
 
 def _reference(row: Row) -> str:
-    """The raw data set says true and false, the task files yes and no."""
+    """Read the raw data set's true and false as the yes and no of task files."""
     value = row["reference"]
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -12,7 +12,7 @@ Mode = Literal["mint", "strict"]
 class Grader(Protocol):
     """Judges answers of one task family in one mode."""
 
-    async def __call__(self, task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+    async def __call__(self, task: Task, answer: str, sandbox: Sandbox, /) -> Verdict:
         """Judge `answer`; untrusted text is evaluated only in a session of `sandbox`.
 
         Raises `GraderFailure` when no verdict can be reached, `SandboxFailure` when the sandbox
