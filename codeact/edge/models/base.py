@@ -1,10 +1,14 @@
 """What a model client is, for the policy and the feedback model alike."""
 
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 import msgspec
 
 from codeact.episode.effects import Completion, Message
+from codeact.episode.settings import Settings
+
+Role = Literal["policy", "feedback"]
 
 
 class EpisodeKey(msgspec.Struct, frozen=True):
@@ -25,7 +29,7 @@ class Request(msgspec.Struct, frozen=True):
     stop: tuple[str, ...]
     episode: EpisodeKey
     turn: int
-    role: Literal["policy", "feedback"] = "policy"
+    role: Role = "policy"
     seed: int | None = None
 
 
@@ -35,6 +39,13 @@ class ModelClient(Protocol):
     plain: bool
     """True for plain-completion models, which get one more stop string."""
 
+    async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
+        """Before anything is spent, refuse what cannot work: `ConfigError`, `RecordingError`.
+
+        `episodes` are those that the run is going to ask for, in `role`.
+        """
+        ...
+
     async def complete(self, request: Request) -> Completion:
         """Answer, or raise `ModelFailure` (context exhausted) or `ProviderFailure` (all else)."""
         ...
@@ -42,3 +53,16 @@ class ModelClient(Protocol):
     async def close(self) -> None:
         """Release connections; the client is not used afterwards."""
         ...
+
+
+class ModelSettings(Settings):
+    """Base of every model's settings; a subclass adds ``kind: Literal["its name"]``.
+
+    `name` is the model's name in records and tables.
+    """
+
+    name: str
+
+    def create(self) -> ModelClient:
+        """Make a client that obeys these settings."""
+        raise NotImplementedError
