@@ -44,3 +44,12 @@ def between_tags(text: str, tag: str) -> str:
         parts.append(text[start:end].strip())
         position = end + len(end_tag)
     return "\n".join(parts)
+
+
+PARSE_FAILURE = (
+    "I don't understand your input. \n"
+    "If you want to execute code, please use <execute> YOUR_CODE_HERE </execute>.\n"
+    "If you want to give me an answer, please use <solution> YOUR_SOLUTION_HERE </solution>.\n"
+    "For example: The answer to the question is <solution> 42 </solution>. \n"
+)
+"""The one observation of an action that cannot be parsed; recorded runs contain it verbatim."""

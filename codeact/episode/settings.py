@@ -1,6 +1,6 @@
 """The settings that decide how an episode goes, checked on their own and against each other."""
 
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -9,6 +9,18 @@ class Settings(BaseModel):
     """Base of all configuration: frozen, strict about names and types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+    incidental: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say how a run is carried out, not what it measures (an address, a time-out)."""
+
+    def identity(self) -> dict[str, Any]:
+        """What two runs must share to be the same experiment; resume and records go by it."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: value.identity() if isinstance(value, Settings) else value
+            for name, value in fields.items()
+            if name not in self.incidental
+        }
 
 
 class TurnSettings(Settings):

@@ -1,0 +1,72 @@
+"""The entry point: finds the command and imports it only then, so that ``--help`` is quick."""
+
+import sys
+from importlib import import_module
+
+from codeact.exceptions import CodeactError
+
+COMMANDS = {
+    "run": "play episodes of a model on tasks; resumes when run_dir exists",
+    "validate": "show that every reference passes its own grader; needs no model",
+    "replay": "play recorded episodes through the live environment and list what differs",
+    "regrade": "give recorded answers new verdicts and list those that differ",
+    "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
+}
+
+USAGE = "usage: codeact COMMAND [KEY=VALUE ...] [-m] [--config-dir DIR] [--config-name NAME]"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; answers the exit status, 0 only when it did what it says."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help"):
+        _out(_help())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from codeact import __version__
+
+        _out(f"codeact {__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        from codeact.wording import nearest
+
+        _err(f"codeact: there is no command {words[0]!r} ({nearest(words[0], COMMANDS)})")
+        return 2
+    command = import_module(f"codeact.commands.{words[0]}")
+    try:
+        status: int = command.main(words[1:])
+    except CodeactError as error:
+        _err(f"codeact {words[0]}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _err(f"codeact {words[0]}: stopped")
+        return 130
+    return status
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "codeact: experiments with agents that act by writing code",
+            "",
+            USAGE,
+            "",
+            *lines,
+            "",
+            "codeact COMMAND --help lists its config groups, their options and its keys.",
+        ]
+    )
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _err(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The command line that all commands share: overrides, ``-m``, a user's config folder, help."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from codeact.exceptions import ConfigError
+from codeact.experiment.compose import Invocation, compose_config, expand_sweep, flat_keys, groups
+from codeact.experiment.validation import validated
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+class Arguments(Namespace):
+    """What stands on the command line after the command's name."""
+
+    overrides: list[str]
+    multirun: bool
+    config_dir: str | None
+    config_name: str | None
+    help: bool
+
+
+def parse(
+    command: str, words: list[str], *, positional: str | None = None, sweeps: bool = False
+) -> Arguments:
+    """Split a command line; a bare word sets the key `positional`."""
+    parser = ArgumentParser(prog=f"codeact {command}", add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-cd", "--config-dir")
+    parser.add_argument("-cn", "--config-name")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    arguments = parser.parse_intermixed_args(words, namespace=Arguments())
+    if arguments.multirun and not sweeps:
+        raise ConfigError(f"codeact {command} does one thing at a time: leave -m out")
+    if positional is not None:
+        arguments.overrides = [
+            word if "=" in word or word.startswith("~") else f"{positional}='{word}'"
+            for word in arguments.overrides
+        ]
+    for word in arguments.overrides:
+        if "=" not in word and not word.startswith("~"):
+            raise ConfigError(f"{word!r} is no override; write KEY=VALUE")
+    return arguments
+
+
+def configurations(
+    command: str, arguments: Arguments, schema: type[Schema]
+) -> list[tuple[tuple[str, ...], Schema]]:
+    """The validated configuration of every job, with the overrides that made it."""
+    overrides = tuple(arguments.overrides)
+    jobs = expand_sweep(overrides) if arguments.multirun else [overrides]
+    found = []
+    for job in jobs:
+        invocation = Invocation(command, job, arguments.config_dir, arguments.config_name)
+        found.append((job, validated(schema, compose_config(invocation))))
+    return found
+
+
+def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> Schema:
+    """The validated configuration of a command that takes no sweep."""
+    ((_, config),) = configurations(command, arguments, schema)
+    return config
+
+
+def show_help(command: str, about: str, arguments: Arguments) -> None:
+    """Groups with their options, then every key with its default."""
+    lines = [about.strip(), "", f"usage: codeact {command} [GROUP=OPTION] [KEY=VALUE] ...", ""]
+    lines += ["Config groups and their options:"]
+    invocation = Invocation(command, (), arguments.config_dir, arguments.config_name)
+    defaults = compose_config(invocation, resolve=False)
+    used = {key.partition("@")[0] for key in defaults.groups}
+    for name, options in groups(command, arguments.config_dir).items():
+        if name in used:
+            lines.append(f"  {name}: {', '.join(options)}")
+    lines += ["", "Chosen when nothing is given:"]
+    lines += [f"  {group}={option}" for group, option in defaults.groups.items()]
+    own = {k: v for k, v in defaults.config.items() if not isinstance(v, dict)}
+    lines += ["", "Keys of the command itself:"]
+    lines += [f"  {key}={_shown(own[key])}" for key in flat_keys(own)]
+    lines += [
+        "",
+        "Keys inside a group are set as GROUP.KEY=VALUE; dry_run=true prints them all."
+        if "dry_run" in own
+        else "Keys inside a group are set as GROUP.KEY=VALUE.",
+        "-m plays every combination of a=1,2 b=3,4; --config-dir DIR adds your own options.",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _shown(value: object) -> str:
+    return {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload]

@@ -1,0 +1,215 @@
+"""The episode as a state machine: handed results, it answers with what it needs next.
+
+No I/O, no clock, no randomness: the driver performs each effect and measures it. So the same machine
+runs live, replays a transcript and is tested without a model or a sandbox.
+
+    policy message ── code ──────> Execute ──┐
+         ▲      └──── answer ────> Grade ────┤
+         │      └──── neither ───────────────┤
+      Complete <── Critique (if asked for) <─┴─> finished
+"""
+
+from codeact.episode import protocol
+from codeact.episode.effects import (
+    Complete,
+    Completion,
+    Counts,
+    Critique,
+    Effect,
+    Execute,
+    Execution,
+    Failure,
+    Grade,
+    Message,
+    Outcome,
+    Result,
+    Turn,
+    Usage,
+    Verdict,
+)
+from codeact.episode.feedback import feedback_messages
+from codeact.episode.prompts import PromptStrategy
+from codeact.episode.settings import EpisodeSettings
+from codeact.episode.task import Task, ToolSpec
+
+
+class Episode:
+    """One task played by one policy.
+
+    `pending` is the effect that the episode waits for, None once it is finished; `advance` takes
+    the result. Then `outcome`, `messages`, `turns` and `counts` tell what happened.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        task_type: str,
+        settings: EpisodeSettings,
+        strategy: PromptStrategy,
+        *,
+        tools: tuple[ToolSpec, ...] = (),
+        plain: bool = False,
+    ) -> None:
+        self.task = task
+        self.settings = settings
+        self.strategy = strategy
+        self.tools = tools
+        self.counts = Counts()
+        self.turns: list[Turn] = []
+        first = strategy.first_message(task, task_type, settings.turns, tools)
+        self.messages: list[Message] = [{"role": "user", "content": first}]
+        self.outcome: Outcome | None = None
+        self.seconds = 0.0
+        self._stop = strategy.stop(plain=plain)
+        self.pending: Effect | None = self._ask_policy()
+
+    @property
+    def usage(self) -> Usage:
+        """Policy tokens so far."""
+        return sum((turn.usage for turn in self.turns), Usage())
+
+    @property
+    def feedback_usage(self) -> Usage:
+        """Feedback tokens so far."""
+        return sum((turn.feedback_usage for turn in self.turns), Usage())
+
+    def advance(self, result: Result) -> None:
+        """Take the result of `pending` and move on to the next effect, or finish."""
+        effect = self.pending
+        self.seconds += result.seconds
+        if isinstance(result, Failure):
+            self._fail(result)
+        elif isinstance(effect, Complete) and isinstance(result, Completion):
+            self._on_message(result)
+        elif isinstance(effect, Execute) and isinstance(result, Execution):
+            self._on_execution(result)
+        elif isinstance(effect, Grade) and isinstance(result, Verdict):
+            self._on_verdict(result)
+        elif isinstance(effect, Critique) and isinstance(result, Completion):
+            self._on_feedback(result)
+        else:
+            raise TypeError(f"{type(result).__name__} does not answer {type(effect).__name__}")
+
+    def _ask_policy(self) -> Complete:
+        return Complete(tuple(self.messages), len(self.turns), self._stop)
+
+    def _on_message(self, completion: Completion) -> None:
+        text = completion.text
+        self.messages.append({"role": "assistant", "content": self.strategy.assistant(text)})
+        action = self.strategy.parse(text)
+        parsed = bool(action.content)
+        if action.kind == "propose":
+            recorded = "propose"
+        else:
+            recorded = "execute" if parsed and self.settings.turns.use_tools else "invalid"
+        turn = Turn(
+            action=recorded,
+            content=action.content,
+            usage=completion.usage,
+            seconds={"model": completion.seconds},
+            retries=completion.retries,
+        )
+        self.turns.append(turn)
+        number = len(self.turns) - 1
+        if recorded == "propose":
+            self.counts.propose_solution += 1
+            if parsed:
+                self.pending = Grade(action.content, number)
+                return
+        elif recorded == "execute":
+            self.pending = Execute(action.content, number)
+            return
+        else:
+            self.counts.invalid_action += 1
+        turn.observation = protocol.PARSE_FAILURE
+        self._end_turn(success=False)
+
+    def _on_execution(self, execution: Execution) -> None:
+        turn = self.turns[-1]
+        turn.observation = protocol.render_output(execution.output)
+        turn.status = execution.status
+        turn.seconds["sandbox"] = execution.seconds
+        self.counts.use_tool += 1
+        self._end_turn(success=False)
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        turn = self.turns[-1]
+        turn.correct = verdict.correct
+        turn.detail = verdict.detail
+        turn.seconds["grader"] = verdict.seconds
+        turn.observation = "" if verdict.correct else protocol.WRONG_ANSWER
+        self._end_turn(success=verdict.correct)
+
+    def _on_feedback(self, completion: Completion) -> None:
+        turn = self.turns[-1]
+        turn.feedback = completion.text.strip()
+        turn.feedback_usage = completion.usage
+        turn.seconds["feedback"] = completion.seconds
+        turn.retries += completion.retries
+        self._close_turn(turn.feedback)
+
+    def _end_turn(self, *, success: bool) -> None:
+        """Finish, or ask for feedback, or go to the next turn (protocol.md, "End")."""
+        self.outcome = self._ending(success)
+        if self.outcome is None and self.settings.feedback.kind != "none":
+            transcript = self._transcript()
+            messages = feedback_messages(
+                self.task, transcript, self.settings.feedback, self._visible_tools
+            )
+            self.pending = Critique(messages, len(self.turns) - 1, protocol.FEEDBACK_STOP)
+        else:
+            self._close_turn(None)
+
+    def _close_turn(self, feedback: str | None) -> None:
+        """Log the environment's message; the last one is logged too, save after a success."""
+        if self.outcome is None:
+            # Feedback takes time and tokens too, so the limits are looked at once more.
+            self.outcome = self._over_limits()
+        if self.outcome is None or not self.outcome.success:
+            content = self.strategy.environment(
+                self.turns[-1].observation, self.counts, self.settings.turns, feedback
+            )
+            self.messages.append({"role": "user", "content": content})
+        self.pending = None if self.outcome else self._ask_policy()
+
+    def _ending(self, success: bool) -> Outcome | None:
+        turns = self.settings.turns
+        if success:
+            return Outcome(success=True, terminate_reason="task_success")
+        if self.counts.propose_solution >= turns.max_propose_solution:
+            return Outcome(success=False, terminate_reason="max_propose_steps")
+        if self.counts.steps >= turns.max_steps:
+            return Outcome(success=False, terminate_reason="max_steps")
+        return self._over_limits()
+
+    def _over_limits(self) -> Outcome | None:
+        limits = self.settings.limits
+        if limits.max_tokens is not None and self.usage.total >= limits.max_tokens:
+            return Outcome(success=False, terminate_reason="max_tokens")
+        if limits.max_seconds is not None and self.seconds >= limits.max_seconds:
+            return Outcome(success=False, terminate_reason="max_seconds")
+        return None
+
+    def _fail(self, failure: Failure) -> None:
+        limit = self.settings.limits.max_seconds
+        if limit is not None and self.seconds >= limit:
+            # The driver cuts an effect short at the episode's own limit: that is no fault.
+            self.outcome = Outcome(success=False, terminate_reason="max_seconds")
+        else:
+            self.outcome = Outcome(
+                success=False, terminate_reason="error", cause=failure.cause, error=failure.message
+            )
+        self.pending = None
+
+    def _transcript(self) -> str:
+        """The conversation from the task on, with the observation of the turn being played."""
+        task = "Task:\n" + self.task.prompt
+        played = [message["content"] for message in self.messages[1:]]
+        current = self.strategy.environment(
+            self.turns[-1].observation, self.counts, self.settings.turns, None
+        )
+        return "\n\n".join(part.strip("\n") for part in [task, *played, current])
+
+    @property
+    def _visible_tools(self) -> tuple[ToolSpec, ...]:
+        return self.tools if self.settings.turns.use_tools else ()

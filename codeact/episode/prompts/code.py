@@ -1,0 +1,103 @@
+"""The `code` strategy: act by writing Python between tags (protocol.md)."""
+
+from codeact.episode import protocol
+from codeact.episode.effects import Counts
+from codeact.episode.prompts.base import Action
+from codeact.episode.prompts.examples import EXAMPLES
+from codeact.episode.settings import TurnSettings
+from codeact.episode.task import Task, ToolSpec
+
+_INSTRUCTION = """\
+You solve tasks with the help of a Python interpreter that keeps its variables from turn to turn.
+
+In every turn, think first and write your reasoning between thought tags, for example:
+<thought> I should add the two prices. </thought>
+Then do exactly one of these two things:
+
+1) Run Python code and read what it prints. Put the code between execute tags, for example:
+<execute> print(12 + 30) </execute>
+2) Give your final answer in the form that the task asks for, between solution tags, for example:
+The total is <solution> 42 </solution>
+
+{limits}
+"""
+
+_WITHOUT_CODE = """\
+You solve tasks step by step.
+
+In every turn, think first and write your reasoning between thought tags, for example:
+<thought> I should add the two prices. </thought>
+Then give your final answer in the form that the task asks for, between solution tags, for example:
+The total is <solution> 42 </solution>
+
+{limits}
+"""
+
+
+class CodeStrategy:
+    """Python in ``<execute>``, answers in ``<solution>``."""
+
+    name = "code"
+
+    def first_message(
+        self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> str:
+        """The four parts of protocol.md, "The first user message"."""
+        template = _INSTRUCTION if turns.use_tools else _WITHOUT_CODE
+        head = template.format(limits=_limits(turns))
+        if turns.use_tools and tools:
+            head += "\n" + describe_tools(tools)
+        parts = [head, EXAMPLES[task_type], f"Task:\n{task.prompt}"]
+        return protocol.SEPARATOR.join(part.strip("\n") for part in parts) + "\n"
+
+    def stop(self, *, plain: bool) -> tuple[str, ...]:
+        return protocol.POLICY_STOP_PLAIN if plain else protocol.POLICY_STOP
+
+    def parse(self, text: str) -> Action:
+        """A solution wins over code in the same message (protocol.md, "Which action")."""
+        if "<solution>" in text:
+            return Action("propose", protocol.between_tags(text, "solution"))
+        return Action("execute", protocol.between_tags(text, "execute"))
+
+    def assistant(self, text: str) -> str:
+        if not text.lstrip().startswith(protocol.ASSISTANT_PREFIX):
+            text = f"{protocol.ASSISTANT_PREFIX}\n{text}"
+        return text if text.endswith("\n") else text + "\n"
+
+    def environment(
+        self, observation: str, counts: Counts, turns: TurnSettings, feedback: str | None
+    ) -> str:
+        lines = f"Observation:\n{observation}\n"
+        if turns.count_down:
+            lines += count_down(counts, turns)
+        if feedback is not None:
+            lines += f"\nExpert feedback:\n{feedback}\n"
+        return lines
+
+
+def count_down(counts: Counts, turns: TurnSettings) -> str:
+    """What is left, and the nudge before the last step."""
+    steps = turns.max_steps - counts.steps
+    proposals = turns.max_propose_solution - counts.propose_solution
+    text = f"You have {steps} steps left and {proposals} chances to propose solution left.\n"
+    if steps <= 1:
+        text += "You should take the last step to propose a solution.\n"
+    return text
+
+
+def describe_tools(tools: tuple[ToolSpec, ...]) -> str:
+    """The functions that are already in the interpreter's namespace."""
+    lines = ["These functions are already defined in the interpreter:"]
+    for number, tool in enumerate(tools, 1):
+        lines += [f"[{number}] {tool.signature}", tool.description]
+    return "\n".join(lines) + "\n"
+
+
+def _limits(turns: TurnSettings) -> str:
+    steps, proposals = turns.max_steps, turns.max_propose_solution
+    turn_word = "turn" if steps == 1 else "turns"
+    chance_word = "time" if proposals == 1 else "times"
+    return (
+        f"You have {steps} {turn_word} in all, each to run code or to answer, "
+        f"and you may answer at most {proposals} {chance_word}."
+    )

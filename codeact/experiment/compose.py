@@ -1,0 +1,208 @@
+"""YAML to a plain dict by Hydra's compose API, with our own words for what is refused.
+
+Commands call Hydra's API rather than its decorator: a sweep is then one process over one queue of
+episodes, and every refusal names the key, the file and the nearest valid name.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigSource
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from codeact.exceptions import ConfigError
+from codeact.resources import data_folder
+from codeact.wording import nearest
+
+
+class Invocation(NamedTuple):
+    """Which configuration is composed: a command's, extended by the user's own folder."""
+
+    command: str
+    overrides: tuple[str, ...] = ()
+    config_dir: str | None = None
+    config_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.config_name or self.command
+
+    @property
+    def all_overrides(self) -> list[str]:
+        """Overrides with the user's folder put on Hydra's search path."""
+        if self.config_dir is None:
+            return list(self.overrides)
+        folder = Path(self.config_dir).resolve()
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {self.config_dir}: there is no such folder")
+        return [*self.overrides, f"hydra.searchpath=[file://{folder}]"]
+
+
+class Composed(NamedTuple):
+    """A composed configuration, and where its parts came from.
+
+    `files` maps a dotted package (``model``, ``feedback.model``) to the YAML file that fills it;
+    the empty package is the command's own file. `groups` holds the option chosen of each group.
+    """
+
+    config: dict[str, Any]
+    files: dict[str, str]
+    overrides: tuple[str, ...]
+    groups: dict[str, str]
+
+    def origin(self, key: str) -> str:
+        """Where a dotted key was set, for a message."""
+        for override in self.overrides:
+            name = override.lstrip("+").partition("=")[0]
+            if key == name or key.startswith(name + "."):
+                return f"command line, {override!r}"
+        packages = [p for p in self.files if p and (key == p or key.startswith(p + "."))]
+        return self.files[max(packages, key=len, default="")]
+
+
+def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
+    """Compose one configuration; raises `ConfigError` with the nearest valid name.
+
+    Without `resolve`, interpolations and values still to be given stay as they are written.
+    """
+    overrides = invocation.all_overrides
+    _parse(overrides)
+    with initialize_config_dir(config_dir=str(data_folder("conf")), version_base="1.3"):
+        try:
+            config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explain(invocation.name, overrides, error) from error
+        files = _files(invocation.name, config)
+        try:
+            plain = _plain(config, resolve)
+        except MissingMandatoryValue as error:
+            key = error.full_key or "?"
+            origin = Composed({}, files, (), {}).origin(key)
+            raise ConfigError(f"{key} is not set ({origin}); give {key}=VALUE") from error
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"the configuration cannot be resolved: {error}") from error
+        chosen = {
+            str(group): str(option)
+            for group, option in config.hydra.runtime.choices.items()
+            if not str(group).startswith("hydra/")
+        }
+    return Composed(plain, files, invocation.overrides, chosen)
+
+
+def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
+    """The override lists of a ``--multirun``, in Hydra's order: ``a=1,2 b=3,4`` gives four."""
+    parsed = _parse(list(overrides))
+    try:
+        (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise ConfigError(f"this sweep cannot be expanded: {error}") from error
+    return [tuple(job) for job in batch]
+
+
+def groups(command: str, config_dir: str | None = None) -> dict[str, list[str]]:
+    """Config groups and their options, as ``--help`` lists them."""
+    invocation = Invocation(command, config_dir=config_dir)
+    with initialize_config_dir(config_dir=str(data_folder("conf")), version_base="1.3"):
+        # Composing first is what puts the user's folder on the loader's search path.
+        compose(command, overrides=invocation.all_overrides)
+        loader = _loader()
+        names = sorted(name for name in loader.list_groups("") if name != "hydra")
+        return {name: sorted(loader.get_group_options(name)) for name in names}
+
+
+def _parse(overrides: list[str]) -> list[Override]:
+    try:
+        parsed: list[Override] = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise ConfigError(f"an override cannot be parsed: {error}") from error
+    return parsed
+
+
+def _loader() -> Any:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    return hydra.config_loader
+
+
+def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
+    own = config.copy()
+    OmegaConf.set_struct(own, False)
+    del own["hydra"]
+    plain = OmegaConf.to_container(own, resolve=resolve, throw_on_missing=resolve)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _files(name: str, config: DictConfig) -> dict[str, str]:
+    """Which YAML file fills which package."""
+    found = {"": _locate(name)}
+    for group, choice in config.hydra.runtime.choices.items():
+        path, _, package = str(group).partition("@")
+        if path.startswith("hydra/") or choice is None:
+            continue
+        found[package or path.replace("/", ".")] = _locate(f"{path}/{choice}")
+    return found
+
+
+def _locate(config_path: str) -> str:
+    """The file of a config on Hydra's search path, shown from the package's root where it is ours."""
+    for source in _loader().get_sources():
+        assert isinstance(source, ConfigSource)
+        if source.is_config(config_path):
+            return f"{source.path}/{config_path}.yaml"
+    return f"{config_path}.yaml"
+
+
+def _explain(name: str, overrides: list[str], error: Exception) -> ConfigError:
+    """Find the override that Hydra refuses, and say what would have been valid."""
+    for end in range(len(overrides) + 1):
+        try:
+            compose(name, overrides=overrides[:end])
+        except (HydraException, OmegaConfBaseException) as cause:
+            if end == 0:
+                return ConfigError(f"{_locate(name)}: {_first_line(cause)}")
+            return ConfigError(_refusal(name, overrides[: end - 1], overrides[end - 1], cause))
+    return ConfigError(str(error))
+
+
+def _refusal(name: str, before: list[str], override: str, cause: Exception) -> str:
+    key, _, value = override.lstrip("+~").partition("=")
+    group = key.partition("@")[0]
+    loader = _loader()
+    known_groups = {item for item in loader.list_groups("") if item != "hydra"}
+    if group in known_groups:
+        options = loader.get_group_options(group)
+        if value not in options:
+            return f"{override!r}: {group} has no option {value!r} ({nearest(value, options)})"
+        return f"{override!r}: {_first_line(cause)}"
+    keys = set(flat_keys(OmegaConf.to_container(compose(name, overrides=before))))
+    if key not in keys:
+        return f"{override!r}: unknown key {key!r} ({nearest(key, keys | known_groups)})"
+    return f"{override!r}: {_first_line(cause)}"
+
+
+def flat_keys(tree: Any, prefix: str = "") -> Iterable[str]:
+    """Every dotted key of a nested dict, inner nodes included."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            path = f"{prefix}{key}"
+            yield path
+            yield from flat_keys(value, path + ".")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """The resolved configuration as YAML, in the schema's order."""
+    return OmegaConf.to_yaml(OmegaConf.create(msgspec.to_builtins(dict(config))))

@@ -1,0 +1,189 @@
+"""The one driver: performs the effects of an episode and turns every fault into data.
+
+It belongs to no model, sandbox or store: it is handed an `Environment` and gives back a record.
+"""
+
+import asyncio
+import time
+import traceback
+from contextlib import AsyncExitStack
+from typing import NamedTuple
+
+from codeact.edge.families.base import Family
+from codeact.edge.graders.base import Grader
+from codeact.edge.models.base import EpisodeKey, ModelClient, Request
+from codeact.edge.sandboxes.base import Sandbox, Session
+from codeact.edge.tools import ToolBox
+from codeact.episode.effects import (
+    Complete,
+    Critique,
+    Effect,
+    Execute,
+    Execution,
+    Failure,
+    Grade,
+    Result,
+)
+from codeact.episode.machine import Episode
+from codeact.episode.prompts import PromptStrategy
+from codeact.episode.record import EpisodeRecord
+from codeact.episode.settings import EpisodeSettings
+from codeact.episode.task import Task
+from codeact.exceptions import EpisodeFailure, HarnessFailure
+
+
+class Identity(NamedTuple):
+    """What a record says about the run it belongs to."""
+
+    model: str
+    feedback: str
+    settings_digest: str
+
+
+class Environment(NamedTuple):
+    """All that episodes of one run share."""
+
+    identity: Identity
+    settings: EpisodeSettings
+    strategy: PromptStrategy
+    policy: ModelClient
+    critic: ModelClient | None
+    sandbox: Sandbox
+    tools: ToolBox
+    setup: str = ""
+    """Trusted code that every session runs before the task's own."""
+
+
+class Assignment(NamedTuple):
+    """One episode to play; `seed` is already the sample's own."""
+
+    task: Task
+    family: Family
+    grader: Grader
+    sample: int
+    seed: int | None = None
+
+    @property
+    def key(self) -> EpisodeKey:
+        return EpisodeKey(self.task.name, self.task.id, self.sample)
+
+
+async def play(assignment: Assignment, environment: Environment) -> EpisodeRecord:
+    """Play one episode to its end. Only cancellation gets out of here as an exception."""
+    episode = Episode(
+        assignment.task,
+        assignment.family.task_type,
+        environment.settings,
+        environment.strategy,
+        tools=environment.tools.specs(assignment.task),
+        plain=environment.policy.plain,
+    )
+    async with _Player(assignment, environment) as player:
+        while episode.pending is not None:
+            episode.advance(await _bounded(player, episode))
+    return _record(assignment, environment, episode)
+
+
+async def _bounded(player: "_Player", episode: Episode) -> Result:
+    """Perform the pending effect within what is left of the episode's wall time."""
+    assert episode.pending is not None
+    limit = episode.settings.limits.max_seconds
+    left = None if limit is None else max(0.0, limit - episode.seconds)
+    start = time.monotonic()
+    try:
+        async with asyncio.timeout(left):
+            return await player.perform(episode.pending)
+    except TimeoutError:
+        taken = max(time.monotonic() - start, left or 0.0)
+        return Failure("harness", f"the episode's {limit} seconds are used up", taken)
+    except EpisodeFailure as error:
+        return Failure(error.cause, str(error), time.monotonic() - start)
+    except Exception as error:
+        where = "".join(traceback.format_exception(error)[-3:])
+        message = f"{type(error).__name__} in {type(episode.pending).__name__}: {where}"
+        return Failure(HarnessFailure.cause, message, time.monotonic() - start)
+
+
+class _Player:
+    """Performs effects for one episode; holds its REPL, which starts with the first cell."""
+
+    def __init__(self, assignment: Assignment, environment: Environment) -> None:
+        self._assignment = assignment
+        self._environment = environment
+        self._session: Session | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "_Player":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def perform(self, effect: Effect) -> Result:
+        match effect:
+            case Complete():
+                request = Request(
+                    effect.messages,
+                    effect.stop,
+                    self._assignment.key,
+                    effect.turn,
+                    seed=self._assignment.seed,
+                )
+                return await self._environment.policy.complete(request)
+            case Critique():
+                critic = self._environment.critic
+                assert critic is not None, "the schema admits feedback only with a model"
+                return await critic.complete(
+                    Request(
+                        effect.messages,
+                        effect.stop,
+                        self._assignment.key,
+                        effect.turn,
+                        role="feedback",
+                        seed=self._assignment.seed,
+                    )
+                )
+            case Execute():
+                return await self._execute(effect.code)
+            case Grade():
+                start = time.monotonic()
+                verdict = await self._assignment.grader(
+                    self._assignment.task, effect.answer, self._environment.sandbox
+                )
+                return type(verdict)(verdict.correct, verdict.detail, time.monotonic() - start)
+
+    async def _execute(self, code: str) -> Execution:
+        task = self._assignment.task
+        if self._session is None:
+            session = await self._environment.sandbox.session(
+                setup="\n".join(part for part in (self._environment.setup, task.setup) if part),
+                tools=self._environment.tools.calls(task),
+            )
+            self._session = await self._stack.enter_async_context(session)
+        return await self._session.execute(code)
+
+
+def _record(
+    assignment: Assignment, environment: Environment, episode: Episode
+) -> EpisodeRecord:
+    assert episode.outcome is not None
+    task, identity = assignment.task, environment.identity
+    return EpisodeRecord(
+        id=f"{task.key}/{identity.settings_digest}/{assignment.sample}",
+        task_name=task.name,
+        task_id=task.id,
+        task_digest=task.digest,
+        settings_digest=identity.settings_digest,
+        sample=assignment.sample,
+        model=identity.model,
+        turn_setting=environment.settings.turns.name,
+        feedback=identity.feedback,
+        messages=episode.messages,
+        turns=episode.turns,
+        counts=episode.counts,
+        outcome=episode.outcome,
+        usage=episode.usage,
+        feedback_usage=episode.feedback_usage,
+        seconds=round(episode.seconds, 6),
+        reference=task.reference,
+    )

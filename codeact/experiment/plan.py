@@ -1,0 +1,102 @@
+"""From a configuration to the episodes that it asks for: reads task files, spends nothing."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from codeact.edge.families import Family, get, load_tasks
+from codeact.edge.graders.base import Grader
+from codeact.edge.tools import ToolBox, open_toolbox
+from codeact.edge.tools.search import files_of
+from codeact.episode.machine import Episode
+from codeact.episode.task import Task
+from codeact.exceptions import ConfigError
+from codeact.experiment.config import GradedSettings, RunConfig, TaskSet
+from codeact.experiment.driver import Assignment
+from codeact.experiment.store import Owed, RunFolder
+from codeact.experiment.strategies import strategy
+from codeact.resources import resolve_path
+
+
+class LoadedSet(NamedTuple):
+    """A task file as read: `name` is what records carry."""
+
+    name: str
+    family: Family
+    grader: Grader
+    tasks: list[Task]
+
+
+class Plan(NamedTuple):
+    """All episodes of a run, in the order in which they are handed out."""
+
+    config: RunConfig
+    assignments: list[Assignment]
+    tools: ToolBox
+    files: list[Path]
+
+    def owed(self, folder: RunFolder) -> list[Assignment]:
+        """The episodes that the folder lacks."""
+        digest = self.config.digest
+        return [
+            assignment
+            for assignment in self.assignments
+            if Owed(assignment.task.digest, digest, assignment.sample) not in folder.finished
+        ]
+
+    def first_prompt(self) -> str:
+        """The first message of the first episode, as the policy will read it."""
+        first = self.assignments[0]
+        episode = Episode(
+            first.task,
+            first.family.task_type,
+            self.config.episode,
+            strategy(self.config.prompt.strategy),
+            tools=self.tools.specs(first.task),
+        )
+        return episode.messages[0]["content"]
+
+
+def load_sets(config: GradedSettings) -> list[LoadedSet]:
+    """Every task set of the configuration; raises `TaskFileError` or `ConfigError`."""
+    loaded = []
+    for name, chosen in config.task.sets.items():
+        family = get(chosen.family)
+        tasks = load_tasks(family, resolve_path(chosen.path))
+        tasks = _narrow(name, chosen, tasks)[: config.limit]
+        if name != family.name:
+            tasks = [_renamed(task, name) for task in tasks]
+        loaded.append(LoadedSet(name, family, family.grader(config.grading.mode), tasks))
+    return loaded
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Read the task files and lay out the episodes, sample by sample within each task."""
+    assignments = [
+        Assignment(task, loaded.family, loaded.grader, sample, _seed(config.seed, sample))
+        for loaded in load_sets(config)
+        for task in loaded.tasks
+        for sample in range(config.samples)
+    ]
+    files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
+    return Plan(config, assignments, open_toolbox(config.search), files + files_of(config.search))
+
+
+def _seed(seed: int | None, sample: int) -> int | None:
+    return None if seed is None else seed + sample
+
+
+def _narrow(name: str, chosen: TaskSet, tasks: list[Task]) -> list[Task]:
+    if chosen.ids is not None:
+        by_id = {task.id: task for task in tasks}
+        missing = [wanted for wanted in chosen.ids if wanted not in by_id]
+        if missing:
+            raise ConfigError(
+                f"task.sets.{name}.ids: {chosen.path} has no task {', '.join(missing)}"
+            )
+        tasks = [by_id[wanted] for wanted in chosen.ids]
+    return tasks[: chosen.limit]
+
+
+def _renamed(task: Task, name: str) -> Task:
+    fields = {field: getattr(task, field) for field in task.__struct_fields__}
+    return Task(**{**fields, "name": name})

@@ -1,0 +1,66 @@
+"""Where a run comes from: commit, versions, data digests, command line. Never a secret."""
+
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import codeact
+
+PACKAGES = ("hydra-core", "omegaconf", "openai", "docker", "ipython", "numpy", "pandas", "sympy")
+_SECRET = re.compile(r"(?i)((?:key|token|secret|password)[^=]*=).+")
+
+
+def provenance(files: Iterable[Path], sandbox: dict[str, Any]) -> dict[str, Any]:
+    """One session of a run, as JSON data; `files` are digested, `sandbox` is taken as it is."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command_line": [_SECRET.sub(r"\1***", word) for word in sys.argv],
+        "codeact": codeact.__version__,
+        "git": _git(Path(codeact.__file__).parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "data": {str(path): file_digest(path) for path in files},
+        "sandbox": sandbox,
+    }
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path) -> dict[str, Any] | None:
+    """Commit and dirty flag of our own checkout; None for an installed wheel."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(folder), *words],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        return done.stdout.strip()
+
+    try:
+        tracked = git("ls-files", "--error-unmatch", "__init__.py")
+        commit, dirty = git("rev-parse", "HEAD"), bool(git("status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": dirty} if tracked else None

@@ -1,0 +1,45 @@
+"""What runs share while they are played: model clients and sandboxes, opened once per setting."""
+
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from codeact.edge.models import ModelSettings, create_client
+from codeact.edge.models.base import EpisodeKey, ModelClient
+from codeact.edge.sandboxes import ExecutorSettings, start_sandbox
+from codeact.edge.sandboxes.base import Sandbox
+from codeact.experiment.config import digest_of
+
+
+class Resources:
+    """Opens on first use and closes everything at the end; equal settings share one resource."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Any] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def sandbox(self, settings: ExecutorSettings) -> Sandbox:
+        """A started sandbox; raises `ExecutorUnavailable`."""
+        key = "sandbox" + digest_of(settings.model_dump())
+        if key not in self._open:
+            sandbox = await start_sandbox(settings)
+            self._stack.push_async_callback(sandbox.close)
+            self._open[key] = sandbox
+        found: Sandbox = self._open[key]
+        return found
+
+    async def client(self, settings: ModelSettings, keys: list[EpisodeKey]) -> ModelClient:
+        """A client that has been checked: it can answer, as far as that can be told for free."""
+        key = "model" + digest_of(settings.model_dump())
+        if key not in self._open:
+            client = create_client(settings)
+            self._stack.push_async_callback(client.close)
+            self._open[key] = client
+        found: ModelClient = self._open[key]
+        await found.check(keys)
+        return found

@@ -1,0 +1,85 @@
+"""From a composed dict to a strict schema, with a message for everything that is wrong in it."""
+
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from codeact.exceptions import ConfigError
+from codeact.experiment.compose import Composed
+from codeact.wording import nearest
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def validated(schema: type[Schema], composed: Composed) -> Schema:
+    """The configuration as `schema`; raises one `ConfigError` that lists every problem."""
+    try:
+        return schema.model_validate(composed.config)
+    except ValidationError as error:
+        problems = [_problem(schema, composed, detail) for detail in error.errors()]
+        raise ConfigError("the configuration is refused:\n  " + "\n  ".join(problems)) from error
+
+
+def _problem(schema: type[BaseModel], composed: Composed, detail: ErrorDetails) -> str:
+    path, fields = _walk(schema, composed.config, detail["loc"])
+    key = ".".join(path)
+    where = composed.origin(key)
+    match detail["type"]:
+        case "extra_forbidden":
+            hint = nearest(path[-1], fields)
+            return f"{key}: unknown key ({hint}) [{where}]"
+        case "missing":
+            return f"{key}: missing; give {key}=VALUE [{where}]"
+        case "value_error":
+            text = str(detail["ctx"]["error"])
+            return f"{key or 'the whole'}: {text} [{where}]"
+        case _:
+            return f"{key}: {detail['msg']}, not {detail['input']!r} [{where}]"
+
+
+def _walk(
+    schema: type[BaseModel], data: Any, location: tuple[int | str, ...]
+) -> tuple[list[str], list[str]]:
+    """The dotted path of an error as the user knows it, and the names valid at its last step.
+
+    Pydantic puts the tag of a discriminated union into the location; the user's YAML has no such
+    key, so it is dropped here and used to choose the member.
+    """
+    path: list[str] = []
+    node: Any = schema
+    fields: list[str] = []
+    for step in location:
+        members = _members(node)
+        tagged = [m for m in members if _tag(m) == step and len(members) > 1]
+        if tagged:
+            node = tagged[0]
+            continue
+        path.append(str(step))
+        model = members[0] if members else None
+        fields = list(model.model_fields) if model else []
+        if model and isinstance(step, str) and step in model.model_fields:
+            node = model.model_fields[step].annotation
+        else:
+            # An element of a mapping or a list: go on with the value's type.
+            node = (get_args(node) or (None,))[-1]
+    return path, fields
+
+
+def _members(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation admits."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    found: list[type[BaseModel]] = []
+    if not isinstance(annotation, type):
+        origin = getattr(annotation, "__origin__", None)
+        if origin in (dict, list, tuple):
+            return []
+        for argument in get_args(annotation):
+            found += _members(argument)
+    return found
+
+
+def _tag(model: type[BaseModel]) -> object:
+    field = model.model_fields.get("kind")
+    return field.default if field else None

@@ -1,0 +1,28 @@
+"""Where the files that are not Python lie: beside the package in a checkout, inside it in a wheel."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from codeact.exceptions import ConfigError
+
+_PACKAGE = Path(__file__).parent
+PACKAGE_SCHEME = "pkg://"
+
+
+def data_folder(name: str) -> Path:
+    """The folder ``conf`` or ``sandbox``."""
+    for folder in (_PACKAGE / "_data" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"codeact is incomplete: no {name!r} folder beside it; install it again")
+
+
+def resolve_path(path: str) -> Path:
+    """A path of the configuration: ``pkg://package/file`` is a file that a package ships."""
+    if not path.startswith(PACKAGE_SCHEME):
+        return Path(path).expanduser()
+    package, _, name = path.removeprefix(PACKAGE_SCHEME).partition("/")
+    try:
+        return Path(str(files(package).joinpath(name)))
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{path}: there is no package {package!r}; is it installed?") from error

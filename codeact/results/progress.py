@@ -1,0 +1,138 @@
+"""Live progress of a run: a rich display on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from contextlib import AbstractContextManager
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+
+from codeact.episode.record import EpisodeRecord
+from codeact.experiment.runner import Job
+from codeact.experiment.store import counts
+
+
+class Progress(Protocol):
+    """A `Listener` that is shown while a run goes on."""
+
+    def episode_finished(self, job: Job, record: EpisodeRecord) -> None: ...
+
+    def notice(self, text: str) -> None: ...
+
+
+class _Numbers:
+    """What both displays show: of the episodes played in this session."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.total = total
+        self.done = done
+        self.played = 0
+        self._counted = 0
+        self._successes = 0
+        self._tokens = 0
+        self._causes: Counter[str] = Counter()
+        self._start = time.monotonic()
+
+    def add(self, record: EpisodeRecord) -> None:
+        self.done += 1
+        self.played += 1
+        self._counted += counts(record)
+        self._successes += record.outcome.success
+        self._tokens += record.usage.total + record.feedback_usage.total
+        if record.outcome.cause is not None:
+            self._causes[record.outcome.cause] += 1
+
+    @property
+    def text(self) -> str:
+        rate = f"{self._successes / self._counted:.1%}" if self._counted else "-"
+        failures = ", ".join(f"{cause} {n}" for cause, n in sorted(self._causes.items()))
+        return f"solved {rate} · {self._tokens:,} tokens · failures: {failures or 'none'}"
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the pace so far; None before the first episode."""
+        if not self.played:
+            return None
+        pace = (time.monotonic() - self._start) / self.played
+        return pace * (self.total - self.done)
+
+
+class LineProgress(AbstractContextManager["LineProgress"]):
+    """A plain line every `seconds`, and one at the end."""
+
+    def __init__(self, total: int, done: int, seconds: float) -> None:
+        self._numbers = _Numbers(total, done)
+        self._seconds = seconds
+        self._next = time.monotonic() + seconds
+
+    def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
+        self._numbers.add(record)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            self._print()
+
+    def notice(self, text: str) -> None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def _print(self) -> None:
+        numbers = self._numbers
+        left = numbers.seconds_left
+        ahead = "" if left is None else f" · {left:.0f} s left"
+        self.notice(f"{numbers.done}/{numbers.total} episodes · {numbers.text}{ahead}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._print()
+
+
+class LiveProgress(AbstractContextManager["LiveProgress"]):
+    """A bar with the numbers beside it, redrawn in place."""
+
+    def __init__(self, total: int, done: int, console: Console) -> None:
+        self._numbers = _Numbers(total, done)
+        self._rich = RichProgress(
+            SpinnerColumn(),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._rich.add_task(self._numbers.text, total=total, completed=done)
+
+    def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
+        self._numbers.add(record)
+        self._rich.update(self._task, advance=1, description=self._numbers.text)
+
+    def notice(self, text: str) -> None:
+        self._rich.console.print(text, markup=False, highlight=False)
+
+    def __enter__(self) -> Self:
+        self._rich.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._rich.stop()
+
+
+def make_progress(total: int, done: int, seconds: float) -> LineProgress | LiveProgress:
+    """The display that fits the error stream; tables and paths go to standard output."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return LiveProgress(total, done, console)
+    return LineProgress(total, done, seconds)
