@@ -1,7 +1,8 @@
 """HumanEval: complete a Python function whose head and docstring are given."""
 
 from codeact.edge.families.base import Family, Row, any_text, text
-from codeact.edge.graders import code, mint_code
+from codeact.edge.graders import mint_code
+from codeact.edge.graders.code import CodeGrader
 from codeact.episode.task import Task
 
 _PREFIX = "Complete the following code:\n\n"
@@ -14,7 +15,20 @@ def _prefixed(row: Row) -> str:
 def _canonical(task: Task) -> str:
     # The task files have lost the line break between the docstring and the body.
     body = str(task.metadata["canonical_solution"])
-    return task.prompt.removeprefix(_PREFIX) + "\n" + body.lstrip("\n")
+    return _given(task) + "\n" + body.lstrip("\n")
+
+
+def _given(task: Task) -> str:
+    return task.prompt.removeprefix(_PREFIX)
+
+
+def _entry(task: Task) -> str:
+    return str(task.metadata["entry_point"])
+
+
+def _head(task: Task) -> str:
+    """Take the imports and helpers that the prompt defines ahead of the function asked for."""
+    return _given(task).partition(f"def {_entry(task)}(")[0]
 
 
 FAMILY = Family(
@@ -24,5 +38,8 @@ FAMILY = Family(
     kept=("canonical_solution", "entry_point"),
     prompt=_prefixed,
     correct_answer=_canonical,
-    graders={"mint": mint_code.grade, "strict": code.grade},
+    graders={
+        "mint": mint_code.grade,
+        "strict": CodeGrader(_canonical, head=_head, entry=_entry, whole_prompt=_given),
+    },
 )

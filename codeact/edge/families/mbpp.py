@@ -3,7 +3,8 @@
 from typing import Any
 
 from codeact.edge.families.base import Family, Row, kind, text
-from codeact.edge.graders import code, mint_code
+from codeact.edge.graders import mint_code
+from codeact.edge.graders.code import CodeGrader
 from codeact.episode.task import Task
 
 
@@ -28,5 +29,5 @@ FAMILY = Family(
     kept=("code",),
     prompt=_unquoted,
     correct_answer=_source,
-    graders={"mint": mint_code.grade, "strict": code.grade},
+    graders={"mint": mint_code.grade, "strict": CodeGrader(_source)},
 )

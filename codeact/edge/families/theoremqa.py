@@ -1,5 +1,6 @@
 """TheoremQA: numbers, lists, truth values and options from university theorems."""
 
+from collections.abc import Callable
 from typing import Any
 
 from codeact.edge.families.base import REASONING_TOOLS, Family, Row, RowError, kind
@@ -17,7 +18,7 @@ def _numbers(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_number, value))
 
 
-_FITS = {
+_FITS: dict[str, Callable[[Any], bool]] = {
     "bool": lambda value: isinstance(value, bool),
     "integer": _number,
     "float": _number,

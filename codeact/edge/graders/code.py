@@ -1,10 +1,225 @@
-"""Strict verdicts: code (being written)."""
+"""Strict verdicts on code: tests in one session, the solution in another, only data between.
 
-from codeact.edge.sandboxes.base import Sandbox
+Grading.md, "``strict`` mode": a verdict cannot be forged. The tests' session never runs a line of
+the solution's, so leaving early, printing, patching, walking frames or searching memory changes
+nothing there; the solution's session never sees the tests, and what it says is only data.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import functools
+import importlib.resources
+import importlib.util
+import marshal
+import symtable
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from codeact.edge.graders.fences import unfence
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
+from codeact.exceptions import GraderFailure, SandboxFailure
+
+if TYPE_CHECKING:
+    from codeact.edge.sandboxes.base import Evaluation, Sandbox, Session
+
+SECONDS = 10.0
+"""For loading the solution and all its calls together (grading.md)."""
+_LONGEST_MESSAGE = 8_000_000
+_GUEST = "codeact.edge.graders.guest"
+_BUILTINS = frozenset(dir(builtins))
+
+TaskText = Callable[[Task], str]
 
 
-async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Judge strictly."""
-    raise NotImplementedError
+class _Program:
+    """What is known of a task's tests: the names they take from the solution, and their imports."""
+
+    def __init__(self, tests: str, solution: str) -> None:
+        bound, free = _top_level_names(tests)
+        given, _ = _top_level_names(solution)
+        imports = _imports(solution)
+        wanted = {name for name in free - bound if name in given or name not in _BUILTINS}
+        self.names = sorted(wanted - imports.keys())
+        self.imports = "\n".join(sorted({imports[name] for name in wanted & imports.keys()}))
+
+
+class CodeGrader:
+    """Judges a program by the tests in a task's reference.
+
+    `solution` makes a trusted correct program of a task: what it defines, the tests may ask of an
+    answer. `head` and `whole_prompt` are for tasks that give the beginning of the program: the
+    first runs ahead of an answer, the second ahead of an answer that is only a function's body.
+    """
+
+    def __init__(
+        self,
+        solution: TaskText,
+        *,
+        head: TaskText | None = None,
+        entry: TaskText | None = None,
+        whole_prompt: TaskText | None = None,
+    ) -> None:
+        self._solution = solution
+        self._head = head
+        self._entry = entry
+        self._whole_prompt = whole_prompt
+
+    async def __call__(self, task: Task, answer: str, sandbox: Sandbox, /) -> Verdict:
+        """Judge one answer; raises `GraderFailure` if the tests themselves are unfit."""
+        program = _program(str(task.reference), self._solution(task))
+        if len(answer) > _LONGEST_MESSAGE:
+            return Verdict(False, "the answer is longer than any program")
+        trial = _Trial(sandbox)
+        try:
+            await trial.open()
+            described = await trial.load(self._load_call(task, unfence(answer), program.names))
+            if described is None:
+                return Verdict(False, trial.trouble)
+            return await trial.judge(str(task.reference), program.imports, described)
+        finally:
+            await trial.close()
+
+    def _load_call(self, task: Task, answer: str, names: list[str]) -> str:
+        sources = [self._head(task), answer] if self._head else [answer]
+        body = f"{self._whole_prompt(task)}\n{answer}" if self._whole_prompt else ""
+        wanted = self._entry(task) if self._entry else ""
+        return f"load({sources!r}, {body!r}, {names!r}, {wanted!r})"
+
+
+class _Trial:
+    """The two sessions of one verdict, and the clock over both."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._sessions: list[Session] = []
+        self._deadline = time.monotonic() + SECONDS
+        self._failure: SandboxFailure | None = None
+        self.trouble = ""
+
+    async def open(self) -> None:
+        started = await asyncio.gather(
+            self._sandbox.session(),
+            self._sandbox.session(tools={"relay": self._relay}),
+            return_exceptions=True,
+        )
+        self._sessions = [session for session in started if not isinstance(session, BaseException)]
+        for session in started:
+            if isinstance(session, BaseException):
+                raise session
+
+    async def close(self) -> None:
+        await asyncio.gather(*(session.close() for session in self._sessions))
+
+    async def load(self, call: str) -> str | None:
+        source = f"{_installed('crossing', 'solution_side')}\nRESULT = solution_side.{call}"
+        return await self._ask_solution(source)
+
+    async def judge(self, tests: str, imports: str, described: str) -> Verdict:
+        source = (
+            f"{_installed('crossing', 'test_side')}\n"
+            f"RESULT = test_side.run_tests({tests!r}, {imports!r}, {described!r}, relay)"
+        )
+        outcome = await self._sessions[1].evaluate(source, seconds=self._left())
+        if self._failure is not None:
+            raise self._failure
+        if self.trouble:
+            return Verdict(False, self.trouble)
+        if outcome.error.startswith("UncrossableError"):
+            raise GraderFailure(f"the tests pass what cannot cross: {outcome.error}")
+        return Verdict(outcome.ok and outcome.value is True, _why(outcome))
+
+    async def _relay(self, request: str) -> str:
+        answer = await self._ask_solution(
+            f'import sys\nRESULT = sys.modules["{_GUEST}.solution_side"].serve({request!r})'
+        )
+        if answer is None:
+            raise RuntimeError(self.trouble)
+        return answer
+
+    async def _ask_solution(self, source: str) -> str | None:
+        left = self._left()
+        if self.trouble or left <= 0:
+            self.trouble = self.trouble or "out of time"
+            return None
+        try:
+            outcome = await self._sessions[0].evaluate(source, seconds=left)
+        except SandboxFailure as error:
+            self._failure = error
+            raise
+        if outcome.ok and isinstance(outcome.value, str) and len(outcome.value) <= _LONGEST_MESSAGE:
+            return outcome.value
+        self.trouble = _why(outcome) or "the solution's session answers nonsense"
+        return None
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+
+def _why(outcome: Evaluation) -> str:
+    return "" if outcome.ok else (outcome.error or outcome.status)
+
+
+@functools.cache
+def _installed(*modules: str) -> str:
+    """Source that makes modules of ours in a session, which has no codeact to import.
+
+    Compiling them there would cost more than the rest of a verdict, so compiled code goes along
+    for a guest that runs the same Python.
+    """
+    folder = importlib.resources.files(_GUEST)
+    lines = ["import sys, types, marshal, _frozen_importlib_external as bootstrap"]
+    for name in modules:
+        text = folder.joinpath(f"{name}.py").read_text("utf-8")
+        ready = marshal.dumps(compile(text, name, "exec", dont_inherit=True))
+        lines += [
+            f'{name} = sys.modules["{_GUEST}.{name}"] = types.ModuleType("{_GUEST}.{name}")',
+            f"if bootstrap.MAGIC_NUMBER == {importlib.util.MAGIC_NUMBER!r}:",
+            f"    exec(marshal.loads({ready!r}), {name}.__dict__)",
+            "else:",
+            f'    exec(compile({text!r}, "{name}", "exec"), {name}.__dict__)',
+        ]
+    return "\n".join(lines)
+
+
+@functools.lru_cache(maxsize=4096)
+def _program(tests: str, solution: str) -> _Program:
+    try:
+        return _Program(tests, solution)
+    except (SyntaxError, ValueError) as error:
+        raise GraderFailure(f"the task's own tests or solution are no Python: {error}") from error
+
+
+def _top_level_names(source: str) -> tuple[set[str], set[str]]:
+    """Tell the names that a module binds, and those it takes from its surroundings."""
+    top = symtable.symtable(source, "<task>", "exec")
+    bound = {
+        symbol.get_name()
+        for symbol in top.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+    }
+    used: set[str] = set()
+    waiting = [top]
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        used |= {
+            symbol.get_name()
+            for symbol in table.get_symbols()
+            if symbol.is_referenced() and (table is top or symbol.is_global())
+        }
+    return bound, {name for name in used if not name.startswith("__")}
+
+
+def _imports(source: str) -> dict[str, str]:
+    """Map each name that a module imports at its top to the statement that does it."""
+    found: dict[str, str] = {}
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            for alias in statement.names:
+                found[(alias.asname or alias.name).partition(".")[0]] = ast.unparse(statement)
+    return found
