@@ -153,7 +153,7 @@ EVERYTHING = Selection()
 
 
 def read_recordings(
-    source: str | Path, selection: Selection = Selection()
+    source: str | Path, selection: Selection = EVERYTHING
 ) -> Iterator[RecordedEpisode]:
     """Read every recorded episode of a file, a run folder, or a tree of either, in path order.
 
