@@ -2,7 +2,9 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import TypeVar
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TypeVar
 
 from pydantic import BaseModel
 
@@ -92,4 +94,16 @@ def show_help(command: str, about: str, arguments: Arguments) -> None:
 
 
 def _shown(value: object) -> str:
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload]
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+def open_lines(path: str | None, stack: ExitStack) -> IO[bytes] | None:
+    """The file for a command's list of findings, closed with `stack`; None where none is asked."""
+    if path is None:
+        return None
+    try:
+        return stack.enter_context(Path(path).open("wb"))
+    except OSError as error:
+        raise ConfigError(f"out={path}: cannot be written ({error.strerror})") from error

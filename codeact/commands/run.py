@@ -103,8 +103,8 @@ async def _environment(plan: Plan, resources: Resources) -> Environment:
     config = plan.config
     keys = [assignment.key for assignment in plan.assignments]
     critic = None
-    if config.feedback.kind != "none":
-        critic = await resources.client(config.feedback.model, keys)
+    if config.feedback.kind != "none" and config.feedback.model is not None:
+        critic = await resources.client(config.feedback.model, keys, "feedback")
     return Environment(
         identity=Identity(config.model.name, config.feedback.label, config.digest),
         settings=config.episode,

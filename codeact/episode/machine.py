@@ -1,13 +1,15 @@
 """The episode as a state machine: handed results, it answers with what it needs next.
 
-No I/O, no clock, no randomness: the driver performs each effect and measures it. So the same machine
-runs live, replays a transcript and is tested without a model or a sandbox.
+No I/O, no clock, no randomness: the driver performs each effect and measures it. So the same
+machine runs live, replays a transcript and is tested without a model or a sandbox.
 
     policy message ── code ──────> Execute ──┐
          ▲      └──── answer ────> Grade ────┤
          │      └──── neither ───────────────┤
       Complete <── Critique (if asked for) <─┴─> finished
 """
+
+from typing import Literal
 
 from codeact.episode import protocol
 from codeact.episode.effects import (
@@ -98,10 +100,9 @@ class Episode:
         self.messages.append({"role": "assistant", "content": self.strategy.assistant(text)})
         action = self.strategy.parse(text)
         parsed = bool(action.content)
-        if action.kind == "propose":
-            recorded = "propose"
-        else:
-            recorded = "execute" if parsed and self.settings.turns.use_tools else "invalid"
+        recorded: Literal["execute", "propose", "invalid"] = action.kind
+        if action.kind == "execute" and not (parsed and self.settings.turns.use_tools):
+            recorded = "invalid"
         turn = Turn(
             action=recorded,
             content=action.content,

@@ -154,7 +154,7 @@ def _files(name: str, config: DictConfig) -> dict[str, str]:
 
 
 def _locate(config_path: str) -> str:
-    """The file of a config on Hydra's search path, shown from the package's root where it is ours."""
+    """The file that a config of Hydra's search path is read from."""
     for source in _loader().get_sources():
         assert isinstance(source, ConfigSource)
         if source.is_config(config_path):

@@ -4,10 +4,10 @@ import hashlib
 from typing import Any, ClassVar, Self
 
 import msgspec
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from codeact.edge.graders.base import Mode
-from codeact.edge.models import ModelSettings
+from codeact.edge.models.factory import AnyModelSettings
 from codeact.edge.sandboxes import ExecutorSettings
 from codeact.edge.tools import SearchSettings
 from codeact.episode.settings import (
@@ -53,11 +53,16 @@ class GradingSettings(Settings):
 class FeedbackConfig(FeedbackSettings):
     """Feedback, and the model that gives it (config group ``model@feedback.model``)."""
 
-    model: ModelSettings
+    model: AnyModelSettings | None
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _none_is_none(cls, value: Any) -> Any:
+        return None if value == {"kind": "none"} else value
 
     @model_validator(mode="after")
     def _has_model(self) -> Self:
-        if self.kind != "none" and self.model.kind == "none":
+        if self.kind != "none" and self.model is None:
             raise ValueError(
                 "feedback needs a feedback model: choose one with model@feedback.model=OPTION "
                 "(openai, recorded, ...) or take feedback=none"
@@ -67,7 +72,7 @@ class FeedbackConfig(FeedbackSettings):
     @property
     def label(self) -> str:
         """``none``, or the model and the kind in the published form."""
-        if self.kind == "none":
+        if self.kind == "none" or self.model is None:
             return "none"
         return f"{self.model.name}/{'GT' if self.ground_truth else 'no_GT'}-{self.kind}"
 
@@ -119,7 +124,7 @@ class RunConfig(PlaySettings):
         }
     )
 
-    model: ModelSettings
+    model: AnyModelSettings
     turns: TurnSettings
     limits: LimitSettings
     feedback: FeedbackConfig
@@ -129,12 +134,6 @@ class RunConfig(PlaySettings):
     dry_run: bool
     progress_seconds: float = Field(gt=0)
     """How often a line is printed where the output is no terminal."""
-
-    @model_validator(mode="after")
-    def _has_policy(self) -> Self:
-        if self.model.kind == "none":
-            raise ValueError("model=none cannot play: choose another option of the group model")
-        return self
 
     @property
     def episode(self) -> EpisodeSettings:

@@ -163,9 +163,7 @@ class _Player:
         return await self._session.execute(code)
 
 
-def _record(
-    assignment: Assignment, environment: Environment, episode: Episode
-) -> EpisodeRecord:
+def _record(assignment: Assignment, environment: Environment, episode: Episode) -> EpisodeRecord:
     assert episode.outcome is not None
     task, identity = assignment.task, environment.identity
     return EpisodeRecord(

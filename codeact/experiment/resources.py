@@ -3,8 +3,8 @@
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from codeact.edge.models import ModelSettings, create_client
-from codeact.edge.models.base import EpisodeKey, ModelClient
+from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Role
+from codeact.edge.models.factory import create_client
 from codeact.edge.sandboxes import ExecutorSettings, start_sandbox
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.experiment.config import digest_of
@@ -33,7 +33,9 @@ class Resources:
         found: Sandbox = self._open[key]
         return found
 
-    async def client(self, settings: ModelSettings, keys: list[EpisodeKey]) -> ModelClient:
+    async def client(
+        self, settings: ModelSettings, keys: list[EpisodeKey], role: Role = "policy"
+    ) -> ModelClient:
         """A client that has been checked: it can answer, as far as that can be told for free."""
         key = "model" + digest_of(settings.model_dump())
         if key not in self._open:
@@ -41,5 +43,5 @@ class Resources:
             self._stack.push_async_callback(client.close)
             self._open[key] = client
         found: ModelClient = self._open[key]
-        await found.check(keys)
+        await found.check(keys, role)
         return found

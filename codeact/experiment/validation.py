@@ -1,10 +1,12 @@
 """From a composed dict to a strict schema, with a message for everything that is wrong in it."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from codeact.edge.models.factory import settings_type
 from codeact.exceptions import ConfigError
 from codeact.experiment.compose import Composed
 from codeact.wording import nearest
@@ -17,30 +19,46 @@ def validated(schema: type[Schema], composed: Composed) -> Schema:
     try:
         return schema.model_validate(composed.config)
     except ValidationError as error:
-        problems = [_problem(schema, composed, detail) for detail in error.errors()]
+        problems = list(_problems(schema, composed.config, composed, error.errors()))
         raise ConfigError("the configuration is refused:\n  " + "\n  ".join(problems)) from error
 
 
-def _problem(schema: type[BaseModel], composed: Composed, detail: ErrorDetails) -> str:
-    path, fields = _walk(schema, composed.config, detail["loc"])
-    key = ".".join(path)
+def _problems(
+    schema: type[BaseModel],
+    data: Any,
+    composed: Composed,
+    details: list[ErrorDetails],
+    prefix: tuple[str, ...] = (),
+) -> Iterator[str]:
+    for detail in details:
+        path, fields = _walk(schema, detail["loc"])
+        inner = detail.get("ctx", {}).get("error")
+        if isinstance(inner, ValidationError):
+            # A model of any kind is validated by that kind's own schema.
+            part = data
+            for step in path:
+                part = part[step]
+            own = settings_type(part["kind"])
+            yield from _problems(own, part, composed, inner.errors(), (*prefix, *path))
+        else:
+            yield _problem(".".join([*prefix, *path]), fields, composed, detail)
+
+
+def _problem(key: str, fields: list[str], composed: Composed, detail: ErrorDetails) -> str:
     where = composed.origin(key)
     match detail["type"]:
         case "extra_forbidden":
-            hint = nearest(path[-1], fields)
+            hint = nearest(key.rpartition(".")[2], fields)
             return f"{key}: unknown key ({hint}) [{where}]"
         case "missing":
             return f"{key}: missing; give {key}=VALUE [{where}]"
         case "value_error":
-            text = str(detail["ctx"]["error"])
-            return f"{key or 'the whole'}: {text} [{where}]"
+            return f"{key or 'the whole'}: {detail['ctx']['error']} [{where}]"
         case _:
             return f"{key}: {detail['msg']}, not {detail['input']!r} [{where}]"
 
 
-def _walk(
-    schema: type[BaseModel], data: Any, location: tuple[int | str, ...]
-) -> tuple[list[str], list[str]]:
+def _walk(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
     """The dotted path of an error as the user knows it, and the names valid at its last step.
 
     Pydantic puts the tag of a discriminated union into the location; the user's YAML has no such

@@ -1,10 +1,14 @@
 """Tables of runs for the terminal."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
+from codeact.experiment.comparing import DIFFERENT, EQUAL
+from codeact.experiment.regrade import Regraded
+from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
 
 
@@ -65,3 +69,90 @@ def _console() -> Console:
     """Standard output, never narrower than the tables need where it is no terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=120)
+
+
+def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) -> None:
+    """Agreement by model, then every class of difference, then each difference left unexplained."""
+    console = _console()
+    by_model: dict[str, Score] = {}
+    for group, score in scores.items():
+        model, feedback, _ = group.split("/", 2)
+        _merge(by_model.setdefault(f"{model} ({feedback})", Score()), score)
+        _merge(by_model.setdefault("all", Score()), score)
+    total = by_model.pop("all")
+    table = Table(title="replay", title_justify="left")
+    table.add_column("recorded run")
+    for name in ("episodes", "same end", "observations", "byte-equal", "by class", "search equal"):
+        table.add_column(name, justify="right")
+    for name, score in [*sorted(by_model.items()), ("all", total)]:
+        observed = sum(score.observations.values())
+        table.add_row(
+            name,
+            str(score.episodes),
+            _share(score.same_end, score.episodes),
+            str(observed),
+            _share(score.observations.get(EQUAL, 0), observed),
+            _share(observed - score.observations.get(DIFFERENT, 0), observed),
+            _share(score.searches.get(EQUAL, 0), sum(score.searches.values())),
+        )
+    console.print(table)
+    classes = Table(title="observations by class", title_justify="left")
+    classes.add_column("class")
+    classes.add_column("local", justify="right")
+    classes.add_column("search", justify="right")
+    for name in sorted({*total.observations, *total.searches}, key=lambda n: (n != EQUAL, n)):
+        local, search = total.observations.get(name, 0), total.searches.get(name, 0)
+        classes.add_row(name, str(local), str(search))
+    console.print(classes)
+    for one in unexplained:
+        turn = "" if one.turn is None else f" turn {one.turn + 1}"
+        was, now = _short(one.recorded), _short(one.live)
+        text = f"{one.what}: {one.episode}{turn}: recorded {was} | live {now}"
+        if one.turn is None and one.action:
+            text += f" | {_short(one.action)}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_regrade(regraded: Sequence[Regraded], mode: str, against: str, *, listed: bool) -> None:
+    """How often two verdicts agree by data set; if `listed`, also each answer where they do not."""
+    console = _console()
+    table = Table(title=f"{mode} against {against}", title_justify="left")
+    table.add_column("task")
+    for name in ("answers", "agree", f"only {mode} right", f"only {against} right", "no verdict"):
+        table.add_column(name, justify="right")
+    names = sorted({one.task.partition("/")[0] for one in regraded})
+    for name in [*names, "all"]:
+        own = [one for one in regraded if name in ("all", one.task.partition("/")[0])]
+        agree = sum(not one.differs for one in own)
+        table.add_row(
+            name,
+            str(len(own)),
+            _share(agree, len(own)),
+            str(sum(one.new is True and one.old is False for one in own)),
+            str(sum(one.new is False and one.old is True for one in own)),
+            str(sum(one.new is None or one.old is None for one in own)),
+        )
+    console.print(table)
+    for one in regraded if listed else ():
+        if one.differs:
+            text = (
+                f"{one.task}: {mode} {one.new}, {against} {one.old}: answer {_short(one.answer)}, "
+                f"reference {_short(one.reference)} ({one.place})"
+            )
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _merge(into: Score, score: Score) -> None:
+    into.episodes += score.episodes
+    into.same_end += score.same_end
+    into.observations = dict(Counter(into.observations) + Counter(score.observations))
+    into.searches = dict(Counter(into.searches) + Counter(score.searches))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 160 else f"{text[:80]} … {text[-75:]}"

@@ -181,4 +181,6 @@ def _render(title: str, text: str) -> str:
 
 def files_of(settings: SearchSettings) -> list[Path]:
     """The files that answers depend on, for the run's provenance."""
-    return [resolve_path(settings.path)] if isinstance(settings, PageSearch | RecordedSearch) else []
+    return (
+        [resolve_path(settings.path)] if isinstance(settings, PageSearch | RecordedSearch) else []
+    )

@@ -1,0 +1,64 @@
+"""``codeact replay SOURCE``: recorded episodes through the live environment.
+
+SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Policy and feedback
+answer as recorded; code, grading and counting are live. What differs is counted by class, and
+written line by line to ``out``.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import ExitStack
+
+import msgspec
+
+from codeact.commands.arguments import configuration, open_lines, parse, show_help
+from codeact.edge.tools import open_toolbox
+from codeact.exceptions import ConfigError
+from codeact.experiment.comparing import DIFFERENT
+from codeact.experiment.config import ReplayConfig
+from codeact.experiment.plan import load_sets
+from codeact.experiment.replay import Difference, Replayer, Score, chosen_files
+from codeact.experiment.resources import Resources
+from codeact.experiment.strategies import strategy
+from codeact.results.tables import show_replay
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every difference is of an honest class."""
+    arguments = parse("replay", words, positional="source")
+    if arguments.help:
+        show_help("replay", __doc__ or "", arguments)
+        return 0
+    return asyncio.run(_replay(configuration("replay", arguments, ReplayConfig)))
+
+
+async def _replay(config: ReplayConfig) -> int:
+    files = chosen_files(config.source, config.filter)
+    sets = load_sets(config.model_copy(update={"limit": None}))
+    tools = open_toolbox(config.search)
+    scores: dict[str, Score] = {}
+    unexplained: list[Difference] = []
+    start = time.monotonic()
+    with ExitStack() as stack:
+        out = open_lines(config.out, stack)
+        async with Resources() as resources:
+            sandbox = await resources.sandbox(config.executor)
+            prompt = strategy(config.prompt.strategy)
+            replayer = Replayer(sets, sandbox, prompt, tools, config.compute.concurrency)
+            for number, file in enumerate(files, 1):
+                async for replayed in replayer.replay_file(file, config.limit):
+                    scores.setdefault(replayed.group, Score()).add(replayed)
+                    for difference in replayed.differences:
+                        if out is not None:
+                            out.write(msgspec.json.encode(difference) + b"\n")
+                        if difference.kind == DIFFERENT or difference.what != "observation":
+                            unexplained.append(difference)
+                sys.stderr.write(f"{number}/{len(files)} files, {time.monotonic() - start:.0f} s\n")
+    if not scores:
+        raise ConfigError(
+            f"{config.source}: no recorded episode belongs to the tasks "
+            f"{', '.join(config.task.sets)}"
+        )
+    show_replay(scores, unexplained)
+    return int(any(d.what != "search observation" for d in unexplained))

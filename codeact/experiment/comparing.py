@@ -1,0 +1,121 @@
+"""Tells honest differences between two observations of the same cell from real ones.
+
+Recordings come from Python 3.8, IPython 8.12 and libraries of their time. The classes and their
+cures are grading.md's, "Comparing observations"; the first class that makes both texts equal names
+the difference, and what none explains is ``different``.
+"""
+
+import re
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import NamedTuple
+
+EQUAL = "equal"
+DIFFERENT = "different"
+
+
+class DifferenceClass(NamedTuple):
+    """A kind of honest difference: both texts are equal once `cure` has been applied to them."""
+
+    name: str
+    cure: Callable[[str], str]
+
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+_LIBRARY_PATH = re.compile(
+    r"(?:~|/)[^\s:'\",()]*/(?:site-packages|dist-packages|lib)/[^\s:'\",()]*"
+)
+_TRACEBACK = re.compile(r"^-{70,}$", re.MULTILINE)
+_FRAME = re.compile(r"^(?:File |Cell In|Input In|\S+ in )", re.MULTILINE)
+_CELL_FRAME = re.compile(r"^(?:Cell In|Input In)")
+_LAST_LINE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?::|$)")
+_NUMPY_SCALAR = re.compile(r"np\.(?:float|int|uint|complex|bool|str)\w*\(([^()]*)\)")
+_NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
+_SPACE = re.compile(r"\s+")
+
+
+def classify(recorded: str, live: str) -> str:
+    """Name the difference between a recorded observation and a live one."""
+    if recorded == live:
+        return EQUAL
+    for name, cure in CLASSES:
+        if cure(recorded) == cure(live):
+            return name
+    for name, test in _TESTS:
+        if test(recorded, live):
+            return name
+    return DIFFERENT
+
+
+def _without_addresses(text: str) -> str:
+    return _LIBRARY_PATH.sub("<path>", _ADDRESS.sub("<address>", text))
+
+
+def _own_frames(text: str) -> str:
+    """Text before the traceback, the frames of cells and the last line."""
+    parts = _TRACEBACK.split(_without_addresses(text), maxsplit=1)
+    if len(parts) == 1:
+        return parts[0]
+    before, trace = parts
+    starts = [match.start() for match in _FRAME.finditer(trace)]
+    frames = [trace[a:b] for a, b in zip_longest(starts, starts[1:])]
+    kept = [frame.strip() for frame in frames if _CELL_FRAME.match(frame)]
+    return "\n".join([before, *kept, trace.rstrip().rpartition("\n")[2]])
+
+
+def _exception_type(text: str) -> str:
+    """Text before the traceback, the cells' frames, and only the type of the exception."""
+    *rest, last = _own_frames(text).split("\n")
+    found = _LAST_LINE.match(last)
+    return "\n".join([*rest, found["type"] if found else last])
+
+
+def _before_and_type(text: str) -> str:
+    """Text before the traceback and the exception's type, without any frame or source line."""
+    parts = _TRACEBACK.split(text, maxsplit=1)
+    lines = text.rstrip().split("\n")
+    found = _LAST_LINE.match(lines[-1])
+    if len(parts) == 1 and not (found and _CELL_FRAME.match(lines[0].strip())):
+        return text
+    return f"{parts[0] if len(parts) == 2 else ''}\n{found['type'] if found else lines[-1]}"
+
+
+def _plain_numbers(text: str) -> str:
+    """Numbers to ten digits, numpy scalars as bare numbers, white space of array prints aside."""
+
+    def rounded(match: re.Match[str]) -> str:
+        return f"{float(match[0]):.9e}"
+
+    bare = _NUMPY_SCALAR.sub(r"\1", _without_addresses(text))
+    return _SPACE.sub(" ", _NUMBER.sub(rounded, bare)).replace(
+        "-0.000000000e+00", "0.000000000e+00"
+    )
+
+
+CLASSES = (
+    DifferenceClass("address or path", _without_addresses),
+    DifferenceClass("frames inside libraries", _own_frames),
+    DifferenceClass("wording of an exception", _exception_type),
+    DifferenceClass("last digits or numpy repr", _plain_numbers),
+    DifferenceClass("frames and wording", _before_and_type),
+)
+
+
+def _timed_out(recorded: str, live: str) -> bool:
+    return "TimeoutError: Timed out after" in recorded or "TimeoutError: Timed out after" in live
+
+
+def _network(recorded: str, live: str) -> bool:
+    marks = ("ConnectionError", "URLError", "gaierror", "HTTPError", "HTTPSConnectionPool")
+    return any(mark in text for text in (recorded, live) for mark in marks)
+
+
+def _nltk(recorded: str, live: str) -> bool:
+    return any("nltk" in text for text in (recorded, live))
+
+
+_TESTS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
+    ("time-out", _timed_out),
+    ("network", _network),
+    ("nltk data", _nltk),
+)

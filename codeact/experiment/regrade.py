@@ -1,0 +1,122 @@
+"""Gives recorded answers new verdicts, each distinct answer of a task once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from codeact.edge.graders.base import Mode
+from codeact.edge.models.recordings import RecordedEpisode, read_recordings
+from codeact.edge.sandboxes.base import Sandbox
+from codeact.episode.prompts import PromptStrategy
+from codeact.episode.task import Task
+from codeact.exceptions import EpisodeFailure
+from codeact.experiment.plan import LoadedSet
+
+Against = Literal["recorded", "mint", "strict"]
+
+
+class Proposal(NamedTuple):
+    """A distinct answer to a task, its recorded verdicts, and where it was first met."""
+
+    task: Task
+    answer: str
+    recorded: tuple[bool, ...]
+    place: str
+
+
+class Regraded(msgspec.Struct, frozen=True, kw_only=True):
+    """A proposal's verdicts, None where a grader failed; `times` is how often it was recorded."""
+
+    task: str
+    answer: str
+    reference: object
+    old: bool | None
+    new: bool | None
+    detail: str
+    times: int
+    place: str
+
+    @property
+    def differs(self) -> bool:
+        return self.old != self.new
+
+
+def proposals(
+    files: Iterable[Path], sets: list[LoadedSet], strategy: PromptStrategy
+) -> list[Proposal]:
+    """Every distinct (task, answer) of the recorded files, in the order in which they occur."""
+    tasks = {(loaded.name, task.id): task for loaded in sets for task in loaded.tasks}
+    found: dict[tuple[str, str, str], tuple[list[bool], str]] = {}
+    for file in files:
+        for episode in read_recordings(file):
+            if (episode.task_name, episode.task_id) not in tasks:
+                continue
+            for answer, correct in _answers(episode, strategy):
+                key = (episode.task_name, episode.task_id, answer)
+                found.setdefault(key, ([], episode.place))[0].append(correct)
+    return [
+        Proposal(tasks[name, task_id], answer, tuple(recorded), place)
+        for (name, task_id, answer), (recorded, place) in found.items()
+    ]
+
+
+def _answers(episode: RecordedEpisode, strategy: PromptStrategy) -> Iterator[tuple[str, bool]]:
+    """Each proposal with its recorded verdict: only the last of a solved episode was right."""
+    last = len(episode.turns) - 1
+    for number, turn in enumerate(episode.turns):
+        action = strategy.parse(turn.text)
+        if action.kind == "propose" and action.content:
+            yield action.content, episode.outcome.success and number == last
+
+
+class Regrader:
+    """Grades proposals in one mode, against another mode or what was recorded."""
+
+    def __init__(
+        self,
+        sets: list[LoadedSet],
+        sandbox: Sandbox,
+        mode: Mode,
+        against: Against,
+        concurrency: int,
+    ) -> None:
+        self._families = {loaded.name: loaded.family for loaded in sets}
+        self._sandbox = sandbox
+        self._mode: Mode = mode
+        self._against = against
+        self._gate = asyncio.Semaphore(concurrency)
+
+    async def regrade(self, chosen: list[Proposal]) -> AsyncIterator[Regraded]:
+        """The proposals with both verdicts, as they are reached."""
+        for finished in asyncio.as_completed([self._one(proposal) for proposal in chosen]):
+            yield await finished
+
+    async def _one(self, proposal: Proposal) -> Regraded:
+        async with self._gate:
+            new, detail = await self._verdict(proposal, self._mode)
+            if self._against == "recorded":
+                old: bool | None = any(proposal.recorded)
+            else:
+                old, why = await self._verdict(proposal, self._against)
+                detail = f"{self._mode}: {detail} | {self._against}: {why}"
+        return Regraded(
+            task=proposal.task.key,
+            answer=proposal.answer,
+            reference=proposal.task.reference,
+            old=old,
+            new=new,
+            detail=detail,
+            times=len(proposal.recorded),
+            place=proposal.place,
+        )
+
+    async def _verdict(self, proposal: Proposal, mode: Mode) -> tuple[bool | None, str]:
+        grader = self._families[proposal.task.name].grader(mode)
+        try:
+            verdict = await grader(proposal.task, proposal.answer, self._sandbox)
+        except EpisodeFailure as error:
+            return None, str(error)
+        return verdict.correct, verdict.detail

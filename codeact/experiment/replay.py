@@ -1,0 +1,245 @@
+"""Plays recorded episodes through the live environment and says where the two differ."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from codeact.edge.families import Family
+from codeact.edge.graders.base import Grader
+from codeact.edge.models.recorded import RecordedModel, RecordedSettings
+from codeact.edge.models.recordings import RecordedEpisode, read_recordings, recording_files
+from codeact.edge.sandboxes.base import HostTool, Sandbox, Session
+from codeact.edge.tools import ToolBox
+from codeact.episode.effects import Counts
+from codeact.episode.prompts import PromptStrategy
+from codeact.episode.record import EpisodeRecord
+from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
+from codeact.exceptions import RecordingError
+from codeact.experiment.comparing import DIFFERENT, EQUAL, classify
+from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.plan import LoadedSet
+
+_TURN_SETTING = re.compile(r"max(?P<steps>\d+)_p(?P<proposals>\d+)(?P<tool>\+tool)?(?P<cd>\+cd)?")
+_SECOND_CELL_FIRST = re.compile(r"(?:Out|In)\[2\]")
+_ANY_CELL = re.compile(r"(?:Out|In)\[\d+\]")
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that the live environment did otherwise; `turn` counts from 0, None: the end."""
+
+    episode: str
+    what: str
+    kind: str
+    turn: int | None = None
+    action: str = ""
+    recorded: Any = None
+    live: Any = None
+
+
+class Replayed(NamedTuple):
+    """One episode after its replay.
+
+    `observations` holds the class of every comparable local observation, `searches` that of turns
+    whose code calls a tool.
+    """
+
+    group: str
+    same_end: bool
+    observations: list[str]
+    searches: list[str]
+    differences: list[Difference]
+
+
+class Replayer:
+    """Replays episodes of recorded files against one sandbox and one set of task files."""
+
+    def __init__(
+        self,
+        sets: list[LoadedSet],
+        sandbox: Sandbox,
+        strategy: PromptStrategy,
+        tools: ToolBox,
+        concurrency: int,
+    ) -> None:
+        self._sets = {loaded.name: loaded for loaded in sets}
+        self._tasks = {(s.name, task.id): task for s in sets for task in s.tasks}
+        self._sandbox = sandbox
+        self._strategy = strategy
+        self._tools = tools
+        self._concurrency = concurrency
+
+    async def replay_file(self, path: Path, limit: int | None) -> AsyncIterator[Replayed]:
+        """Every episode of one file as it finishes; episodes of other tasks are left out."""
+        episodes = [e for e in read_recordings(path) if e.task_name in self._sets][:limit]
+        if not episodes:
+            return
+        policy = RecordedModel(RecordedSettings(kind="recorded", source=str(path)))
+        primed = any(_starts_at_two(episode) for episode in episodes)
+        sandbox: Sandbox = _Primed(self._sandbox) if primed else self._sandbox
+        gate = asyncio.Semaphore(self._concurrency)
+
+        async def one(episode: RecordedEpisode) -> Replayed:
+            async with gate:
+                record = await play(
+                    self._assignment(episode), self._environment(episode, policy, sandbox)
+                )
+            return compare(episode, record)
+
+        for finished in asyncio.as_completed([one(episode) for episode in episodes]):
+            yield await finished
+
+    def _assignment(self, episode: RecordedEpisode) -> Assignment:
+        loaded = self._sets[episode.task_name]
+        task = self._tasks.get((episode.task_name, episode.task_id))
+        if task is None:
+            raise RecordingError(
+                f"{episode.place}: {episode.task_name}/{episode.task_id} is not in the task files; "
+                "give the folder of the tasks that were recorded with data=FOLDER"
+            )
+        family: Family = loaded.family
+        grader: Grader = loaded.grader
+        return Assignment(task, family, grader, episode.sample)
+
+    def _environment(
+        self, episode: RecordedEpisode, policy: RecordedModel, sandbox: Sandbox
+    ) -> Environment:
+        feedback = FeedbackSettings(
+            kind="textual" if episode.feedback_model else "none",
+            ground_truth=episode.feedback_kind.startswith("GT"),
+        )
+        return Environment(
+            identity=Identity(episode.model, episode.feedback_kind or "none", "replay"),
+            settings=EpisodeSettings(turns=parse_turns(episode), feedback=feedback),
+            strategy=self._strategy,
+            policy=policy,
+            critic=policy if episode.feedback_model else None,
+            sandbox=sandbox,
+            tools=self._tools,
+        )
+
+
+def parse_turns(episode: RecordedEpisode) -> TurnSettings:
+    """The turn settings that a recorded name such as ``max5_p2+tool+cd`` stands for."""
+    found = _TURN_SETTING.fullmatch(episode.turn_setting)
+    if found is None:
+        raise RecordingError(f"{episode.place}: unknown turn setting {episode.turn_setting!r}")
+    return TurnSettings(
+        max_steps=int(found["steps"]),
+        max_propose_solution=int(found["proposals"]),
+        use_tools=found["tool"] is not None,
+        count_down=found["cd"] is not None,
+    )
+
+
+def chosen_files(source: str, pattern: str) -> list[Path]:
+    """Recorded files beneath `source` whose path from there matches the glob `pattern`."""
+    root = Path(source)
+    files = recording_files(root)
+    if root.is_file():
+        return files
+    chosen = [file for file in files if fnmatch(str(file.relative_to(root)), pattern)]
+    if not chosen:
+        raise RecordingError(f"{root}: none of its {len(files)} recorded files matches {pattern!r}")
+    return chosen
+
+
+def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
+    """Where a live record differs from the recorded episode."""
+    name = f"{recorded.place} {live.task_name}/{live.task_id}"
+    differences = list(_end_differences(name, recorded, live))
+    same_end = not differences
+    observations: list[str] = []
+    searches: list[str] = []
+    for number, (was, now) in enumerate(zip(recorded.turns, live.turns, strict=False)):
+        if was.environment is None or now.action != "execute":
+            continue
+        kind = classify(was.environment.observation, now.observation)
+        searched = "wikipedia_search" in now.content
+        (searches if searched else observations).append(kind)
+        if kind != EQUAL:
+            differences.append(
+                Difference(
+                    episode=name,
+                    what="search observation" if searched else "observation",
+                    kind=kind,
+                    turn=number,
+                    action=now.content,
+                    recorded=was.environment.observation,
+                    live=now.observation,
+                )
+            )
+    group = "/".join([recorded.model, recorded.feedback_kind or "no feedback", recorded.task_name])
+    return Replayed(group, same_end, observations, searches, differences)
+
+
+def _end_differences(
+    name: str, recorded: RecordedEpisode, live: EpisodeRecord
+) -> Iterator[Difference]:
+    pairs: Mapping[str, tuple[Any, Any]] = {
+        "success": (recorded.outcome.success, live.outcome.success),
+        "terminate reason": (recorded.outcome.terminate_reason, live.outcome.terminate_reason),
+        "action counts": (_counts(recorded.counts), _counts(live.counts)),
+    }
+    for what, (was, now) in pairs.items():
+        if was != now:
+            yield Difference(
+                episode=name,
+                what=what,
+                kind=live.outcome.cause or DIFFERENT,
+                recorded=was,
+                live=now,
+                action=live.outcome.error,
+            )
+
+
+def _counts(counts: Counts) -> tuple[int, int, int]:
+    return counts.propose_solution, counts.use_tool, counts.invalid_action
+
+
+def _starts_at_two(episode: RecordedEpisode) -> bool:
+    """Whether the first numbered cell shows as the second: a hidden cell ran before it."""
+    for turn in episode.turns:
+        if turn.environment and "<execute>" in turn.text and "<solution>" not in turn.text:
+            observation = turn.environment.observation
+            first = _ANY_CELL.search(observation)
+            return first is not None and _SECOND_CELL_FIRST.match(first[0]) is not None
+    return False
+
+
+class _Primed:
+    """A sandbox whose sessions have run one hidden, counted cell, as newer recordings did."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> Session:
+        session = await self._sandbox.session(setup=setup, tools=tools)
+        await session.execute("pass")
+        return session
+
+    async def close(self) -> None:
+        """The sandbox belongs to whoever opened it."""
+
+
+class Score(msgspec.Struct):
+    """Counts over replayed episodes of one group."""
+
+    episodes: int = 0
+    same_end: int = 0
+    observations: dict[str, int] = {}
+    searches: dict[str, int] = {}
+
+    def add(self, replayed: Replayed) -> None:
+        """Take one more episode in."""
+        self.episodes += 1
+        self.same_end += replayed.same_end
+        self.observations = dict(Counter(self.observations) + Counter(replayed.observations))
+        self.searches = dict(Counter(self.searches) + Counter(replayed.searches))
