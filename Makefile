@@ -1,0 +1,44 @@
+# All that a developer or a newcomer runs. Everything is installed into .venv by the lock file.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip --quiet
+READY := .venv/.ready
+
+.PHONY: demo demo-live test check format lock wheel clean
+
+demo: $(READY)  ## the sample suite with recorded answers of a small model, executed for real
+	$(BIN)/codeact run model=recorded task=sample
+
+demo-live: $(READY)  ## fetch a small model (about 5 GB), serve it on the CPU, play the sample suite
+	$(BIN)/python launchers/demo_live.py
+
+test: $(READY)  ## every test that this machine can run; the others say why they are skipped
+	$(BIN)/pytest
+
+check: $(READY)  ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:  ## resolve the newest versions that pyproject.toml admits
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+wheel: $(READY)
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codeact needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(UV) install --python $(BIN)/python -r requirements.lock
+	$(UV) install --python $(BIN)/python --no-deps --editable .
+	touch $(READY)
