@@ -3,10 +3,23 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, Self
 
-from codeact.episode.effects import Execution
+import msgspec
+
+from codeact.episode.effects import Execution, Status
 
 HostTool = Callable[..., Awaitable[Any]]
 """A function on the host that a session may call; arguments and result are JSON values."""
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """What a plain program did in a session: see `Session.evaluate`."""
+
+    ok: bool
+    value: Any = None
+    """The JSON value left in the variable ``RESULT``; None if there is none, or it is not JSON."""
+    error: str = ""
+    """``TypeName: message`` of what it raised, or what became of its process."""
+    status: Status = "ok"
 
 
 class Session(Protocol):
@@ -17,6 +30,14 @@ class Session(Protocol):
 
         A cell that fails, hangs or kills its interpreter is an `Execution` with that status.
         Raises `SandboxFailure` when the sandbox itself is broken.
+        """
+        ...
+
+    async def evaluate(self, source: str, *, seconds: float) -> Evaluation:
+        """Run trusted or untrusted source as a plain program: no IPython, no echo, no output.
+
+        It gets a namespace of its own, which holds nothing but the session's tools, in the
+        session's process. Raises `SandboxFailure` when the sandbox itself is broken.
         """
         ...
 

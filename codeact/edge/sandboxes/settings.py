@@ -1,0 +1,107 @@
+"""Settings of the executors: the limits of a session, and where sessions run."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from codeact.episode.settings import Settings
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class ExecutorSettings(Settings):
+    """What holds for every executor. Limits are per session unless said otherwise."""
+
+    cell_seconds: float = Field(default=30.0, gt=0)
+    """Soft limit of a cell: TimeoutError is raised in it, the interpreter's state survives."""
+    grace_seconds: float = Field(default=2.0, gt=0)
+    """How long after the soft limit the interpreter is stopped, state and all."""
+    memory_mb: int = Field(default=1024, ge=64)
+    """Memory, over all its processes, beyond what the preloaded libraries take."""
+    processes: int = Field(default=64, ge=1)
+    """Processes and threads."""
+    disk_mb: int = Field(default=64, ge=1)
+    inodes: int = Field(default=16384, ge=64)
+    """Files and folders."""
+    files: int = Field(default=1024, ge=64)
+    """Open files per process."""
+    output_bytes: int = Field(default=1 << 20, ge=1024)
+    """What is kept of a cell's output: its beginning."""
+    slots: int = Field(default=64, ge=1, le=4000)
+    """Sessions at a time in one server; more wait their turn."""
+    warm: int = Field(default=4, ge=1)
+    """Interpreters forked ahead of need."""
+    preload: Names = ("numpy", "pandas", "sympy")
+    """Libraries imported once, before any session; those not installed are passed over."""
+    start_seconds: float = Field(default=60.0, gt=0)
+    """How long a server may take to start, and a session's setup code to run."""
+    wait_seconds: float = Field(default=600.0, gt=0)
+    """How long a session may wait for a free slot."""
+    end_seconds: float = Field(default=15.0, gt=0)
+    """How long the server may take to end a session before it counts as hung."""
+    tool_seconds: float = Field(default=30.0, gt=0)
+    """How long one call of a host tool may take."""
+    tool_bytes: int = Field(default=1 << 20, ge=1024)
+    """Size of a host tool's arguments, and of its result."""
+    value_bytes: int = Field(default=8 << 20, ge=1024)
+    """Size of an evaluation's RESULT, as JSON."""
+    uid_base: int | None = Field(default=None, ge=1)
+    """First uid given to sessions; by default a range of its own for every server. Set it where
+    only some uids exist, as under a rootless engine."""
+
+    def guest_limits(self) -> dict[str, int]:
+        """Return the limits that the guest enforces."""
+        names = (
+            "memory_mb",
+            "processes",
+            "disk_mb",
+            "inodes",
+            "files",
+            "output_bytes",
+            "tool_bytes",
+            "value_bytes",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def guest_options(self) -> dict[str, Any]:
+        """Return the guest's options that do not depend on where it runs."""
+        return {
+            "limits": self.guest_limits(),
+            "slots": self.slots,
+            "warm": min(self.warm, self.slots),
+            "preload": list(self.preload),
+            "patience": self.start_seconds,
+        }
+
+
+class LocalSettings(ExecutorSettings):
+    """Sessions under bubblewrap, on this machine, with a Python that is installed here."""
+
+    kind: Literal["local"] = "local"
+    python: str | None = None
+    """The interpreter sessions run on, of a virtual environment or not; by default this one."""
+    allow_unisolated: bool = False
+    """Run model-written code without any isolation where bubblewrap cannot run."""
+
+
+class DockerSettings(ExecutorSettings):
+    """Sessions in a container, of one image that holds the libraries."""
+
+    kind: Literal["docker"] = "docker"
+    image: str = "codeact-sandbox"
+    """The image; ``host`` makes do with an empty one and this machine's Python, mounted."""
+    engine: str | None = None
+    """The engine's address; by default DOCKER_HOST, else the usual socket."""
+    container_memory_mb: int | None = Field(default=None, ge=128)
+    """Memory of the container; by default three quarters of the machine's."""
+    cpus: float | None = Field(default=None, gt=0)
+    """Processors of the container; None is all."""
+    runtime: str | None = None
+    """The engine's runtime, such as ``runsc``."""
+    network: bool = False
+    """Give sessions the engine's default network. They then reach what the machine reaches."""
+    python: str | None = None
+    """For ``image=host``: the interpreter to mount; by default this one."""
+
+
+AnyExecutorSettings = LocalSettings | DockerSettings

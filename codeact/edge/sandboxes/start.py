@@ -1,0 +1,20 @@
+"""Start the executor that the settings name."""
+
+from codeact.edge.sandboxes.base import Sandbox
+from codeact.edge.sandboxes.settings import AnyExecutorSettings, LocalSettings
+
+
+async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
+    """Start an executor; raises ExecutorUnavailable, saying what to do, where it cannot run."""
+    if isinstance(settings, LocalSettings):
+        from codeact.edge.sandboxes.local import LocalSandbox  # noqa: PLC0415
+
+        local = LocalSandbox(settings)
+        await local.start()
+        return local
+    # docker is slow to import, and needed here only.
+    from codeact.edge.sandboxes.docker import DockerSandbox  # noqa: PLC0415
+
+    docker = DockerSandbox(settings)
+    await docker.start()
+    return docker

@@ -1,0 +1,959 @@
+"""The program that runs inside the sandbox: a fork server of IPython sessions.
+
+It is PID 1 of a container, or the first process under bubblewrap. It imports IPython and the
+libraries once, forks a few children ahead of need, and cages each before it meets a host: own uid
+(when the server is root), own session, own folder, resource limits, no new privileges, not
+dumpable, a system call deny list, nothing on stdin. A waiting child accepts one connection and is
+then that connection's interpreter; it talks to the host directly, the server is not in between.
+
+Two sockets lie in a folder that only the server's uid may enter:
+
+* ``control``: one connection, the owner's. Its end is the server's end, and the server's end is
+  the end of every process in here. Host to guest: ``{"kill": slot, "generation": n}``. Guest to
+  host: ``{"ready": …}`` once, and ``{"gone": slot, "generation": n, "reason": …, "code": n}`` when
+  a session's processes are dead, its files wiped and its slot free.
+* ``sessions``: each connection is one session. Frames both ways are a big-endian length of four
+  bytes and JSON. The child greets with its slot; then the host asks ``start``, ``execute`` or
+  ``evaluate`` and gets one answer with the same id. While the child is busy it may ask back:
+  ``{"call": tool, "id": n, "args": […], "kwargs": {…}}``.
+
+Covered: code that never ends, ends its interpreter, forks, threads, allocates, fills its disk,
+prints without end, signals whatever it can see, forges answers, or leaves threads and processes
+behind; other sessions' files, memory and environment; the network (the container has none).
+Soft time limits are here (SIGALRM); the hard one is the host's, by way of ``kill``. A watch sums
+the resident memory of each uid and ends a session that is over its limit.
+
+Not covered: a fault in the kernel; what a session does to itself (its own answers are its own
+words); names and arguments of other sessions' processes, visible in /proc; loopback and abstract
+unix sockets, by which two sessions could talk when both mean to; CPU time, which sessions share
+(those that keep many processes busy are put at the end of the queue); memory that the kernel
+holds for a process, such as pipes, which only a limit on the whole container bounds. Without root
+there is one uid for all sessions, and sessions are then apart by namespaces, where the server may
+make them, or not at all.
+"""
+
+import builtins
+
+# Functions below look their builtins up here, so a cell that spoils the real ones spoils itself.
+__builtins__ = dict(vars(builtins))
+
+import _thread
+import ctypes
+import errno
+import fcntl
+import gc
+import importlib
+import io
+import itertools
+import json
+import linecache
+import os
+import platform
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+DECODE = json.JSONDecoder().decode
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+LENGTH = struct.Struct(">I")
+LIBC = ctypes.CDLL(None, use_errno=True)
+MAX_REQUEST = 64 << 20
+PAGE = resource.getpagesize()
+get_ident = _thread.get_ident
+
+
+# ---------------------------------------------------------------------------- frames
+
+
+class Channel:
+    """Length-prefixed JSON over a socket; what was half read survives a raised signal."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.buffer = bytearray()
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def send(self, message):
+        """Send a whole frame; the soft limit waits until it is out."""
+        data = ENCODE(message).encode()
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM,))
+        try:
+            self.sock.sendall(LENGTH.pack(len(data)) + data)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
+
+    def receive(self):
+        """Return the next message; raise EOFError when the other side is gone."""
+        while True:
+            message = self.take()
+            if message is not None:
+                return message
+            self.fill()
+
+    def fill(self):
+        data = self.sock.recv(1 << 18)
+        if not data:
+            raise EOFError
+        self.buffer += data
+
+    def take(self):
+        """Return a message that is wholly here, or None."""
+        if len(self.buffer) < 4:
+            return None
+        (size,) = LENGTH.unpack_from(self.buffer)
+        if size > MAX_REQUEST:
+            raise EOFError
+        if len(self.buffer) < 4 + size:
+            return None
+        data = bytes(self.buffer[4 : 4 + size])
+        del self.buffer[: 4 + size]
+        return DECODE(data.decode())
+
+
+# ---------------------------------------------------------------------------- the cage
+
+# System calls refused to sessions: (x86_64, aarch64). Those that hold memory no process is
+# charged for, reach into other processes, outlive their maker, or open large parts of the kernel.
+DENIED = {
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "kcmp": (312, 272), "pidfd_getfd": (438, 438), "memfd_create": (319, 279),
+    "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190),
+    "mq_open": (240, 180), "add_key": (248, 217), "request_key": (249, 218),
+    "keyctl": (250, 219), "bpf": (321, 280), "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427), "unshare": (272, 97), "setns": (308, 268),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
+    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
+    "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442), "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "personality": (135, 92),
+}  # fmt: skip
+CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+NEW_NAMESPACES = 0x7E020080
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+
+
+def filter_program():
+    """Assemble the BPF program: deny the list, namespaces, and all but the plain socket families."""
+    column, arch = ARCHITECTURES[platform.machine()]
+    load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
+    allow, refuse, absent = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+    code = [(load, 0, 0, 4), (equal, 1, 0, arch), (answer, 0, 0, refuse), (load, 0, 0, 0)]
+    # The x32 calls of x86_64 would be a way around the numbers below.
+    code += [(at_least, 0, 1, 0x40000000), (answer, 0, 0, refuse)]
+    for numbers in DENIED.values():
+        code += [(equal, 0, 1, numbers[column]), (answer, 0, 0, refuse)]
+    # clone3 hides its flags from filters; the C library falls back to clone without it.
+    code += [(equal, 0, 1, CLONE3[column]), (answer, 0, 0, absent)]
+    code += [(equal, 0, 4, CLONE[column]), (load, 0, 0, 16)]
+    code += [(any_bit, 0, 1, NEW_NAMESPACES), (answer, 0, 0, refuse), (answer, 0, 0, allow)]
+    code += [(equal, 0, 5, SOCKET[column]), (load, 0, 0, 16)]
+    code += [(equal, 3 - i, 0, family) for i, family in enumerate(FAMILIES)]
+    code += [(answer, 0, 0, refuse), (answer, 0, 0, allow)]
+    return b"".join(struct.pack("=HBBI", *line) for line in code)
+
+
+def no_way_back():
+    """Give up new privileges, and the system calls on the list. For good."""
+    if LIBC.prctl(38, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    if platform.machine() not in ARCHITECTURES:
+        return
+    program = filter_program()
+
+    class Program(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+    pointer = ctypes.byref(Program(len(program) // 8, program))
+    if LIBC.prctl(22, 2, pointer, 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def set_limits(limits, base_address_space):
+    """Bound what one process may take; what a uid may take in all is the watch's business."""
+    megabyte = 1 << 20
+    bounds = {
+        "AS": base_address_space + limits["memory_mb"] * megabyte,
+        "FSIZE": limits["disk_mb"] * megabyte,
+        "NPROC": limits["processes"],
+        "NOFILE": limits["files"],
+        "CORE": 0,
+        "MEMLOCK": 0,
+        "MSGQUEUE": 0,
+        "SIGPENDING": 256,
+        "NICE": 0,
+        "RTPRIO": 0,
+    }
+    for name, bound in bounds.items():
+        hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1]
+        if hard != resource.RLIM_INFINITY:
+            bound = min(bound, hard)
+        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (bound, bound))
+
+
+# ---------------------------------------------------------------------------- a session's output
+
+
+class Output(io.TextIOBase):
+    """stdout of the cells: keeps the beginning, and only from threads that the cell started."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self, limit):
+        self.limit = limit
+        self.cell = 0
+        self.born = {}
+        self.begin()
+
+    def begin(self):
+        self.cell += 1
+        self.parts = []
+        self.room = self.limit
+
+    def text(self):
+        return "".join(self.parts)
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return 1
+
+    @property
+    def buffer(self):
+        return ByteOutput(self)
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self.room > 0 and (not self.born or self.born_in() == self.cell):
+            self.parts.append(text[: self.room])
+            self.room -= len(text)
+        return len(text)
+
+    def born_in(self):
+        """Return the cell that the current thread belongs to."""
+        return self.born.get(get_ident(), self.cell)
+
+    def inherit(self, start):
+        """Wrap a function that starts threads: a new thread belongs to the cell of its maker."""
+
+        def start_thread(function, *args, **kwargs):
+            cell = self.born_in()
+
+            def run(*args, **kwargs):
+                self.born[get_ident()] = cell
+                try:
+                    function(*args, **kwargs)
+                finally:
+                    self.born.pop(get_ident(), None)
+
+            return start(run, *args, **kwargs)
+
+        return start_thread
+
+    def watch_threads(self):
+        for module, name in (
+            (_thread, "start_new_thread"),
+            (_thread, "start_joinable_thread"),
+            (threading, "_start_new_thread"),
+            (threading, "_start_joinable_thread"),
+        ):
+            if hasattr(module, name):
+                setattr(module, name, self.inherit(getattr(module, name)))
+
+
+class ByteOutput(io.RawIOBase):
+    """What ``sys.stdout.buffer`` is: bytes into the same text."""
+
+    def __init__(self, output):
+        self.output = output
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        data = bytes(data)
+        self.output.write(data.decode("utf-8", "replace"))
+        return len(data)
+
+
+class ToolError(RuntimeError):
+    """A tool on the host failed, or could not be called."""
+
+
+class Broken(Exception):
+    """IPython itself no longer works in this process."""
+
+
+# ---------------------------------------------------------------------------- a session
+
+
+class Session:
+    """One interpreter, in a process of its own, serving one connection."""
+
+    def __init__(self, channel, shell, options, folder):
+        self.channel = channel
+        self.shell = shell
+        self.options = options
+        self.folder = folder
+        self.output = Output(options["limits"]["output_bytes"])
+        self.tools = {}
+        self.calls = itertools.count(1)
+        self.one_call = threading.Lock()
+        self.alarm = None
+        self.pid = os.getpid()
+
+    def prepare(self):
+        """Do all that can be done before there is a host to talk to."""
+        self.output.watch_threads()
+        sys.stdout = sys.__stdout__ = self.output
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        original = self.shell._get_exc_info
+
+        def without_our_frames(exc_tuple=None):
+            etype, value, trace = original(exc_tuple)
+            return etype, value, cut(trace)
+
+        self.shell._get_exc_info = without_our_frames
+        self.shell.user_ns["ToolError"] = ToolError
+        self.shell.user_ns_hidden["ToolError"] = ToolError
+
+    def serve(self):
+        """Answer requests until the host hangs up."""
+        while True:
+            try:
+                request = self.channel.receive()
+            except (EOFError, OSError):
+                return
+            action = {"start": self.start, "execute": self.execute, "evaluate": self.evaluate}
+            # A reply to a tool call that was interrupted comes late, and has no "do".
+            if request.get("do") in action:
+                answer = action[request["do"]](request)
+                self.channel.send({"id": request["id"], **answer})
+                if answer.get("broken"):
+                    return
+
+    def start(self, request):
+        for tool in request["tools"]:
+            self.tools[tool["name"]] = self.make_tool(tool["name"], tool["doc"])
+        self.shell.user_ns.update(self.tools)
+        self.shell.user_ns_hidden.update(self.tools)
+        source = request["setup"]
+        if not source:
+            return {"ok": True}
+        linecache.cache["<setup>"] = (len(source), None, source.splitlines(True), "<setup>")
+        try:
+            exec(compile(source, "<setup>", "exec"), self.shell.user_ns)
+        except BaseException:
+            return {"ok": False, "error": traceback.format_exc()[-20_000:]}
+        return {"ok": True}
+
+    # -- cells
+
+    def execute(self, request):
+        began = time.monotonic()
+        self.output.begin()
+        sys.stdout = sys.__stdout__ = self.output
+        printed = self.fresh_stdout()
+        broken = False
+        self.set_alarm(request["seconds"])
+        try:
+            try:
+                result = self.shell.run_cell(request["code"], store_history=True)
+                status = "ok" if result.success else "error"
+            finally:
+                self.stop_alarm()
+        except BaseException as error:
+            # run_cell answers for the cell's exceptions: one that comes through is IPython's own
+            # end, or the alarm ringing while it was at work on an answer.
+            broken = not (self.alarm and isinstance(error, TimeoutError))
+            status = "error"
+            self.output.write(f"{type(error).__name__}: {error}\n")
+        if status == "error" and self.alarm is not None:
+            status = "timeout"
+        limit = self.output.limit
+        text = self.output.text().encode("utf-8", "backslashreplace")[:limit]
+        if printed is not None and os.fstat(printed).st_size and len(text) < limit:
+            text += os.pread(printed, limit - len(text), 0)
+        return {
+            "output": text.decode("utf-8", "replace"),
+            "status": status,
+            "seconds": time.monotonic() - began,
+            "broken": broken,
+        }
+
+    def fresh_stdout(self):
+        """Put a new, nameless file at fd 1: what child processes of this cell print.
+
+        Processes that earlier cells left behind keep the file of their cell.
+        """
+        for fd in (0, 2):
+            try:
+                os.fstat(fd)
+            except OSError:
+                self.point(fd, os.open("/dev/null", os.O_RDWR))
+        try:
+            self.point(1, os.open(self.folder, os.O_TMPFILE | os.O_RDWR | os.O_APPEND, 0o600))
+        except OSError:
+            self.point(1, os.open("/dev/null", os.O_RDWR))
+            return None
+        return 1
+
+    @staticmethod
+    def point(fd, target):
+        if target != fd:
+            os.dup2(target, fd)
+            os.close(target)
+        else:
+            os.set_inheritable(fd, True)
+
+    # -- the soft limit
+
+    def set_alarm(self, seconds):
+        self.alarm = None
+        self.seconds = seconds
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    @staticmethod
+    def stop_alarm():
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def on_alarm(self, *_):
+        self.alarm = TimeoutError(f"Timed out after {self.seconds:g} seconds.")
+        raise self.alarm
+
+    # -- for graders
+
+    def evaluate(self, request):
+        """Run a source as a plain program in a namespace of its own; answer with its RESULT."""
+        sys.stdout = sys.__stdout__ = Output(0)
+        self.point(1, os.open("/dev/null", os.O_RDWR))
+        namespace = dict(self.tools)
+        self.set_alarm(request["seconds"])
+        try:
+            try:
+                exec(compile(request["source"], "<string>", "exec"), namespace)
+            finally:
+                self.stop_alarm()
+        except BaseException as error:
+            status = "timeout" if self.alarm is not None else "error"
+            return {"ok": False, "value": None, "error": describe(error), "status": status}
+        return {"ok": True, "value": self.plain(namespace), "error": "", "status": "ok"}
+
+    def plain(self, namespace):
+        """Return RESULT as the JSON value it is, or None."""
+        try:
+            text = ENCODE(namespace.get("RESULT"))
+            return DECODE(text) if len(text) <= self.options["limits"]["value_bytes"] else None
+        except BaseException:
+            return None
+
+    # -- tools
+
+    def make_tool(self, name, doc):
+        def tool(*args, **kwargs):
+            return self.call(name, args, kwargs)
+
+        tool.__name__ = tool.__qualname__ = name
+        tool.__doc__ = doc
+        tool.__module__ = "__main__"
+        return tool
+
+    def call(self, name, args, kwargs):
+        if os.getpid() != self.pid:
+            raise ToolError(f"{name} cannot be called from a child process")
+        try:
+            data = ENCODE({"args": args, "kwargs": kwargs})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ToolError(f"{name} takes plain data only: {error}") from None
+        limit = self.options["limits"]["tool_bytes"]
+        if len(data) > limit:
+            raise ToolError(f"the arguments of {name} are over {limit} bytes")
+        with self.one_call:
+            number = next(self.calls)
+            self.channel.send({"call": name, "id": number, "args": args, "kwargs": kwargs})
+            while True:
+                reply = self.channel.receive()
+                if reply.get("reply") == number:
+                    break
+        if "error" in reply:
+            raise ToolError(reply["error"])
+        return reply["result"]
+
+
+def cut(trace):
+    """Take this file's own frames off the inner end of a traceback."""
+    last, step = None, trace
+    while step is not None:
+        if step.tb_frame.f_code.co_filename != __file__:
+            last = step
+        step = step.tb_next
+    if last is not None:
+        last.tb_next = None
+    return trace
+
+
+def describe(error):
+    try:
+        return f"{type(error).__name__}: {error}"[:20_000]
+    except BaseException:
+        return type(error).__name__
+
+
+# ---------------------------------------------------------------------------- the server
+
+
+class Slot:
+    """A place for one session: a number, a folder, and a uid where there are uids to give."""
+
+    def __init__(self, number, folder, uid):
+        self.number, self.folder, self.uid = number, folder, uid
+        self.generation = 0
+        self.pid = 0
+        self.state = "free"  # free, waiting (for a host), live, dying
+        self.reason = None  # why it ends: asked, memory, exit, signal
+        self.code = 0
+        self.told = False  # whether the host is to hear of its end
+
+
+class Server:
+    """Keeps warm children, watches live ones, ends and cleans up after dead ones."""
+
+    def __init__(self, options):
+        self.options = options
+        self.uids = bool(options["uid"]) and os.geteuid() == 0
+        self.slots = [
+            Slot(n, f"{options['slot_root']}/{n}", options["uid"] + 1 + n if self.uids else None)
+            for n in range(options["slots"])
+        ]
+        self.by_pid = {}
+        self.control = None
+        self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.next_look = 0.0
+        self.oom_kills = container_oom_kills()
+
+    # -- beginning
+
+    def run(self):
+        self.make_slots()
+        self.shell = make_shell(self.options["scratch"])
+        loaded = preload(self.options["preload"])
+        LIBC.prctl(4, 0, 0, 0, 0)
+        gc.collect()
+        gc.freeze()
+        self.base_pages, self.base_resident = statm("self")
+        self.listen()
+        signal.set_wakeup_fd(self.wakeup[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        if not select.select([self.control_door], [], [], self.options["patience"])[0]:
+            return
+        self.control = Channel(self.control_door.accept()[0])
+        self.control.send({"ready": loaded, "pid": os.getpid(), "uids": self.uids})
+        self.refill()
+        self.loop()
+
+    def make_slots(self):
+        limits = self.options["limits"]
+        for slot in self.slots:
+            os.makedirs(slot.folder, 0o700, exist_ok=True)
+            if self.options["mount"]:
+                uid = slot.uid or 0
+                data = f"size={limits['disk_mb']}m,nr_inodes={limits['inodes']},mode=700"
+                data += f",uid={uid},gid={uid}"
+                arguments = (b"tmpfs", slot.folder.encode(), b"tmpfs", 6, data.encode())
+                if LIBC.mount(*arguments):
+                    raise OSError(ctypes.get_errno(), "mount", slot.folder)
+            elif self.uids and os.stat(slot.folder).st_uid != slot.uid:
+                os.chown(slot.folder, slot.uid, slot.uid)
+        if self.options["mount"]:
+            drop_sys_admin()
+
+    def listen(self):
+        """Open the two sockets where the owner finds them and sessions do not."""
+        folder, owner = self.options["sockets"], self.options["owner"]
+        if os.geteuid() == 0 and owner:
+            os.chown(folder, 0, 0)
+        doors = []
+        for name in ("control", "sessions"):
+            door = socket.socket(socket.AF_UNIX)
+            door.bind(f"{folder}/{name}")
+            door.listen(4096)
+            doors.append(door)
+            if os.geteuid() == 0 and owner:
+                os.chown(f"{folder}/{name}", owner, owner)
+        if os.geteuid() == 0 and owner:
+            os.chown(folder, owner, owner)
+        self.control_door, self.session_door = doors
+
+    # -- the loop
+
+    def loop(self):
+        poll = select.poll()
+        for source in (self.control, self.wakeup[0], self.taken[0]):
+            poll.register(source, select.POLLIN)
+        while True:
+            busy = any(slot.state == "dying" for slot in self.slots)
+            pause = 0.005 if busy else max(0.0, self.next_look - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(pause * 1000 + 1)}
+            if self.control.fileno() in ready and not self.obey():
+                return
+            if self.taken[0] in ready:
+                self.note_taken()
+            if self.wakeup[0] in ready:
+                drain(self.wakeup[0])
+            self.reap()
+            for slot in self.slots:
+                if slot.state == "dying":
+                    self.finish(slot)
+            self.refill()
+            if time.monotonic() >= self.next_look:
+                self.look()
+
+    def obey(self):
+        """Do what the host asks; answer False when the host is gone."""
+        try:
+            self.control.fill()
+            self.note_taken()
+            while (message := self.control.take()) is not None:
+                slot = self.slots[message["kill"]]
+                if slot.generation == message["generation"] and slot.state == "live":
+                    self.end(slot, "asked")
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def note_taken(self):
+        data = drain(self.taken[0])
+        for offset in range(0, len(data) - len(data) % 4, 4):
+            slot = self.slots[LENGTH.unpack_from(data, offset)[0]]
+            if slot.state == "waiting":
+                slot.state = "live"
+
+    def refill(self):
+        """Keep some children waiting, as long as there are free slots."""
+        waiting = sum(slot.state == "waiting" for slot in self.slots)
+        for slot in self.slots:
+            if waiting >= self.options["warm"]:
+                break
+            if slot.state == "free":
+                if not self.fork(slot):
+                    break
+                waiting += 1
+
+    def fork(self, slot):
+        if not wiped(slot.folder, slot.uid):
+            return False
+        slot.generation += 1
+        try:
+            pid = os.fork()
+        except OSError:
+            return False
+        if pid == 0:
+            try:
+                self.become_session(slot)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        slot.pid, slot.state, slot.reason = pid, "waiting", None
+        self.by_pid[pid] = slot
+        return True
+
+    # -- the end of sessions
+
+    def reap(self):
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            slot = self.by_pid.pop(pid, None)
+            if slot is not None:
+                self.end(slot, None, status)
+
+    def end(self, slot, reason, status=None):
+        """Kill all that is left of a session; `finish` frees the slot once it is dead."""
+        slot.reason = slot.reason or reason
+        if status is not None:
+            slot.pid = 0
+            code = os.waitstatus_to_exitcode(status)
+            if slot.reason is None:
+                slot.reason = "exit" if code >= 0 else "signal"
+                if code == -signal.SIGKILL and container_oom_kills() > self.oom_kills:
+                    self.oom_kills, slot.reason = container_oom_kills(), "memory"
+            slot.code = code
+        if slot.state == "waiting":
+            self.note_taken()
+        if slot.state != "dying":
+            slot.told = slot.state == "live"
+            slot.state = "dying"
+        self.kill_all(slot)
+
+    def kill_all(self, slot):
+        """End every process of a slot, at one blow.
+
+        With the slot's uid as effective uid, ``kill(-1)`` reaches its processes and no others;
+        they in turn may not signal a process whose real and saved uids are not theirs.
+        """
+        if not self.uids:
+            if slot.pid:
+                for kill in (os.killpg, os.kill):
+                    try:
+                        kill(slot.pid, signal.SIGKILL)
+                    except OSError:
+                        pass
+            return
+        os.setresuid(self.options["uid"], slot.uid, 0)
+        try:
+            for _ in range(2):
+                try:
+                    os.kill(-1, signal.SIGKILL)
+                except OSError:
+                    pass
+        finally:
+            os.setresuid(0, 0, 0)
+
+    def finish(self, slot):
+        """Free a dying slot if its processes are gone and its files could be wiped."""
+        if slot.pid or (self.uids and uid_lives(slot.uid)):
+            self.kill_all(slot)
+            return
+        if not wiped(slot.folder, slot.uid):
+            return
+        slot.state = "free"
+        if slot.told:
+            gone = {"gone": slot.number, "generation": slot.generation}
+            self.control.send({**gone, "reason": slot.reason, "code": slot.code})
+
+    # -- the watch
+
+    def look(self):
+        """Sum resident memory by slot, and end the sessions that are over their limit."""
+        began = time.monotonic()
+        used = {}
+        for name in os.listdir("/proc"):
+            if not name.isdigit():
+                continue
+            slot = self.by_pid.get(int(name)) or self.slot_of(name)
+            if slot is None or slot.state != "live":
+                continue
+            pages, resident = statm(name)
+            # A fork of ours shares what the server had loaded; a program started anew does not.
+            own = resident - self.base_resident if pages >= self.base_pages else resident
+            used[slot] = used.get(slot, 0) + max(0, own)
+        for slot, pages in used.items():
+            if pages * PAGE > self.options["limits"]["memory_mb"] << 20:
+                self.end(slot, "memory")
+        now = time.monotonic()
+        self.next_look = now + max(0.1, 20 * (now - began))
+
+    def slot_of(self, pid):
+        if not self.uids:
+            return None
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                uid = int(file.read().partition(b"\nUid:\t")[2].split(None, 1)[0])
+        except (OSError, ValueError, IndexError):
+            return None
+        number = uid - self.options["uid"] - 1
+        return self.slots[number] if 0 <= number < len(self.slots) else None
+
+    # -- the child
+
+    def become_session(self, slot):
+        """Turn this fresh child into a caged session, wait for a host, and serve it."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        limits = self.options["limits"]
+        try:
+            with open("/proc/self/oom_score_adj", "w") as file:
+                file.write("1000")
+        except OSError:
+            pass
+        os.nice(5)
+        for fd in (self.control_door.fileno(), self.control.fileno(), *self.wakeup, self.taken[0]):
+            os.close(fd)
+        if self.uids:
+            os.setgroups([])
+            os.setresgid(slot.uid, slot.uid, slot.uid)
+            os.setresuid(slot.uid, slot.uid, slot.uid)
+        LIBC.prctl(4, 0, 0, 0, 0)
+        set_limits(limits, self.base_pages * PAGE)
+        os.chdir(slot.folder)
+        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
+            os.environ[name] = slot.folder
+        tempfile.tempdir = None
+        sys.path.insert(0, "")
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed()
+        no_way_back()
+        self.meet(slot, limits)
+
+    def meet(self, slot, limits):
+        """Accept one host, hide the connection from careless code, and serve."""
+        connection = Session(None, self.shell, self.options, slot.folder)
+        connection.prepare()
+        for fd in (0, 1, 2):
+            connection.point(fd, os.open("/dev/null", os.O_RDWR))
+        accepted, _ = self.session_door.accept()
+        os.write(self.taken[1], LENGTH.pack(slot.number))
+        os.close(self.taken[1])
+        os.close(self.session_door.fileno())
+        high = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
+        fd = fcntl.fcntl(accepted.fileno(), fcntl.F_DUPFD_CLOEXEC, high)
+        accepted.close()
+        connection.channel = Channel(socket.socket(fileno=fd))
+        generation = slot.generation
+        connection.channel.send({"slot": slot.number, "generation": generation})
+        connection.serve()
+
+
+# ---------------------------------------------------------------------------- small parts
+
+
+def make_shell(scratch):
+    """Make the one InteractiveShell that every session inherits: no colours, no history."""
+    os.makedirs(f"{scratch}/ipython", exist_ok=True)
+    os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    shell = InteractiveShell.instance(config=config)
+    # The first cell and the first traceback import much; let that be here, and leave no trace.
+    visible, sys.stdout = sys.stdout, io.StringIO()
+    shell.run_cell("1 + 1", silent=True)
+    shell.run_cell("1 / 0", silent=True)
+    sys.stdout = visible
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+    return shell
+
+
+def preload(names):
+    loaded = []
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+        loaded.append(name)
+    return loaded
+
+
+def drop_sys_admin():
+    """Mounting is done: keep the server's other capabilities only."""
+    header = struct.pack("=Ii", 0x20080522, 0)
+    sets = ctypes.create_string_buffer(24)
+    if LIBC.capget(header, sets):
+        raise OSError(ctypes.get_errno(), "capget")
+    words = list(struct.unpack("=6I", sets.raw))
+    words[:3] = [word & ~(1 << 21) for word in words[:3]]
+    if LIBC.capset(header, struct.pack("=6I", *words)):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def statm(pid):
+    """Return a process's address space and resident set, in pages."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            pages, resident = file.read().split()[:2]
+        return int(pages), int(resident)
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def uid_lives(uid):
+    """Tell whether any process of a uid is left, be it a zombie."""
+    try:
+        os.getpriority(os.PRIO_USER, uid)
+    except OSError:
+        return False
+    return True
+
+
+def container_oom_kills():
+    """Return how many processes of this container the kernel has killed for want of memory."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        try:
+            with open(path) as file:
+                return sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+        except OSError:
+            continue
+    return 0
+
+
+def wiped(folder, uid):
+    """Empty a folder as its owner; tell whether it is empty now."""
+    if uid is not None:
+        os.setresuid(os.getuid(), uid, 0)
+    try:
+        return wipe(folder)
+    except OSError:
+        return False
+    finally:
+        if uid is not None:
+            os.setresuid(0, 0, 0)
+
+
+def wipe(folder):
+    """Delete what is in a folder, however deep: inner folders are moved up, not walked down."""
+    names = (f".wipe-{number}" for number in itertools.count())
+    os.chmod(folder, 0o700)
+    while entries := os.listdir(folder):
+        for entry in entries:
+            path = f"{folder}/{entry}"
+            try:
+                os.unlink(path)
+                continue
+            except (IsADirectoryError, PermissionError):
+                os.chmod(path, 0o700)
+            for inner in os.listdir(path):
+                try:
+                    os.unlink(f"{path}/{inner}")
+                except (IsADirectoryError, PermissionError):
+                    os.chmod(f"{path}/{inner}", 0o700)
+                    target = next(name for name in names if not os.path.lexists(f"{folder}/{name}"))
+                    os.rename(f"{path}/{inner}", f"{folder}/{target}")
+            os.rmdir(path)
+    return True
+
+
+def drain(fd):
+    data = b""
+    while True:
+        try:
+            part = os.read(fd, 65536)
+        except BlockingIOError:
+            return data
+        if not part:
+            return data
+        data += part
+
+
+if __name__ == "__main__":
+    Server(json.loads(sys.argv[1])).run()
+    os._exit(0)
