@@ -70,7 +70,7 @@ def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> S
 
 def show_help(command: str, about: str, arguments: Arguments) -> None:
     """Groups with their options, then every key with its default."""
-    lines = [about.strip(), "", f"usage: codeact {command} [GROUP=OPTION] [KEY=VALUE] ...", ""]
+    lines = [about.strip().replace("``", ""), "", f"usage: codeact {command} [GROUP=OPTION] [KEY=VALUE] ...", ""]
     lines += ["Config groups and their options:"]
     invocation = Invocation(command, (), arguments.config_dir, arguments.config_name)
     defaults = compose_config(invocation, resolve=False)

@@ -1,14 +1,14 @@
 """The schema of every command's configuration: composed YAML is validated against it once."""
 
 import hashlib
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 from pydantic import Field, field_validator, model_validator
 
 from codeact.edge.graders.base import Mode
 from codeact.edge.models.factory import AnyModelSettings
-from codeact.edge.sandboxes import ExecutorSettings
+from codeact.edge.sandboxes.settings import DockerSettings, LocalSettings
 from codeact.edge.tools import SearchSettings
 from codeact.episode.settings import (
     EpisodeSettings,
@@ -17,6 +17,9 @@ from codeact.episode.settings import (
     Settings,
     TurnSettings,
 )
+
+
+ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
 
 class TaskSet(Settings):

@@ -5,8 +5,9 @@ from typing import Any, Self
 
 from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Role
 from codeact.edge.models.factory import create_client
-from codeact.edge.sandboxes import ExecutorSettings, start_sandbox
 from codeact.edge.sandboxes.base import Sandbox
+from codeact.edge.sandboxes.settings import AnyExecutorSettings
+from codeact.edge.sandboxes.start import start_sandbox
 from codeact.experiment.config import digest_of
 
 
@@ -23,7 +24,7 @@ class Resources:
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
 
-    async def sandbox(self, settings: ExecutorSettings) -> Sandbox:
+    async def sandbox(self, settings: AnyExecutorSettings) -> Sandbox:
         """A started sandbox; raises `ExecutorUnavailable`."""
         key = "sandbox" + digest_of(settings.model_dump())
         if key not in self._open:

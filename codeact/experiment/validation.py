@@ -1,12 +1,12 @@
 """From a composed dict to a strict schema, with a message for everything that is wrong in it."""
 
-from collections.abc import Iterator
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from codeact.edge.models.factory import settings_type
+from codeact.edge.models.base import ModelSettings
+from codeact.edge.models.factory import model_kinds, settings_type
 from codeact.exceptions import ConfigError
 from codeact.experiment.compose import Composed
 from codeact.wording import nearest
@@ -19,29 +19,11 @@ def validated(schema: type[Schema], composed: Composed) -> Schema:
     try:
         return schema.model_validate(composed.config)
     except ValidationError as error:
-        problems = list(_problems(schema, composed.config, composed, error.errors()))
+        problems = []
+        for detail in error.errors():
+            path, fields = _walk(schema, composed.config, detail["loc"])
+            problems.append(_problem(".".join(path), fields, composed, detail))
         raise ConfigError("the configuration is refused:\n  " + "\n  ".join(problems)) from error
-
-
-def _problems(
-    schema: type[BaseModel],
-    data: Any,
-    composed: Composed,
-    details: list[ErrorDetails],
-    prefix: tuple[str, ...] = (),
-) -> Iterator[str]:
-    for detail in details:
-        path, fields = _walk(schema, detail["loc"])
-        inner = detail.get("ctx", {}).get("error")
-        if isinstance(inner, ValidationError):
-            # A model of any kind is validated by that kind's own schema.
-            part = data
-            for step in path:
-                part = part[step]
-            own = settings_type(part["kind"])
-            yield from _problems(own, part, composed, inner.errors(), (*prefix, *path))
-        else:
-            yield _problem(".".join([*prefix, *path]), fields, composed, detail)
 
 
 def _problem(key: str, fields: list[str], composed: Composed, detail: ErrorDetails) -> str:
@@ -58,7 +40,9 @@ def _problem(key: str, fields: list[str], composed: Composed, detail: ErrorDetai
             return f"{key}: {detail['msg']}, not {detail['input']!r} [{where}]"
 
 
-def _walk(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+def _walk(
+    schema: type[BaseModel], data: Any, location: tuple[int | str, ...]
+) -> tuple[list[str], list[str]]:
     """The dotted path of an error as the user knows it, and the names valid at its last step.
 
     Pydantic puts the tag of a discriminated union into the location; the user's YAML has no such
@@ -74,14 +58,22 @@ def _walk(schema: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             node = tagged[0]
             continue
         path.append(str(step))
-        model = members[0] if members else None
+        model = _of_kind(members[0], data) if members else None
         fields = list(model.model_fields) if model else []
         if model and isinstance(step, str) and step in model.model_fields:
             node = model.model_fields[step].annotation
         else:
             # An element of a mapping or a list: go on with the value's type.
             node = (get_args(node) or (None,))[-1]
+        data = data.get(step) if isinstance(data, dict) else None
     return path, fields
+
+
+def _of_kind(model: type[BaseModel], data: Any) -> type[BaseModel]:
+    """Any kind of model is admitted where the base of their settings stands."""
+    if model is ModelSettings and isinstance(data, dict) and data.get("kind") in model_kinds():
+        return settings_type(data["kind"])
+    return model
 
 
 def _members(annotation: Any) -> list[type[BaseModel]]:
