@@ -5,10 +5,9 @@ the solution's, so leaving early, printing, patching, walking frames or searchin
 nothing there; the solution's session never sees the tests, and what it says is only data.
 """
 
-from __future__ import annotations
-
 import ast
 import asyncio
+import base64
 import builtins
 import functools
 import importlib.resources
@@ -16,16 +15,14 @@ import importlib.util
 import marshal
 import symtable
 import time
+import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from codeact.edge.graders.fences import unfence
+from codeact.edge.sandboxes.base import Evaluation, Sandbox, Session
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.exceptions import GraderFailure, SandboxFailure
-
-if TYPE_CHECKING:
-    from codeact.edge.sandboxes.base import Evaluation, Sandbox, Session
 
 SECONDS = 10.0
 """For loading the solution and all its calls together (grading.md)."""
@@ -172,18 +169,23 @@ def _installed(*modules: str) -> str:
     for a guest that runs the same Python.
     """
     folder = importlib.resources.files(_GUEST)
-    lines = ["import sys, types, marshal, _frozen_importlib_external as bootstrap"]
+    lines = ["import base64, marshal, sys, types, zlib, _frozen_importlib_external as bootstrap"]
     for name in modules:
         text = folder.joinpath(f"{name}.py").read_text("utf-8")
         ready = marshal.dumps(compile(text, name, "exec", dont_inherit=True))
         lines += [
             f'{name} = sys.modules["{_GUEST}.{name}"] = types.ModuleType("{_GUEST}.{name}")',
             f"if bootstrap.MAGIC_NUMBER == {importlib.util.MAGIC_NUMBER!r}:",
-            f"    exec(marshal.loads({ready!r}), {name}.__dict__)",
+            f"    exec(marshal.loads({_packed(ready)}), {name}.__dict__)",
             "else:",
-            f'    exec(compile({text!r}, "{name}", "exec"), {name}.__dict__)',
+            f'    exec(compile({_packed(text.encode())}, "{name}", "exec"), {name}.__dict__)',
         ]
     return "\n".join(lines)
+
+
+def _packed(data: bytes) -> str:
+    """Write an expression for `data` that a guest parses quickly."""
+    return f"zlib.decompress(base64.b64decode({base64.b64encode(zlib.compress(data, 9))!r}))"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,10 +1,108 @@
-"""Strict verdicts: equivalence (being written)."""
+"""Strict verdicts on mathematics: numbers on the host, everything else by math-verify.
 
+A plain number is compared here. An expression is parsed in a session, never on the host; if the
+reference is a number then only the expression's value comes back, and is compared here, so that
+there is nothing in the session to forge a verdict from.
+"""
+
+from fractions import Fraction
+
+from codeact.edge.graders.commitment import committed
+from codeact.edge.graders.evaluation import evaluate
+from codeact.edge.graders.numbers import agrees, shown, single_number
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 
+_SECONDS = 10.0
+_LONGEST_EXPRESSION = 2000
+_NOISE = Fraction(1, 10**9)
+"""What floating point may lose; references are exact unless they have decimals."""
+
+_PARSE = """
+from math_verify import parse
+from sympy import Expr, N
+def candidates(text):
+    for shown in (text, "$" + text + "$"):
+        for found in parse(shown, parsing_timeout=None):
+            if not isinstance(found, str):
+                yield found
+"""
+_VALUE = """
+def values(text):
+    yield from candidates(text)
+    from sympy.parsing.sympy_parser import parse_expr
+    for prefix in ("np.", "numpy.", "math.", "sympy."):
+        text = text.replace(prefix, "")
+    yield parse_expr(text.replace("^", "**"))
+RESULT = None
+for value in values(TEXT):
+    if isinstance(value, Expr) and not value.free_symbols:
+        number = N(value, 40)
+        if number.is_real and number.is_finite:
+            RESULT = str(number)
+            break
+"""
+_VERIFY = """
+from math_verify import verify
+RESULT = any(
+    verify(gold, found, timeout_seconds=None)
+    for gold in candidates(REFERENCE) for found in candidates(TEXT)
+)
+"""
+
 
 async def equivalent(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Judge strictly."""
-    raise NotImplementedError
+    """Grade math: the same number, exactly or as far as the reference is written; or expression."""
+    text = committed(answer)
+    reference = str(task.reference).strip()
+    try:
+        Fraction(reference)
+    except ValueError:
+        return await _same_expression(reference, text, sandbox)
+    number = single_number(text)
+    if number is None:
+        number = await number_of_expression(text, sandbox)
+    if number is None:
+        return Verdict(False, "the answer does not commit to one number")
+    return Verdict(agrees(number, reference, relative=_NOISE), f"read as {shown(number)}")
+
+
+async def number_of_expression(text: str, sandbox: Sandbox) -> Fraction | None:
+    """Evaluate an expression in a session; None if it has no real value."""
+    text = _expression(text)
+    if not _worth_parsing(text):
+        return None
+    outcome = await evaluate(sandbox, f"TEXT = {text!r}\n{_PARSE}{_VALUE}", seconds=_SECONDS)
+    if not outcome.ok or not isinstance(outcome.value, str) or len(outcome.value) > 400:
+        return None
+    return single_number(outcome.value)
+
+
+async def _same_expression(reference: str, text: str, sandbox: Sandbox) -> Verdict:
+    if text == reference:
+        return Verdict(True)
+    if not text or len(text) > _LONGEST_EXPRESSION or "__" in text:
+        return Verdict(False, "the answer is no expression")
+    source = f"TEXT = {text!r}\nREFERENCE = {reference!r}\n{_PARSE}{_VERIFY}"
+    outcome = await evaluate(sandbox, source, seconds=_SECONDS)
+    return Verdict(outcome.ok and outcome.value is True, outcome.error)
+
+
+def _expression(text: str) -> str:
+    """Take the right-hand side, without what only sets an expression off from its sentence."""
+    text = text.strip().strip("$. ")
+    if not any(separator in text for separator in (" and ", " or ", ", ")):
+        for sign in ("=", "≈"):
+            text = text.rpartition(sign)[2]
+    return text.strip().strip("$. ")
+
+
+def _worth_parsing(text: str) -> bool:
+    """Whether a text may be one expression: it has a sign of mathematics, and few plain words."""
+    if not 0 < len(text) <= _LONGEST_EXPRESSION:
+        return False
+    words = [word for word in text.split() if word.isalpha() and len(word) > 3]
+    has_sign = any(character.isdigit() or character in "\\πe√E" for character in text)
+    several = any(separator in text for separator in (" and ", " or ", ", ", ";", "\n"))
+    return has_sign and not words and not several

@@ -1,11 +1,8 @@
 """Runs a piece of source in a fresh session for a grader, and reads what came back."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from codeact.edge.sandboxes.base import Evaluation, Sandbox
+from codeact.edge.sandboxes.base import Evaluation, Sandbox
 
 _DEEPEST = 20
 _LONGEST_LIST = 10_000

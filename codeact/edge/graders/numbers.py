@@ -1,10 +1,141 @@
-"""Strict verdicts: numbers (being written)."""
+"""Strict verdicts on numbers: read on the host as exact fractions, from bounded text."""
 
+import re
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from codeact.edge.graders.commitment import committed, last_part
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 
+_LONGEST_NUMERAL = 400
+_LARGEST_EXPONENT = 400
+_NUMERAL = re.compile(
+    r"(?<![\w.,])(?P<sign>[-+−]?)\s?\$?(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+|(?=\.\d))"
+    r"(?P<decimals>\.\d+)?(?P<exponent>[eE][-+]?\d+)?(?P<below>/\d+)?"
+    r"(?:\s?(?:x|×|\*|·|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?[({]?(?P<power>[-+−]?\d+)[)}]?)?",
+    re.ASCII,
+)
+_NOT_PLAIN = ("√", "π", "∞", "sqrt", "^", "**", "frac", "log", "sin", "cos", "tan", "exp", "!")
+_HARMLESS_LATEX = {
+    "\\times": "×",
+    "\\cdot": "×",
+    **dict.fromkeys(("\\$", "\\%", "\\,", "\\!", "\\ ", "\\text", "\\circ"), " "),
+}
+_SEPARATORS = (" and ", " or ", ";", ", ")
 
-async def plain_number(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Judge strictly."""
-    raise NotImplementedError
+
+async def plain_number(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade gsm8k: the one number that the answer commits to must be the reference, exactly."""
+    wanted = Fraction(str(task.reference).strip().replace(",", ""))
+    number = single_number(committed(answer))
+    if number is None:
+        return Verdict(False, "the answer does not commit to one number")
+    return Verdict(number == wanted, f"read as {shown(number)}")
+
+
+def single_number(text: str) -> Fraction | None:
+    """Read the one number that a text states; None if there is none, or more than one."""
+    for part in (
+        text,
+        last_part(text),
+        _right_hand_side(text),
+        last_part(text.rsplit(". ", maxsplit=1)[-1]),
+    ):
+        values = _values(part)
+        if values is None:
+            continue
+        if len(values) == 1:
+            return values.pop()
+    return None
+
+
+def number_list(text: str) -> list[Fraction] | None:
+    """Read a list of plain numbers, in brackets or bare; the last one in brackets counts."""
+    for opening, closing in ("[]", "()", "{}"):
+        start, end = text.rfind(opening), text.rfind(closing)
+        if 0 <= start < end:
+            text = text[start + 1 : end]
+            break
+    items = [_whole_number(item) for item in last_part(text).replace(" and ", ",").split(",")]
+    return None if None in items else [item for item in items if item is not None]
+
+
+def agrees(number: Fraction, reference: Any, *, relative: Fraction) -> bool:
+    """Compare with a float as written: `relative`, or half of the last decimal it is given to.
+
+    A reference without decimals, such as 2.0, was not rounded, so `relative` alone holds.
+    """
+    written = Decimal(str(reference))
+    wanted = Fraction(written)
+    allowed = abs(wanted) * relative
+    if wanted.denominator != 1:
+        allowed = max(allowed, Fraction(10) ** int(written.as_tuple().exponent) / 2)
+    return abs(number - wanted) <= allowed
+
+
+def shown(number: Fraction) -> str:
+    """Write a number for a verdict's detail."""
+    return str(number if number.denominator == 1 else float(number))[:60]
+
+
+def _values(text: str) -> set[Fraction] | None:
+    """Collect the different numbers in a text; None if it holds mathematics of another kind."""
+    if len(text) > 2000:
+        return None
+    for shown_as, read_as in _HARMLESS_LATEX.items():
+        text = text.replace(shown_as, read_as)
+    rest = _NUMERAL.sub(" ", text)
+    if "\\" in rest or any(mark in rest for mark in _NOT_PLAIN):
+        return None
+    values = set()
+    for match in _NUMERAL.finditer(text):
+        value = _value(match)
+        if value is None or _is_factor(text, match.end()):
+            return None
+        values.add(value)
+    return values
+
+
+def _is_factor(text: str, end: int) -> bool:
+    """Whether a numeral goes on as ``3x``, ``2*pi`` or ``4(``; a unit such as ``km`` is none."""
+    rest = text[end : end + 12]
+    if rest[:1] in ("*", "(", "/", "+"):
+        return True
+    word = re.match(r"[^\W\d_]*", rest)
+    letters = word.group() if word else ""
+    return len(letters) == 1 or letters.startswith("pi") or rest[len(letters) :][:1] in ("_", "(")
+
+
+def _value(match: "re.Match[str]") -> Fraction | None:
+    if len(match.group()) > _LONGEST_NUMERAL:
+        return None
+    number = Fraction((match["whole"].replace(",", "") or "0") + (match["decimals"] or ""))
+    for exponent in (match["exponent"] and match["exponent"][1:], match["power"]):
+        if exponent:
+            power = int(exponent.replace("−", "-"))
+            if abs(power) > _LARGEST_EXPONENT:
+                return None
+            number *= Fraction(10) ** power
+    if match["below"]:
+        below = int(match["below"][1:])
+        if below == 0:
+            return None
+        number /= below
+    return -number if match["sign"] in ("-", "−") else number
+
+
+def _whole_number(text: str) -> Fraction | None:
+    match = _NUMERAL.fullmatch(text.strip().strip("$ "))
+    return _value(match) if match else None
+
+
+def _right_hand_side(text: str) -> str:
+    """Take what follows the last equals sign, unless several things are stated."""
+    if any(separator in text for separator in _SEPARATORS):
+        return ""
+    for sign in ("=", "≈"):
+        text = text.rpartition(sign)[2]
+    return text

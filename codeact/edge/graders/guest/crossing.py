@@ -98,7 +98,7 @@ def _plain_number(value: numbers.Real) -> int | float | fractions.Fraction:
 
 
 def _ndarray() -> type:
-    import numpy  # noqa: PLC0415  (wanted only once a numpy value is there)
+    import numpy
 
     return numpy.ndarray
 
@@ -252,7 +252,7 @@ def _deque(decoder: Decoder, coded: list[Any]) -> Any:
 
 
 def _array(decoder: Decoder, coded: list[Any]) -> Any:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     dtype, shape, is_array, raw = coded
     value = np.frombuffer(base64.b64decode(raw), dtype=np.dtype(dtype)).reshape(shape).copy()
