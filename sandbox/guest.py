@@ -31,6 +31,9 @@ holds for a process, such as pipes, which only a limit on the whole container bo
 there is one uid for all sessions, and sessions are then apart by namespaces, where the server may
 make them, or not at all.
 """
+# This file must run alone and quickly, on plain os calls; it lives on broad excepts.
+# ruff: noqa: D103, PLW2901, PTH101, PTH103, PTH104, PTH106, PTH108, PTH116, PTH123, PTH208
+# ruff: noqa: S102, SIM105
 
 import builtins
 
@@ -123,6 +126,7 @@ class Channel:
 
 # System calls refused to sessions: (x86_64, aarch64). Those that hold memory no process is
 # charged for, reach into other processes, outlive their maker, or open large parts of the kernel.
+# fmt: off
 DENIED = {
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "kcmp": (312, 272), "pidfd_getfd": (438, 438), "memfd_create": (319, 279),
@@ -136,7 +140,8 @@ DENIED = {
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "mount_setattr": (442, 442), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "personality": (135, 92),
-}  # fmt: skip
+}
+# fmt: on
 CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 NEW_NAMESPACES = 0x7E020080
@@ -144,7 +149,7 @@ FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
 
 
 def filter_program():
-    """Assemble the BPF program: deny the list, namespaces, and all but the plain socket families."""
+    """Assemble the BPF program: no call of the list, no namespaces, plain socket families only."""
     column, arch = ARCHITECTURES[platform.machine()]
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, absent = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
@@ -694,7 +699,7 @@ class Server:
         if status is not None:
             slot.pid = 0
             code = os.waitstatus_to_exitcode(status)
-            if slot.reason is None:
+            if slot.reason is None or (slot.reason == "asked" and code != -signal.SIGKILL):
                 slot.reason = "exit" if code >= 0 else "signal"
                 if code == -signal.SIGKILL and container_oom_kills() > self.oom_kills:
                     self.oom_kills, slot.reason = container_oom_kills(), "memory"

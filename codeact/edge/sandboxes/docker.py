@@ -1,0 +1,233 @@
+"""The docker executor: the guest as PID 1 of one container, reached over a unix socket."""
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
+from codeact.edge.sandboxes.local import ENVIRONMENT
+from codeact.edge.sandboxes.owner import labels
+from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_program
+from codeact.edge.sandboxes.server import Server
+from codeact.edge.sandboxes.settings import DockerSettings
+from codeact.exceptions import ExecutorUnavailable
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+GUEST = "/opt/codeact/guest.py"
+EMPTY_IMAGE = "codeact-empty"
+_SOCKETS, _SCRATCH, _SLOTS = "/run/codeact", "/run/scratch", "/slots"
+_CAPABILITIES = ["SETUID", "SETGID", "KILL", "CHOWN"]
+
+
+class DockerSandbox(GuestSandbox):
+    """Sessions in a container of a local engine."""
+
+    settings: DockerSettings
+
+    def __init__(self, settings: DockerSettings) -> None:
+        super().__init__(settings)
+        self._client: DockerClient | None = None
+        self._image = settings.image
+        self._python: HostPython | None = None
+
+    async def start(self) -> None:
+        self._client = await in_thread(connect, self.settings.engine)
+        if self.settings.image == "host":
+            self._python = await find_python(self.settings.python)
+            self._image = await in_thread(ensure_empty_image, self._client)
+        else:
+            await in_thread(check_image, self._client, self.settings.image)
+        await super().start()
+
+    async def launch(self) -> Server:
+        assert self._client is not None
+        server = Server()
+        try:
+            container = await in_thread(self._run, self._client, server)
+        except Exception as error:
+            await server.close()
+            raise ExecutorUnavailable(
+                f"the container did not start: {error}; `codeact sandbox check` tests this engine"
+            ) from error
+        await server.start(_Container(container), self.settings.start_seconds)
+        return server
+
+    async def close(self) -> None:
+        await super().close()
+        if self._client is not None:
+            client, self._client = self._client, None
+            with contextlib.suppress(Exception):
+                await in_thread(client.close)
+
+    def _run(self, client: "DockerClient", server: Server) -> "Container":
+        settings = self.settings
+        uid = settings.uid_base or server.uid_base
+        options = {
+            **settings.guest_options(),
+            "uid": uid,
+            "owner": os.geteuid(),
+            "mount": False,
+            "sockets": _SOCKETS,
+            "slot_root": _SLOTS,
+            "scratch": _SCRATCH,
+        }
+        python = self._python.executable if self._python is not None else "python3"
+        container: Container = client.containers.run(
+            self._image,
+            [python, "-sP", GUEST, json.dumps(options)],
+            entrypoint=[],
+            detach=True,
+            environment=ENVIRONMENT if self._python is not None else _only_ours(),
+            labels=labels("server"),
+            hostname="sandbox",
+            user="0:0",
+            working_dir="/",
+            network_mode="bridge" if settings.network else "none",
+            read_only=True,
+            ipc_mode="none",
+            cap_drop=["ALL"],
+            cap_add=_CAPABILITIES,
+            pids_limit=settings.slots * settings.processes + 64,
+            mem_limit=f"{settings.container_memory_mb or _most_memory_mb()}m",
+            memswap_limit=f"{settings.container_memory_mb or _most_memory_mb()}m",
+            nano_cpus=int(settings.cpus * 1e9) if settings.cpus is not None else None,
+            runtime=settings.runtime,
+            tmpfs=self._tmpfs(uid),
+            volumes=self._volumes(server),
+            auto_remove=True,
+            log_config={"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
+            ulimits=_ulimits(settings),
+        )
+        return container
+
+    def _tmpfs(self, uid: int) -> dict[str, str]:
+        """Give each slot a tmpfs of its own: a quota for its disk."""
+        size = f"size={self.settings.disk_mb}m,nr_inodes={self.settings.inodes},mode=700,exec"
+        mounts = {
+            f"{_SLOTS}/{n}": f"{size},uid={uid + 1 + n},gid={uid + 1 + n}"
+            for n in range(self.settings.slots)
+        }
+        mounts[_SCRATCH] = "size=4m,nr_inodes=256,mode=755"
+        return mounts
+
+    def _volumes(self, server: Server) -> list[str]:
+        volumes = [f"{server.folder}:{_SOCKETS}:rw"]
+        if self._python is not None:
+            volumes.append(f"{guest_program()}:{GUEST}:ro")
+            mounted = (*SYSTEM, *SYSTEM_FILES, *self._python.folders)
+            volumes += [f"{path}:{path}:ro" for path in mounted if Path(path).exists()]
+        return volumes
+
+
+class _Container:
+    """The guest as a container."""
+
+    def __init__(self, container: "Container") -> None:
+        self._container = container
+
+    async def alive(self) -> bool:
+        try:
+            await in_thread(self._container.reload)
+        except Exception:  # noqa: BLE001
+            return False
+        return str(self._container.status) in ("created", "running")
+
+    async def stop(self) -> None:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(in_thread(self._container.remove, force=True, v=True), 60)
+
+    async def last_words(self) -> str:
+        with contextlib.suppress(Exception):
+            log = await asyncio.wait_for(in_thread(self._container.logs, tail=50), 10)
+            return bytes(log).decode(errors="replace")[-4000:]
+        return "(the container is gone, and its log with it)"
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call what blocks on the engine without blocking the loop."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, functools.partial(function, *args, **kwargs))
+
+
+def connect(engine: str | None) -> "DockerClient":
+    """Connect to the engine; raises ExecutorUnavailable if none answers."""
+    import docker  # noqa: PLC0415
+
+    try:
+        client = docker.DockerClient(base_url=engine) if engine else docker.from_env()
+        client.ping()
+    except Exception as error:
+        address = engine or os.environ.get("DOCKER_HOST") or "the usual socket"
+        raise ExecutorUnavailable(
+            f"no container engine answers at {address}: {error}. Start one (systemctl start "
+            "docker, or launchers/docker_engine.sh start, which prints the DOCKER_HOST to set), "
+            "or choose executor=local"
+        ) from error
+    return client
+
+
+def check_image(client: "DockerClient", image: str) -> None:
+    """Refuse an image that is missing, or was built for another version of the guest."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415
+
+    try:
+        found = client.images.get(image)
+    except ImageNotFound:
+        raise ExecutorUnavailable(
+            f"the image {image} is not there: `codeact sandbox build` builds it"
+        ) from None
+    digest = found.labels.get("codeact.guest")
+    if digest is not None and digest != guest_digest():
+        raise ExecutorUnavailable(
+            f"the image {image} holds another version of the guest program than this codeact: "
+            "`codeact sandbox build` builds it anew"
+        )
+
+
+def guest_digest() -> str:
+    """Return what tells one version of the guest program from another."""
+    return hashlib.sha256(guest_program().read_bytes()).hexdigest()[:16]
+
+
+def ensure_empty_image(client: "DockerClient") -> str:
+    """Make the image with nothing in it, on which this machine's Python is mounted."""
+    if not client.images.list(name=EMPTY_IMAGE):
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w") as archive:
+            for name in ("etc", "proc", "dev", "sys", "run", "tmp", "slots"):
+                entry = tarfile.TarInfo(name)
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(entry)
+        client.api.import_image_from_data(data.getvalue(), repository=EMPTY_IMAGE, tag="latest")
+    return f"{EMPTY_IMAGE}:latest"
+
+
+def _only_ours() -> dict[str, str]:
+    """Return our environment without PATH: an image knows its own."""
+    return {name: value for name, value in ENVIRONMENT.items() if name != "PATH"}
+
+
+def _most_memory_mb() -> int:
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return pages * size // (1 << 20) * 3 // 4
+
+
+def _ulimits(settings: DockerSettings) -> list[Any]:
+    from docker.types import Ulimit  # noqa: PLC0415
+
+    files = max(settings.files, 4096)
+    return [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=files, hard=files)]
