@@ -26,7 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 lock:  ## resolve the newest versions that pyproject.toml admits
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev pyproject.toml \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --extra repl pyproject.toml \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
 
 wheel: $(READY)

@@ -40,13 +40,23 @@ def parse(
         raise ConfigError(f"codeact {command} does one thing at a time: leave -m out")
     if positional is not None:
         arguments.overrides = [
-            word if "=" in word or word.startswith("~") else f"{positional}='{word}'"
+            f"{positional}={word}" if "=" not in word or Path(word).exists() else word
             for word in arguments.overrides
         ]
     for word in arguments.overrides:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"{word!r} is no override; write KEY=VALUE")
+    arguments.overrides = [_quoted(word) for word in arguments.overrides]
     return arguments
+
+
+def _quoted(word: str) -> str:
+    """Hydra's grammar wants quotes around a value with an equals sign, as recorded paths have."""
+    key, _, value = word.partition("=")
+    if "=" not in value or value[0] in "'\"[{":
+        return word
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
 
 
 def configurations(

@@ -61,12 +61,16 @@ class Composed(NamedTuple):
 
     def origin(self, key: str) -> str:
         """Where a dotted key was set, for a message."""
-        for override in self.overrides:
-            name = override.lstrip("+").partition("=")[0]
-            if key == name or key.startswith(name + "."):
-                return f"command line, {override!r}"
-        packages = [p for p in self.files if p and (key == p or key.startswith(p + "."))]
+        given = {override.lstrip("+").partition("=")[0]: override for override in self.overrides}
+        named = [n for n in given if n not in self.groups and _within(key, n)]
+        if named:
+            return f"command line, {given[max(named, key=len)]!r}"
+        packages = [package for package in self.files if package and _within(key, package)]
         return self.files[max(packages, key=len, default="")]
+
+
+def _within(key: str, parent: str) -> bool:
+    return key == parent or key.startswith(parent + ".")
 
 
 def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:

@@ -21,7 +21,7 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
 from codeact.exceptions import RecordingError
-from codeact.experiment.comparing import DIFFERENT, EQUAL, classify
+from codeact.experiment.comparing import AFTER_TIME_OUT, DIFFERENT, EQUAL, TIME_OUT, classify
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import LoadedSet
 
@@ -160,6 +160,8 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
         if was.environment is None or now.action != "execute":
             continue
         kind = classify(was.environment.observation, now.observation)
+        if kind not in (EQUAL, TIME_OUT) and TIME_OUT in observations:
+            kind = AFTER_TIME_OUT
         searched = "wikipedia_search" in now.content
         (searches if searched else observations).append(kind)
         if kind != EQUAL:

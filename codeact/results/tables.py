@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from codeact.experiment.comparing import DIFFERENT, EQUAL
+from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
@@ -85,7 +85,9 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
     for name in ("episodes", "same end", "observations", "byte-equal", "by class", "search equal"):
         table.add_column(name, justify="right")
     for name, score in [*sorted(by_model.items()), ("all", total)]:
-        observed = sum(score.observations.values())
+        observed = sum(
+            count for kind, count in score.observations.items() if kind not in NOT_COMPARABLE
+        )
         table.add_row(
             name,
             str(score.episodes),
