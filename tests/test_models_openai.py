@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from fake_api import FakeApi, Reply
 from pydantic import ValidationError
 
 from codeact.edge.models import openai_api
@@ -18,6 +17,7 @@ from codeact.edge.models.openai_api import OpenAIClient, OpenAISettings
 from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.protocol import POLICY_STOP, POLICY_STOP_PLAIN
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
+from tests.fake_api import FakeApi, Reply
 
 KEY = EpisodeKey("gsm8k", "1")
 HELLO: tuple[Message, ...] = ({"role": "user", "content": "Task:\nadd\n"},)
@@ -283,6 +283,11 @@ async def test_a_full_context_can_shrink_the_answer_instead():
 async def test_shrinking_ends_where_it_does_not_help():
     with pytest.raises(ModelFailure):
         await answer([Reply(status=400, text=FULL)], overflow="shrink")
+
+
+async def test_max_tokens_beyond_the_whole_context_is_a_setting_to_correct():
+    with pytest.raises(ProviderFailure, match=r"max_tokens=5000 .* lower sampling"):
+        await answer([Reply(status=400, text=FULL)], sampling={"max_tokens": 5000})
 
 
 @pytest.mark.parametrize(

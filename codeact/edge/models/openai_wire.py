@@ -14,7 +14,7 @@ from codeact.episode.effects import Message, Usage
 from codeact.episode.protocol import ASSISTANT_PREFIX
 
 
-class Garbage(ValueError):  # noqa: N818 (what came, not what went wrong)
+class Garbage(ValueError):
     """The server said 200 and something that is no completion."""
 
 
@@ -178,7 +178,9 @@ def is_context_overflow(error: ServerError) -> bool:
     return error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(error.message) is not None
 
 
-_LIMIT = re.compile(r"(?:context length|context window|model len\w*)\D{0,20}(\d+)", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"(?:context length|context window|model[ _]len\w*)\D{0,20}(\d+)", re.IGNORECASE
+)
 _PROMPT = re.compile(
     r"(\d+) (?:in|from) (?:the|your) (?:messages|prompt|input)"
     r"|(?:at least |contains )(\d+) (?:input )?tokens"
@@ -187,13 +189,18 @@ _PROMPT = re.compile(
 )
 
 
+def context_limit(error: ServerError) -> int | None:
+    """How many tokens the model's context holds, if the refusal says it."""
+    limit = _LIMIT.search(error.message)
+    return int(limit[1]) if limit else None
+
+
 def room_left(error: ServerError) -> int | None:
     """How many tokens an answer may have beside the prompt, if the refusal says both numbers."""
-    limit, prompt = _LIMIT.search(error.message), _PROMPT.search(error.message)
+    limit, prompt = context_limit(error), _PROMPT.search(error.message)
     if limit is None or prompt is None:
         return None
-    used = next(int(group) for group in prompt.groups() if group is not None)
-    return int(limit[1]) - used
+    return limit - next(int(group) for group in prompt.groups() if group is not None)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

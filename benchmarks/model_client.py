@@ -1,0 +1,148 @@
+"""CPU of the client per model request, against a server on loopback in its own process.
+
+``python benchmarks/model_client.py [--requests 2000] [--concurrency 200]``
+
+Compares the openai package with its default transport, with its aiohttp transport, with that
+and its parsing of answers left out, and codeact's own client. Every client runs in a process of
+its own; what it imports is not counted.
+"""
+
+# ruff: noqa: D103 (a program, not a library)
+
+import argparse
+import asyncio
+import contextlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+# The size of a prompt in the middle of an episode, and the stop strings that go with it.
+MESSAGES = (
+    {"role": "user", "content": "instruction and example " * 250},
+    {"role": "assistant", "content": "<execute>\nprint(6 * 7)\n</execute>\n" * 10},
+    {"role": "user", "content": "Observation:\n42\nYou have 4 steps left.\n"},
+)
+STOP = ("\nObservation:", "\nExpert feedback:", "\nTask:", "\n---")
+SAMPLING = {"temperature": 0.0, "max_tokens": 1024}
+FAKE_API = Path(__file__).parents[1] / "tests" / "fake_api.py"
+
+Ask = Callable[[], Awaitable[Any]]
+
+
+@contextlib.asynccontextmanager
+async def openai_sdk(
+    base_url: str, concurrency: int, *, aio: bool, raw: bool
+) -> AsyncIterator[Ask]:
+    import httpx2
+    import openai
+
+    limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    transport = openai.DefaultAioHttpClient if aio else openai.DefaultAsyncHttpxClient
+    client = openai.AsyncOpenAI(
+        base_url=base_url, api_key="none", http_client=transport(limits=limits), max_retries=0
+    )
+    completions = client.chat.completions
+    create: Any = completions.with_raw_response.create if raw else completions.create
+
+    async def ask() -> Any:
+        return await create(model="m", messages=list(MESSAGES), stop=list(STOP), **SAMPLING)
+
+    async with client:
+        yield ask
+
+
+@contextlib.asynccontextmanager
+async def ours(base_url: str, concurrency: int) -> AsyncIterator[Ask]:
+    from codeact.edge.models.base import EpisodeKey, Request
+    from codeact.edge.models.openai_api import OpenAISettings
+
+    settings = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
+    client = OpenAISettings.model_validate({**settings, "concurrency": concurrency}).create()
+    request = Request(messages=MESSAGES, stop=STOP, episode=EpisodeKey("t", "1"), turn=1)  # type: ignore[arg-type]
+    try:
+        yield lambda: client.complete(request)
+    finally:
+        await client.close()
+
+
+CLIENTS: dict[str, Callable[[str, int], contextlib.AbstractAsyncContextManager[Ask]]] = {
+    "openai, default transport": lambda u, c: openai_sdk(u, c, aio=False, raw=False),
+    "openai, aiohttp transport": lambda u, c: openai_sdk(u, c, aio=True, raw=False),
+    "openai, aiohttp, not parsed": lambda u, c: openai_sdk(u, c, aio=True, raw=True),
+    "codeact": ours,
+}
+
+
+async def measure(name: str, base_url: str, requests: int, concurrency: int) -> dict[str, float]:
+    async with CLIENTS[name](base_url, concurrency) as ask:
+        await asyncio.gather(*(ask() for _ in range(concurrency)))  # opens the connections
+        turns = iter(range(requests))
+
+        async def worker() -> None:
+            for _ in turns:
+                await ask()
+
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
+        return {
+            "cpu_ms": (time.process_time() - cpu) / requests * 1000,
+            "wall": time.perf_counter() - wall,
+            "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+
+
+def in_own_process(name: str, base_url: str, options: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, __file__, "--only", name, "--base-url", base_url]
+    command += ["--requests", str(options.requests), "--concurrency", str(options.concurrency)]
+    found: dict[str, float] = json.loads(subprocess.check_output(command, timeout=300))
+    return found
+
+
+def compare(options: argparse.Namespace) -> None:
+    command = [sys.executable, str(FAKE_API), "--latency", str(options.latency)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        base_url = server.stdout.readline().strip()
+        print(
+            f"{options.requests} requests, {options.concurrency} at once, {options.latency} s each"
+        )
+        for name in CLIENTS:
+            rounds = [in_own_process(name, base_url, options) for _ in range(options.rounds)]
+            median = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
+            print(
+                f"{name:30} {median['cpu_ms']:6.2f} CPU-ms/request"
+                f" {median['wall']:6.2f} s wall {median['mb']:5.0f} MB",
+                flush=True,
+            )
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--concurrency", type=int, default=200)
+    parser.add_argument("--latency", type=float, default=0.2, help="seconds the server takes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=CLIENTS, help=argparse.SUPPRESS)
+    parser.add_argument("--base-url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        found = asyncio.run(
+            measure(options.only, options.base_url, options.requests, options.concurrency)
+        )
+        print(json.dumps(found))
+    else:
+        compare(options)
+
+
+if __name__ == "__main__":
+    main()
