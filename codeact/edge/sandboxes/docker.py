@@ -86,7 +86,13 @@ class DockerSandbox(GuestSandbox):
             "scratch": _SCRATCH,
         }
         python = self._python.executable if self._python is not None else "python3"
-        container: Container = client.containers.run(
+        memory = f"{settings.container_memory_mb or _most_memory_mb()}m"
+        chosen: dict[str, Any] = {}
+        if settings.cpus is not None:
+            chosen["nano_cpus"] = int(settings.cpus * 1e9)
+        if settings.runtime is not None:
+            chosen["runtime"] = settings.runtime
+        return client.containers.run(
             self._image,
             [python, "-sP", GUEST, json.dumps(options)],
             entrypoint=[],
@@ -102,17 +108,14 @@ class DockerSandbox(GuestSandbox):
             cap_drop=["ALL"],
             cap_add=_CAPABILITIES,
             pids_limit=settings.slots * settings.processes + 64,
-            mem_limit=f"{settings.container_memory_mb or _most_memory_mb()}m",
-            memswap_limit=f"{settings.container_memory_mb or _most_memory_mb()}m",
-            nano_cpus=int(settings.cpus * 1e9) if settings.cpus is not None else None,
-            runtime=settings.runtime,
+            mem_limit=memory,
+            memswap_limit=memory,
             tmpfs=self._tmpfs(uid),
             volumes=self._volumes(server),
             auto_remove=True,
-            log_config={"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
             ulimits=_ulimits(settings),
+            **chosen,
         )
-        return container
 
     def _tmpfs(self, uid: int) -> dict[str, str]:
         """Give each slot a tmpfs of its own: a quota for its disk."""
@@ -142,7 +145,7 @@ class _Container:
     async def alive(self) -> bool:
         try:
             await in_thread(self._container.reload)
-        except Exception:  # noqa: BLE001
+        except Exception:
             return False
         return str(self._container.status) in ("created", "running")
 
@@ -165,7 +168,7 @@ async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
 
 def connect(engine: str | None) -> "DockerClient":
     """Connect to the engine; raises ExecutorUnavailable if none answers."""
-    import docker  # noqa: PLC0415
+    import docker
 
     try:
         client = docker.DockerClient(base_url=engine) if engine else docker.from_env()
@@ -182,7 +185,7 @@ def connect(engine: str | None) -> "DockerClient":
 
 def check_image(client: "DockerClient", image: str) -> None:
     """Refuse an image that is missing, or was built for another version of the guest."""
-    from docker.errors import ImageNotFound  # noqa: PLC0415
+    from docker.errors import ImageNotFound
 
     try:
         found = client.images.get(image)
@@ -227,7 +230,7 @@ def _most_memory_mb() -> int:
 
 
 def _ulimits(settings: DockerSettings) -> list[Any]:
-    from docker.types import Ulimit  # noqa: PLC0415
+    from docker.types import Ulimit
 
     files = max(settings.files, 4096)
     return [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=files, hard=files)]

@@ -22,7 +22,7 @@ _STRAY_FRAMES = 1000
 _LATE = object()
 
 
-class _Ended(Exception):  # noqa: N818
+class _Ended(Exception):
     """The interpreter is gone: what its cell counts as, and why in a few words."""
 
     def __init__(self, status: Status, why: str) -> None:
@@ -241,10 +241,6 @@ class GuestSession:
         channel, reply = self._channel, {"reply": message.get("id")}
         try:
             result = await self._call(message)
-            size = len(json.dumps(result))
-            if size > self._settings.tool_bytes:
-                limit = self._settings.tool_bytes
-                raise ValueError(f"the result has {size} bytes, over the limit of {limit}")
         except EpisodeFailure as failure:
             # Not the cell's doing: whoever waits for the cell is to hear of it.
             self._failure = failure
@@ -252,7 +248,7 @@ class GuestSession:
         except TimeoutError:
             limit_s = self._settings.tool_seconds
             reply["error"] = f"{message.get('call')} took longer than {limit_s:g} seconds"
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             reply["error"] = str(error) or type(error).__name__
         else:
             reply["result"] = result
@@ -264,7 +260,11 @@ class GuestSession:
         args, kwargs = message.get("args"), message.get("kwargs")
         if tool is None or not isinstance(args, list) or not isinstance(kwargs, dict):
             raise ValueError("no such tool")
-        return await asyncio.wait_for(tool(*args, **kwargs), self._settings.tool_seconds)
+        result = await asyncio.wait_for(tool(*args, **kwargs), self._settings.tool_seconds)
+        size, limit = len(json.dumps(result)), self._settings.tool_bytes
+        if size > limit:
+            raise ValueError(f"the result of {size} bytes is over the limit of {limit}")
+        return result
 
     async def _as_execution(self, answer: dict[str, Any]) -> Execution:
         output, seconds = answer.get("output"), answer.get("seconds")

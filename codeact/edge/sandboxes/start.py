@@ -7,13 +7,13 @@ from codeact.edge.sandboxes.settings import AnyExecutorSettings, LocalSettings
 async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
     """Start an executor; raises ExecutorUnavailable, saying what to do, where it cannot run."""
     if isinstance(settings, LocalSettings):
-        from codeact.edge.sandboxes.local import LocalSandbox  # noqa: PLC0415
+        from codeact.edge.sandboxes.local import LocalSandbox
 
         local = LocalSandbox(settings)
         await local.start()
         return local
     # docker is slow to import, and needed here only.
-    from codeact.edge.sandboxes.docker import DockerSandbox  # noqa: PLC0415
+    from codeact.edge.sandboxes.docker import DockerSandbox
 
     docker = DockerSandbox(settings)
     await docker.start()
