@@ -17,7 +17,7 @@ def committed(answer: str) -> str:
         if tag in text:
             before, _, after = text.rpartition(tag)
             text = before if tag.startswith("</") and not after.strip() else after
-    text = _after_phrase(_boxed(text).strip())
+    text = _boxed(_after_phrase(text.strip()))
     lines = {line.strip() for line in text.splitlines() if line.strip()}
     if len(lines) == 1:
         text = lines.pop()

@@ -20,23 +20,23 @@ _NOISE = Fraction(1, 10**9)
 """What floating point may lose; references are exact unless they have decimals."""
 
 _PARSE = """
-from math_verify import parse
+from math_verify import LatexExtractionConfig, parse
 from sympy import Expr, N
+from sympy.parsing.sympy_parser import parse_expr
 def candidates(text):
-    for shown in (text, "$" + text + "$"):
-        for found in parse(shown, parsing_timeout=None):
+    # math-verify takes the last number out of text that is no LaTeX: 15 out of 2(a + b) + 15.
+    if "\\\\" in text or "{" in text:
+        for found in parse("$" + text + "$", [LatexExtractionConfig()], parsing_timeout=None):
             if not isinstance(found, str):
                 yield found
+    else:
+        for prefix in ("np.", "numpy.", "math.", "sympy."):
+            text = text.replace(prefix, "")
+        yield parse_expr(text.replace("^", "**"))
 """
 _VALUE = """
-def values(text):
-    yield from candidates(text)
-    from sympy.parsing.sympy_parser import parse_expr
-    for prefix in ("np.", "numpy.", "math.", "sympy."):
-        text = text.replace(prefix, "")
-    yield parse_expr(text.replace("^", "**"))
 RESULT = None
-for value in values(TEXT):
+for value in candidates(TEXT):
     if isinstance(value, Expr) and not value.free_symbols:
         number = N(value, 40)
         if number.is_real and number.is_finite:

@@ -12,13 +12,20 @@ from codeact.episode.task import Task
 
 _LONGEST_NUMERAL = 400
 _LARGEST_EXPONENT = 400
+_LONGEST_STATEMENT = 2000
 _NUMERAL = re.compile(
     r"(?<![\w.,])(?P<sign>[-+−]?)\s?\$?(?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+|(?=\.\d))"
     r"(?P<decimals>\.\d+)?(?P<exponent>[eE][-+]?\d+)?(?P<below>/\d+)?"
     r"(?:\s?(?:x|×|\*|·|\\times|\\cdot)\s?10\s?(?:\^|\*\*)\s?[({]?(?P<power>[-+−]?\d+)[)}]?)?",
     re.ASCII,
 )
-_NOT_PLAIN = ("√", "π", "∞", "sqrt", "^", "**", "frac", "log", "sin", "cos", "tan", "exp", "!")
+_NOT_PLAIN = re.compile(
+    r"[\\√π∞±^!]|\*\*|(?<![a-z])(?:sqrt|log|ln|sin|cos|tan|exp|pi)(?![a-z])", re.IGNORECASE
+)
+_UNIT_POWER = re.compile(r"\b(mm|cm|km|m|ft|in|s|min|hr|h|units?)\^[({]?-?[1-4][)}]?")
+_SCALES = ("hundred", "thousand", "million", "billion", "trillion", "dozen")
+_STATED = re.compile(r"\b(?:is|are|was|were)\s{0,3}\$?-?\d")
+_OPERATORS = "+-*/^×·−("
 _HARMLESS_LATEX = {
     "\\times": "×",
     "\\cdot": "×",
@@ -38,17 +45,14 @@ async def plain_number(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
 
 def single_number(text: str) -> Fraction | None:
     """Read the one number that a text states; None if there is none, or more than one."""
-    for part in (
-        text,
-        last_part(text),
-        _right_hand_side(text),
-        last_part(text.rsplit(". ", maxsplit=1)[-1]),
-    ):
-        values = _values(part)
-        if values is None:
-            continue
-        if len(values) == 1:
-            return values.pop()
+    if len(text) > _LONGEST_STATEMENT:
+        return None
+    last_line = text.rstrip().rpartition("\n")[2]
+    for whole in (text, last_line, last_line.rpartition(". ")[2]):
+        for part in (whole, _stated(whole), _right_hand_side(_stated(whole))):
+            values = _values(part)
+            if values is not None and len(values) == 1:
+                return values.pop()
     return None
 
 
@@ -83,26 +87,34 @@ def shown(number: Fraction) -> str:
 
 def _values(text: str) -> set[Fraction] | None:
     """Collect the different numbers in a text; None if it holds mathematics of another kind."""
-    if len(text) > 2000:
-        return None
     for shown_as, read_as in _HARMLESS_LATEX.items():
         text = text.replace(shown_as, read_as)
-    rest = _NUMERAL.sub(" ", text)
-    if "\\" in rest or any(mark in rest for mark in _NOT_PLAIN):
+    text = _UNIT_POWER.sub(r"\1", text)
+    if _NOT_PLAIN.search(_NUMERAL.sub(" ", text)):
         return None
-    values = set()
+    values: list[Fraction] = []
     for match in _NUMERAL.finditer(text):
         value = _value(match)
-        if value is None or _is_factor(text, match.end()):
+        if value is None or _is_term(text, match):
             return None
-        values.add(value)
-    return values
+        values.append(value)
+    if len(values) > 1 and any(separator in text for separator in _SEPARATORS):
+        # A pair of equal numbers is still a pair.
+        return set(values) if len(set(values)) > 1 else None
+    return set(values)
 
 
-def _is_factor(text: str, end: int) -> bool:
-    """Whether a numeral goes on as ``3x``, ``2*pi`` or ``4(``; a unit such as ``km`` is none."""
-    rest = text[end : end + 12]
-    if rest[:1] in ("*", "(", "/", "+"):
+def _is_term(text: str, match: "re.Match[str]") -> bool:
+    """Whether a numeral is part of a formula: ``3x``, ``2*pi``, ``n + 1``; a unit makes none."""
+    rest = text[match.end() : match.end() + 12]
+    before = text[max(0, match.start() - 3) : match.start()].rstrip()
+    if rest.lstrip()[:1] in set("*(/+×·√") or before[-1:] in set(_OPERATORS):
+        return True
+    if match["sign"] and before and before[-1] not in "=:$≈,[":
+        glued = not text[match.start() - 1].isspace()
+        if glued or match.group()[1].isspace():
+            return True
+    if rest.strip().lower().startswith(_SCALES):
         return True
     word = re.match(r"[^\W\d_]*", rest)
     letters = word.group() if word else ""
@@ -130,6 +142,13 @@ def _value(match: "re.Match[str]") -> Fraction | None:
 def _whole_number(text: str) -> Fraction | None:
     match = _NUMERAL.fullmatch(text.strip().strip("$ "))
     return _value(match) if match else None
+
+
+def _stated(text: str) -> str:
+    """Take what a sentence says of its subject; nothing if it states two numbers."""
+    part = last_part(text) if "\n" not in text else ""
+    before = text[: text.rfind(part)] if part else ""
+    return "" if _STATED.search(before) else part
 
 
 def _right_hand_side(text: str) -> str:

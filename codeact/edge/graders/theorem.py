@@ -1,7 +1,8 @@
 """Strict verdicts on TheoremQA, by the type of answer that a task asks for.
 
-Integers exactly; floats to 1 %, or to half of the reference's last decimal if that is more; lists
-as multisets, as the data set's own evaluator has them; truth values and options by commitment.
+Integers exactly; floats to 0.5 % (constants and roundings on the way), or to half of the
+reference's last decimal if that is more; lists in the order asked for; truth values and options by
+commitment.
 """
 
 from fractions import Fraction
@@ -16,7 +17,7 @@ from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 
-_TOLERANCE = Fraction(1, 100)
+_TOLERANCE = Fraction(5, 1000)
 
 
 async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
@@ -48,5 +49,5 @@ def _same_number(number: Fraction, reference: Any) -> bool:
 
 
 def _same_list(numbers: list[Fraction], reference: list[Any]) -> bool:
-    pairs = zip(sorted(numbers), sorted(reference), strict=False)
+    pairs = zip(numbers, reference, strict=False)
     return len(numbers) == len(reference) and all(_same_number(*pair) for pair in pairs)
