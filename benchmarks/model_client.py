@@ -60,7 +60,7 @@ async def openai_sdk(
 @contextlib.asynccontextmanager
 async def ours(base_url: str, concurrency: int) -> AsyncIterator[Ask]:
     from codeact.edge.models.base import EpisodeKey, Request
-    from codeact.edge.models.openai_api import OpenAISettings
+    from codeact.edge.models.openai_settings import OpenAISettings
 
     settings = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
     client = OpenAISettings.model_validate({**settings, "concurrency": concurrency}).create()

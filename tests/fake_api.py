@@ -2,6 +2,8 @@
 
 In a test::
 
+    from tests.fake_api import FakeApi, Reply
+
     async with FakeApi([Reply(status=429, headers={"Retry-After": "0"}), "hello"]) as api:
         client = OpenAIClient(OpenAISettings(kind="openai", name="m", base_url=api.base_url))
 
@@ -88,6 +90,7 @@ class FakeApi:
         self.count = 0
         self.keep_log = True
         self.models: Sequence[str] = ("m",)
+        self.models_status = 200
         self.base_url = ""
         self.in_flight = self.peak_in_flight = 0
         self._runner: web.AppRunner | None = None
@@ -138,7 +141,8 @@ class FakeApi:
             self.in_flight -= 1
 
     async def _handle_models(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"object": "list", "data": [{"id": m} for m in self.models]})
+        data = {"object": "list", "data": [{"id": m} for m in self.models]}
+        return web.json_response(data, status=self.models_status)
 
     async def _answer(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         if delay := reply.latency + self.latency:
@@ -158,8 +162,8 @@ class FakeApi:
         await response.write(body[: len(body) // 2])
         if reply.hang == "body":
             await self._stop.wait()
-        assert request.transport is not None
-        request.transport.close()
+        if request.transport is not None:
+            request.transport.close()
         return response
 
 

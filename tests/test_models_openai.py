@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import random
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 
 from codeact.edge.models import openai_api
 from codeact.edge.models.base import EpisodeKey, Request
-from codeact.edge.models.openai_api import OpenAIClient, OpenAISettings
+from codeact.edge.models.openai_api import OpenAIClient
+from codeact.edge.models.openai_settings import OpenAISettings, SamplingSettings, proxy_of
 from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.protocol import POLICY_STOP, POLICY_STOP_PLAIN
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
@@ -30,6 +32,7 @@ FULL = (
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.1)
 
 
 def ask(messages=HELLO, **more) -> Request:
@@ -256,6 +259,29 @@ async def test_one_request_that_hangs_does_not_hold_up_the_others():
     assert got.text == "fine"
 
 
+async def test_a_storm_of_faults_loses_no_answer_and_mixes_none_up():
+    dice = random.Random(4)
+    faults = [
+        *[Reply(status=429, headers={"Retry-After": "0"})] * 30,
+        *[Reply(status=500)] * 10,
+        *[Reply(hang="body")] * 2,
+        *[Reply(cut=True)] * 2,
+        *[None] * 56,
+    ]
+
+    def reply(seen, number):
+        return dice.choice(faults) or seen.body["messages"][0]["content"]
+
+    async def one(client: OpenAIClient, number: int) -> None:
+        got = await client.complete(ask(({"role": "user", "content": str(number)},)))
+        assert got.text == str(number)
+
+    settings = {"timeout": {"total": 2.0}, "max_retries": 30, "concurrency": 50}
+    async with FakeApi(reply) as api, client_of(api.base_url, **settings) as client:
+        await asyncio.gather(*(one(client, number) for number in range(300)))
+    assert api.count > 400
+
+
 async def test_a_cancelled_request_gives_its_slot_back():
     replies = [Reply(hang="before"), "fine"]
     async with FakeApi(replies) as api, client_of(api.base_url, concurrency=1) as client:
@@ -292,7 +318,11 @@ async def test_max_tokens_beyond_the_whole_context_is_a_setting_to_correct():
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "check the key in"), (404, "check the model's name, m"), (400, "check the model's")],
+    [
+        (401, "name the variable of its key"),
+        (404, "check the model's name, m"),
+        (400, "check the model's"),
+    ],
 )
 async def test_a_refusal_is_the_provider_s_at_once_with_advice(status, advice):
     with pytest.raises(ProviderFailure, match=f"HTTP {status}: no; .*{advice}"):
@@ -357,6 +387,43 @@ async def test_a_model_that_is_not_listed_is_warned_of(caplog):
     assert "does not list a model mm; it has ['m']" in caplog.text
 
 
+async def test_a_client_that_was_checked_in_one_event_loop_works_in_another():
+    async with FakeApi() as api, client_of(api.base_url) as client:
+        await asyncio.to_thread(asyncio.run, client.check())
+        assert (await client.complete(ask())).text == "ok"
+
+
+async def test_a_check_disturbs_no_request_in_flight():
+    async with FakeApi([Reply(latency=0.3)]) as api, client_of(api.base_url) as client:
+        running = asyncio.create_task(client.complete(ask()))
+        await asyncio.sleep(0.1)
+        await client.check()
+        assert (await running).retries == ()
+
+
+async def test_a_refused_key_is_refused_before_the_run(monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "top-secret")
+    async with FakeApi() as api, client_of(api.base_url, api_key_env="SOME_KEY") as client:
+        api.models_status = 401
+        with pytest.raises(ConfigError, match="check the key in SOME_KEY"):
+            await client.check()
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_server_that_cannot_list_its_models_is_let_pass(status):
+    async with FakeApi() as api, client_of(api.base_url) as client:
+        api.models_status = status
+        await client.check()
+
+
+def test_proxies_come_from_the_environment_but_never_for_this_machine(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "inner.example.com")
+    assert proxy_of("https://api.example.com/v1") == "http://proxy:3128"
+    assert proxy_of("https://inner.example.com/v1") is None
+    assert proxy_of("https://localhost/v1") is None
+
+
 @pytest.mark.parametrize(
     "url",
     ["http://user:pw@127.0.0.1/v1", "http://127.0.0.1/v1?key=pw", "127.0.0.1:8000", "ftp://h/v1"],
@@ -375,4 +442,4 @@ def test_a_key_in_place_of_a_variable_s_name_is_refused():
 
 def test_extra_cannot_overwrite_what_codeact_sets():
     with pytest.raises(ValidationError, match="messages: set by codeact itself"):
-        openai_api.SamplingSettings(extra={"messages": []})
+        SamplingSettings(extra={"messages": []})

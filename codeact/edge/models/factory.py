@@ -16,7 +16,7 @@ from codeact.exceptions import ConfigError
 
 GROUP = "codeact.models"
 _OURS = {
-    "openai": ("codeact.edge.models.openai_api", "OpenAISettings"),
+    "openai": ("codeact.edge.models.openai_settings", "OpenAISettings"),
     "recorded": ("codeact.edge.models.recorded", "RecordedSettings"),
     "scripted": ("codeact.edge.models.scripted", "ScriptedSettings"),
 }

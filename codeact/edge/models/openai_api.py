@@ -8,23 +8,18 @@ the bottleneck, not the client.
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import random
-import re
 import time
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from typing import TYPE_CHECKING, Any
 
 from codeact.edge.models import openai_wire as wire
-from codeact.edge.models.base import EpisodeKey, ModelSettings, Request, Role
+from codeact.edge.models.base import EpisodeKey, Request, Role
+from codeact.edge.models.openai_settings import OpenAISettings, is_loopback, proxy_of
 from codeact.episode.effects import Completion, Usage
-from codeact.episode.settings import Settings
 from codeact.exceptions import CodeactError, ConfigError, ModelFailure, ProviderFailure
 
 if TYPE_CHECKING:
@@ -32,86 +27,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
 _MAX_BODY = 64 * 2**20
 _MAX_WORDS = 300
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_PROBE = 10.0
+"""Seconds that a server has to list its models before the run."""
 _KEEPALIVE = 4.0
 """Below the 5 s after which uvicorn, and so vLLM, closes an idle connection."""
-
-
-class SamplingSettings(Settings):
-    """How the model samples; None leaves a setting to the server.
-
-    `extra` goes into the request's body as it is.
-    """
-
-    temperature: float | None = Field(default=0.0, ge=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    max_tokens: int | None = Field(default=1024, ge=1)
-    seed: int | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("extra")
-    @classmethod
-    def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(_RESERVED & extra.keys()):
-            raise ValueError(f"{', '.join(taken)}: set by codeact itself, so not through extra")
-        return extra
-
-
-class TimeoutSettings(Settings):
-    """Seconds: `total` bounds one attempt, `wait` the longest Retry-After that is obeyed."""
-
-    connect: float = Field(default=10.0, gt=0)
-    total: float = Field(default=600.0, gt=0)
-    wait: float = Field(default=300.0, ge=0)
-
-
-def _endpoint(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError("give a whole address, such as http://127.0.0.1:8000/v1")
-    if url.username or url.password or url.query or url.fragment:
-        raise ValueError(
-            "an address holds no key, query or fragment: put the key into an environment "
-            "variable and name that in api_key_env"
-        )
-    return value.rstrip("/")
-
-
-def _variable(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError("give the name of an environment variable, not the key itself")
-    return value
-
-
-class OpenAISettings(ModelSettings):
-    """An endpoint, the model behind it, and how to treat both.
-
-    `name` is the model's id at the server. `stop_limit` is how many stop strings the server
-    takes (OpenAI: 4; None for any number): the others are enforced here alone. `overflow` says
-    what to do when prompt and `max_tokens` together do not fit the context: end the episode, or
-    ask once more for as many tokens as the server says there is room for.
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    kind: Literal["openai"]
-    base_url: Annotated[str, AfterValidator(_endpoint)]
-    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
-    api: Literal["chat", "completion"] = "chat"
-    sampling: SamplingSettings = SamplingSettings()
-    timeout: TimeoutSettings = TimeoutSettings()
-    max_retries: int = Field(default=6, ge=0)
-    concurrency: int = Field(default=256, ge=1)
-    stop_limit: int | None = Field(default=4, ge=0)
-    overflow: Literal["fail", "shrink"] = "fail"
-    probe: bool = True
-    """Whether `check` asks the server for its models before the run starts."""
-
-    def create(self) -> "OpenAIClient":
-        return OpenAIClient(self)
 
 
 class _Retry(Exception):
@@ -140,26 +62,28 @@ class OpenAIClient:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._session: aiohttp.ClientSession | None = None
         self._key = ""
-        self._told_no_usage = False
+        self._probed = self._told_no_usage = False
 
     # Before the run
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
         """Refuse a key that is not there and a server that is down or refuses the key."""
-        self._read_key()
-        if self._settings.probe:
-            try:
-                await self._probe()
-            except _Retry as fault:
-                raise ConfigError(
-                    f"{self._settings.base_url} cannot be reached: {fault.reason}. Start the "
-                    "server or correct base_url (probe=false skips this check)"
-                ) from None
+        self._key = self._read_key()
+        if not self._settings.probe or self._probed:
+            return
+        try:
+            await self._probe()
+        except _Retry as fault:
+            raise ConfigError(
+                f"{self._settings.base_url} cannot be reached: {fault.reason}. Start the "
+                "server or correct base_url (probe=false skips this check)"
+            ) from None
+        self._probed = True
 
     def _read_key(self) -> str:
         name = self._settings.api_key_env
         key = os.environ.get(name, "").strip() if name else ""
-        if name and not key and not _is_loopback(self._settings.base_url):
+        if name and not key and not is_loopback(self._settings.base_url):
             raise ConfigError(
                 f"the environment variable {name} is not set, and {self._settings.base_url} "
                 "wants its key from there: set it, or set api_key_env to null if no key is needed"
@@ -171,10 +95,14 @@ class OpenAIClient:
     async def _probe(self) -> None:
         import aiohttp  # slow, and not every command needs it
 
-        timeout = aiohttp.ClientTimeout(total=10, sock_connect=5)
+        timeout = aiohttp.ClientTimeout(total=_PROBE, sock_connect=_PROBE / 2)
+        url = f"{self._settings.base_url}/models"
         try:
-            url = f"{self._settings.base_url}/models"
-            async with self._open().get(url, timeout=timeout, allow_redirects=False) as response:
+            # A session of its own: the run may use another event loop.
+            async with (
+                self._new_session() as session,
+                session.get(url, timeout=timeout, allow_redirects=False) as response,
+            ):
                 body = await _read(response)
                 status = response.status
         except (aiohttp.ClientConnectionError, OSError) as error:
@@ -245,13 +173,16 @@ class OpenAIClient:
     async def _attempt(self, body: bytes) -> wire.Answer:
         import aiohttp
 
+        limit = self._settings.timeout.total
         try:
             async with self._slots, self._post(body) as response:
                 content = await _read(response)
                 if response.status != 200:
                     raise self._failure(response.status, response.headers, content)
         except TimeoutError as error:
-            raise _Retry(self._words(f"timed out: {error}".removesuffix(": "))) from None
+            raise _Retry(self._words(str(error) or f"no whole answer in {limit:g} s")) from None
+        except aiohttp.ClientPayloadError:
+            raise _Retry("the connection broke in the middle of the answer") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _Retry(self._words(f"{type(error).__name__}: {error}")) from error
         try:
@@ -276,10 +207,11 @@ class OpenAIClient:
         return self._refusal(status, error)
 
     def _refusal(self, status: int, error: wire.ServerError) -> ProviderFailure:
-        key = self._settings.api_key_env or "api_key_env, which names no variable"
+        name = self._settings.api_key_env
+        key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
         advice = {
-            401: f"check the key in {key}",
-            403: f"check the key in {key} and what it gives access to",
+            401: key,
+            403: f"{key} (and see what that key gives access to)",
             404: f"check the model's name, {self._settings.name}, and base_url",
             429: "the account's quota is used up",
         }.get(status, "check the model's settings (name, base_url, api, sampling)")
@@ -347,22 +279,25 @@ class OpenAIClient:
 
     def _open(self) -> "aiohttp.ClientSession":
         if self._session is None:
-            import aiohttp
-
-            timeout = self._settings.timeout
             self._key = self._read_key()
-            headers = {"Content-Type": "application/json"}
-            if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
-            self._session = aiohttp.ClientSession(
-                headers=headers,
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
-                timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # Proxies come from the environment, but never between us and this machine.
-                trust_env=not _is_loopback(self._settings.base_url),
-            )
+            self._session = self._new_session()
         return self._session
+
+    def _new_session(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
+        timeout = self._settings.timeout
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        return aiohttp.ClientSession(
+            headers=headers,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
+            timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Not trust_env: that also reads ~/.netrc, in a thread and for every request.
+            proxy=proxy_of(self._settings.base_url),
+        )
 
     async def close(self) -> None:
         if self._session is not None:
@@ -384,11 +319,3 @@ async def _read(response: "aiohttp.ClientResponse") -> bytes:
             response.close()
             raise _Retry(f"the answer is longer than {_MAX_BODY} bytes")
     return b"".join(chunks)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

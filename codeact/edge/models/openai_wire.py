@@ -76,6 +76,8 @@ def parse_answer(body: bytes) -> Answer:
     """
     payload = decode(body)
     choices = payload.get("choices")
+    if choices is None and payload.get("error") is not None:
+        raise Garbage(f"an error came as an answer: {parse_error(body).message}")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise Garbage("the answer has no choices")
     choice = choices[0]

@@ -68,9 +68,9 @@ class RecordedModel:
         earlier = self._answers.get(key)
         if earlier is not None and earlier.identity != answers.identity:
             raise RecordingError(
-                f"{self._settings.source}: {_name(key)} was recorded more than once: "
-                f"{'; '.join(' '.join(a.identity) for a in (earlier, answers))}. Choose with "
-                "recorded_model, recorded_feedback and recorded_turns, or name a narrower source"
+                f"{self._settings.source}: {_name(key)} was recorded more than once: with "
+                f"{', '.join(earlier.identity)}; and with {', '.join(answers.identity)}. Choose "
+                "by these names, or name a narrower source"
             )
         # A run that was resumed holds an episode twice when its first end did not count.
         self._answers[key] = answers
@@ -133,9 +133,13 @@ class RecordedModel:
 
 def _answers(episode: RecordedEpisode) -> _Answers:
     record = episode.record
-    identity = (episode.model, episode.feedback_model, episode.feedback_kind, episode.turn_setting)
     return _Answers(
-        identity=(*identity, record.settings_digest) if record else (*identity, episode.split),
+        identity=(
+            f"recorded_model={episode.model}",
+            f"recorded_feedback={episode.feedback}",
+            f"recorded_turns={episode.turn_setting}",
+            f"settings {record.settings_digest}" if record else f"split '{episode.split}'",
+        ),
         policy=tuple(turn.text for turn in episode.turns),
         feedback=tuple(
             turn.environment.feedback if turn.environment else None for turn in episode.turns

@@ -130,6 +130,15 @@ class RecordedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     """File and line, for messages."""
 
+    @property
+    def feedback(self) -> str:
+        """``none``, or the feedback model and its kind, as in `Selection`."""
+        return _feedback_name(self.feedback_model, self.feedback_kind)
+
+
+def _feedback_name(model: str, kind: str) -> str:
+    return f"{model}/{kind}" if model else "none"
+
 
 class Selection(msgspec.Struct, frozen=True):
     """Which part of a recorded source is meant; None is any."""
@@ -274,7 +283,7 @@ class _Path(msgspec.Struct, frozen=True):
 
     @property
     def feedback(self) -> str:
-        return f"{self.feedback_model}/{self.feedback_kind}" if self.feedback_model else "none"
+        return _feedback_name(self.feedback_model, self.feedback_kind)
 
 
 def _parse_path(path: Path) -> _Path:

@@ -1,0 +1,109 @@
+"""The settings of an OpenAI-compatible endpoint, and what they say about reaching it."""
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
+
+from codeact.edge.models.base import ModelClient, ModelSettings
+from codeact.episode.settings import Settings
+
+_RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
+
+
+class SamplingSettings(Settings):
+    """How the model samples; None leaves a setting to the server.
+
+    `extra` goes into the request's body as it is.
+    """
+
+    temperature: float | None = Field(default=0.0, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=1024, ge=1)
+    seed: int | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("extra")
+    @classmethod
+    def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(_RESERVED & extra.keys()):
+            raise ValueError(f"{', '.join(taken)}: set by codeact itself, so not through extra")
+        return extra
+
+
+class TimeoutSettings(Settings):
+    """Seconds: `total` bounds one attempt, `wait` the longest Retry-After that is obeyed."""
+
+    connect: float = Field(default=10.0, gt=0)
+    total: float = Field(default=600.0, gt=0)
+    wait: float = Field(default=300.0, ge=0)
+
+
+def _endpoint(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("give a whole address, such as http://127.0.0.1:8000/v1")
+    if url.username or url.password or url.query or url.fragment:
+        raise ValueError(
+            "an address holds no key, query or fragment: put the key into an environment "
+            "variable and name that in api_key_env"
+        )
+    return value.rstrip("/")
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("give the name of an environment variable, not the key itself")
+    return value
+
+
+class OpenAISettings(ModelSettings):
+    """An endpoint, the model behind it, and how to treat both.
+
+    `name` is the model's id at the server. `stop_limit` is how many stop strings the server
+    takes (OpenAI: 4; None for any number): the others are enforced here alone. `overflow` says
+    what to do when prompt and `max_tokens` together do not fit the context: end the episode, or
+    ask once more for as many tokens as the server says there is room for.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    kind: Literal["openai"]
+    base_url: Annotated[str, AfterValidator(_endpoint)]
+    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    api: Literal["chat", "completion"] = "chat"
+    sampling: SamplingSettings = SamplingSettings()
+    timeout: TimeoutSettings = TimeoutSettings()
+    max_retries: int = Field(default=6, ge=0)
+    concurrency: int = Field(default=256, ge=1)
+    stop_limit: int | None = Field(default=4, ge=0)
+    overflow: Literal["fail", "shrink"] = "fail"
+    probe: bool = True
+    """Whether `check` asks the server for its models before the run starts."""
+
+    def create(self) -> ModelClient:
+        from codeact.edge.models.openai_api import OpenAIClient  # it imports this module
+
+        return OpenAIClient(self)
+
+
+def proxy_of(url: str) -> str | None:
+    """Find the proxy that the environment names for an address; none for this machine."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine, where no key is needed and no proxy is used."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
