@@ -1,0 +1,85 @@
+"""Proves a task file fit for use: every reference must pass its own family's grader."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from codeact.edge.families.base import Family
+from codeact.edge.graders.base import Mode
+from codeact.edge.sandboxes.base import Sandbox
+from codeact.episode.effects import Verdict
+from codeact.episode.task import Task
+from codeact.exceptions import GraderFailure
+
+_AT_ONCE = 4
+_DETAIL = 500
+
+
+class Unfit(msgspec.Struct, frozen=True):
+    """A task whose own reference does not pass, and why."""
+
+    task: str
+    answer: str
+    reason: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a validation found."""
+
+    family: str
+    mode: Mode
+    tasks: int
+    unfit: tuple[Unfit, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every reference passes."""
+        return not self.unfit
+
+
+class Disagreement(msgspec.Struct, frozen=True):
+    """An answer on which the two modes differ, and what a reader needs to judge it."""
+
+    task: str
+    answer: str
+    reference: str
+    mint: bool
+    strict: bool
+    detail: str
+
+
+async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode: Mode) -> Report:
+    """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks."""
+    grader = family.grader(mode)
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def check(task: Task) -> Unfit | None:
+        answer = family.correct_answer(task)
+        async with free:
+            try:
+                verdict = await grader(task, answer, sandbox)
+            except GraderFailure as failure:
+                verdict = Verdict(False, f"the grader gives up: {failure}")
+        if verdict.correct:
+            return None
+        reason = verdict.detail or "the grader judges the reference wrong"
+        return Unfit(task.key, answer[:_DETAIL], reason[:_DETAIL])
+
+    found = await asyncio.gather(*(check(task) for task in tasks))
+    unfit = tuple(item for item in found if item is not None)
+    return Report(family.name, mode, len(tasks), unfit)
+
+
+def disagreement(task: Task, answer: str, mint: Verdict, strict: Verdict) -> Disagreement | None:
+    """Describe an answer on which the modes disagree; None where they agree."""
+    if mint.correct == strict.correct:
+        return None
+    return Disagreement(
+        task=task.key,
+        answer=answer,
+        reference=str(task.reference),
+        mint=mint.correct,
+        strict=strict.correct,
+        detail=strict.detail or mint.detail,
+    )
