@@ -80,12 +80,17 @@ def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> S
 
 def show_help(command: str, about: str, arguments: Arguments) -> None:
     """Groups with their options, then every key with its default."""
-    lines = [about.strip().replace("``", ""), "", f"usage: codeact {command} [GROUP=OPTION] [KEY=VALUE] ...", ""]
+    lines = [
+        about.strip().replace("``", ""),
+        "",
+        f"usage: codeact {command} [GROUP=OPTION] [KEY=VALUE] ...",
+        "",
+    ]
     lines += ["Config groups and their options:"]
     invocation = Invocation(command, (), arguments.config_dir, arguments.config_name)
     defaults = compose_config(invocation, resolve=False)
     used = {key.partition("@")[0] for key in defaults.groups}
-    for name, options in groups(command, arguments.config_dir).items():
+    for name, options in groups(invocation).items():
         if name in used:
             lines.append(f"  {name}: {', '.join(options)}")
     lines += ["", "Chosen when nothing is given:"]

@@ -5,6 +5,7 @@ cures are grading.md's, "Comparing observations"; the first class that makes bot
 the difference, and what none explains is ``different``.
 """
 
+import math
 import re
 from collections.abc import Callable
 from itertools import zip_longest
@@ -13,9 +14,10 @@ from typing import NamedTuple
 EQUAL = "equal"
 DIFFERENT = "different"
 TIME_OUT = "time-out"
-AFTER_TIME_OUT = "after a time-out"
-NOT_COMPARABLE = (TIME_OUT, AFTER_TIME_OUT)
-"""How far a cell got by the time limit says something about the machine alone."""
+AFTER = "after a difference of state"
+STATE_DIFFERS = (TIME_OUT, "python version", "library version", "network", "nltk data")
+"""After one of these the two interpreters no longer hold the same things."""
+NOT_COMPARABLE = (TIME_OUT, AFTER)
 
 
 class DifferenceClass(NamedTuple):
@@ -34,7 +36,7 @@ _FRAME = re.compile(r"^(?:File |Cell In|Input In|\S+ in )", re.MULTILINE)
 _CELL_FRAME = re.compile(r"^(?:Cell In|Input In)")
 _LAST_LINE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?::|$)")
 _NUMPY_SCALAR = re.compile(r"np\.(?:float|int|uint|complex|bool|str)\w*\(([^()]*)\)")
-_NUMBER = re.compile(r"-?\d+\.\d+(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 _SPACE = re.compile(r"\s+")
 
 
@@ -42,6 +44,8 @@ def classify(recorded: str, live: str) -> str:
     """Name the difference between a recorded observation and a live one."""
     if recorded == live:
         return EQUAL
+    if _timed_out(recorded, live):
+        return TIME_OUT
     for name, cure in CLASSES:
         if cure(recorded) == cure(live):
             return name
@@ -84,23 +88,10 @@ def _before_and_type(text: str) -> str:
     return f"{parts[0] if len(parts) == 2 else ''}\n{found['type'] if found else lines[-1]}"
 
 
-def _plain_numbers(text: str) -> str:
-    """Numbers to ten digits, numpy scalars as bare numbers, white space of array prints aside."""
-
-    def rounded(match: re.Match[str]) -> str:
-        return f"{float(match[0]):.9e}"
-
-    bare = _NUMPY_SCALAR.sub(r"\1", _without_addresses(text))
-    return _SPACE.sub(" ", _NUMBER.sub(rounded, bare)).replace(
-        "-0.000000000e+00", "0.000000000e+00"
-    )
-
-
 CLASSES = (
     DifferenceClass("address or path", _without_addresses),
     DifferenceClass("frames inside libraries", _own_frames),
     DifferenceClass("wording of an exception", _exception_type),
-    DifferenceClass("last digits or numpy repr", _plain_numbers),
     DifferenceClass("frames and wording", _before_and_type),
 )
 
@@ -115,6 +106,21 @@ _NEWER_PYTHON = re.compile(
 
 def _timed_out(recorded: str, live: str) -> bool:
     return "TimeoutError: Timed out after" in recorded or "TimeoutError: Timed out after" in live
+
+
+def _close_numbers(recorded: str, live: str) -> bool:
+    """Equal but for the last digits of numbers, and for how numpy prints scalars and arrays."""
+    texts = [_NUMPY_SCALAR.sub(r"\1", _without_addresses(text)) for text in (recorded, live)]
+    words = [_SPACE.sub("", _NUMBER.sub("#", text)) for text in texts]
+    if words[0] != words[1]:
+        return False
+    pairs = zip(*[map(float, _NUMBER.findall(text)) for text in texts], strict=True)
+    return all(math.isclose(was, now, rel_tol=1e-7, abs_tol=1e-12) for was, now in pairs)
+
+
+def _newer_library(recorded: str, live: str) -> bool:
+    """One side's library has a name that the other's lacks."""
+    return any("ImportError: cannot import name" in text for text in (recorded, live))
 
 
 def _newer_python(recorded: str, live: str) -> bool:
@@ -133,8 +139,9 @@ def _nltk(recorded: str, live: str) -> bool:
 
 
 _TESTS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
-    (TIME_OUT, _timed_out),
+    ("last digits or numpy repr", _close_numbers),
     ("python version", _newer_python),
+    ("library version", _newer_library),
     ("network", _network),
     ("nltk data", _nltk),
 )

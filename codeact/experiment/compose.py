@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -44,7 +42,7 @@ class Invocation(NamedTuple):
         folder = Path(self.config_dir).resolve()
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {self.config_dir}: there is no such folder")
-        return [*self.overrides, f"hydra.searchpath=[file://{folder}]"]
+        return [f"hydra.searchpath=[file://{folder}]", *self.overrides]
 
 
 class Composed(NamedTuple):
@@ -112,15 +110,11 @@ def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(job) for job in batch]
 
 
-def groups(command: str, config_dir: str | None = None) -> dict[str, list[str]]:
+def groups(invocation: Invocation) -> dict[str, list[str]]:
     """Config groups and their options, as ``--help`` lists them."""
-    invocation = Invocation(command, config_dir=config_dir)
     with initialize_config_dir(config_dir=str(data_folder("conf")), version_base="1.3"):
-        # Composing first is what puts the user's folder on the loader's search path.
-        compose(command, overrides=invocation.all_overrides)
-        loader = _loader()
-        names = sorted(name for name in loader.list_groups("") if name != "hydra")
-        return {name: sorted(loader.get_group_options(name)) for name in names}
+        overrides = invocation.all_overrides
+        return _options(compose(invocation.name, overrides=overrides, return_hydra_config=True))
 
 
 def _parse(overrides: list[str]) -> list[Override]:
@@ -129,12 +123,6 @@ def _parse(overrides: list[str]) -> list[Override]:
     except HydraException as error:
         raise ConfigError(f"an override cannot be parsed: {error}") from error
     return parsed
-
-
-def _loader() -> Any:
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    return hydra.config_loader
 
 
 def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
@@ -148,21 +136,36 @@ def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
 
 def _files(name: str, config: DictConfig) -> dict[str, str]:
     """Which YAML file fills which package."""
-    found = {"": _locate(name)}
+    folders = _folders(config)
+    found = {"": _locate(name, folders)}
     for group, choice in config.hydra.runtime.choices.items():
         path, _, package = str(group).partition("@")
         if path.startswith("hydra/") or choice is None:
             continue
-        found[package or path.replace("/", ".")] = _locate(f"{path}/{choice}")
+        found[package or path.replace("/", ".")] = _locate(f"{path}/{choice}", folders)
     return found
 
 
-def _locate(config_path: str) -> str:
-    """The file that a config of Hydra's search path is read from."""
-    for source in _loader().get_sources():
-        assert isinstance(source, ConfigSource)
-        if source.is_config(config_path):
-            return f"{source.path}/{config_path}.yaml"
+def _folders(config: DictConfig) -> list[Path]:
+    """The folders of Hydra's search path, ours and the user's."""
+    sources = config.hydra.runtime.config_sources
+    return [Path(source.path) for source in sources if source.schema == "file" and source.path]
+
+
+def _options(config: DictConfig) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for folder in _folders(config):
+        for option in folder.glob("*/**/*.yaml"):
+            group = str(option.parent.relative_to(folder))
+            found.setdefault(group, set()).add(option.stem)
+    return {group: sorted(options) for group, options in sorted(found.items())}
+
+
+def _locate(config_path: str, folders: list[Path]) -> str:
+    """The file that a config is read from."""
+    for folder in folders:
+        if (file := folder / f"{config_path}.yaml").is_file():
+            return str(file)
     return f"{config_path}.yaml"
 
 
@@ -173,7 +176,7 @@ def _explain(name: str, overrides: list[str], error: Exception) -> ConfigError:
             compose(name, overrides=overrides[:end])
         except (HydraException, OmegaConfBaseException) as cause:
             if end == 0:
-                return ConfigError(f"{_locate(name)}: {_first_line(cause)}")
+                return ConfigError(f"{name}.yaml: {_first_line(cause)}")
             return ConfigError(_refusal(name, overrides[: end - 1], overrides[end - 1], cause))
     return ConfigError(str(error))
 
@@ -181,16 +184,15 @@ def _explain(name: str, overrides: list[str], error: Exception) -> ConfigError:
 def _refusal(name: str, before: list[str], override: str, cause: Exception) -> str:
     key, _, value = override.lstrip("+~").partition("=")
     group = key.partition("@")[0]
-    loader = _loader()
-    known_groups = {item for item in loader.list_groups("") if item != "hydra"}
-    if group in known_groups:
-        options = loader.get_group_options(group)
-        if value not in options:
-            return f"{override!r}: {group} has no option {value!r} ({nearest(value, options)})"
+    options = _options(compose(name, overrides=before, return_hydra_config=True))
+    if group in options:
+        if value not in options[group]:
+            hint = nearest(value, options[group])
+            return f"{override!r}: {group} has no option {value!r} ({hint})"
         return f"{override!r}: {_first_line(cause)}"
     keys = set(flat_keys(OmegaConf.to_container(compose(name, overrides=before))))
     if key not in keys:
-        return f"{override!r}: unknown key {key!r} ({nearest(key, keys | known_groups)})"
+        return f"{override!r}: unknown key {key!r} ({nearest(key, [*keys, *options])})"
     return f"{override!r}: {_first_line(cause)}"
 
 

@@ -18,7 +18,6 @@ from codeact.episode.settings import (
     TurnSettings,
 )
 
-
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
 

@@ -21,7 +21,7 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
 from codeact.exceptions import RecordingError
-from codeact.experiment.comparing import AFTER_TIME_OUT, DIFFERENT, EQUAL, TIME_OUT, classify
+from codeact.experiment.comparing import AFTER, DIFFERENT, EQUAL, STATE_DIFFERS, classify
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import LoadedSet
 
@@ -156,12 +156,14 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
     same_end = not differences
     observations: list[str] = []
     searches: list[str] = []
+    parted = False
     for number, (was, now) in enumerate(zip(recorded.turns, live.turns, strict=False)):
         if was.environment is None or now.action != "execute":
             continue
         kind = classify(was.environment.observation, now.observation)
-        if kind not in (EQUAL, TIME_OUT) and TIME_OUT in observations:
-            kind = AFTER_TIME_OUT
+        if kind == DIFFERENT and parted:
+            kind = AFTER
+        parted = parted or kind in STATE_DIFFERS
         searched = "wikipedia_search" in now.content
         (searches if searched else observations).append(kind)
         if kind != EQUAL:
