@@ -256,6 +256,13 @@ def test_a_torn_last_line_of_a_run_is_passed_over(tmp_path):
     assert len(list(read_recordings(tmp_path))) == 1
 
 
+def test_a_broken_line_of_a_run_is_refused_with_file_and_line(tmp_path):
+    messages: list[Message] = [*record().messages[:2], {"role": "user", "content": "Hello!"}]
+    write_run(tmp_path, record(), record(messages=messages))
+    with pytest.raises(RecordingError, match=r"episodes\.jsonl:2: not an episode record"):
+        list(read_recordings(tmp_path))
+
+
 # The model
 
 

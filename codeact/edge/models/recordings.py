@@ -205,14 +205,18 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _read_run(path: Path, selection: Selection) -> Iterator[RecordedEpisode]:
     for number, line in _lines(path):
+        place = f"{path}:{number}"
         try:
             record = _RECORD.decode(line)
+            episode = _from_record(record, place)
         except ValueError as error:
             if not line.endswith(b"\n"):
                 return  # a killed run leaves a torn last line, which no one trusts
-            raise RecordingError(f"{path}:{number}: not an episode record: {error}") from error
-        if selection.accepts(record.model, record.feedback, record.turn_setting, record.task_name):
-            yield _from_record(record, f"{path}:{number}")
+            raise RecordingError(f"{place}: not an episode record: {error}") from error
+        if selection.accepts(
+            episode.model, episode.feedback, episode.turn_setting, episode.task_name
+        ):
+            yield episode
 
 
 def _from_record(record: EpisodeRecord, place: str) -> RecordedEpisode:
