@@ -1,0 +1,212 @@
+"""`codeact run` as a user runs it: records, resume, kill -9, sweeps, exit statuses."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from codeact.cli import main
+from codeact.experiment.store import EPISODES, latest_records, read_records
+
+pytestmark = pytest.mark.usefixtures("local_sandbox")
+
+QUICK = [
+    "model=scripted",
+    "task=gsm8k",
+    "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl",
+]
+
+
+def codeact(*words: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "codeact", *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_a_run_records_what_the_code_really_did(tmp_path: Path) -> None:
+    done = codeact("run", *QUICK, "limit=2", f"run_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    records = latest_records(tmp_path)
+    assert len(records) == 2
+    assert records[0].turns[0].observation == "Out[1]: 42"
+    assert records[0].turns[0].status == "ok"
+    assert records[0].outcome.terminate_reason == "max_propose_steps"
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["overall"]["episodes"] == 2
+    assert summary["by_task"]["gsm8k"]["success_rate"] == 0.0
+    session = json.loads((tmp_path / "provenance.json").read_text())["sessions"][0]
+    assert set(session) >= {"git", "packages", "data", "command_line", "sandbox"}
+    assert "max_steps: 5" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_finished_run_plays_nothing_again(tmp_path: Path) -> None:
+    words = ["run", *QUICK, "limit=1", f"run_dir={tmp_path}"]
+    assert codeact(*words).returncode == 0
+    before = (tmp_path / EPISODES).read_bytes()
+    again = codeact(*words)
+    assert again.returncode == 0
+    assert "1 of 1 episodes are there already" in again.stderr
+    assert (tmp_path / EPISODES).read_bytes() == before
+
+
+def test_more_tasks_and_samples_are_added_to_what_is_there(tmp_path: Path) -> None:
+    assert codeact("run", *QUICK, "limit=1", f"run_dir={tmp_path}").returncode == 0
+    assert codeact("run", *QUICK, "limit=2", "samples=2", f"run_dir={tmp_path}").returncode == 0
+    played = Counter((r.task_id, r.sample) for r in read_records(tmp_path))
+    assert set(played.values()) == {1}
+    assert len(played) == 4
+
+
+def test_kill_nine_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    words = ["run", *QUICK, "samples=30", "model.latency=0.01", f"run_dir={tmp_path}"]
+    moments = random.Random(5)
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "codeact", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 30
+        before = _lines(tmp_path)
+        while (
+            _lines(tmp_path) < before + 5 and time.monotonic() < deadline and process.poll() is None
+        ):
+            time.sleep(0.02)
+        time.sleep(moments.random() * 0.3)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        # A torn line, as a crash in the middle of a write leaves it.
+        with (tmp_path / EPISODES).open("ab") as stream:
+            stream.write(b'{"id": "torn')
+    assert codeact(*words).returncode == 0
+    played = Counter((r.task_id, r.sample) for r in read_records(tmp_path))
+    assert len(played) == 8 * 30
+    assert set(played.values()) == {1}
+
+
+def _lines(folder: Path) -> int:
+    file = folder / EPISODES
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path) -> None:
+    words = ["run", *QUICK, "samples=50", "model.latency=0.1", "compute.concurrency=4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codeact", *words, f"run_dir={tmp_path}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 30
+    while _lines(tmp_path) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Finishing the episodes in flight" in errors
+    assert "episodes are left" in errors
+    assert len(latest_records(tmp_path)) == _lines(tmp_path)
+
+
+def test_a_sweep_is_one_queue_with_a_folder_and_a_row_for_each_run(tmp_path: Path) -> None:
+    done = codeact("run", *QUICK, "-m", "turns=max1_p1,max2_p2", "limit=1", f"run_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["turns=max1_p1", "turns=max2_p2"]
+    assert done.stdout.count("turns=max1_p1") >= 2
+    assert len(latest_records(tmp_path / "turns=max2_p2")) == 1
+
+
+def test_every_failure_of_a_sweep_is_listed_and_the_status_says_so(tmp_path: Path) -> None:
+    done = codeact(
+        "run",
+        "model=server",
+        "model.name=m",
+        "model.base_url=http://127.0.0.1:9/v1",
+        "model.probe=false",
+        "model.max_retries=0",
+        *QUICK[1:],
+        "-m",
+        "turns=max1_p1,max2_p2",
+        "limit=2",
+        f"run_dir={tmp_path}",
+    )
+    assert done.returncode == 1
+    failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert len(failures) == 4
+    assert all("provider" in line for line in failures)
+
+
+def test_dry_run_shows_the_configuration_and_the_prompt_and_spends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert main(["run", *QUICK, "dry_run=true", f"run_dir={folder}"]) == 0
+    shown = capsys.readouterr().out
+    assert "max_steps: 5" in shown
+    assert "episodes: 8" in shown
+    assert "Task:\nPetra bakes" in shown
+    assert not folder.exists()
+
+
+def test_help_lists_groups_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "executor: docker, local" in shown
+    assert "max10_p2" in shown
+
+
+def test_the_top_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from codeact.cli import main; main(['--help']); "
+        "heavy = {'ray', 'wandb', 'datasets', 'docker', 'hydra', 'aiohttp', 'openai', 'rich'}; "
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "heavy: []" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["rnu"], "did you mean 'run'?"),
+        (["run", "model=scriptd"], "did you mean 'scripted'?"),
+        (["run", "nonsense"], "write KEY=VALUE"),
+        (["validate", "-m"], "one thing at a time"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_advice(
+    words: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) != 0
+    assert part in capsys.readouterr().err
+
+
+def test_episodes_in_one_process_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Forty episodes of two turns at 0.2 s a turn, all at once, take far less than 16 s."""
+    start = time.monotonic()
+    done = codeact(
+        "run",
+        *QUICK,
+        "samples=5",
+        "model.latency=0.2",
+        "compute.concurrency=40",
+        f"run_dir={tmp_path}",
+    )
+    assert done.returncode == 0
+    assert len(latest_records(tmp_path)) == 40
+    waited = sum(r.seconds for r in latest_records(tmp_path))
+    assert time.monotonic() - start < waited
