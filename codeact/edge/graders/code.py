@@ -34,15 +34,20 @@ TaskText = Callable[[Task], str]
 
 
 class _Program:
-    """What is known of a task's tests: the names they take from the solution, and their imports."""
+    """What is known of a task's tests: the names they take from the solution, and from elsewhere.
 
-    def __init__(self, tests: str, solution: str) -> None:
+    What the task gives (`head`) and what its solution imports is there for the tests themselves:
+    an answer that defines a given helper anew does not change what it is tested with.
+    """
+
+    def __init__(self, tests: str, solution: str, head: str) -> None:
         bound, free = _top_level_names(tests)
+        bound |= _top_level_names(head)[0]
         given, _ = _top_level_names(solution)
         imports = _imports(solution)
         wanted = {name for name in free - bound if name in given or name not in _BUILTINS}
         self.names = sorted(wanted - imports.keys())
-        self.imports = "\n".join(sorted({imports[name] for name in wanted & imports.keys()}))
+        self.given = "\n".join([head, *sorted({imports[name] for name in wanted & imports.keys()})])
 
 
 class CodeGrader:
@@ -68,7 +73,8 @@ class CodeGrader:
 
     async def __call__(self, task: Task, answer: str, sandbox: Sandbox, /) -> Verdict:
         """Judge one answer; raises `GraderFailure` if the tests themselves are unfit."""
-        program = _program(str(task.reference), self._solution(task))
+        head = self._head(task) if self._head else ""
+        program = _program(str(task.reference), self._solution(task), head)
         if len(answer) > _LONGEST_MESSAGE:
             return Verdict(False, "the answer is longer than any program")
         trial = _Trial(sandbox)
@@ -77,7 +83,7 @@ class CodeGrader:
             described = await trial.load(self._load_call(task, unfence(answer), program.names))
             if described is None:
                 return Verdict(False, trial.trouble)
-            return await trial.judge(str(task.reference), program.imports, described)
+            return await trial.judge(str(task.reference), program.given, described)
         finally:
             await trial.close()
 
@@ -116,10 +122,10 @@ class _Trial:
         source = f"{_installed('crossing', 'solution_side')}\nRESULT = solution_side.{call}"
         return await self._ask_solution(source)
 
-    async def judge(self, tests: str, imports: str, described: str) -> Verdict:
+    async def judge(self, tests: str, given: str, described: str) -> Verdict:
         source = (
             f"{_installed('crossing', 'test_side')}\n"
-            f"RESULT = test_side.run_tests({tests!r}, {imports!r}, {described!r}, relay)"
+            f"RESULT = test_side.run_tests({tests!r}, {given!r}, {described!r}, relay)"
         )
         outcome = await self._sessions[1].evaluate(source, seconds=self._left())
         if self._failure is not None:
@@ -189,9 +195,9 @@ def _packed(data: bytes) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _program(tests: str, solution: str) -> _Program:
+def _program(tests: str, solution: str, head: str) -> _Program:
     try:
-        return _Program(tests, solution)
+        return _Program(tests, solution, head)
     except (SyntaxError, ValueError) as error:
         raise GraderFailure(f"the task's own tests or solution are no Python: {error}") from error
 

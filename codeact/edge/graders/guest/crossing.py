@@ -52,11 +52,11 @@ class Encoder:
         """Write a value; a subclass counts as the nearest class known here."""
         if isinstance(value, Handle):
             return ["h", value.number, value.kind]
-        for base in type(value).__mro__:
-            writer = WRITERS.get(base)
-            if writer is not None:
-                return writer(self, value)
-        return self.other(value)
+        kind = type(value)
+        writer = WRITERS.get(kind)
+        if writer is None and kind.__module__ != "numpy":  # where float64 is a float
+            writer = next((WRITERS[base] for base in kind.__mro__ if base in WRITERS), None)
+        return self.other(value) if writer is None else writer(self, value)
 
     def items(self, values: Any) -> list[Any]:
         return [self.encode(value) for value in values]

@@ -128,10 +128,10 @@ def ask(target: Remote, action: str, *args: Any, **kwargs: Any) -> Any:
     return Decoder(find).decode(reply["result"])
 
 
-def run_tests(tests: str, imports: str, described: str, relay: Relay) -> bool:
+def run_tests(tests: str, given: str, described: str, relay: Relay) -> bool:
     """Run the tests to their end; whatever they raise is the verdict "wrong"."""
     space: dict[str, Any] = {"__name__": "tests"}
-    exec(compile(imports, "<imports>", "exec"), space)  # noqa: S102
+    exec(compile(given, "<given>", "exec"), space)  # noqa: S102
     find = _finder(relay)
     for name, coded in json.loads(described).items():
         space[name] = Decoder(find).decode(coded)
