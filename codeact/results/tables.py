@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from codeact.edge.validate import Report
 from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
@@ -158,3 +159,21 @@ def _share(part: int, whole: int) -> str:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 160 else f"{text[:80]} … {text[-75:]}"
+
+
+def show_validation(reports: Mapping[str, Report]) -> None:
+    """One row for each data set, then every reference that fails its own grader."""
+    console = _console()
+    table = Table(title="references against their own graders", title_justify="left")
+    table.add_column("task")
+    table.add_column("grading")
+    table.add_column("tasks", justify="right")
+    table.add_column("pass", justify="right")
+    for name, report in reports.items():
+        fit = report.tasks - len(report.unfit)
+        table.add_row(name, report.mode, str(report.tasks), str(fit))
+    console.print(table)
+    for report in reports.values():
+        for unfit in report.unfit:
+            text = f"fails: {unfit.task}: {_short(unfit.answer)}: {unfit.reason}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)

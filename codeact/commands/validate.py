@@ -1,0 +1,39 @@
+"""``codeact validate task=NAME``: every reference passes its own grader, before a cent is spent.
+
+Reads the task files, makes a correct answer of each reference and grades it, with no model.
+"""
+
+import asyncio
+import sys
+
+from codeact.commands.arguments import configuration, parse, show_help
+from codeact.edge.validate import Report, validate
+from codeact.experiment.config import ValidateConfig
+from codeact.experiment.plan import load_sets
+from codeact.experiment.resources import Resources
+from codeact.results.tables import show_validation
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every reference passes."""
+    arguments = parse("validate", words)
+    if arguments.help:
+        show_help("validate", __doc__ or "", arguments)
+        return 0
+    config = configuration("validate", arguments, ValidateConfig)
+    reports = asyncio.run(_validate(config))
+    show_validation(reports)
+    unfit = sum(len(report.unfit) for report in reports.values())
+    if unfit:
+        sys.stderr.write(f"{unfit} references fail their own grader.\n")
+    return int(bool(unfit))
+
+
+async def _validate(config: ValidateConfig) -> dict[str, Report]:
+    sets = load_sets(config)
+    async with Resources() as resources:
+        sandbox = await resources.sandbox(config.executor)
+        return {
+            loaded.name: await validate(loaded.family, loaded.tasks, sandbox, config.grading.mode)
+            for loaded in sets
+        }
