@@ -343,8 +343,6 @@ class Session:
             return etype, value, cut(trace)
 
         self.shell._get_exc_info = without_our_frames
-        self.shell.user_ns["ToolError"] = ToolError
-        self.shell.user_ns_hidden["ToolError"] = ToolError
 
     def serve(self):
         """Answer requests until the host hangs up."""
@@ -364,6 +362,8 @@ class Session:
     def start(self, request):
         for tool in request["tools"]:
             self.tools[tool["name"]] = self.make_tool(tool["name"], tool["doc"])
+        if self.tools:
+            self.tools["ToolError"] = ToolError
         self.shell.user_ns.update(self.tools)
         self.shell.user_ns_hidden.update(self.tools)
         source = request["setup"]
@@ -575,8 +575,8 @@ class Server:
 
     def run(self):
         self.make_slots()
-        self.shell = make_shell(self.options["scratch"])
         loaded = preload(self.options["preload"])
+        self.shell = make_shell(self.options["scratch"])
         LIBC.prctl(4, 0, 0, 0, 0)
         gc.collect()
         gc.freeze()
@@ -872,10 +872,11 @@ def make_shell(scratch):
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
-    # The first cell and the first traceback import much; let that be here, and leave no trace.
+    # The first cell and the first traceback are slow: let them be here, and leave no trace.
     visible, sys.stdout = sys.stdout, io.StringIO()
-    shell.run_cell("1 + 1", silent=True)
-    shell.run_cell("1 / 0", silent=True)
+    for cell in ("1 + 1", "1 / 0", "import json; json.loads('')", "x ="):
+        shell.run_cell(cell, store_history=True)
+    shell.reset(new_session=True)
     sys.stdout = visible
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
