@@ -102,7 +102,7 @@ def write_run(root: Path, *records: EpisodeRecord) -> Path:
     return root
 
 
-def model(source: Path, **settings) -> RecordedModel:
+def model(source: Path | str, **settings) -> RecordedModel:
     return RecordedSettings(kind="recorded", source=str(source), **settings).create()
 
 
@@ -323,6 +323,15 @@ def test_two_recordings_of_one_episode_must_be_told_apart(tmp_path):
     with pytest.raises(RecordingError, match=r"gsm8k/1 was recorded more than once"):
         model(tmp_path)
     assert len(model(tmp_path, recorded_model="n")) == 1
+
+
+def test_recordings_that_a_package_ships_are_found(tmp_path, monkeypatch):
+    package = tmp_path / "shipped_recordings"
+    (package / "runs").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    write_run(package / "runs", record())
+    monkeypatch.syspath_prepend(tmp_path)
+    assert len(model("pkg://shipped_recordings/runs")) == 1
 
 
 async def test_of_an_episode_that_was_run_again_the_last_end_counts(tmp_path):

@@ -9,6 +9,7 @@ from codeact.edge.models.base import EpisodeKey, ModelSettings, Request, Role
 from codeact.edge.models.recordings import RecordedEpisode, Selection, read_recordings
 from codeact.episode.effects import Completion, Outcome, Usage
 from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
+from codeact.resources import resolve_path
 
 _NAMED = 5
 """How many of the missing episodes a message names."""
@@ -18,7 +19,8 @@ class RecordedSettings(ModelSettings):
     """Where the recordings are, and which of them are meant where the source holds several.
 
     `source` is a run folder, a ``results.jsonl`` or ``episodes.jsonl`` (also ``.gz``), or a tree
-    of them. `recorded_feedback` is ``none`` or as in ``gpt-4-0613/no_GT-textual``.
+    of them; ``pkg://package/path`` is one that an installed package ships. `recorded_feedback` is
+    ``none`` or as in ``gpt-4-0613/no_GT-textual``.
     """
 
     kind: Literal["recorded"]
@@ -59,7 +61,7 @@ class RecordedModel:
             feedback=settings.recorded_feedback,
             turn_setting=settings.recorded_turns,
         )
-        for episode in read_recordings(settings.source, selection):
+        for episode in read_recordings(resolve_path(settings.source), selection):
             self._keep(episode)
 
     def _keep(self, episode: RecordedEpisode) -> None:
