@@ -756,7 +756,7 @@ class Server:
         except OSError:
             pass
         finally:
-            os.setresuid(0, 0, 0)
+            be_root_again()
 
     def finish(self, slot):
         """Free a dying slot if its processes are gone and its files could be wiped."""
@@ -828,6 +828,7 @@ class Server:
             os.setresgid(slot.uid, slot.uid, slot.uid)
             os.setresuid(slot.uid, slot.uid, slot.uid)
         LIBC.prctl(4, 0, 0, 0, 0)
+        die_with_parent()
         set_limits(limits, self.base_pages * PAGE)
         os.chdir(slot.folder)
         for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
@@ -917,6 +918,16 @@ def statm(pid):
         return 0, 0
 
 
+def die_with_parent():
+    LIBC.prctl(1, int(signal.SIGKILL), 0, 0, 0)
+
+
+def be_root_again():
+    os.setresuid(0, 0, 0)
+    # The kernel forgets this wish with every change of uid.
+    die_with_parent()
+
+
 def uid_lives(uid):
     """Tell whether any process of a uid is left, be it a zombie."""
     try:
@@ -947,7 +958,7 @@ def wiped(folder, uid):
         return False
     finally:
         if uid is not None:
-            os.setresuid(0, 0, 0)
+            be_root_again()
 
 
 def wipe(folder):

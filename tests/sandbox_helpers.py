@@ -32,7 +32,7 @@ def settings(kind: str, **changes: Any) -> AnyExecutorSettings:
     chosen = {**QUICK, **changes}
     if kind == "local":
         return LocalSettings(**chosen)
-    return DockerSettings(image="host", container_memory_mb=8192, **chosen)
+    return DockerSettings(**{"image": "host", "container_memory_mb": 8192, **chosen})
 
 
 async def started(kind: str, **changes: Any) -> GuestSandbox:

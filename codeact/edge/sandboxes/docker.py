@@ -18,6 +18,7 @@ from codeact.edge.sandboxes.owner import labels
 from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_program
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.settings import DockerSettings
+from codeact.edge.sandboxes.sweep import sweep_containers
 from codeact.exceptions import ExecutorUnavailable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class DockerSandbox(GuestSandbox):
 
     async def start(self) -> None:
         self._client = await in_thread(connect, self.settings.engine)
+        await in_thread(sweep_containers, self.settings.engine)
         if self.settings.image == "host":
             self._python = await find_python(self.settings.python)
             self._image = await in_thread(ensure_empty_image, self._client)

@@ -99,7 +99,8 @@ class LocalSandbox(GuestSandbox):
 
     def _caged_command(self, server: Server, bubblewrap: str, python: HostPython) -> list[str]:
         command = [bubblewrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-        command += ["--unshare-cgroup-try", "--as-pid-1", "--new-session", "--hostname", "sandbox"]
+        command += ["--unshare-cgroup-try", "--as-pid-1", "--new-session", "--die-with-parent"]
+        command += ["--hostname", "sandbox"]
         if os.geteuid() != 0:
             command += ["--unshare-user", "--uid", "0", "--gid", "0"]
         command += ["--cap-drop", "ALL"]

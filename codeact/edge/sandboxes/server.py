@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import msgspec
 
 from codeact.edge.sandboxes.channel import Channel
+from codeact.edge.sandboxes.owner import this_owner
+from codeact.edge.sandboxes.sweep import OWNER_FILE, PREFIX
 from codeact.exceptions import SandboxFailure
 
 _CONTROL_FRAME = 1 << 16
@@ -62,7 +64,8 @@ class Server:
     """The host's end of one guest. It owns the folder with the guest's sockets."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="codeact-", dir=_short_tmp()))
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_tmp()))
+        (self.folder / OWNER_FILE).write_text(this_owner())
         self.uid_base = 100_000_000 + random.SystemRandom().randrange(400_000) * _UID_SPAN
         self.facts: dict[str, Any] = {}
         self.alive = False

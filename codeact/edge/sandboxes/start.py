@@ -2,10 +2,12 @@
 
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings, LocalSettings
+from codeact.edge.sandboxes.sweep import sweep_folders
 
 
 async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
     """Start an executor; raises ExecutorUnavailable, saying what to do, where it cannot run."""
+    sweep_folders()
     if isinstance(settings, LocalSettings):
         from codeact.edge.sandboxes.local import LocalSandbox
 

@@ -1,0 +1,77 @@
+"""Remove what owners that died left behind: folders of sockets, and containers."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from codeact.edge.sandboxes.owner import OWNER, owner_lives
+
+PREFIX = "codeact-sandbox-"
+OWNER_FILE = "owner"
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """One leftover that was removed, or why it could not be."""
+
+    kind: str
+    name: str
+    problem: str = ""
+
+
+async def sweep(engine: str | None = None, *, docker: bool = True) -> list[Swept]:
+    """Remove leftovers of dead owners; what belongs to a live one is never touched."""
+    swept = sweep_folders()
+    if docker:
+        from codeact.edge.sandboxes.docker import in_thread
+
+        swept += await in_thread(sweep_containers, engine)
+    return swept
+
+
+def sweep_folders() -> list[Swept]:
+    """Remove the socket folders whose makers are dead."""
+    swept = []
+    for parent in {tempfile.gettempdir(), os.path.realpath("/tmp")}:  # noqa: S108
+        for folder in Path(parent).glob(f"{PREFIX}*"):
+            if folder.stat().st_uid != os.geteuid():
+                continue
+            try:
+                owner = (folder / OWNER_FILE).read_text()
+            except OSError:
+                continue
+            if not owner_lives(owner):
+                shutil.rmtree(folder, ignore_errors=True)
+                problem = "it could not be removed" if folder.exists() else ""
+                swept.append(Swept("folder", str(folder), problem))
+    return swept
+
+
+def sweep_containers(engine: str | None = None) -> list[Swept]:
+    """Remove the containers whose owners are dead; none, where no engine answers."""
+    from codeact.edge.sandboxes.docker import connect
+    from codeact.exceptions import ExecutorUnavailable
+
+    swept = []
+    try:
+        client = connect(engine)
+    except ExecutorUnavailable:
+        return []
+    with contextlib.closing(client):
+        for container in client.containers.list(
+            all=True, filters={"label": OWNER}, ignore_removed=True
+        ):
+            if owner_lives(container.labels.get(OWNER, "")):
+                continue
+            problem = ""
+            try:
+                container.remove(force=True, v=True)
+            except Exception as error:
+                # Another sweep, or the engine itself, may be faster.
+                gone = "No such container" in str(error) or "already in progress" in str(error)
+                problem = "" if gone else str(error)
+            swept.append(Swept("container", str(container.name), problem))
+    return swept

@@ -1,0 +1,216 @@
+"""When the sandbox itself breaks: a failure by name, in bounded time, and the next one works."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from codeact.edge.sandboxes.docker import DockerSandbox
+from codeact.edge.sandboxes.sandbox import GuestSandbox
+from codeact.edge.sandboxes.sweep import sweep
+from codeact.exceptions import SandboxFailure
+from tests.sandbox_helpers import EXECUTORS, started
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=EXECUTORS)
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]:
+    running = await started(request.param, preload=(), end_seconds=5.0, slots=8)
+    yield running
+    await running.close()
+
+
+def first_process(sandbox: GuestSandbox) -> psutil.Process:
+    """Return the guest's server, as this machine sees it."""
+    uid = sandbox._server.uid_base  # type: ignore[union-attr]
+    servers = [psutil.Process(pid) for pid in processes_of(uid, servers_only=True)]
+    return next(p for p in servers if Path(p.cmdline()[0]).name != "bwrap")
+
+
+def processes_of(uid_base: int, *, servers_only: bool = False) -> list[int]:
+    """Return the sessions that have uids of this range, and the server that gives them out."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            session = uid_base < process.uids().real < uid_base + 4096
+            server = f'"uid": {uid_base}' in " ".join(process.cmdline()[-1:])
+        except psutil.Error:
+            continue
+        if (server and process.uids().real == 0) or (session and not servers_only):
+            found.append(process.pid)
+    return found
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def the_next_one_works(sandbox: GuestSandbox) -> None:
+    async with await sandbox.session() as session:
+        assert (await session.execute("1 + 1")).output == "Out[1]: 2\n"
+
+
+async def break_during_cell(sandbox: GuestSandbox, how: Any) -> None:
+    """Break something while a cell runs: it must end in SandboxFailure, and soon."""
+    async with await sandbox.session() as session:
+        cell = asyncio.create_task(session.execute("import time; time.sleep(30)", seconds=40))
+        await asyncio.sleep(0.3)
+        result = how()
+        if asyncio.iscoroutine(result):
+            await result
+        began = time.monotonic()
+        with pytest.raises(SandboxFailure):
+            await asyncio.wait_for(cell, 20)
+        assert time.monotonic() - began < 10
+    await the_next_one_works(sandbox)
+
+
+async def test_guest_killed(sandbox: GuestSandbox) -> None:
+    await the_next_one_works(sandbox)
+    await break_during_cell(sandbox, lambda: first_process(sandbox).send_signal(signal.SIGKILL))
+
+
+async def test_container_killed(sandbox: GuestSandbox) -> None:
+    if not isinstance(sandbox, DockerSandbox):
+        pytest.skip("the local executor has no container")
+    container = sandbox._server._process._container  # type: ignore[union-attr]
+
+    async def kill() -> None:
+        await asyncio.to_thread(container.kill)
+
+    await break_during_cell(sandbox, kill)
+
+
+async def test_guest_hangs(sandbox: GuestSandbox) -> None:
+    """A stopped server still has live sessions; only what needs it fails, and then for good."""
+    await the_next_one_works(sandbox)
+    process = first_process(sandbox)
+    async with await sandbox.session() as session:
+        process.send_signal(signal.SIGSTOP)
+        assert (await session.execute("1")).status == "ok"
+        with pytest.raises(SandboxFailure):
+            await asyncio.wait_for(session.execute("import os; os._exit(0)"), 15)
+    await the_next_one_works(sandbox)
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_socket_folder_removed(sandbox: GuestSandbox) -> None:
+    async with await sandbox.session() as session:
+        shutil.rmtree(sandbox._server.folder)  # type: ignore[union-attr]
+        # What is connected stays connected, or fails by name; what is new gets a new server.
+        with contextlib.suppress(SandboxFailure):
+            assert (await session.execute("1")).status == "ok"
+        with pytest.raises(SandboxFailure, match="cannot be reached"):
+            await sandbox.session()
+    await the_next_one_works(sandbox)
+
+
+async def test_many_open_files(sandbox: GuestSandbox) -> None:
+    """With no descriptor left on the host, a session fails by name; with some again, it works."""
+    await the_next_one_works(sandbox)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    held = []
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            for _ in range(2000):
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        with pytest.raises(SandboxFailure):
+            await sandbox.session()
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await the_next_one_works(sandbox)
+
+
+async def test_a_thousand_sessions_leave_no_descriptor(sandbox: GuestSandbox) -> None:
+    await the_next_one_works(sandbox)
+    before = open_files()
+    for _ in range(25):
+        await asyncio.gather(*[the_next_one_works(sandbox) for _ in range(8)])
+    await asyncio.sleep(0.1)
+    assert open_files() <= before + 3
+
+
+async def test_whole_container_out_of_memory() -> None:
+    """Sessions within their own limits that together exceed the container's."""
+    running = await started(
+        "docker", preload=(), slots=8, memory_mb=400, end_seconds=5.0, container_memory_mb=700
+    )
+    greedy = "data = bytearray(300 << 20)\nimport time; time.sleep(3)"
+
+    async def one() -> str:
+        try:
+            async with await running.session() as session:
+                return (await session.execute(greedy, seconds=8)).status
+        except SandboxFailure:
+            return "failure"
+
+    try:
+        statuses = await asyncio.wait_for(asyncio.gather(*[one() for _ in range(5)]), 60)
+        assert set(statuses) & {"oom", "killed", "failure"}, statuses
+        assert set(statuses) <= {"ok", "error", "oom", "killed", "failure", "timeout"}
+        await the_next_one_works(running)
+    finally:
+        await running.close()
+
+
+DRIVER = """
+import asyncio, os, sys
+from tests.sandbox_helpers import settings
+from codeact.edge.sandboxes.start import start_sandbox
+async def main():
+    sandbox = await start_sandbox(settings(sys.argv[1], preload=(), slots=4))
+    session = await sandbox.session()
+    print(sandbox._server.uid_base, sandbox._server.folder, flush=True)
+    await session.execute("import time; time.sleep(60)", seconds=60)
+asyncio.run(main())
+"""
+
+
+def start_driver(kind: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, kind],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("kind", EXECUTORS)
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to see other users' processes")
+async def test_a_killed_driver_leaks_nothing(kind: str) -> None:
+    if kind == "docker" and not os.environ.get("DOCKER_HOST"):
+        pytest.skip("DOCKER_HOST is not set")
+    driver = start_driver(kind)
+    assert driver.stdout is not None
+    uid_base, folder = (await asyncio.to_thread(driver.stdout.readline)).split()
+    try:
+        await asyncio.sleep(0.3)
+        assert processes_of(int(uid_base))
+    finally:
+        driver.kill()
+        driver.wait()
+    for _ in range(100):
+        if not processes_of(int(uid_base)):
+            break
+        await asyncio.sleep(0.1)
+    else:
+        raise AssertionError(f"left behind: {processes_of(int(uid_base))}")
+    # Its folder stays, and is the sweep's business.
+    await sweep()
+    assert not await asyncio.to_thread(Path(folder).exists)
