@@ -1,7 +1,21 @@
 """Words that messages share."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_SECRET = re.compile(
+    r"(?i)(\w*(?:key|token|secret|password|authorization)[\"']?\s*[=:]\s*[\"']?)[^\s,}\"']+"
+)
+_CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
+
+
+def without_secrets(text: str) -> str:
+    """A word of the command line without what may be a key or a password.
+
+    Keys come from the environment; this is for what was typed in the wrong place.
+    """
+    return _CREDENTIALS.sub(r"\1***@", _SECRET.sub(r"\1***", text))
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from codeact.exceptions import ConfigError
 from codeact.resources import data_folder
-from codeact.wording import nearest
+from codeact.wording import nearest, without_secrets
 
 
 class Invocation(NamedTuple):
@@ -62,7 +62,7 @@ class Composed(NamedTuple):
         given = {override.lstrip("+").partition("=")[0]: override for override in self.overrides}
         named = [n for n in given if n not in self.groups and _within(key, n)]
         if named:
-            return f"command line, {given[max(named, key=len)]!r}"
+            return f"command line, {without_secrets(given[max(named, key=len)])!r}"
         packages = [package for package in self.files if package and _within(key, package)]
         return self.files[max(packages, key=len, default="")]
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -12,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import codeact
+from codeact.wording import without_secrets
 
-PACKAGES = ("hydra-core", "omegaconf", "openai", "docker", "ipython", "numpy", "pandas", "sympy")
-_SECRET = re.compile(r"(?i)((?:key|token|secret|password)[^=]*=).+")
+PACKAGES = ("hydra-core", "omegaconf", "docker", "ipython", "numpy", "pandas", "sympy")
 
 
 def provenance(files: Iterable[Path], sandbox: dict[str, Any]) -> dict[str, Any]:
     """One session of a run, as JSON data; `files` are digested, `sandbox` is taken as it is."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command_line": [_SECRET.sub(r"\1***", word) for word in sys.argv],
+        "command_line": [without_secrets(word) for word in sys.argv],
         "codeact": codeact.__version__,
         "git": _git(Path(codeact.__file__).parent),
         "python": platform.python_version(),

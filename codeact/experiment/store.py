@@ -57,7 +57,8 @@ class RunFolder:
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
-            file = os.open(path / EPISODES, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            file = os.open(path / EPISODES, flags, 0o644)
         except OSError as error:
             raise RunFolderError(
                 f"{path}: cannot be written ({error.strerror}); choose another run_dir"
