@@ -376,13 +376,14 @@ async def test_the_tests_can_be_found_neither_in_memory_nor_on_disk(sandbox: San
     secret = "SECRET_" + str(8 * 102_931)
     verdict = await judge(sandbox, answer, f"got = f(1)\nassert got == '{secret}', got")
     assert not verdict.correct
+    assert verdict.detail == "AssertionError: nothing"  # it did search to the end
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         "while True: pass",
-        "def f(x):\n  while True:\n    try:\n      while True: pass\n    except BaseException: pass",
+        "def f(x):\n  while 1:\n    try:\n      while 1: pass\n    except BaseException: pass",
         "def f(x):\n    return iter(int, 1)",
         "def f(x):\n    return [0] * 10**9",
         "def f(x):\n    v = []\n    for _ in range(10**5): v = [v]\n    return v",

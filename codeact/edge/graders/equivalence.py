@@ -23,20 +23,21 @@ _PARSE = """
 from math_verify import LatexExtractionConfig, parse
 from sympy import Expr, N
 from sympy.parsing.sympy_parser import parse_expr
-def candidates(text):
-    # math-verify takes the last number out of text that is no LaTeX: 15 out of 2(a + b) + 15.
-    if "\\\\" in text or "{" in text:
-        for found in parse("$" + text + "$", [LatexExtractionConfig()], parsing_timeout=None):
-            if not isinstance(found, str):
-                yield found
-    else:
-        for prefix in ("np.", "numpy.", "math.", "sympy."):
-            text = text.replace(prefix, "")
-        yield parse_expr(text.replace("^", "**"))
+def by_latex(text):
+    shown = "$" + text.strip().strip("$") + "$"
+    found = parse(shown, [LatexExtractionConfig()], parsing_timeout=None)
+    return [value for value in found if not isinstance(value, str)]
 """
 _VALUE = """
+# math-verify takes the last number out of text that is no LaTeX: 15 out of 2(a + b) + 15.
+if "\\\\" in TEXT or "{" in TEXT:
+    found = by_latex(TEXT)
+else:
+    for prefix in ("np.", "numpy.", "math.", "sympy."):
+        TEXT = TEXT.replace(prefix, "")
+    found = [parse_expr(TEXT.replace("^", "**"))]
 RESULT = None
-for value in candidates(TEXT):
+for value in found:
     if isinstance(value, Expr) and not value.free_symbols:
         number = N(value, 40)
         if number.is_real and number.is_finite:
@@ -47,7 +48,7 @@ _VERIFY = """
 from math_verify import verify
 RESULT = any(
     verify(gold, found, timeout_seconds=None)
-    for gold in candidates(REFERENCE) for found in candidates(TEXT)
+    for gold in by_latex(REFERENCE) for found in by_latex(TEXT)
 )
 """
 
@@ -105,4 +106,4 @@ def _worth_parsing(text: str) -> bool:
     words = [word for word in text.split() if word.isalpha() and len(word) > 3]
     has_sign = any(character.isdigit() or character in "\\πe√E" for character in text)
     several = any(separator in text for separator in (" and ", " or ", ", ", ";", "\n"))
-    return has_sign and not words and not several
+    return has_sign and not words and not several and "±" not in text
