@@ -1,0 +1,145 @@
+"""Build the sandbox's image, and say what to do where its base cannot be fetched."""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import Field
+
+from codeact.edge.sandboxes.docker import connect, guest_digest, in_thread
+from codeact.edge.sandboxes.sandbox import guest_program
+from codeact.edge.sandboxes.settings import Names
+from codeact.episode.settings import Settings
+from codeact.exceptions import ConfigError, ExecutorUnavailable
+
+_UNREACHABLE = (
+    "pull access denied",
+    "dial tcp",
+    "no such host",
+    "timeout",
+    "TLS handshake",
+    "connection refused",
+    "toomanyrequests",
+    "No matching distribution",
+)
+_OFFLINE = (
+    "Where no registry can be reached, sandbox/offline_image.sh FOLDER makes a Debian base image "
+    "and a folder of wheels; then: codeact sandbox build image.base_image=codeact-base "
+    "image.wheels=FOLDER/wheels. Or load an image from another machine (docker load), or run "
+    "with executor=local, which needs no image"
+)
+
+
+class ImageSettings(Settings):
+    """What the image is made of."""
+
+    name: str = "codeact-sandbox"
+    base_image: str = "python:3.11-slim"
+    packages: Names = ("ipython", "numpy", "pandas", "scipy", "sympy", "math-verify[antlr4_9_3]")
+    """What cells may import, as pip requirements; ipython must be among them."""
+    wheels: str | None = Field(default=None)
+    """A folder of wheels to install from; nothing is fetched then."""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A built image: its digest is what a run records."""
+
+    name: str
+    digest: str
+    megabytes: int
+
+
+async def build_image(
+    settings: ImageSettings,
+    *,
+    engine: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Image:
+    """Build the image, handing on the engine's lines; raises ExecutorUnavailable, ConfigError."""
+    return await in_thread(_build, settings, engine, say)
+
+
+async def image_digest(name: str, engine: str | None = None) -> str:
+    """Return the digest of an image; raises ExecutorUnavailable without an engine or image."""
+
+    def look() -> str:
+        client = connect(engine)
+        try:
+            return str(client.images.get(name).id)
+        except Exception as error:
+            raise ExecutorUnavailable(f"the image {name} is not there: {error}") from error
+        finally:
+            client.close()
+
+    return await in_thread(look)
+
+
+def _build(settings: ImageSettings, engine: str | None, say: Callable[[str], None]) -> Image:
+    context = _context(settings)
+    client = connect(engine)
+    try:
+        arguments = {
+            "BASE_IMAGE": settings.base_image,
+            "PACKAGES": " ".join(settings.packages),
+            "GUEST": guest_digest(),
+        }
+        network: dict[str, Any] = {}
+        if settings.wheels is not None:
+            network["network_mode"] = "none"
+        lines: Iterator[dict[str, Any]] = client.api.build(
+            fileobj=context,
+            custom_context=True,
+            tag=settings.name,
+            buildargs=arguments,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            **network,
+        )
+        failed = [str(line["error"]) for line in _said(lines, say) if "error" in line]
+        if failed:
+            raise ExecutorUnavailable(_explain(failed[0]))  # noqa: TRY301
+        image = client.images.get(settings.name)
+        return Image(settings.name, str(image.id), int(image.attrs["Size"]) >> 20)
+    except ExecutorUnavailable:
+        raise
+    except Exception as error:
+        raise ExecutorUnavailable(_explain(str(error))) from error
+    finally:
+        client.close()
+
+
+def _said(lines: Iterator[dict[str, Any]], say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        if text := str(line.get("stream", "")).strip():
+            say(text)
+        yield line
+
+
+def _explain(error: str) -> str:
+    unreachable = any(sign in error for sign in _UNREACHABLE)
+    return f"the image was not built: {error}" + (f". {_OFFLINE}" if unreachable else "")
+
+
+def _context(settings: ImageSettings) -> io.BytesIO:
+    """Pack what the Dockerfile copies."""
+    files = {"Dockerfile": guest_program().with_name("Dockerfile"), "guest.py": guest_program()}
+    wheels: list[Path] = []
+    if settings.wheels is not None:
+        wheels = sorted(Path(settings.wheels).glob("*.whl"))
+        if not wheels:
+            raise ConfigError(f"image.wheels={settings.wheels} holds no wheels")
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        folder = tarfile.TarInfo("wheels")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(folder)
+        for name, path in files.items():
+            archive.add(path, name)
+        for wheel in wheels:
+            archive.add(wheel, f"wheels/{wheel.name}")
+    data.seek(0)
+    return data

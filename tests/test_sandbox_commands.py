@@ -1,0 +1,95 @@
+"""What the sandbox commands call: the self-test, cells from a file, and the sweep."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from codeact.edge.sandboxes.cells import read_cells, run_cells
+from codeact.edge.sandboxes.check import check_sandbox
+from codeact.edge.sandboxes.image import ImageSettings, build_image
+from codeact.edge.sandboxes.owner import owner_lives, this_owner
+from codeact.edge.sandboxes.server import Server
+from codeact.edge.sandboxes.sweep import OWNER_FILE, sweep_folders
+from codeact.exceptions import ConfigError, ExecutorUnavailable
+from tests.sandbox_helpers import EXECUTORS, settings, started
+
+
+@pytest.mark.parametrize("kind", EXECUTORS)
+async def test_every_promise_holds(kind: str) -> None:
+    if kind == "docker" and not os.environ.get("DOCKER_HOST"):
+        pytest.skip("DOCKER_HOST is not set")
+    rows = await check_sandbox(settings(kind, preload=()))
+    assert [row for row in rows if not row.held] == []
+    assert len(rows) > 15
+
+
+async def test_cells_of_a_session_run_in_order() -> None:
+    sandbox = await started("local", preload=())
+    lines = [
+        '{"session": "a", "code": "import time; time.sleep(0.5); x = 1"}',
+        '{"session": "b", "code": "x = 2"}',
+        '{"session": "a", "code": "x += 10; x"}',
+        '{"session": "b", "code": "1 / 0"}',
+        "",
+        '{"session": "b", "code": "x"}',
+    ]
+    try:
+        got = [
+            (r.session, r.status, r.observation.strip().splitlines()[-1:])
+            async for r in run_cells(sandbox, read_cells(lines))
+        ]
+    finally:
+        await sandbox.close()
+    assert [r for r in got if r[0] == "a"] == [("a", "ok", []), ("a", "ok", ["Out[2]: 11"])]
+    assert [r[1:] for r in got if r[0] == "b"] == [
+        ("ok", []),
+        ("error", ["ZeroDivisionError: division by zero"]),
+        ("ok", ["Out[3]: 2"]),
+    ]
+    assert got[0][0] == "b", "sessions run side by side"
+
+
+def test_a_broken_line_is_named() -> None:
+    with pytest.raises(ConfigError, match="line 2"):
+        read_cells(['{"session": "a", "code": "1"}', '{"session": "a"}'])
+
+
+def test_owners_are_told_apart() -> None:
+    assert owner_lives(this_owner())
+    code = "from codeact.edge.sandboxes.owner import this_owner; print(this_owner())"
+    dead = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert not owner_lives(dead)
+    # A later process with the same pid is not the same owner.
+    head, _, _ = this_owner().rpartition("/")
+    assert not owner_lives(f"{head}/1")
+    # Nothing is known of another machine, so nothing of it is swept.
+    assert owner_lives(dead.replace(dead.split("/")[0], "elsewhere"))
+
+
+def test_the_sweep_takes_only_what_the_dead_left() -> None:
+    living, dead = Server(), Server()
+    head, _, _ = this_owner().rpartition("/")
+    (dead.folder / OWNER_FILE).write_text(f"{head}/1")
+    swept = sweep_folders()
+    assert str(dead.folder) in [row.name for row in swept]
+    assert not dead.folder.exists()
+    assert living.folder.exists()
+    (living.folder / OWNER_FILE).unlink()
+    living.folder.rmdir()
+
+
+async def test_an_image_that_cannot_be_fetched_says_what_to_do() -> None:
+    if not os.environ.get("DOCKER_HOST"):
+        pytest.skip("DOCKER_HOST is not set")
+    missing = ImageSettings(name="codeact-test", base_image="localhost:1/no/such:image")
+    with pytest.raises(ExecutorUnavailable, match=r"offline_image\.sh"):
+        await build_image(missing)
+
+
+async def test_no_wheels_are_a_mistake(tmp_path: os.PathLike[str]) -> None:
+    with pytest.raises(ConfigError, match="holds no wheels"):
+        await build_image(ImageSettings(wheels=str(tmp_path)))
