@@ -69,6 +69,7 @@ async def judge(
         ("1", "x + 1", False),
         ("2", "2\\pi", False),
         ("36", "36 or 37", False),
+        ("36", "35\n36", False),
         ("36", "It is 36 and it is 37", False),
         ("5", "-5", False),
         ("130000", "1300000", False),
@@ -130,7 +131,7 @@ async def test_math_expressions_are_compared_by_value(
     [
         ("a", "A"), ("a", "(a)"), ("a", "A) H2O"), ("a", "The answer is A ) H2O."),
         ("a", "The correct answer is $\\boxed{\\text{A}}$."), ("b", "b"), ("b", "B: HBr"),
-        ("b", "The strongest is HBr."), ("c", "1.5"), ("c", "option C"),
+        ("b", "The strongest is HBr."), ("c", "1.5"), ("c", "$\\frac{3}{2}$"), ("c", "option C"),
         ("d", "the moon, and stars"), ("b", "The answer is B.\n\nA ) is wrong because of water."),
     ],
 )  # fmt: skip

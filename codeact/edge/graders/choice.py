@@ -3,6 +3,7 @@
 import re
 
 from codeact.edge.graders.commitment import committed, last_part
+from codeact.edge.graders.numbers import single_number
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
@@ -78,6 +79,10 @@ def _option_of_text(text: str, texts: dict[str, str]) -> str | None:
         equal = [letter for letter, option in texts.items() if _bare(option) == bare]
         if len(equal) == 1:
             return equal[0]
+    number = single_number(text)
+    same = [letter for letter, option in texts.items() if number == single_number(option)]
+    if number is not None and len(same) == 1:
+        return same[0]
     if len(text) > 400:
         return None
     words = f" {' '.join(_words(text))} "

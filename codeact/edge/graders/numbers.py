@@ -24,6 +24,7 @@ _NOT_PLAIN = re.compile(
 )
 _UNIT_POWER = re.compile(r"\b(mm|cm|km|m|ft|in|s|min|hr|h|units?)\^[({]?-?[1-4][)}]?")
 _SCALES = ("hundred", "thousand", "million", "billion", "trillion", "dozen")
+_FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,50})\}\{(\d{1,50})\}")
 _STATED = re.compile(r"\b(?:is|are|was|were)\s{0,3}\$?-?\d")
 _OPERATORS = "+-*/^×·−("
 _HARMLESS_LATEX = {
@@ -47,7 +48,10 @@ def single_number(text: str) -> Fraction | None:
     """Read the one number that a text states; None if there is none, or more than one."""
     if len(text) > _LONGEST_STATEMENT:
         return None
-    last_line = text.rstrip().rpartition("\n")[2]
+    lines = text.split("\n")
+    if len(lines) > 1 and all(_whole_number(line) is not None for line in lines if line.strip()):
+        lines = [", ".join(lines)]  # several answers, and none of them is the last word
+    last_line = lines[-1]
     for whole in (text, last_line, last_line.rpartition(". ")[2]):
         for part in (whole, _stated(whole), _right_hand_side(_stated(whole))):
             values = _values(part)
@@ -89,7 +93,7 @@ def _values(text: str) -> set[Fraction] | None:
     """Collect the different numbers in a text; None if it holds mathematics of another kind."""
     for shown_as, read_as in _HARMLESS_LATEX.items():
         text = text.replace(shown_as, read_as)
-    text = _UNIT_POWER.sub(r"\1", text)
+    text = _FRACTION.sub(r"\1/\2", _UNIT_POWER.sub(r"\1", text))
     if _NOT_PLAIN.search(_NUMERAL.sub(" ", text)):
         return None
     values: list[Fraction] = []
