@@ -65,10 +65,11 @@ def _own_frames(text: str) -> str:
     if len(parts) == 1:
         return parts[0]
     before, trace = parts
+    trace, _, last = trace.rstrip().rpartition("\n")
     starts = [match.start() for match in _FRAME.finditer(trace)]
     frames = [trace[a:b] for a, b in zip_longest(starts, starts[1:])]
     kept = [frame.strip() for frame in frames if _CELL_FRAME.match(frame)]
-    return "\n".join([before, *kept, trace.rstrip().rpartition("\n")[2]])
+    return "\n".join([before, *kept, last])
 
 
 def _exception_type(text: str) -> str:
