@@ -26,6 +26,7 @@ from codeact.exceptions import GraderFailure, SandboxFailure
 
 SECONDS = 10.0
 """For loading the solution and all its calls together (grading.md)."""
+_LEAST_SECONDS = 0.05
 _LONGEST_MESSAGE = 8_000_000
 _GUEST = "codeact.edge.graders.guest"
 _BUILTINS = frozenset(dir(builtins))
@@ -120,12 +121,17 @@ class _Trial:
 
     async def load(self, call: str) -> str | None:
         source = f"{_installed('crossing', 'solution_side')}\nRESULT = solution_side.{call}"
-        return await self._ask_solution(source)
+        # Both sessions read their halves at the same time.
+        described, _ = await asyncio.gather(
+            self._ask_solution(source),
+            self._sessions[1].evaluate(_installed("crossing", "test_side"), seconds=self._left()),
+        )
+        return described
 
     async def judge(self, tests: str, given: str, described: str) -> Verdict:
         source = (
-            f"{_installed('crossing', 'test_side')}\n"
-            f"RESULT = test_side.run_tests({tests!r}, {given!r}, {described!r}, relay)"
+            f'import sys\nRESULT = sys.modules["{_GUEST}.test_side"]'
+            f".run_tests({tests!r}, {given!r}, {described!r}, relay)"
         )
         outcome = await self._sessions[1].evaluate(source, seconds=self._left())
         if self._failure is not None:
@@ -146,7 +152,7 @@ class _Trial:
 
     async def _ask_solution(self, source: str) -> str | None:
         left = self._left()
-        if self.trouble or left <= 0:
+        if self.trouble or left <= _LEAST_SECONDS:
             self.trouble = self.trouble or "out of time"
             return None
         try:
@@ -160,7 +166,8 @@ class _Trial:
         return None
 
     def _left(self) -> float:
-        return self._deadline - time.monotonic()
+        # Never nothing: a limit of 0 s is no limit to a timer.
+        return max(self._deadline - time.monotonic(), _LEAST_SECONDS)
 
 
 def _why(outcome: Evaluation) -> str:
