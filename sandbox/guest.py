@@ -873,6 +873,7 @@ def make_shell(scratch):
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
+    show_plainly(shell.display_formatter)
     # The first cell and the first traceback are slow: let them be here, and leave no trace.
     visible, sys.stdout = sys.stdout, io.StringIO()
     for cell in ("1 + 1", "1 / 0", "import json; json.loads('')", "x ="):
@@ -883,6 +884,19 @@ def make_shell(scratch):
         if hasattr(sys, name):
             delattr(sys, name)
     return shell
+
+
+def show_plainly(formatter):
+    """Spare plain values the search for HTML and pictures of them, which nobody would see."""
+    plain = {int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, range}
+    original, text = formatter.format, {"text/plain"}
+
+    def show(value, include=None, exclude=None):
+        if include is None and type(value) in plain:
+            include = text
+        return original(value, include, exclude)
+
+    formatter.format = show
 
 
 def preload(names):
