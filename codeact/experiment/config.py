@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from codeact.edge.graders.base import Mode
 from codeact.edge.models.factory import AnyModelSettings
+from codeact.edge.sandboxes.image import ImageSettings
 from codeact.edge.sandboxes.settings import DockerSettings, LocalSettings
 from codeact.edge.tools import SearchSettings
 from codeact.episode.settings import (
@@ -168,6 +169,15 @@ class RegradeConfig(GradedSettings):
     against: str = Field(pattern="^(recorded|mint|strict)$")
     filter: str
     out: str | None
+
+
+class SandboxConfig(Settings):
+    """``codeact sandbox``. `concurrency` is how many sessions ``exec`` runs side by side."""
+
+    executor: ExecutorSettings
+    image: ImageSettings
+    cells: str | None
+    concurrency: int = Field(ge=1)
 
 
 def digest_of(value: Any) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from codeact.edge.sandboxes.check import Promise
+from codeact.edge.sandboxes.sweep import Swept
 from codeact.edge.validate import Report
 from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.regrade import Regraded
@@ -143,6 +145,30 @@ def show_regrade(regraded: Sequence[Regraded], mode: str, against: str, *, liste
                 f"reference {_short(one.reference)} ({one.place})"
             )
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_promises(executor: str, promises: Sequence[Promise]) -> int:
+    """One row for each promise of the sandbox; 1 if one did not hold."""
+    table = Table(title=f"executor={executor}", title_justify="left")
+    table.add_column("promise")
+    table.add_column("held")
+    table.add_column("seen", overflow="fold")
+    table.add_column("seconds", justify="right")
+    for row in promises:
+        table.add_row(row.promise, "yes" if row.held else "NO", row.seen, f"{row.seconds:.2f}")
+    _console().print(table)
+    return int(not all(row.held for row in promises))
+
+
+def show_swept(swept: Sequence[Swept]) -> int:
+    """One line for each leftover; 1 if one could not be removed."""
+    console = _console()
+    for one in swept:
+        text = f"{one.kind} {one.name}: {one.problem or 'removed'}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if not swept:
+        console.print("nothing was left over")
+    return int(any(one.problem for one in swept))
 
 
 def _merge(into: Score, score: Score) -> None:
