@@ -31,7 +31,7 @@ class ExecutorSettings(Settings):
     """Sessions at a time in one server; more wait their turn."""
     warm: int = Field(default=4, ge=1)
     """Interpreters forked ahead of need."""
-    preload: Names = ("numpy", "pandas", "sympy")
+    preload: Names = ("numpy", "pandas", "sympy", "math_verify")
     """Libraries imported once, before any session; those not installed are passed over."""
     start_seconds: float = Field(default=60.0, gt=0)
     """How long a server may take to start, and a session's setup code to run."""
