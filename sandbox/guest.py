@@ -28,12 +28,12 @@ words); names and arguments of other sessions' processes, visible in /proc; loop
 unix sockets, by which two sessions could talk when both mean to; CPU time, which sessions share
 (those that keep many processes busy are put at the end of the queue); memory that the kernel
 holds for a process, such as pipes, which only a limit on the whole container bounds. Without root
-there is one uid for all sessions, and sessions are then apart by namespaces, where the server may
-make them, or not at all.
+there is one uid for all sessions; under bubblewrap each then gets user, process and mount
+namespaces of its own instead, and without bubblewrap (`allow_unisolated`) nothing is promised.
 """
 # This file must run alone and quickly, on plain os calls; it lives on broad excepts.
 # ruff: noqa: D103, PLW2901, PTH101, PTH103, PTH104, PTH106, PTH108, PTH116, PTH123, PTH208
-# ruff: noqa: S102, SIM105
+# ruff: noqa: PTH102, PTH115, S102, S108, SIM105
 
 import builtins
 
@@ -72,6 +72,7 @@ PAGE = resource.getpagesize()
 CROWD = 8  # A session with more processes than this is the last to get a processor.
 # Bound here once: what a cell does to the modules is then its own problem.
 get_ident = _thread.get_ident
+getpid = os.getpid
 monotonic = time.monotonic
 pthread_sigmask = signal.pthread_sigmask
 read, write, fstat, pread = os.read, os.write, os.fstat, os.pread
@@ -355,6 +356,8 @@ class Session:
             # A reply to a tool call that was interrupted comes late, and has no "do".
             if request.get("do") in action:
                 answer = action[request["do"]](request)
+                if getpid() != self.pid:
+                    os._exit(0)  # A fork that the cell made came back from it: not ours to answer.
                 self.channel.send({"id": request["id"], **answer})
                 if answer.get("broken"):
                     return
@@ -498,7 +501,7 @@ class Session:
         return tool
 
     def call(self, name, args, kwargs):
-        if os.getpid() != self.pid:
+        if getpid() != self.pid:
             raise ToolError(f"{name} cannot be called from a child process")
         try:
             data = ENCODE({"args": args, "kwargs": kwargs})
@@ -548,6 +551,7 @@ class Slot:
         self.number, self.folder, self.uid = number, folder, uid
         self.generation = 0
         self.pid = 0
+        self.group = 0
         self.state = "free"  # free, waiting (for a host), live, dying
         self.reason = None  # why it ends: asked, memory, exit, signal
         self.code = 0
@@ -565,6 +569,7 @@ class Server:
             for n in range(options["slots"])
         ]
         self.by_pid = {}
+        self.by_namespace = {}
         self.control = None
         self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -600,13 +605,12 @@ class Server:
                 uid = slot.uid or 0
                 data = f"size={limits['disk_mb']}m,nr_inodes={limits['inodes']},mode=700"
                 data += f",uid={uid},gid={uid}"
-                arguments = (b"tmpfs", slot.folder.encode(), b"tmpfs", 6, data.encode())
-                if LIBC.mount(*arguments):
-                    raise OSError(ctypes.get_errno(), "mount", slot.folder)
+                mount_tmpfs(slot.folder, 6, data)
             elif self.uids and os.stat(slot.folder).st_uid != slot.uid:
                 os.chown(slot.folder, slot.uid, slot.uid)
         if self.options["mount"]:
-            drop_sys_admin()
+            # Mounting is done.
+            keep_capabilities(~(1 << 21))
 
     def listen(self):
         """Open the two sockets where the owner finds them and sessions do not."""
@@ -685,19 +689,33 @@ class Server:
             return False
         slot.generation += 1
         try:
-            pid = os.fork()
+            pid = fork_apart() if self.options["apart"] else os.fork()
         except OSError:
             return False
         if pid == 0:
             try:
+                if self.options["apart"]:
+                    self.furnish(slot)
                 self.become_session(slot)
             except BaseException:
                 traceback.print_exc()
             finally:
                 os._exit(0)
-        slot.pid, slot.state, slot.reason = pid, "waiting", None
+        slot.pid, slot.group, slot.state, slot.reason = pid, pid, "waiting", None
         self.by_pid[pid] = slot
+        if self.options["apart"]:
+            self.by_namespace[pid_namespace(pid)] = slot
         return True
+
+    def furnish(self, slot):
+        """Mount a session's own folder, in its own namespaces, and hide what is the server's."""
+        limits, root = self.options["limits"], self.options["slot_root"]
+        data = f"size={limits['disk_mb']}m,nr_inodes={limits['inodes']},mode=755"
+        mount_tmpfs(root, 6, data)
+        os.mkdir(slot.folder, 0o700)
+        for hidden in ("/run", "/dev/shm"):
+            mount_tmpfs(hidden, 7, "size=4k,mode=755")
+        keep_capabilities(0)
 
     # -- the end of sessions
 
@@ -738,12 +756,12 @@ class Server:
         they in turn may not signal a process whose real and saved uids are not theirs.
         """
         if not self.uids:
-            if slot.pid:
-                for kill in (os.killpg, os.kill):
-                    try:
-                        kill(slot.pid, signal.SIGKILL)
-                    except OSError:
-                        pass
+            for kill, target in ((os.killpg, slot.group), (os.kill, slot.pid)):
+                try:
+                    if target:
+                        kill(target, signal.SIGKILL)
+                except OSError:
+                    pass
             return
         self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 0)
         for _ in range(2):
@@ -766,6 +784,8 @@ class Server:
         if not wiped(slot.folder, slot.uid):
             return
         slot.state = "free"
+        if self.options["apart"]:
+            self.by_namespace = {ns: s for ns, s in self.by_namespace.items() if s is not slot}
         if slot.told:
             gone = {"gone": slot.number, "generation": slot.generation}
             self.control.send({**gone, "reason": slot.reason, "code": slot.code})
@@ -797,7 +817,7 @@ class Server:
 
     def slot_of(self, pid):
         if not self.uids:
-            return None
+            return self.by_namespace.get(pid_namespace(pid)) if self.options["apart"] else None
         try:
             with open(f"/proc/{pid}/status", "rb") as file:
                 uid = int(file.read().partition(b"\nUid:\t")[2].split(None, 1)[0])
@@ -828,7 +848,8 @@ class Server:
             os.setresgid(slot.uid, slot.uid, slot.uid)
             os.setresuid(slot.uid, slot.uid, slot.uid)
         LIBC.prctl(4, 0, 0, 0, 0)
-        die_with_parent()
+        if not self.options["apart"]:
+            die_with_parent()
         set_limits(limits, self.base_pages * PAGE)
         os.chdir(slot.folder)
         for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
@@ -910,16 +931,69 @@ def preload(names):
     return loaded
 
 
-def drop_sys_admin():
-    """Mounting is done: keep the server's other capabilities only."""
+def keep_capabilities(mask):
+    """Give up all of this process's capabilities but those of the mask."""
     header = struct.pack("=Ii", 0x20080522, 0)
     sets = ctypes.create_string_buffer(24)
     if LIBC.capget(header, sets):
         raise OSError(ctypes.get_errno(), "capget")
-    words = list(struct.unpack("=6I", sets.raw))
-    words[:3] = [word & ~(1 << 21) for word in words[:3]]
+    words = [word & mask & 0xFFFFFFFF for word in struct.unpack("=6I", sets.raw)]
+    if mask == 0:
+        words = [0] * 6
     if LIBC.capset(header, struct.pack("=6I", *words)):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def mount_tmpfs(folder, flags, data):
+    if LIBC.mount(b"tmpfs", folder.encode(), b"tmpfs", flags, data.encode()):
+        raise OSError(ctypes.get_errno(), "mount", folder)
+
+
+def fork_apart():
+    """Fork a child that is the first process of user, process and mount namespaces of its own.
+
+    For servers that are not root: there is one uid for all sessions, and this keeps them apart.
+    Namespaces of processes are for children of who asks, so the child is a grandchild; its pid
+    comes by way of a pipe.
+    """
+    here, there = os.pipe2(os.O_CLOEXEC)
+    middle = os.fork()
+    if middle == 0:
+        try:
+            own_namespaces()
+            pid = os.fork()
+        except OSError:
+            os._exit(1)
+        if pid == 0:
+            os.close(here)
+            os.close(there)
+            return 0
+        os.write(there, LENGTH.pack(pid))
+        os._exit(0)
+    os.close(there)
+    os.waitpid(middle, 0)
+    data = os.read(here, 4)
+    os.close(here)
+    if len(data) < 4:
+        raise OSError("no namespaces")
+    return LENGTH.unpack(data)[0]
+
+
+def own_namespaces():
+    if LIBC.unshare(0x10000000 | 0x20000000 | 0x20000 | 0x08000000):
+        raise OSError(ctypes.get_errno(), "unshare")
+    LIBC.prctl(4, 1, 0, 0, 0)  # The maps are only for who may look at the process.
+    for name, text in (("setgroups", "deny"), ("uid_map", "1000 0 1"), ("gid_map", "1000 0 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+    LIBC.prctl(4, 0, 0, 0, 0)
+
+
+def pid_namespace(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def statm(pid):

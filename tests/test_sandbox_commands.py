@@ -12,6 +12,7 @@ from codeact.edge.sandboxes.image import ImageSettings, build_image
 from codeact.edge.sandboxes.owner import owner_lives, this_owner
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.sweep import OWNER_FILE, sweep_folders
+from codeact.episode.protocol import NO_OUTPUT
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from tests.sandbox_helpers import EXECUTORS, settings, started
 
@@ -42,7 +43,10 @@ async def test_cells_of_a_session_run_in_order() -> None:
         ]
     finally:
         await sandbox.close()
-    assert [r for r in got if r[0] == "a"] == [("a", "ok", []), ("a", "ok", ["Out[2]: 11"])]
+    assert [r for r in got if r[0] == "a"] == [
+        ("a", "ok", [NO_OUTPUT]),
+        ("a", "ok", ["Out[2]: 11"]),
+    ]
     assert [r[1:] for r in got if r[0] == "b"] == [
         ("ok", []),
         ("error", ["ZeroDivisionError: division by zero"]),

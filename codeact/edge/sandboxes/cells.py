@@ -8,6 +8,7 @@ import msgspec
 
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Status
+from codeact.episode.protocol import render_execution
 from codeact.exceptions import ConfigError
 
 
@@ -19,7 +20,7 @@ class Cell(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CellResult(msgspec.Struct, frozen=True):
-    """One line of output."""
+    """One line of output; `observation` is what a policy would read."""
 
     session: str
     observation: str
@@ -56,7 +57,8 @@ async def run_cells(
         async with limit, await sandbox.session() as session:
             for code in codes:
                 done = await session.execute(code)
-                await results.put(CellResult(name, done.output, done.status, done.seconds))
+                text = render_execution(done.output, state_lost=done.state_lost)
+                await results.put(CellResult(name, text, done.status, round(done.seconds, 6)))
 
     async def everything() -> None:
         ends: list[Any] = await asyncio.gather(

@@ -83,6 +83,7 @@ class DockerSandbox(GuestSandbox):
             "uid": uid,
             "owner": os.geteuid(),
             "mount": False,
+            "apart": False,
             "sockets": _SOCKETS,
             "slot_root": _SLOTS,
             "scratch": _SCRATCH,

@@ -91,7 +91,8 @@ class LocalSandbox(GuestSandbox):
             **self.settings.guest_options(),
             "uid": (self.settings.uid_base or server.uid_base) if root else 0,
             "owner": 0,
-            "mount": True,
+            "mount": root,
+            "apart": not root,
             "sockets": _SOCKETS,
             "slot_root": _SLOTS,
             "scratch": _SCRATCH,
@@ -101,10 +102,14 @@ class LocalSandbox(GuestSandbox):
         command = [bubblewrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         command += ["--unshare-cgroup-try", "--as-pid-1", "--new-session", "--die-with-parent"]
         command += ["--hostname", "sandbox"]
+        capabilities = list(_CAPABILITIES)
         if os.geteuid() != 0:
             command += ["--unshare-user", "--uid", "0", "--gid", "0"]
+            # To map the one uid there is into each session's own user namespace, and to see which
+            # process is whose.
+            capabilities += ["SETFCAP", "SYS_PTRACE"]
         command += ["--cap-drop", "ALL"]
-        for name in _CAPABILITIES:
+        for name in capabilities:
             command += ["--cap-add", f"CAP_{name}"]
         command += ["--proc", "/proc", "--dev", "/dev", "--size", str(16 << 20), "--tmpfs", "/run"]
         for folder in python.folders:
@@ -117,14 +122,14 @@ class LocalSandbox(GuestSandbox):
         command += ["--bind", str(server.folder), _SOCKETS, "--dir", _SCRATCH, "--dir", "/tmp"]  # noqa: S108
         # The slots' folders are made by the guest.
         command += ["--perms", "0755", "--size", str(16 << 20), "--tmpfs", _SLOTS]
-        command += ["--remount-ro", "/", "--chdir", "/", "--"]
+        command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
         command += [python.executable, "-sP", _GUEST, json.dumps(self._options(server))]
         return command
 
     def _plain_command(self, server: Server, python: HostPython) -> list[str]:
         slots, scratch = server.folder / "slots", server.folder / "scratch"
         places = {"slot_root": str(slots), "scratch": str(scratch), "sockets": str(server.folder)}
-        options = {**self._options(server), **places, "mount": False, "uid": 0}
+        options = {**self._options(server), **places, "mount": False, "apart": False, "uid": 0}
         return [python.executable, "-sP", str(guest_program()), json.dumps(options)]
 
 
