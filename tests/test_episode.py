@@ -150,6 +150,15 @@ def test_observations_are_cut_and_stripped_in_the_published_order(
     assert protocol.render_output(output) == observation
 
 
+def test_a_lost_interpreter_is_told_however_long_the_output() -> None:
+    played = episode()
+    say(played, "<execute> 1 </execute>")
+    lost = Execution("x" * 5000 + "\n[stopped]", status="killed", state_lost=True)
+    played.advance(lost)
+    assert played.turns[0].observation == "x" * 2000 + "...\n[Output Truncated]\n[stopped]"
+    assert protocol.render_execution("[stopped]", state_lost=True) == "[stopped]"
+
+
 def test_feedback_is_asked_for_only_while_the_episode_goes_on() -> None:
     played = episode(steps=2, feedback=FeedbackSettings(kind="textual", ground_truth=True))
     say(played, "<execute> 1 </execute>")

@@ -127,7 +127,9 @@ class Episode:
 
     def _on_execution(self, execution: Execution) -> None:
         turn = self.turns[-1]
-        turn.observation = protocol.render_output(execution.output)
+        turn.observation = protocol.render_execution(
+            execution.output, state_lost=execution.state_lost
+        )
         turn.status = execution.status
         turn.seconds["sandbox"] = execution.seconds
         self.counts.use_tool += 1

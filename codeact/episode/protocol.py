@@ -27,6 +27,18 @@ def render_output(output: str) -> str:
     return output.strip()
 
 
+def render_execution(output: str, *, state_lost: bool) -> str:
+    """The observation of any cell.
+
+    Where the interpreter was lost, the output's last line says so; it is kept whatever the length
+    of what stands before it, because the policy has to know.
+    """
+    if not state_lost:
+        return render_output(output)
+    before, _, notice = output.rpartition("\n")
+    return f"{render_output(before)}\n{notice}" if before.strip() else notice
+
+
 def between_tags(text: str, tag: str) -> str:
     """Contents of every non-overlapping ``<tag>…</tag>``, stripped and joined by newlines.
 
