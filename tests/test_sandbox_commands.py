@@ -48,7 +48,7 @@ async def test_cells_of_a_session_run_in_order() -> None:
         ("a", "ok", ["Out[2]: 11"]),
     ]
     assert [r[1:] for r in got if r[0] == "b"] == [
-        ("ok", []),
+        ("ok", [NO_OUTPUT]),
         ("error", ["ZeroDivisionError: division by zero"]),
         ("ok", ["Out[3]: 2"]),
     ]
