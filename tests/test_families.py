@@ -101,7 +101,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_family_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"'gms8k'; did you mean 'gsm8k'\?"):
+    with pytest.raises(ConfigError, match=r"'gms8k' \(did you mean 'gsm8k'\?"):
         families.get("gms8k")
 
 

@@ -57,7 +57,7 @@ def test_our_kinds_are_listed(kind):
 
 
 def test_a_misspelt_kind_names_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean recorded"):
+    with pytest.raises(ConfigError, match="did you mean 'recorded'"):
         parse_settings({"kind": "recordd"})
 
 

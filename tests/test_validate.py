@@ -8,8 +8,7 @@ import pytest_asyncio
 
 from codeact.edge.families import get
 from codeact.edge.sandboxes.base import Sandbox
-from codeact.edge.validate import disagreement, validate
-from codeact.episode.effects import Verdict
+from codeact.edge.validate import validate
 from codeact.episode.task import Task
 from tests.sandbox_helpers import started
 
@@ -56,13 +55,3 @@ async def test_tests_that_no_grader_can_run_are_listed_too(sandbox: Sandbox) -> 
     tests = "class C: pass\nassert f(C()) is None"
     report = await validate(get("mbpp"), [program(0, "def f(x): pass", tests)], sandbox, "strict")
     assert "cannot cross" in report.unfit[0].reason
-
-
-async def test_only_differing_verdicts_are_disagreements() -> None:
-    task = math_tasks("10.0")[0]
-    assert disagreement(task, "10", Verdict(True), Verdict(True)) is None
-    found = disagreement(task, "10.4", Verdict(True), Verdict(False, "read as 10.4"))
-    assert found is not None
-    assert (found.task, found.mint, found.strict, found.detail) == (
-        "math/0", True, False, "read as 10.4",
-    )  # fmt: skip

@@ -38,17 +38,6 @@ class Report(msgspec.Struct, frozen=True):
         return not self.unfit
 
 
-class Disagreement(msgspec.Struct, frozen=True):
-    """An answer on which the two modes differ, and what a reader needs to judge it."""
-
-    task: str
-    answer: str
-    reference: str
-    mint: bool
-    strict: bool
-    detail: str
-
-
 async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode: Mode) -> Report:
     """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks."""
     grader = family.grader(mode)
@@ -69,17 +58,3 @@ async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode
     found = await asyncio.gather(*(check(task) for task in tasks))
     unfit = tuple(item for item in found if item is not None)
     return Report(family.name, mode, len(tasks), unfit)
-
-
-def disagreement(task: Task, answer: str, mint: Verdict, strict: Verdict) -> Disagreement | None:
-    """Describe an answer on which the modes disagree; None where they agree."""
-    if mint.correct == strict.correct:
-        return None
-    return Disagreement(
-        task=task.key,
-        answer=answer,
-        reference=str(task.reference),
-        mint=mint.correct,
-        strict=strict.correct,
-        detail=strict.detail or mint.detail,
-    )

@@ -1,11 +1,11 @@
 """Finds a family by name: ours, or a plug-in's entry point in the group ``codeact.families``."""
 
-import difflib
 import importlib
 from importlib.metadata import EntryPoint, entry_points
 
 from codeact.edge.families.base import Family
 from codeact.exceptions import ConfigError
+from codeact.wording import nearest
 
 GROUP = "codeact.families"
 BUILT_IN = (
@@ -33,10 +33,7 @@ def get(name: str) -> Family:
         return family
     plug_in = _plug_ins().get(name)
     if plug_in is None:
-        known = names()
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"unknown task family {name!r}{hint} Known: {', '.join(known)}.")
+        raise ConfigError(f"there is no task family {name!r} ({nearest(name, names())})")
     return _load(plug_in)
 
 

@@ -4,7 +4,6 @@ A plug-in names its subclass of `ModelSettings` in the entry point group ``codea
 entry point's name is the settings' `kind`. Its code is imported only when that kind is asked for.
 """
 
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from pydantic import PlainValidator, SerializeAsAny
 
 from codeact.edge.models.base import ModelClient, ModelSettings
 from codeact.exceptions import ConfigError
+from codeact.wording import nearest
 
 GROUP = "codeact.models"
 _OURS = {
@@ -42,9 +42,7 @@ def settings_type(kind: str) -> type[ModelSettings]:
         return found
     plugin = _plugins().get(kind)
     if plugin is None:
-        near = get_close_matches(kind, model_kinds(), n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"kind={kind}: {hint}There are: {', '.join(model_kinds())}")
+        raise ConfigError(f"there is no kind {kind!r} of model ({nearest(kind, model_kinds())})")
     return _load(plugin)
 
 
