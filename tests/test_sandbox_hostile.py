@@ -15,6 +15,7 @@ from tests.sandbox_helpers import EXECUTORS, neighbour_of, started
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LOST = "variables, imports and files are lost.]"
+# Without root a session is the first process of its namespace: its own signals do nothing to it.
 # name: (code, statuses it may have). What takes long may meet the time limit on a busy machine.
 CELLS: dict[str, tuple[str, set[str]]] = {
     "while_true": ("while True: pass", {"timeout"}),
@@ -31,7 +32,7 @@ CELLS: dict[str, tuple[str, set[str]]] = {
     "big_power": ("x = 10**10**10", {"timeout", "error"}),
     "regex": ("import re; re.match(r'(a+)+$', 'a' * 60 + 'b')", {"timeout"}),
     "factor": ("import sympy; sympy.factorint(2**523 - 3)", {"timeout"}),
-    "stop_self": ("import os; os.kill(os.getpid(), 19)", {"timeout"}),
+    "stop_self": ("import os; os.kill(os.getpid(), 19)", {"timeout", "ok"}),
     "fork_bomb": (
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
         {"timeout", "oom"},
@@ -69,7 +70,7 @@ CELLS: dict[str, tuple[str, set[str]]] = {
     "print_much": ("for i in range(10**6): print('x' * 1000)", {"timeout", "ok"}),
     "print_once": ("print('x' * (150 * 2**20))", {"ok", "error"}),
     "yes": ("import subprocess; subprocess.run('yes | head -c 500000000', shell=True)", {"ok"}),
-    "kill_parent": ("import os\nos.kill(os.getppid(), 9)", {"error"}),
+    "kill_parent": ("import os\nos.kill(os.getppid(), 9)", {"error", "ok"}),
     "kill_first": ("import os\nos.kill(1, 9)", {"error", "ok"}),
     "kill_all": ("import os\nos.kill(-1, 9)", {"ok", "error"}),
     "recursion": (
