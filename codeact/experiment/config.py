@@ -21,6 +21,8 @@ from codeact.episode.settings import (
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
+_SESSIONS_PER_EPISODE = 3
+
 
 class TaskSet(Settings):
     """One task file: `family` says how to read and grade it.
@@ -98,6 +100,18 @@ class GradedSettings(Settings):
     grading: GradingSettings
     executor: ExecutorSettings
     compute: ComputeSettings
+
+    @model_validator(mode="after")
+    def _slots_suffice(self) -> Self:
+        """An episode holds one session and its grader up to two, and none gives its own up."""
+        needed = _SESSIONS_PER_EPISODE * self.compute.concurrency
+        if self.executor.slots < needed:
+            raise ValueError(
+                f"executor.slots={self.executor.slots} is too few for "
+                f"compute.concurrency={self.compute.concurrency} episodes of up to "
+                f"{_SESSIONS_PER_EPISODE} sessions: give executor.slots={needed}"
+            )
+        return self
 
 
 class ValidateConfig(GradedSettings):

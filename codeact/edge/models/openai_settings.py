@@ -69,6 +69,9 @@ class OpenAISettings(ModelSettings):
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
+    incidental = frozenset(
+        {"base_url", "api_key_env", "timeout", "max_retries", "concurrency", "stop_limit", "probe"}
+    )
 
     kind: Literal["openai"]
     base_url: Annotated[str, AfterValidator(_endpoint)]

@@ -23,6 +23,8 @@ class RecordedSettings(ModelSettings):
     ``none`` or as in ``gpt-4-0613/no_GT-textual``.
     """
 
+    incidental = frozenset({"source"})
+
     kind: Literal["recorded"]
     name: str = "recorded"
     source: str

@@ -1,16 +1,39 @@
 """Settings of the executors: the limits of a session, and where sessions run."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from codeact.episode.settings import Settings
+
+_INCIDENTAL = frozenset(
+    {
+        "kind",
+        "slots",
+        "warm",
+        "preload",
+        "start_seconds",
+        "wait_seconds",
+        "end_seconds",
+        "uid_base",
+        "python",
+        "allow_unisolated",
+        "image",
+        "engine",
+        "container_memory_mb",
+        "cpus",
+        "runtime",
+    }
+)
+"""Where sessions run and how many at a time: an episode is the same experiment either way."""
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class ExecutorSettings(Settings):
     """What holds for every executor. Limits are per session unless said otherwise."""
+
+    incidental: ClassVar[frozenset[str]] = _INCIDENTAL
 
     cell_seconds: float = Field(default=30.0, gt=0)
     """Soft limit of a cell: TimeoutError is raised in it, the interpreter's state survives."""
@@ -102,6 +125,13 @@ class DockerSettings(ExecutorSettings):
     """Give sessions the engine's default network. They then reach what the machine reaches."""
     python: str | None = None
     """For ``image=host``: the interpreter to mount; by default this one."""
+
+    def identity(self) -> dict[str, Any]:
+        """A network changes what a policy can do; without one, this is the same as ``local``."""
+        fields = super().identity()
+        if not self.network:
+            del fields["network"]
+        return fields
 
 
 AnyExecutorSettings = LocalSettings | DockerSettings
