@@ -30,11 +30,11 @@ def local_sandbox() -> None:
         pytest.skip(str(error))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.fixture(autouse=True)
+def engine_where_named(request: pytest.FixtureRequest) -> None:
     """Tests that name docker get an engine; the others do not wait for one."""
-    for item in items:
-        if "docker" in item.nodeid:
-            item.add_marker(pytest.mark.usefixtures("docker_engine"))
+    if "docker" in request.node.nodeid:
+        request.getfixturevalue("docker_engine")
 
 
 @pytest.fixture(scope="session")
