@@ -4,6 +4,11 @@
 #   docker_engine.sh start [FOLDER]    prints DOCKER_HOST=unix://FOLDER/docker.sock
 #   docker_engine.sh stop  [FOLDER]    ends that engine, by its pid file, and removes its data
 #
+# With DOCKER_ENGINE_TCP=ADDRESS:PORT it listens there too, without any authentication: whoever can
+# connect is root, so name a loopback address, and on a machine of your own. With
+# DOCKER_ENGINE_BRIDGE=1 it has a bridge, by which containers reach this machine. Where runsc is installed it
+# is a runtime of the engine, by that name.
+#
 # FOLDER defaults to $DOCKER_ENGINE_DIR, else /tmp/codeact-engine; keep it short (socket paths end
 # at 107 bytes). Needs root. Installs docker.io from Debian when there is no dockerd.
 set -eu
@@ -51,9 +56,19 @@ start() {
     mkdir -p "$folder"
     chmod 700 "$folder"
     rm -f "$pidfile" "$socket"
-    # No bridge and no firewall rules: containers of ours have no network, builds neither.
+    runtimes=
+    if runsc=$(command -v runsc); then
+        # ptrace needs no virtualisation, and our containers are limited by the engine's cgroups.
+        runtimes="\"runsc\": {\"path\": \"$runsc\", \"runtimeArgs\":
+            [\"--platform=ptrace\", \"--network=none\", \"--ignore-cgroups\"]}"
+    fi
+    echo "{\"runtimes\": {$runtimes}}" >"$folder/daemon.json"
+    # No firewall rules and no bridge: containers of ours have no network, builds neither.
+    set -- --iptables=false --ip6tables=false
+    [ -n "${DOCKER_ENGINE_BRIDGE:-}" ] || set -- "$@" --bridge none
+    [ -z "${DOCKER_ENGINE_TCP:-}" ] || set -- "$@" --host "tcp://$DOCKER_ENGINE_TCP" --tls=false
     setsid dockerd --host "unix://$socket" --data-root "$folder/data" --exec-root "$folder/exec" \
-        --pidfile "$pidfile" --bridge none --iptables=false --ip6tables=false \
+        --pidfile "$pidfile" --config-file "$folder/daemon.json" "$@" \
         --log-level warn >"$folder/dockerd.log" 2>&1 </dev/null &
     tries=0
     until ready; do
@@ -84,5 +99,5 @@ stop() {
 case $action in
     start) start ;;
     stop) stop ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

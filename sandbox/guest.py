@@ -17,11 +17,15 @@ Two sockets lie in a folder that only the server's uid may enter:
   ``evaluate`` and gets one answer with the same id. While the child is busy it may ask back:
   ``{"call": tool, "id": n, "args": […], "kwargs": {…}}``.
 
+A host that cannot reach the sockets, because the engine is on another machine, has this file run
+once more in the container, with ``--relay``: see `Relay`.
+
 Covered: code that never ends, ends its interpreter, forks, threads, allocates, fills its disk,
 prints without end, signals whatever it can see, forges answers, or leaves threads and processes
 behind; other sessions' files, memory and environment; the network (the container has none).
 Soft time limits are here (SIGALRM); the hard one is the host's, by way of ``kill``. A watch sums
-the resident memory of each uid and ends a session that is over its limit.
+the resident memory of each uid and ends a session that is over its limit; it also counts processes,
+for kernels that do not.
 
 Not covered: a fault in the kernel; what a session does to itself (its own answers are its own
 words); names and arguments of other sessions' processes, visible in /proc; loopback and abstract
@@ -213,7 +217,12 @@ def set_limits(limits, base_address_space):
         hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1]
         if hard != resource.RLIM_INFINITY:
             bound = min(bound, hard)
-        resource.setrlimit(getattr(resource, "RLIMIT_" + name), (bound, bound))
+        try:
+            resource.setrlimit(getattr(resource, "RLIMIT_" + name), (bound, bound))
+        except (OSError, ValueError):
+            # gVisor's kernel has not all of them; for processes, the watch stands in.
+            if name in ("AS", "FSIZE", "NOFILE", "CORE"):
+                raise
 
 
 # ---------------------------------------------------------------------------- a session's output
@@ -553,7 +562,7 @@ class Slot:
         self.pid = 0
         self.group = 0
         self.state = "free"  # free, waiting (for a host), live, dying
-        self.reason = None  # why it ends: asked, memory, exit, signal
+        self.reason = None  # why it ends: asked, memory, processes, exit, signal
         self.code = 0
         self.told = False  # whether the host is to hear of its end
 
@@ -810,6 +819,8 @@ class Server:
         for slot, (size, count) in used.items():
             if size * PAGE > self.options["limits"]["memory_mb"] << 20:
                 self.end(slot, "memory")
+            elif count > self.options["limits"]["processes"]:
+                self.end(slot, "processes")
             elif count > CROWD and self.uids:
                 self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 19)
         now = time.monotonic()
@@ -818,12 +829,7 @@ class Server:
     def slot_of(self, pid):
         if not self.uids:
             return self.by_namespace.get(pid_namespace(pid)) if self.options["apart"] else None
-        try:
-            with open(f"/proc/{pid}/status", "rb") as file:
-                uid = int(file.read().partition(b"\nUid:\t")[2].split(None, 1)[0])
-        except (OSError, ValueError, IndexError):
-            return None
-        number = uid - self.options["uid"] - 1
+        number = uid_of(pid) - self.options["uid"] - 1
         return self.slots[number] if 0 <= number < len(self.slots) else None
 
     # -- the child
@@ -878,6 +884,111 @@ class Server:
         generation = slot.generation
         connection.channel.send({"slot": slot.number, "generation": generation})
         connection.serve()
+
+
+# ---------------------------------------------------------------------------- the relay
+
+
+class Relay:
+    """Carries a distant host's connections over this process's stdin and stdout.
+
+    A frame is the number of a lane and a size, four bytes each, and so many bytes, both ways. The
+    host's first frame of a lane names the socket it leads to; an empty frame ends a lane. No lane
+    is waited for while another has something to say, and the host is always listened to.
+    """
+
+    FRAME = struct.Struct(">II")
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.inbox, self.outbox = bytearray(), bytearray()
+        self.lanes = {}  # number: (socket, what it has yet to take)
+        self.numbers = {}
+        self.everyone, self.host = select.poll(), select.poll()
+        for poll in (self.everyone, self.host):
+            poll.register(0, select.POLLIN)
+        self.host.register(1, select.POLLOUT)
+        os.set_blocking(0, False)
+        os.set_blocking(1, False)
+
+    def run(self):
+        while True:
+            for fd, event in self.everyone.poll():
+                if fd == 0:
+                    self.from_host()
+                elif fd in self.numbers:
+                    if event & ~select.POLLOUT:
+                        self.from_session(self.numbers[fd])
+                    elif event & select.POLLOUT:
+                        self.to_session(self.numbers[fd])
+            while self.outbox:
+                try:
+                    del self.outbox[: os.write(1, self.outbox)]
+                except BlockingIOError:
+                    if any(fd == 0 for fd, _ in self.host.poll()):
+                        self.from_host()
+
+    def from_host(self):
+        try:
+            data = os.read(0, 1 << 18)
+        except BlockingIOError:
+            return
+        if not data:
+            os._exit(0)
+        self.inbox += data
+        while len(self.inbox) >= 8:
+            number, size = self.FRAME.unpack_from(self.inbox)
+            if len(self.inbox) < 8 + size:
+                return
+            body = bytes(self.inbox[8 : 8 + size])
+            del self.inbox[: 8 + size]
+            if number in self.lanes and body:
+                self.lanes[number][1].extend(body)
+                self.to_session(number)
+            elif number in self.lanes:
+                self.end(number)
+            elif body:
+                self.open(number, f"{self.folder}/{body.decode()}")
+
+    def open(self, number, path):
+        lane = socket.socket(socket.AF_UNIX)
+        for _ in range(6000):
+            try:
+                lane.connect(path)
+                break
+            except OSError:
+                # The server is still at its imports; should it end, so will we, with the container.
+                time.sleep(0.01)
+        lane.setblocking(False)
+        self.lanes[number], self.numbers[lane.fileno()] = (lane, bytearray()), number
+        self.everyone.register(lane, select.POLLIN)
+
+    def from_session(self, number):
+        try:
+            data = self.lanes[number][0].recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self.outbox += self.FRAME.pack(number, len(data)) + data
+        if not data:
+            self.end(number)
+
+    def to_session(self, number):
+        lane, pending = self.lanes[number]
+        try:
+            del pending[: lane.send(pending)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            pending.clear()  # Its end comes as something to read.
+        self.everyone.modify(lane, select.POLLIN | (select.POLLOUT if pending else 0))
+
+    def end(self, number):
+        lane, _ = self.lanes.pop(number)
+        self.everyone.unregister(lane)
+        del self.numbers[lane.fileno()]
+        lane.close()
 
 
 # ---------------------------------------------------------------------------- small parts
@@ -1022,6 +1133,24 @@ def uid_lives(uid):
         os.getpriority(os.PRIO_USER, uid)
     except OSError:
         return False
+    # gVisor's kernel answers for uids that nobody has.
+    return not IN_GVISOR or any(uid_of(pid) == uid for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def uid_of(pid):
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return int(file.read().partition(b"\nUid:\t")[2].split(None, 1)[0])
+    except (OSError, ValueError, IndexError):
+        return -1
+
+
+def in_gvisor():
+    """Tell whether the kernel is gVisor's: it answers for a uid that no process has."""
+    try:
+        os.getpriority(os.PRIO_USER, (1 << 31) - 1)
+    except OSError:
+        return False
     return True
 
 
@@ -1084,6 +1213,10 @@ def drain(fd):
         data += part
 
 
+IN_GVISOR = in_gvisor()
+
 if __name__ == "__main__":
+    if sys.argv[1] == "--relay":
+        Relay(sys.argv[2]).run()
     Server(json.loads(sys.argv[1])).run()
     os._exit(0)

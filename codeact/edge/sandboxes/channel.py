@@ -29,21 +29,6 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._fault = "the connection ended"
 
-    @classmethod
-    async def connect(
-        cls,
-        path: str,
-        on_message: Callable[[dict[str, Any]], None],
-        on_lost: Callable[[str], None],
-        max_frame: int,
-    ) -> "Channel":
-        """Connect to a unix socket; raises OSError."""
-        loop = asyncio.get_running_loop()
-        _, channel = await loop.create_unix_connection(
-            lambda: cls(on_message, on_lost, max_frame), path
-        )
-        return channel
-
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message; what is sent on a lost connection is dropped."""
         if self._transport is not None:

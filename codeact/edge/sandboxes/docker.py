@@ -1,4 +1,9 @@
-"""The docker executor: the guest as PID 1 of one container, reached over a unix socket."""
+"""The docker executor: the guest as PID 1 of a container.
+
+One container holds all sessions, or each session has its own (`isolation`). They are reached over
+unix sockets in a folder that host and container share or, where they share none because the engine
+is on another machine or the runtime has a kernel of its own, over `docker exec` (`transport`).
+"""
 
 import asyncio
 import contextlib
@@ -15,11 +20,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
 from codeact.edge.sandboxes.local import ENVIRONMENT
 from codeact.edge.sandboxes.owner import labels
+from codeact.edge.sandboxes.pool import ServerPool
+from codeact.edge.sandboxes.relay import Relay
 from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_program
 from codeact.edge.sandboxes.server import Server
+from codeact.edge.sandboxes.session import GuestSession
 from codeact.edge.sandboxes.settings import DockerSettings
 from codeact.edge.sandboxes.sweep import sweep_containers
-from codeact.exceptions import ExecutorUnavailable
+from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -32,10 +40,14 @@ GUEST = "/opt/codeact/guest.py"
 EMPTY_IMAGE = "codeact-empty"
 _SOCKETS, _SCRATCH, _SLOTS = "/run/codeact", "/run/scratch", "/slots"
 _CAPABILITIES = ["SETUID", "SETGID", "KILL", "CHOWN"]
+_LOCAL_ADDRESS = "http+docker://localhost"
+"""What docker-py calls an engine that it reaches over a unix socket."""
+_SERVER_MB = 512
+_SHARES_THE_KERNEL = (None, "runc", "crun", "io.containerd.runc.v2")
 
 
 class DockerSandbox(GuestSandbox):
-    """Sessions in a container of a local engine."""
+    """Sessions in containers of an engine."""
 
     settings: DockerSettings
 
@@ -44,6 +56,7 @@ class DockerSandbox(GuestSandbox):
         self._client: DockerClient | None = None
         self._image = settings.image
         self._python: HostPython | None = None
+        self._pool: ServerPool | None = None
 
     async def start(self) -> None:
         self._client = await in_thread(connect, self.settings.engine)
@@ -53,7 +66,32 @@ class DockerSandbox(GuestSandbox):
             self._image = await in_thread(ensure_empty_image, self._client)
         else:
             await in_thread(check_image, self._client, self.settings.image)
-        await super().start()
+        if self.settings.isolation == "shared":
+            await super().start()
+            return
+        self._pool = ServerPool(self.launch, self.settings.spare)
+        # The first shows whether there can be any, and is then the first session's.
+        first = await self._pool.take()
+        self._pool.put_back(first)
+
+    async def server(self, last: Server | None) -> Server:
+        if self._pool is None:
+            return await super().server(last)
+        if last is not None and last.alive:
+            return last
+        if last is not None:
+            self._pool.retire(last)
+        if self._closed:
+            raise SandboxFailure("the sandbox is closed")
+        try:
+            return await self._pool.take()
+        except ExecutorUnavailable as error:
+            raise SandboxFailure(f"no container could be started: {error}") from error
+
+    def release(self, session: GuestSession, server: Server | None) -> None:
+        super().release(session, server)
+        if self._pool is not None and server is not None:
+            self._pool.retire(server)
 
     async def launch(self) -> Server:
         assert self._client is not None
@@ -65,31 +103,56 @@ class DockerSandbox(GuestSandbox):
             raise ExecutorUnavailable(
                 f"the container did not start: {error}; `codeact sandbox check` tests this engine"
             ) from error
-        await server.start(_Container(container), self.settings.start_seconds)
+        way = None if self._shares_folders(self._client) else _Exec(container, self._guest())
+        await server.start(_Container(container), self.settings.start_seconds, way)
         return server
 
     async def close(self) -> None:
         await super().close()
+        if self._pool is not None:
+            await self._pool.close()
         if self._client is not None:
             client, self._client = self._client, None
             with contextlib.suppress(Exception):
                 await in_thread(client.close)
 
+    def _shares_folders(self, client: "DockerClient") -> bool:
+        """Tell whether a socket in a mounted folder leads from here into a container."""
+        if self.settings.transport != "auto":
+            return self.settings.transport == "socket"
+        return (
+            str(client.api.base_url) == _LOCAL_ADDRESS
+            and self.settings.runtime in _SHARES_THE_KERNEL
+        )
+
+    def _guest(self) -> list[str]:
+        python = self._python.executable if self._python is not None else "python3"
+        return [python, "-sP", GUEST]
+
+    def _memory_mb(self) -> int:
+        settings = self.settings
+        if settings.container_memory_mb is not None:
+            return settings.container_memory_mb
+        if settings.isolation == "shared":
+            return _most_memory_mb()
+        return settings.memory_mb + settings.disk_mb + _SERVER_MB
+
     def _run(self, client: "DockerClient", server: Server) -> "Container":
         settings = self.settings
+        shares_folders = self._shares_folders(client)
         uid = settings.uid_base or server.uid_base
         options = {
             **settings.guest_options(),
             "uid": uid,
-            "owner": os.geteuid(),
+            "owner": os.geteuid() if shares_folders else 0,
             "mount": False,
             "apart": False,
             "sockets": _SOCKETS,
             "slot_root": _SLOTS,
             "scratch": _SCRATCH,
         }
-        python = self._python.executable if self._python is not None else "python3"
-        memory = f"{settings.container_memory_mb or _most_memory_mb()}m"
+        slots = int(options["slots"])
+        memory = f"{self._memory_mb()}m"
         chosen: dict[str, Any] = {}
         if settings.cpus is not None:
             chosen["nano_cpus"] = int(settings.cpus * 1e9)
@@ -97,7 +160,7 @@ class DockerSandbox(GuestSandbox):
             chosen["runtime"] = settings.runtime
         return client.containers.run(
             self._image,
-            [python, "-sP", GUEST, json.dumps(options)],
+            [*self._guest(), json.dumps(options)],
             entrypoint=[],
             detach=True,
             environment=ENVIRONMENT if self._python is not None else _only_ours(),
@@ -110,33 +173,62 @@ class DockerSandbox(GuestSandbox):
             ipc_mode="none",
             cap_drop=["ALL"],
             cap_add=_CAPABILITIES,
-            pids_limit=settings.slots * settings.processes + 64,
+            pids_limit=slots * settings.processes + 64,
             mem_limit=memory,
             memswap_limit=memory,
-            tmpfs=self._tmpfs(uid),
-            volumes=self._volumes(server),
+            tmpfs=self._tmpfs(uid, slots, shares_folders=shares_folders),
+            volumes=self._volumes(server, shares_folders=shares_folders),
             auto_remove=True,
             ulimits=_ulimits(settings),
             **chosen,
         )
 
-    def _tmpfs(self, uid: int) -> dict[str, str]:
+    def _tmpfs(self, uid: int, slots: int, *, shares_folders: bool) -> dict[str, str]:
         """Give each slot a tmpfs of its own: a quota for its disk."""
         size = f"size={self.settings.disk_mb}m,nr_inodes={self.settings.inodes},mode=700,exec"
         mounts = {
-            f"{_SLOTS}/{n}": f"{size},uid={uid + 1 + n},gid={uid + 1 + n}"
-            for n in range(self.settings.slots)
+            f"{_SLOTS}/{n}": f"{size},uid={uid + 1 + n},gid={uid + 1 + n}" for n in range(slots)
         }
         mounts[_SCRATCH] = "size=4m,nr_inodes=256,mode=755"
+        if not shares_folders:
+            mounts[_SOCKETS] = "size=1m,nr_inodes=16,mode=700"
         return mounts
 
-    def _volumes(self, server: Server) -> list[str]:
-        volumes = [f"{server.folder}:{_SOCKETS}:rw"]
+    def _volumes(self, server: Server, *, shares_folders: bool) -> list[str]:
+        volumes = [f"{server.folder}:{_SOCKETS}:rw"] if shares_folders else []
         if self._python is not None:
             volumes.append(f"{guest_program()}:{GUEST}:ro")
             mounted = (*SYSTEM, *SYSTEM_FILES, *self._python.folders)
             volumes += [f"{path}:{path}:ro" for path in mounted if Path(path).exists()]
         return volumes
+
+
+class _Exec:
+    """The way into a container by `docker exec`, once, for all its sessions."""
+
+    def __init__(self, container: "Container", guest: list[str]) -> None:
+        self._container = container
+        self._guest = guest
+        self._relay: Relay | None = None
+
+    async def join(self, door: str, protocol: asyncio.Protocol) -> None:
+        if self._relay is None:
+            try:
+                self._relay = await Relay.attach(await in_thread(self._execute))
+            except Exception as error:
+                raise ConnectionError(f"docker exec failed: {error}") from error
+        self._relay.join(door, protocol)
+
+    def close(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
+
+    def _execute(self) -> Any:
+        assert self._container.client is not None
+        api = self._container.client.api
+        command = [*self._guest, "--relay", _SOCKETS]
+        created = api.exec_create(self._container.id, command, stdin=True, user="0:0")
+        return api.exec_start(created["Id"], socket=True)
 
 
 class _Container:
@@ -174,7 +266,8 @@ def connect(engine: str | None) -> "DockerClient":
     import docker
 
     try:
-        client = docker.DockerClient(base_url=engine) if engine else docker.from_env()
+        environment = {**os.environ, **({"DOCKER_HOST": engine} if engine else {})}
+        client = docker.from_env(environment=environment)
         client.ping()
     except Exception as error:
         address = engine or os.environ.get("DOCKER_HOST") or "the usual socket"

@@ -51,14 +51,14 @@ class GuestSandbox(ABC):
             raise
         return session
 
-    def release(self, session: GuestSession) -> None:
-        """Take back a closed session's slot."""
+    def release(self, session: GuestSession, server: Server | None) -> None:
+        """Take back a closed session's slot, and the server that it was in."""
         if session in self._sessions:
             self._sessions.discard(session)
             self._slots.release()
 
-    async def server(self) -> Server:
-        """Return the live server, started anew if the last one died."""
+    async def server(self, last: Server | None) -> Server:
+        """Return a live server for a session, whose `last` one may have died."""
         if self._server is not None and self._server.alive:
             return self._server
         async with self._starting:
@@ -85,8 +85,7 @@ class GuestSandbox(ABC):
         server, self._server = self._server, None
         if server is not None:
             await server.close()
-        for session in list(self._sessions):
-            await session.close()
+        await asyncio.gather(*[session.close() for session in self._sessions])
 
 
 def guest_program() -> Path:

@@ -23,7 +23,7 @@ _UID_SPAN = 4096
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """How a session ended: `reason` is ``asked``, ``memory``, ``exit`` or ``signal``."""
+    """How a session ended: `reason` is asked, memory, processes, exit or signal."""
 
     reason: str
     code: int
@@ -31,6 +31,8 @@ class Gone(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.reason == "memory":
             return "out of memory"
+        if self.reason == "processes":
+            return "too many processes"
         if self.reason == "exit":
             return "it exited"
         if self.code < 0:
@@ -53,6 +55,30 @@ class Process(Protocol):
         ...
 
 
+class Way(Protocol):
+    """How the guest's sockets are reached from here."""
+
+    async def join(self, door: str, protocol: asyncio.Protocol) -> None:
+        """Connect to a socket by its name; raises OSError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Sockets:
+    """The usual way: the sockets lie in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def join(self, door: str, protocol: asyncio.Protocol) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: protocol, str(self._folder / door))
+
+    def close(self) -> None:
+        pass
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where a session lives in its server; a slot is used again, a generation is not."""
 
@@ -70,21 +96,23 @@ class Server:
         self.facts: dict[str, Any] = {}
         self.alive = False
         self._process: Process | None = None
+        self._way: Way = _Sockets(self.folder)
         self._control: Channel | None = None
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._ends: dict[Place, asyncio.Future[Gone | None]] = {}
 
-    async def start(self, process: Process, seconds: float) -> None:
+    async def start(self, process: Process, seconds: float, way: Way | None = None) -> None:
         """Wait until the guest answers; raises SandboxFailure with its log if it does not."""
         self._process = process
+        self._way = way or self._way
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         deadline = loop.time() + seconds
         while self._control is None:
             try:
-                self._control = await Channel.connect(
-                    str(self.folder / "control"), self._on_message, self._on_lost, _CONTROL_FRAME
-                )
+                control = Channel(self._on_message, self._on_lost, _CONTROL_FRAME)
+                await self._way.join("control", control)
+                self._control = control
             except OSError:
                 if loop.time() > deadline or not await process.alive():
                     words = await process.last_words()
@@ -109,14 +137,14 @@ class Server:
         max_frame: int,
     ) -> Channel:
         """Open a session's connection; the first message on it is the greeting."""
+        channel = Channel(on_message, on_lost, max_frame)
         try:
-            return await Channel.connect(
-                str(self.folder / "sessions"), on_message, on_lost, max_frame
-            )
+            await self._way.join("sessions", channel)
         except OSError as error:
             # The socket or its folder is gone: nobody will ever reach this server again.
             self.abandon()
             raise SandboxFailure(f"the sandbox server cannot be reached: {error}") from error
+        return channel
 
     def expect(self, place: Place) -> None:
         """Listen for the end of a session."""
@@ -151,6 +179,7 @@ class Server:
     async def close(self) -> None:
         """End the guest and remove its folder. Never raises."""
         self.abandon()
+        self._way.close()
         if self._process is not None:
             await self._process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -97,7 +97,7 @@ class GuestSession:
         try:
             await self._end()
         finally:
-            self._sandbox.release(self)
+            self._sandbox.release(self, self._server)
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +110,7 @@ class GuestSession:
     async def open(self) -> None:
         """Get an interpreter, and run the setup in it; raises SandboxFailure."""
         loop = asyncio.get_running_loop()
-        self._server = await self._sandbox.server()
+        self._server = await self._sandbox.server(self._server)
         self._greeting = loop.create_future()
         self._fault, self._strays = "", 0
         self._channel = await self._server.connect(

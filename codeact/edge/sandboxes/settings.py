@@ -23,6 +23,9 @@ _INCIDENTAL = frozenset(
         "container_memory_mb",
         "cpus",
         "runtime",
+        "isolation",
+        "spare",
+        "transport",
     }
 )
 """Where sessions run and how many at a time: an episode is the same experiment either way."""
@@ -115,8 +118,19 @@ class DockerSettings(ExecutorSettings):
     """The image; ``host`` makes do with an empty one and this machine's Python, mounted."""
     engine: str | None = None
     """The engine's address; by default DOCKER_HOST, else the usual socket."""
+    isolation: Literal["shared", "container"] = "shared"
+    """``shared``: one container with `slots` sessions. ``container``: each session has a container
+    of its own, `slots` of them at most."""
+    spare: int = Field(default=2, ge=0)
+    """Containers started ahead of need, for ``isolation=container``."""
+    transport: Literal["auto", "socket", "exec"] = "auto"
+    """How sessions are reached: over a unix socket in a folder that the container shares with this
+    machine, or over a `docker exec` into it, which also works where it is elsewhere. ``auto``
+    takes the socket if the engine's own address is one and `runtime` has no kernel of its own. An
+    engine in a virtual machine (as on a Mac) needs ``exec``."""
     container_memory_mb: int | None = Field(default=None, ge=128)
-    """Memory of the container; by default three quarters of the machine's."""
+    """Memory of a container; by default three quarters of the machine's if it is shared, else a
+    session's memory and disk, and 512 MB for the server."""
     cpus: float | None = Field(default=None, gt=0)
     """Processors of the container; None is all."""
     runtime: str | None = None
@@ -125,6 +139,10 @@ class DockerSettings(ExecutorSettings):
     """Give sessions the engine's default network. They then reach what the machine reaches."""
     python: str | None = None
     """For ``image=host``: the interpreter to mount; by default this one."""
+
+    def guest_options(self) -> dict[str, Any]:
+        options = super().guest_options()
+        return {**options, "slots": 1, "warm": 1} if self.isolation == "container" else options
 
     def identity(self) -> dict[str, Any]:
         """A network changes what a policy can do; without one, this is the same as ``local``."""
