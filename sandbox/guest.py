@@ -50,6 +50,7 @@ import errno
 import fcntl
 import gc
 import importlib
+import inspect
 import io
 import itertools
 import json
@@ -66,6 +67,7 @@ import tempfile
 import threading
 import time
 import traceback
+import types
 
 DECODE = json.JSONDecoder().decode
 ENCODE = json.JSONEncoder(separators=(",", ":")).encode
@@ -1006,6 +1008,7 @@ def make_shell(scratch):
     config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
     show_plainly(shell.display_formatter)
+    tell_cells_from_modules(shell.compile)
     # The first cell and the first traceback are slow: let them be here, and leave no trace.
     visible, sys.stdout = sys.stdout, io.StringIO()
     for cell in ("1 + 1", "1 / 0", "import json; json.loads('')", "x ="):
@@ -1029,6 +1032,23 @@ def show_plainly(formatter):
         return original(value, include, exclude)
 
     formatter.format = show
+
+
+def tell_cells_from_modules(compiler):
+    """Answer at once that a cell's frame belongs to no module.
+
+    ``inspect`` finds that out by a look at every loaded module, for every frame of a traceback:
+    with the libraries loaded, an unbounded recursion then takes half a minute to be shown.
+    """
+    original = inspect.getmodule
+    of_frames = (types.CodeType, types.FrameType, types.TracebackType)
+
+    def getmodule(object, _filename=None):  # noqa: A002 (inspect's own name)
+        if isinstance(object, of_frames) and inspect.getfile(object) in compiler._filename_map:
+            return None
+        return original(object, _filename)
+
+    inspect.getmodule = getmodule
 
 
 def preload(names):

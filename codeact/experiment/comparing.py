@@ -15,6 +15,8 @@ EQUAL = "equal"
 DIFFERENT = "different"
 TIME_OUT = "time-out"
 AFTER = "after a difference of state"
+RANDOM = "random numbers"
+"""The code draws them, or an earlier cell did."""
 STATE_DIFFERS = (TIME_OUT, "python version", "library version", "network", "nltk data")
 """After one of these the two interpreters no longer hold the same things."""
 NOT_COMPARABLE = (TIME_OUT, AFTER)

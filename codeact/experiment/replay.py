@@ -21,7 +21,14 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
 from codeact.exceptions import RecordingError
-from codeact.experiment.comparing import AFTER, DIFFERENT, EQUAL, STATE_DIFFERS, classify
+from codeact.experiment.comparing import (
+    AFTER,
+    DIFFERENT,
+    EQUAL,
+    RANDOM,
+    STATE_DIFFERS,
+    classify,
+)
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import LoadedSet
 
@@ -156,13 +163,14 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
     same_end = not differences
     observations: list[str] = []
     searches: list[str] = []
-    parted = False
+    parted = drawn = False
     for number, (was, now) in enumerate(zip(recorded.turns, live.turns, strict=False)):
         if was.environment is None or now.action != "execute":
             continue
         kind = classify(was.environment.observation, now.observation)
-        if kind == DIFFERENT and parted:
-            kind = AFTER
+        drawn = drawn or "random" in now.content
+        if kind == DIFFERENT and (drawn or parted):
+            kind = RANDOM if drawn else AFTER
         parted = parted or kind in STATE_DIFFERS
         searched = "wikipedia_search" in now.content
         (searches if searched else observations).append(kind)
