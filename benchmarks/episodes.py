@@ -92,6 +92,7 @@ def cpu() -> float:
 
 
 async def measure(settings: AnyExecutorSettings, count: int, concurrency: int) -> dict[str, Any]:
+    """Both in turn, three times; the round with the median rate."""
     sandbox = await start_sandbox(settings)
     try:
         await bare(sandbox, concurrency * 2, concurrency)
@@ -115,6 +116,7 @@ async def measure(settings: AnyExecutorSettings, count: int, concurrency: int) -
 
 
 def main() -> None:
+    """Print one JSON line for each executor."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=400)
     parser.add_argument("--concurrency", type=int, default=8)
