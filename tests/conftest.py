@@ -31,9 +31,14 @@ def local_sandbox() -> None:
 
 
 @pytest.fixture(autouse=True)
-def engine_where_named(request: pytest.FixtureRequest) -> None:
+def engine_for_the_test(request: pytest.FixtureRequest) -> None:
     """Tests that name docker get an engine; the others do not wait for one."""
-    if "docker" in request.node.nodeid:
+    engine_where_named(request)
+
+
+def engine_where_named(request: pytest.FixtureRequest) -> None:
+    """For fixtures of a module, too, which come before those of a test."""
+    if "docker" in request.node.nodeid or getattr(request, "param", None) == "docker":
         request.getfixturevalue("docker_engine")
 
 

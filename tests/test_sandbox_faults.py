@@ -21,6 +21,7 @@ from codeact.edge.sandboxes.docker import DockerSandbox
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.sweep import sweep
 from codeact.exceptions import SandboxFailure
+from tests.conftest import engine_where_named
 from tests.sandbox_helpers import EXECUTORS, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=EXECUTORS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]:
+    engine_where_named(request)
     running = await started(request.param, preload=(), end_seconds=5.0, slots=8)
     yield running
     await running.close()

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from codeact.edge.sandboxes.sandbox import GuestSandbox
+from tests.conftest import engine_where_named
 from tests.sandbox_helpers import EXECUTORS, neighbour_of, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -117,6 +118,7 @@ SHARED_CELLS = SHARED.read_text().splitlines() if SHARED.is_file() else []
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=EXECUTORS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]:
+    engine_where_named(request)
     running = await started(request.param)
     yield running
     await running.close()

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
+from tests.conftest import engine_where_named
 from tests.sandbox_helpers import EXECUTORS, started
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -74,6 +75,7 @@ json.dump(outputs, open("outputs.json", "w"))
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=EXECUTORS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]:
+    engine_where_named(request)
     running = await started(request.param)
     yield running
     await running.close()
@@ -150,6 +152,21 @@ async def test_an_ended_interpreter_is_named(sandbox: GuestSandbox, code: str, w
         result = await session.execute(code)
         assert (result.status, result.state_lost) == ("killed", True)
         assert f"({why})" in result.output
+        assert (await session.execute("1")).output == "Out[1]: 1\n"
+
+
+async def test_an_interpreter_that_ends_between_cells_is_told_at_once(
+    sandbox: GuestSandbox,
+) -> None:
+    async with await sandbox.session() as session:
+        timer = "import os, threading; threading.Timer(0.2, os._exit, (3,)).start()"
+        assert (await session.execute(timer)).status == "ok"
+        await asyncio.sleep(0.6)
+        began = asyncio.get_running_loop().time()
+        result = await session.execute("1", seconds=20)
+        assert (result.status, result.state_lost) == ("killed", True)
+        assert "(it exited)" in result.output
+        assert asyncio.get_running_loop().time() - began < 5
         assert (await session.execute("1")).output == "Out[1]: 1\n"
 
 

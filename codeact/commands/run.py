@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from codeact.commands.arguments import configurations, parse, show_help
-from codeact.episode.effects import JSON
+from codeact.edge.sandboxes.start import facts_of
 from codeact.experiment.compose import to_yaml
 from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Environment, Identity
@@ -86,8 +86,8 @@ async def _run(jobs: list[Named]) -> int:
         environments = [await _environment(job.plan, resources) for job in jobs]
         folders: list[RunFolder] = []
         try:
-            for job in jobs:
-                folders.append(_open(job))
+            for job, environment in zip(jobs, environments, strict=True):
+                folders.append(_open(job, environment))
             prepared = [
                 Job(job.name, folder, environment, job.plan.owed(folder))
                 for job, folder, environment in zip(jobs, folders, environments, strict=True)
@@ -116,12 +116,11 @@ async def _environment(plan: Plan, resources: Resources) -> Environment:
     )
 
 
-def _open(job: Named) -> RunFolder:
+def _open(job: Named, environment: Environment) -> RunFolder:
     config = job.plan.config
     folder = RunFolder.open(job.path, config.digest)
     try:
-        sandbox: JSON = {"executor": config.executor.kind}
-        folder.add_provenance(provenance(job.plan.files, sandbox))
+        folder.add_provenance(provenance(job.plan.files, facts_of(environment.sandbox)))
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()

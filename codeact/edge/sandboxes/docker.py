@@ -8,7 +8,6 @@ is on another machine or the runtime has a kernel of its own, over `docker exec`
 import asyncio
 import contextlib
 import functools
-import hashlib
 import io
 import json
 import os
@@ -22,7 +21,7 @@ from codeact.edge.sandboxes.local import ENVIRONMENT
 from codeact.edge.sandboxes.owner import labels
 from codeact.edge.sandboxes.pool import ServerPool
 from codeact.edge.sandboxes.relay import Relay
-from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_program
+from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_digest, guest_program
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.session import GuestSession
 from codeact.edge.sandboxes.settings import DockerSettings
@@ -43,6 +42,7 @@ _CAPABILITIES = ["SETUID", "SETGID", "KILL", "CHOWN"]
 _LOCAL_ADDRESS = "http+docker://localhost"
 """What docker-py calls an engine that it reaches over a unix socket."""
 _SERVER_MB = 512
+_RESTART_SECONDS = 15.0
 _SHARES_THE_KERNEL = (None, "runc", "crun", "io.containerd.runc.v2")
 
 
@@ -57,6 +57,15 @@ class DockerSandbox(GuestSandbox):
         self._image = settings.image
         self._python: HostPython | None = None
         self._pool: ServerPool | None = None
+        self._digest = ""
+        self._launched = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        image = {"name": self.settings.image, "digest": self._digest}
+        names = ("isolation", "runtime", "network")
+        how = {name: getattr(self.settings, name) for name in names}
+        return {**super().facts, "image": image, **how}
 
     async def start(self) -> None:
         self._client = await in_thread(connect, self.settings.engine)
@@ -66,6 +75,8 @@ class DockerSandbox(GuestSandbox):
             self._image = await in_thread(ensure_empty_image, self._client)
         else:
             await in_thread(check_image, self._client, self.settings.image)
+        found = await in_thread(self._client.images.get, self._image)
+        self._digest = str(found.id)
         if self.settings.isolation == "shared":
             await super().start()
             return
@@ -95,14 +106,24 @@ class DockerSandbox(GuestSandbox):
 
     async def launch(self) -> Server:
         assert self._client is not None
-        server = Server()
-        try:
-            container = await in_thread(self._run, self._client, server)
-        except Exception as error:
-            await server.close()
-            raise ExecutorUnavailable(
-                f"the container did not start: {error}; `codeact sandbox check` tests this engine"
-            ) from error
+        loop = asyncio.get_running_loop()
+        # An engine that is being restarted is back soon; one that never was there is not.
+        deadline = loop.time() + (_RESTART_SECONDS if self._launched else 0)
+        while True:
+            server = Server()
+            try:
+                container = await in_thread(self._run, self._client, server)
+                break
+            except Exception as error:
+                await server.close()
+                if loop.time() < deadline and not self._closed:
+                    await asyncio.sleep(0.5)
+                    continue
+                raise ExecutorUnavailable(
+                    f"the container did not start: {error}; `codeact sandbox check` tests this "
+                    "engine"
+                ) from error
+        self._launched = True
         way = None if self._shares_folders(self._client) else _Exec(container, self._guest())
         await server.start(_Container(container), self.settings.start_seconds, way)
         return server
@@ -295,11 +316,6 @@ def check_image(client: "DockerClient", image: str) -> None:
             f"the image {image} holds another version of the guest program than this codeact: "
             "`codeact sandbox build` builds it anew"
         )
-
-
-def guest_digest() -> str:
-    """Return what tells one version of the guest program from another."""
-    return hashlib.sha256(guest_program().read_bytes()).hexdigest()[:16]
 
 
 def ensure_empty_image(client: "DockerClient") -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from pydantic import Field
 
-from codeact.edge.sandboxes.docker import connect, guest_digest, in_thread
-from codeact.edge.sandboxes.sandbox import guest_program
+from codeact.edge.sandboxes.docker import connect, in_thread
+from codeact.edge.sandboxes.sandbox import guest_digest, guest_program
 from codeact.edge.sandboxes.settings import Names
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, ExecutorUnavailable
@@ -60,21 +60,6 @@ async def build_image(
 ) -> Image:
     """Build the image, handing on the engine's lines; raises ExecutorUnavailable, ConfigError."""
     return await in_thread(_build, settings, engine, say)
-
-
-async def image_digest(name: str, engine: str | None = None) -> str:
-    """Return the digest of an image; raises ExecutorUnavailable without an engine or image."""
-
-    def look() -> str:
-        client = connect(engine)
-        try:
-            return str(client.images.get(name).id)
-        except Exception as error:
-            raise ExecutorUnavailable(f"the image {name} is not there: {error}") from error
-        finally:
-            client.close()
-
-    return await in_thread(look)
 
 
 def _build(settings: ImageSettings, engine: str | None, say: Callable[[str], None]) -> Image:

@@ -1,27 +1,36 @@
 """What every executor shares: one server, started when needed and again when it died."""
 
 import asyncio
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from codeact.edge.sandboxes.base import HostTool
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.session import GuestSession
-from codeact.edge.sandboxes.settings import ExecutorSettings
+from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 
 
 class GuestSandbox(ABC):
     """An executor whose sessions live in a guest; subclasses say how a guest is started."""
 
-    def __init__(self, settings: ExecutorSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: AnyExecutorSettings) -> None:
+        self.settings: AnyExecutorSettings = settings
         self._server: Server | None = None
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(settings.slots)
         self._sessions: set[GuestSession] = set()
         self._closed = False
+        self._tried = 0
+        self._refusal: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run's provenance says of where its cells ran, as JSON data."""
+        return {"executor": self.settings.kind, "guest": guest_digest()}
 
     @abstractmethod
     async def launch(self) -> Server:
@@ -61,18 +70,25 @@ class GuestSandbox(ABC):
         """Return a live server for a session, whose `last` one may have died."""
         if self._server is not None and self._server.alive:
             return self._server
+        tried = self._tried
         async with self._starting:
             if self._closed:
                 raise SandboxFailure("the sandbox is closed")
+            if self._refusal is not None and tried != self._tried:
+                # It was tried while this session waited for its turn to.
+                raise SandboxFailure(self._refusal)
             if self._server is not None and not self._server.alive:
                 await self._server.close()
                 self._server = None
             if self._server is None:
                 try:
                     self._server = await self.launch()
-                except ExecutorUnavailable as error:
+                    self._refusal = None
+                except (ExecutorUnavailable, SandboxFailure) as error:
                     # Before the first session this ends the command; later it is an episode's.
-                    raise SandboxFailure(f"the sandbox cannot be started again: {error}") from error
+                    self._tried += 1
+                    self._refusal = f"the sandbox cannot be started again: {error}"
+                    raise SandboxFailure(self._refusal) from error
             return self._server
 
     async def start(self) -> None:
@@ -86,6 +102,11 @@ class GuestSandbox(ABC):
         if server is not None:
             await server.close()
         await asyncio.gather(*[session.close() for session in self._sessions])
+
+
+def guest_digest() -> str:
+    """Return what tells one version of the guest program from another."""
+    return hashlib.sha256(guest_program().read_bytes()).hexdigest()[:16]
 
 
 def guest_program() -> Path:

@@ -52,6 +52,7 @@ class GuestSession:
         self._failure: EpisodeFailure | None = None
         self._fault = ""
         self._strays = 0
+        self._lost = False
         self._closed = False
 
     # -- the interface
@@ -112,7 +113,7 @@ class GuestSession:
         loop = asyncio.get_running_loop()
         self._server = await self._sandbox.server(self._server)
         self._greeting = loop.create_future()
-        self._fault, self._strays = "", 0
+        self._fault, self._strays, self._lost = "", 0, False
         self._channel = await self._server.connect(
             self._on_message, self._on_lost, _max_frame(self._settings)
         )
@@ -158,6 +159,8 @@ class GuestSession:
         answer: asyncio.Future[Any] = loop.create_future()
         self._answers[number] = answer
         timer = loop.call_later(seconds, _settle, answer, _LATE)
+        if self._lost:
+            answer.set_result(None)
         try:
             self._channel.send({"id": number, **message})
             got = await answer
@@ -230,6 +233,7 @@ class GuestSession:
             self._channel.abort()
 
     def _on_lost(self, why: str) -> None:
+        self._lost = True
         self._fault = self._fault or ("" if why == "the connection ended" else why)
         if self._greeting is not None:
             _settle(self._greeting, None)

@@ -1,6 +1,9 @@
-"""Start the executor that the settings name."""
+"""Start the executor that the settings name, and say what it was."""
+
+from typing import Any
 
 from codeact.edge.sandboxes.base import Sandbox
+from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings, LocalSettings
 from codeact.edge.sandboxes.sweep import sweep_folders
 
@@ -20,3 +23,8 @@ async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
     docker = DockerSandbox(settings)
     await docker.start()
     return docker
+
+
+def facts_of(sandbox: Sandbox) -> dict[str, Any]:
+    """Return what a run's provenance says of its sandbox: executor, guest program, image."""
+    return sandbox.facts if isinstance(sandbox, GuestSandbox) else {}
