@@ -75,14 +75,14 @@ needs_shared = pytest.mark.skipif(
         ("gpt-4-0613", "F=None/max5*/reasoning/mmlu/*"),
         ("claude-2", "F=gpt-4-0613/*no_GT-textual/max5*/humaneval/*"),
         ("deepseek-llm-67b-chat", "F=None/max5*/reasoning/gsm8k/*"),
-        ("gpt-3.5-turbo-0613", "F=gpt-4-0613/PHF=GT-textual/max5*/humaneval/*"),
+        ("gpt-3.5-turbo-0613", "F=gpt-4-0613/PHF=GT-textual/max5*/gsm8k/*"),
     ],
 )
 def test_recorded_episodes_end_as_they_did_and_see_what_they_saw(
     tmp_path: Path, model: str, pattern: str
 ) -> None:
     status, differences = replay(tmp_path / "out.jsonl", model, pattern, "limit=20")
-    real = [d for d in differences if d["what"] != "search observation" and d["kind"] == DIFFERENT]
+    real = [d for d in differences if d["what"] != "network observation" and d["kind"] == DIFFERENT]
     assert real == []
     assert status == 0
 

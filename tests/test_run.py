@@ -196,14 +196,14 @@ def test_a_wrong_command_line_ends_with_advice(
 
 
 def test_episodes_in_one_process_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    """Forty episodes of two turns at 0.2 s a turn, all at once, take far less than 16 s."""
+    """Forty episodes, twenty at once, take far less time than they wait for the model."""
     start = time.monotonic()
     done = codeact(
         "run",
         *QUICK,
         "samples=5",
         "model.latency=0.2",
-        "compute.concurrency=40",
+        "compute.concurrency=20",
         f"run_dir={tmp_path}",
     )
     assert done.returncode == 0

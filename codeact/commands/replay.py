@@ -61,4 +61,4 @@ async def _replay(config: ReplayConfig) -> int:
             f"{', '.join(config.task.sets)}"
         )
     show_replay(scores, unexplained)
-    return int(any(d.what != "search observation" for d in unexplained))
+    return int(any(d.what != "network observation" for d in unexplained))

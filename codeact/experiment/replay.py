@@ -33,6 +33,9 @@ from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import LoadedSet
 
 _TURN_SETTING = re.compile(r"max(?P<steps>\d+)_p(?P<proposals>\d+)(?P<tool>\+tool)?(?P<cd>\+cd)?")
+OUTSIDE = re.compile(
+    r"\b(?:wikipedia\w*|requests|urllib|webbrowser|googlesearch|socket|geopy)\b|pip3? install"
+)
 _SECOND_CELL_FIRST = re.compile(r"(?:Out|In)\[2\]")
 _ANY_CELL = re.compile(r"(?:Out|In)\[\d+\]")
 
@@ -52,14 +55,14 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Replayed(NamedTuple):
     """One episode after its replay.
 
-    `observations` holds the class of every comparable local observation, `searches` that of turns
-    whose code calls a tool.
+    `observations` holds the class of every local observation, `network` that of turns whose code
+    asks the world outside, by the search tool or by itself.
     """
 
     group: str
     same_end: bool
     observations: list[str]
-    searches: list[str]
+    network: list[str]
     differences: list[Difference]
 
 
@@ -162,23 +165,23 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
     differences = list(_end_differences(name, recorded, live))
     same_end = not differences
     observations: list[str] = []
-    searches: list[str] = []
+    network: list[str] = []
     parted = drawn = False
     for number, (was, now) in enumerate(zip(recorded.turns, live.turns, strict=False)):
         if was.environment is None or now.action != "execute":
             continue
         kind = classify(was.environment.observation, now.observation)
+        outside = OUTSIDE.search(now.content) is not None
         drawn = drawn or "random" in now.content
         if kind == DIFFERENT and (drawn or parted):
             kind = RANDOM if drawn else AFTER
-        parted = parted or kind in STATE_DIFFERS
-        searched = "wikipedia_search" in now.content
-        (searches if searched else observations).append(kind)
+        parted = parted or kind in STATE_DIFFERS or (outside and kind != EQUAL)
+        (network if outside else observations).append(kind)
         if kind != EQUAL:
             differences.append(
                 Difference(
                     episode=name,
-                    what="search observation" if searched else "observation",
+                    what="network observation" if outside else "observation",
                     kind=kind,
                     turn=number,
                     action=now.content,
@@ -187,7 +190,7 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
                 )
             )
     group = "/".join([recorded.model, recorded.feedback_kind or "no feedback", recorded.task_name])
-    return Replayed(group, same_end, observations, searches, differences)
+    return Replayed(group, same_end, observations, network, differences)
 
 
 def _end_differences(
@@ -247,11 +250,11 @@ class Score(msgspec.Struct):
     episodes: int = 0
     same_end: int = 0
     observations: dict[str, int] = {}
-    searches: dict[str, int] = {}
+    network: dict[str, int] = {}
 
     def add(self, replayed: Replayed) -> None:
         """Take one more episode in."""
         self.episodes += 1
         self.same_end += replayed.same_end
         self.observations = dict(Counter(self.observations) + Counter(replayed.observations))
-        self.searches = dict(Counter(self.searches) + Counter(replayed.searches))
+        self.network = dict(Counter(self.network) + Counter(replayed.network))

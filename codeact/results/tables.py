@@ -85,7 +85,7 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
     total = by_model.pop("all")
     table = Table(title="replay", title_justify="left")
     table.add_column("recorded run")
-    for name in ("episodes", "same end", "observations", "byte-equal", "by class", "search equal"):
+    for name in ("episodes", "same end", "observations", "byte-equal", "by class", "network equal"):
         table.add_column(name, justify="right")
     for name, score in [*sorted(by_model.items()), ("all", total)]:
         observed = sum(
@@ -98,16 +98,16 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
             str(observed),
             _share(score.observations.get(EQUAL, 0), observed),
             _share(observed - score.observations.get(DIFFERENT, 0), observed),
-            _share(score.searches.get(EQUAL, 0), sum(score.searches.values())),
+            _share(score.network.get(EQUAL, 0), sum(score.network.values())),
         )
     console.print(table)
     classes = Table(title="observations by class", title_justify="left")
     classes.add_column("class")
     classes.add_column("local", justify="right")
-    classes.add_column("search", justify="right")
-    for name in sorted({*total.observations, *total.searches}, key=lambda n: (n != EQUAL, n)):
-        local, search = total.observations.get(name, 0), total.searches.get(name, 0)
-        classes.add_row(name, str(local), str(search))
+    classes.add_column("network", justify="right")
+    for name in sorted({*total.observations, *total.network}, key=lambda n: (n != EQUAL, n)):
+        local, network = total.observations.get(name, 0), total.network.get(name, 0)
+        classes.add_row(name, str(local), str(network))
     console.print(classes)
     for one in unexplained:
         turn = "" if one.turn is None else f" turn {one.turn + 1}"
@@ -175,7 +175,7 @@ def _merge(into: Score, score: Score) -> None:
     into.episodes += score.episodes
     into.same_end += score.same_end
     into.observations = dict(Counter(into.observations) + Counter(score.observations))
-    into.searches = dict(Counter(into.searches) + Counter(score.searches))
+    into.network = dict(Counter(into.network) + Counter(score.network))
 
 
 def _share(part: int, whole: int) -> str:

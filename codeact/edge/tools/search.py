@@ -3,6 +3,7 @@
 import gzip
 import re
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,13 +75,24 @@ def open_search(settings: SearchSettings) -> Tool | None:
     """The tool, with its files read; raises `ConfigError` where a file cannot be."""
     match settings:
         case PageSearch():
-            return Tool(SPEC, _Pages(_read_lines(settings.path, _Page)))
+            return _tool(_Pages(_read_lines(settings.path, _Page)))
         case RecordedSearch():
-            return Tool(SPEC, _Recorded(_read_lines(settings.path, _Answer)))
+            return _tool(_Recorded(_read_lines(settings.path, _Answer)))
         case WikipediaSearch():
-            return Tool(SPEC, _Wikipedia(settings))
+            return _tool(_Wikipedia(settings))
         case _:
             return None
+
+
+def _tool(answer: Callable[[str], Awaitable[str]]) -> Tool:
+    """What the policy calls: errors name the tool as it was shown, not what is behind it."""
+
+    async def wikipedia_search(query: str) -> str:
+        if not isinstance(query, str):
+            raise TypeError(f"the query has to be text, not {type(query).__name__}")
+        return await answer(query)
+
+    return Tool(SPEC, wikipedia_search)
 
 
 def _read_lines(path: str, kind: type[Any]) -> list[Any]:
