@@ -111,6 +111,15 @@ def test_a_users_folder_adds_options_to_our_groups(tmp_path: Path) -> None:
     assert validated(RunConfig, compose_config(invocation)).turns.name == "max50_p3+tool"
 
 
+def test_a_users_own_run_starts_from_ours_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "defaults:\n  - run\n  - override model: scripted\n  - _self_\nsamples: 7\n"
+    )
+    invocation = Invocation("run", (), config_dir=str(tmp_path), config_name="mine")
+    config = validated(RunConfig, compose_config(invocation))
+    assert (config.samples, config.model.name) == (7, "scripted")
+
+
 def test_all_problems_are_listed_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
         run_config("turns.max_steps=five", "samples=0", "model.latency=-1", "model=scripted")

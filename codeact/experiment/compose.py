@@ -35,14 +35,22 @@ class Invocation(NamedTuple):
         return self.config_name or self.command
 
     @property
-    def all_overrides(self) -> list[str]:
-        """Overrides with the user's folder put on Hydra's search path."""
+    def folders(self) -> list[Path]:
+        """Where configuration is looked for: first the folder that holds the command's own file."""
+        ours = data_folder("conf")
         if self.config_dir is None:
-            return list(self.overrides)
-        folder = Path(self.config_dir).resolve()
-        if not folder.is_dir():
+            return [ours]
+        users = Path(self.config_dir).resolve()
+        if not users.is_dir():
             raise ConfigError(f"--config-dir {self.config_dir}: there is no such folder")
-        return [f"hydra.searchpath=[file://{folder}]", *self.overrides]
+        first = (users / f"{self.name}.yaml").is_file()
+        return [users, ours] if first else [ours, users]
+
+    @property
+    def all_overrides(self) -> list[str]:
+        """Overrides with the other folder put on Hydra's search path."""
+        others = [f"file://{folder}" for folder in self.folders[1:]]
+        return [*(f"hydra.searchpath=[{other}]" for other in others), *self.overrides]
 
 
 class Composed(NamedTuple):
@@ -78,7 +86,7 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     """
     overrides = invocation.all_overrides
     _parse(overrides)
-    with initialize_config_dir(config_dir=str(data_folder("conf")), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
         try:
             config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
@@ -112,7 +120,7 @@ def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
 
 def groups(invocation: Invocation) -> dict[str, list[str]]:
     """Config groups and their options, as ``--help`` lists them."""
-    with initialize_config_dir(config_dir=str(data_folder("conf")), version_base="1.3"):
+    with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
         overrides = invocation.all_overrides
         return _options(compose(invocation.name, overrides=overrides, return_hydra_config=True))
 
