@@ -1008,6 +1008,7 @@ def make_shell(scratch):
     config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
     show_plainly(shell.display_formatter)
+    spare_plain_python(shell)
     tell_cells_from_modules(shell.compile)
     # The first cell and the first traceback are slow: let them be here, and leave no trace.
     visible, sys.stdout = sys.stdout, io.StringIO()
@@ -1025,13 +1026,75 @@ def show_plainly(formatter):
     """Spare plain values the search for HTML and pictures of them, which nobody would see."""
     plain = {int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, range}
     original, text = formatter.format, {"text/plain"}
+    printers = formatter.formatters["text/plain"].type_printers
+    usual = {kind: printers[kind] for kind in (int, float, str)}
+    others = (formatter.ipython_display_formatter, formatter.mimebundle_formatter)
 
     def show(value, include=None, exclude=None):
-        if include is None and type(value) in plain:
+        kind = type(value)
+        if include is None and kind in plain:
             include = text
+            as_ever = kind in usual and printers.get(kind) is usual[kind] and exclude is None
+            if as_ever and not any(other.type_printers for other in others):
+                try:
+                    return {"text/plain": repr(value)}, {}
+                except ValueError:
+                    pass  # An integer of too many digits: IPython has its own words for that.
         return original(value, include, exclude)
 
     formatter.format = show
+
+
+def spare_plain_python(shell):
+    """Spare cells that are plain Python what IPython does to find out that they are.
+
+    It splits every cell into tokens, twice, and compiles it once more than needed. Nothing here
+    decides what a cell means: where there is any doubt, IPython is asked as ever.
+    """
+    manager = shell.input_transformer_manager
+    transform, is_async = manager.transform_cell, shell.should_run_async
+    semicolon = shell.displayhook.semicolon_at_end_of_expression
+    parse, parsed = shell.compile.ast_parse, {}
+
+    def transforms():
+        return (*manager.cleanup_transforms, *manager.line_transforms, *manager.token_transformers)
+
+    ours = transforms()
+
+    def transform_cell(cell):
+        # What IPython adds to the language is no Python, but for its own prompts ("In [1]: x" is
+        # an annotation), and for the white space that it takes off the front.
+        whole = cell if cell.endswith("\n") else cell + "\n"
+        parsed.clear()
+        if whole[0].isspace() or "In [" in whole or transforms() != ours:
+            return transform(cell)
+        try:
+            tree = parse(whole)
+        except Exception:
+            return transform(cell)
+        parsed[whole, shell.compile.flags] = tree
+        return whole
+
+    def ast_parse(source, filename="<unknown>", symbol="exec"):
+        if symbol == "exec":
+            tree = parsed.pop((source, shell.compile.flags), None)
+            if tree is not None:
+                return tree
+        return parse(source, filename, symbol)
+
+    def should_run_async(raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
+        if "await" not in raw_cell and "async" not in raw_cell:
+            return False
+        return is_async(
+            raw_cell,
+            transformed_cell=transformed_cell,
+            preprocessing_exc_tuple=preprocessing_exc_tuple,
+        )
+
+    manager.transform_cell = transform_cell
+    shell.compile.ast_parse = ast_parse
+    shell.should_run_async = should_run_async
+    shell.displayhook.semicolon_at_end_of_expression = lambda cell: ";" in cell and semicolon(cell)
 
 
 def tell_cells_from_modules(compiler):
