@@ -48,6 +48,7 @@ import _thread
 import ctypes
 import errno
 import fcntl
+import functools
 import gc
 import importlib
 import inspect
@@ -82,7 +83,9 @@ getpid = os.getpid
 monotonic = time.monotonic
 pthread_sigmask = signal.pthread_sigmask
 read, write, fstat, pread = os.read, os.write, os.fstat, os.pread
-set_handler = signal.signal
+set_handler, get_handler = signal.signal, signal.getsignal
+children_gone = functools.partial(resource.getrusage, resource.RUSAGE_CHILDREN)
+waitid = os.waitid
 setitimer = signal.setitimer
 
 
@@ -341,6 +344,7 @@ class Session:
         self.alarm = None
         self.pid = os.getpid()
         self.stdin, self.stderr = sys.stdin, sys.stderr
+        self.stdout = None  # what fd 1 is, when it is a file of ours
 
     def prepare(self):
         """Do all that can be done before there is a host to talk to."""
@@ -430,19 +434,39 @@ class Session:
     def fresh_stdout(self):
         """Put a new, nameless file at fd 1: what child processes of this cell print.
 
-        Processes that earlier cells left behind keep the file of their cell.
+        Processes that earlier cells left behind keep the file of their cell. Where none can have
+        been, because nothing was ever a child of ours, the last file does once more.
         """
         for fd in (0, 2):
             try:
                 os.fstat(fd)
             except OSError:
                 self.point(fd, os.open("/dev/null", os.O_RDWR))
+        if self.stdout is not None and self.untouched():
+            return True
+        self.stdout = None
         try:
             self.point(1, os.open(self.folder, os.O_TMPFILE | os.O_RDWR | os.O_APPEND, 0o600))
         except OSError:
             self.point(1, os.open("/dev/null", os.O_RDWR))
             return False
+        self.stdout = fstat(1)
         return True
+
+    def untouched(self):
+        """Tell whether fd 1 is our last file, still empty, and no other process can have it."""
+        try:
+            now = fstat(1)
+            if now.st_size or (now.st_ino, now.st_dev) != (self.stdout.st_ino, self.stdout.st_dev):
+                return False
+            if get_handler(signal.SIGCHLD) is not signal.SIG_DFL or children_gone().ru_minflt:
+                return False
+            waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def set_streams(self, output):
         """Put the streams back in place, whatever the last cell did to them."""
@@ -480,6 +504,7 @@ class Session:
         """Run a source as a plain program in a namespace of its own; answer with its RESULT."""
         self.set_streams(Output(0))
         self.point(1, os.open("/dev/null", os.O_RDWR))
+        self.stdout = None
         namespace = dict(self.tools)
         self.set_alarm(request["seconds"])
         try:
@@ -1027,7 +1052,7 @@ def show_plainly(formatter):
     plain = {int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, range}
     original, text = formatter.format, {"text/plain"}
     printers = formatter.formatters["text/plain"].type_printers
-    usual = {kind: printers[kind] for kind in (int, float, str)}
+    usual = {kind: printers[kind] for kind in (int, str)}
     others = (formatter.ipython_display_formatter, formatter.mimebundle_formatter)
 
     def show(value, include=None, exclude=None):
@@ -1091,10 +1116,30 @@ def spare_plain_python(shell):
             preprocessing_exc_tuple=preprocessing_exc_tuple,
         )
 
+    storable = shell._format_exception_for_storage
+
+    def format_for_storage(exception, **options):
+        # What is shown was formatted already; this is for the history, which is nowhere kept.
+        return {} if wordless(exception) else storable(exception, **options)
+
+    shell._format_exception_for_storage = format_for_storage
     manager.transform_cell = transform_cell
     shell.compile.ast_parse = ast_parse
     shell.should_run_async = should_run_async
     shell.displayhook.semicolon_at_end_of_expression = lambda cell: ";" in cell and semicolon(cell)
+
+
+def wordless(error):
+    """Tell whether no code of the cell's runs when an exception and its causes are formatted."""
+    for _ in range(20):
+        if error is None:
+            return True
+        if type(error).__module__ != "builtins" or any(
+            type(a) not in (str, int) for a in error.args
+        ):
+            return False
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def tell_cells_from_modules(compiler):

@@ -9,8 +9,12 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 LENGTH = struct.Struct(">I")
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode_quickly = msgspec.json.Encoder().encode
+_decode_quickly = msgspec.json.Decoder().decode
 
 
 class Channel(asyncio.Protocol):
@@ -32,7 +36,7 @@ class Channel(asyncio.Protocol):
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message; what is sent on a lost connection is dropped."""
         if self._transport is not None:
-            data = _encode(message).encode()
+            data = _encoded(message)
             self._transport.write(LENGTH.pack(len(data)) + data)
 
     def abort(self) -> None:
@@ -61,10 +65,7 @@ class Channel(asyncio.Protocol):
                 return
             body = bytes(buffer[LENGTH.size : end])
             del buffer[:end]
-            try:
-                message = json.loads(body)
-            except (ValueError, RecursionError):
-                message = None
+            message = _decoded(body)
             if not isinstance(message, dict):
                 self._refuse("it sent what is not a message")
                 return
@@ -74,3 +75,25 @@ class Channel(asyncio.Protocol):
         self._fault = why
         self._buffer.clear()
         self.abort()
+
+
+def _encoded(message: dict[str, Any]) -> bytes:
+    """Write a message; a tool's result may hold what only Python's JSON knows, such as NaN."""
+    if "reply" not in message:
+        try:
+            return _encode_quickly(message)
+        except UnicodeEncodeError:
+            pass
+    return _encode(message).encode()
+
+
+def _decoded(body: bytes) -> object:
+    """Read a message; None if it is none."""
+    try:
+        return _decode_quickly(body)
+    except (msgspec.DecodeError, RecursionError):
+        # Half of a surrogate pair, for one, is nothing to msgspec.
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            return None
