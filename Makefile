@@ -39,7 +39,8 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "codeact needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
-# Sandboxes see this environment read-only, so what they import has to be compiled beforehand.
-	$(UV) install --python $(BIN)/python --compile-bytecode -r requirements.lock
+	$(UV) install --python $(BIN)/python -r requirements.lock
 	$(UV) install --python $(BIN)/python --no-deps --editable .
+# Sandboxes see this environment read-only: what each of them imports is compiled here, once.
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import IPython, math_verify, numpy, pandas, sympy'
 	touch $(READY)
