@@ -103,7 +103,7 @@ _NEWER_PYTHON = re.compile(
     r"AttributeError: (?:module '(?:math|statistics|itertools|functools|random|typing)' has no|"
     r"'(?:str|int|dict|list)' object has no) attribute|"
     r"TypeError: '(?:type|ABCMeta)' object is not subscriptable|"
-    r"TypeError: unsupported operand type\(s\) for \|"
+    r"TypeError: unsupported operand type\(s\) for \||TypeError: gcd expected 2 arguments"
 )
 
 
