@@ -17,10 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from codeact.edge.families import get, load_tasks
+from codeact.edge.graders.code import CodeGrader
 from codeact.edge.sandboxes.docker import DockerSandbox
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.settings import DockerSettings, LocalSettings
 from codeact.edge.sandboxes.start import start_sandbox
+from codeact.sample import tasks_path
 
 CELL = "x = 1\nfor i in range(10):\n    x += i\nx"
 GOALS = {
@@ -105,22 +108,18 @@ async def episodes(sandbox: GuestSandbox, width: int = 8, total: int = 200) -> f
 
 
 async def verdicts(sandbox: GuestSandbox, rounds: int = 50) -> list[float]:
-    """Time a verdict: trusted tests in one session call the solution in another."""
-    solution = "def add(a, b):\n    return a + b"
-    tests = "RESULT = all(call(f'add({i}, {i})') == 2 * i for i in range(3))"
+    """Time strict verdicts on a right program: its tests in one session, itself in another."""
+    family = get("mbpp")
+    (task, *_) = load_tasks(family, tasks_path("mbpp"))
+    grader = family.grader("strict")
+    assert isinstance(grader, CodeGrader)
+    answer = grader._solution(task)
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        async with await sandbox.session() as untrusted:
-
-            async def call(expression: str, session: Any = untrusted) -> Any:
-                done = await session.evaluate(f"{solution}\nRESULT = {expression}", seconds=5)
-                return done.value
-
-            async with await sandbox.session(tools={"call": call}) as trusted:
-                verdict = await trusted.evaluate(tests, seconds=10)
-        assert verdict.value is True, verdict
+        verdict = await grader(task, answer, sandbox)
         times.append(time.perf_counter() - began)
+        assert verdict.correct, verdict
     return times
 
 

@@ -617,6 +617,9 @@ class Server:
     def run(self):
         self.make_slots()
         loaded = preload(self.options["preload"])
+        for name, source in self.options.get("modules", ()):
+            module = sys.modules[name] = types.ModuleType(name)
+            exec(compile(source, f"<{name}>", "exec"), module.__dict__)
         self.shell = make_shell(self.options["scratch"])
         LIBC.prctl(4, 0, 0, 0, 0)
         gc.collect()

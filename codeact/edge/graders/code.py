@@ -7,19 +7,15 @@ nothing there; the solution's session never sees the tests, and what it says is 
 
 import ast
 import asyncio
-import base64
 import builtins
 import functools
-import importlib.resources
-import importlib.util
-import marshal
 import symtable
 import time
-import zlib
 from collections.abc import Callable
 
 from codeact.edge.graders.fences import unfence
 from codeact.edge.sandboxes.base import Evaluation, Sandbox, Session
+from codeact.edge.sandboxes.sandbox import GRADER_MODULES
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.exceptions import GraderFailure, SandboxFailure
@@ -28,8 +24,9 @@ SECONDS = 10.0
 """For loading the solution and all its calls together (grading.md)."""
 _LEAST_SECONDS = 0.05
 _LONGEST_MESSAGE = 8_000_000
-_GUEST = "codeact.edge.graders.guest"
 _BUILTINS = frozenset(dir(builtins))
+
+_ENDS: set["asyncio.Future[None]"] = set()
 
 TaskText = Callable[[Task], str]
 
@@ -86,7 +83,7 @@ class CodeGrader:
                 return Verdict(False, trial.trouble)
             return await trial.judge(str(task.reference), program.given, described)
         finally:
-            await trial.close()
+            trial.close()
 
     def _load_call(self, task: Task, answer: str, names: list[str]) -> str:
         sources = [self._head(task), answer] if self._head else [answer]
@@ -116,23 +113,18 @@ class _Trial:
             if isinstance(session, BaseException):
                 raise session
 
-    async def close(self) -> None:
-        await asyncio.gather(*(session.close() for session in self._sessions))
+    def close(self) -> None:
+        """End both sessions; the verdict does not wait for that."""
+        for session in self._sessions:
+            end = asyncio.ensure_future(session.close())
+            _ENDS.add(end)
+            end.add_done_callback(_ENDS.discard)
 
     async def load(self, call: str) -> str | None:
-        source = f"{_installed('crossing', 'solution_side')}\nRESULT = solution_side.{call}"
-        # Both sessions read their halves at the same time.
-        described, _ = await asyncio.gather(
-            self._ask_solution(source),
-            self._sessions[1].evaluate(_installed("crossing", "test_side"), seconds=self._left()),
-        )
-        return described
+        return await self._ask_solution(_call("solution_side", call))
 
     async def judge(self, tests: str, given: str, described: str) -> Verdict:
-        source = (
-            f'import sys\nRESULT = sys.modules["{_GUEST}.test_side"]'
-            f".run_tests({tests!r}, {given!r}, {described!r}, relay)"
-        )
+        source = _call("test_side", f"run_tests({tests!r}, {given!r}, {described!r}, relay)")
         outcome = await self._sessions[1].evaluate(source, seconds=self._left())
         if self._failure is not None:
             raise self._failure
@@ -143,9 +135,7 @@ class _Trial:
         return Verdict(outcome.ok and outcome.value is True, _why(outcome))
 
     async def _relay(self, request: str) -> str:
-        answer = await self._ask_solution(
-            f'import sys\nRESULT = sys.modules["{_GUEST}.solution_side"].serve({request!r})'
-        )
+        answer = await self._ask_solution(_call("solution_side", f"serve({request!r})"))
         if answer is None:
             raise RuntimeError(self.trouble)
         return answer
@@ -170,35 +160,13 @@ class _Trial:
         return max(self._deadline - time.monotonic(), _LEAST_SECONDS)
 
 
+def _call(side: str, call: str) -> str:
+    """Write a call of one of our modules, which every guest has loaded before any session."""
+    return f'import sys\nRESULT = sys.modules["{GRADER_MODULES}.{side}"].{call}'
+
+
 def _why(outcome: Evaluation) -> str:
     return "" if outcome.ok else (outcome.error or outcome.status)
-
-
-@functools.cache
-def _installed(*modules: str) -> str:
-    """Source that makes modules of ours in a session, which has no codeact to import.
-
-    Compiling them there would cost more than the rest of a verdict, so compiled code goes along
-    for a guest that runs the same Python.
-    """
-    folder = importlib.resources.files(_GUEST)
-    lines = ["import base64, marshal, sys, types, zlib, _frozen_importlib_external as bootstrap"]
-    for name in modules:
-        text = folder.joinpath(f"{name}.py").read_text("utf-8")
-        ready = marshal.dumps(compile(text, name, "exec", dont_inherit=True))
-        lines += [
-            f'{name} = sys.modules["{_GUEST}.{name}"] = types.ModuleType("{_GUEST}.{name}")',
-            f"if bootstrap.MAGIC_NUMBER == {importlib.util.MAGIC_NUMBER!r}:",
-            f"    exec(marshal.loads({_packed(ready)}), {name}.__dict__)",
-            "else:",
-            f'    exec(compile({_packed(text.encode())}, "{name}", "exec"), {name}.__dict__)',
-        ]
-    return "\n".join(lines)
-
-
-def _packed(data: bytes) -> str:
-    """Write an expression for `data` that a guest parses quickly."""
-    return f"zlib.decompress(base64.b64decode({base64.b64encode(zlib.compress(data, 9))!r}))"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -21,7 +21,7 @@ from codeact.edge.sandboxes.local import ENVIRONMENT
 from codeact.edge.sandboxes.owner import labels
 from codeact.edge.sandboxes.pool import ServerPool
 from codeact.edge.sandboxes.relay import Relay
-from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_digest, guest_program
+from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_digest, guest_modules, guest_program
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.session import GuestSession
 from codeact.edge.sandboxes.settings import DockerSettings
@@ -164,6 +164,7 @@ class DockerSandbox(GuestSandbox):
         uid = settings.uid_base or server.uid_base
         options = {
             **settings.guest_options(),
+            "modules": guest_modules(),
             "uid": uid,
             "owner": os.geteuid() if shares_folders else 0,
             "mount": False,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
-from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_program
+from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_modules, guest_program
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.settings import LocalSettings
 from codeact.exceptions import ExecutorUnavailable
@@ -89,6 +89,7 @@ class LocalSandbox(GuestSandbox):
         root = os.geteuid() == 0
         return {
             **self.settings.guest_options(),
+            "modules": guest_modules(),
             "uid": (self.settings.uid_base or server.uid_base) if root else 0,
             "owner": 0,
             "mount": root,

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import importlib.resources
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,10 @@ from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.session import GuestSession
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
+
+GRADER_MODULES = "codeact.edge.graders.guest"
+"""Programs of the graders' that every guest loads: only their text is known here."""
+_IN_ORDER = ("crossing", "solution_side", "test_side")
 
 
 class GuestSandbox(ABC):
@@ -102,6 +107,15 @@ class GuestSandbox(ABC):
         if server is not None:
             await server.close()
         await asyncio.gather(*[session.close() for session in self._sessions])
+
+
+def guest_modules() -> list[list[str]]:
+    """Return name and text of the modules that a guest loads beside its libraries."""
+    folder = importlib.resources.files(GRADER_MODULES)
+    return [
+        [f"{GRADER_MODULES}.{name}", folder.joinpath(f"{name}.py").read_text("utf-8")]
+        for name in _IN_ORDER
+    ]
 
 
 def guest_digest() -> str:

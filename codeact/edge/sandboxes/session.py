@@ -54,6 +54,7 @@ class GuestSession:
         self._strays = 0
         self._lost = False
         self._closed = False
+        self._closing: asyncio.Future[None] | None = None
 
     # -- the interface
 
@@ -92,13 +93,11 @@ class GuestSession:
             )
 
     async def close(self) -> None:
-        if self._closed:
-            return
         self._closed = True
-        try:
-            await self._end()
-        finally:
-            self._sandbox.release(self, self._server)
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        # Who gives up waiting does not keep the interpreter alive, nor its slot taken.
+        await asyncio.shield(self._closing)
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,6 +106,12 @@ class GuestSession:
         await self.close()
 
     # -- an interpreter's life
+
+    async def _close(self) -> None:
+        try:
+            await self._end()
+        finally:
+            self._sandbox.release(self, self._server)
 
     async def open(self) -> None:
         """Get an interpreter, and run the setup in it; raises SandboxFailure."""
