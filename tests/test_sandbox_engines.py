@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 
 from codeact.edge.sandboxes.docker import DockerSandbox
 from codeact.edge.sandboxes.owner import OWNER, this_owner
+from codeact.edge.sandboxes.relay import FRAME, STREAM, Relay
 from codeact.edge.sandboxes.session import GuestSession
 from codeact.edge.sandboxes.settings import DockerSettings
 from codeact.exceptions import SandboxFailure
@@ -351,3 +354,56 @@ def test_auto_takes_the_stream_where_a_folder_is_not_shared() -> None:
     assert not shares("http+docker://ssh")
     assert not shares("https://192.0.2.7:2376")
     assert shares("https://192.0.2.7:2376", transport="socket")
+
+
+async def test_a_stream_that_is_no_plain_socket_is_pumped() -> None:
+    """Under TLS or ssh docker-py hands out objects that no event loop knows."""
+
+    class Encrypted:
+        def __init__(self, inner: socket.socket) -> None:
+            self.fileno, self.recv, self.sendall = inner.fileno, inner.recv, inner.sendall
+            self.close = inner.close
+
+    here, there = socket.socketpair()
+
+    answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        stream = there.makefile("rb")
+        while header := stream.read(FRAME.size):
+            answers.put(header + stream.read(FRAME.unpack(header)[1]))
+
+    def answer() -> None:
+        """Send each frame back, as an engine hands on what a process writes to its stdout."""
+        while True:
+            frame = answers.get()
+            there.sendall(STREAM.pack(1, len(frame)) + frame)
+
+    class Lane(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.data = b""
+            self.lost = asyncio.Event()
+
+        def data_received(self, data: bytes) -> None:
+            self.data += data
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"x" * (5 << 20))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.lost.set()
+
+    for side in (read, answer):
+        threading.Thread(target=side, daemon=True).start()
+    relay = await Relay.attach(Encrypted(here))
+    lanes = [Lane(), Lane()]
+    for lane in lanes:
+        relay.join("door", lane)
+    for _ in range(500):
+        if all(len(lane.data) > 5 << 20 for lane in lanes):
+            break
+        await asyncio.sleep(0.02)
+    assert [lane.data for lane in lanes] == [b"door" + b"x" * (5 << 20)] * 2
+    there.shutdown(socket.SHUT_RDWR)
+    await asyncio.wait_for(asyncio.gather(*[lane.lost.wait() for lane in lanes]), 5)
