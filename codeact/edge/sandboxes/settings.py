@@ -134,7 +134,8 @@ class DockerSettings(ExecutorSettings):
     cpus: float | None = Field(default=None, gt=0)
     """Processors of the container; None is all."""
     runtime: str | None = None
-    """The engine's runtime, such as ``runsc``."""
+    """The engine's runtime, such as ``runsc``. gVisor shows a session the environment that others
+    were started with (nothing but ours); with ``isolation=container`` there are no others."""
     network: bool = False
     """Give sessions the engine's default network. They then reach what the machine reaches."""
     python: str | None = None
