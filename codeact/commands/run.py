@@ -18,10 +18,10 @@ from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.provenance import provenance
 from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Job, Runner, Stopped
-from codeact.experiment.store import CONFIG, SUMMARY, RunFolder
+from codeact.experiment.store import CONFIG, SUMMARY, RunFolder, write_whole
 from codeact.experiment.strategies import strategy
 from codeact.experiment.summary import summarize_folder
-from codeact.results.progress import Progress, make_progress
+from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 
 
@@ -55,14 +55,13 @@ def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) ->
     """Jobs with a folder each; those of a sweep lie side by side in ``run_dir``."""
     if not sweep:
         return [Named("run", make_plan(config)) for _, config in composed]
-    varying = _varying([overrides for overrides, _ in composed])
+    parent = Path(composed[0][1].run_dir)
     named = []
-    for (overrides, config), chosen in zip(composed, varying, strict=True):
+    varying = _varying([overrides for overrides, _ in composed])
+    for (_, config), chosen in zip(composed, varying, strict=True):
         name = ",".join(chosen) or "run"
-        folder = Path(composed[0][1].run_dir) / name.replace("/", "_")
-        own = config.model_copy(update={"run_dir": str(folder)})
-        named.append(Named(name, make_plan(own)))
-        del overrides
+        folder = str(parent / name.replace("/", "_"))
+        named.append(Named(name, make_plan(config.model_copy(update={"run_dir": folder}))))
     return named
 
 
@@ -133,7 +132,6 @@ async def _play(jobs: list[Named], prepared: list[Job]) -> Stopped:
     done = total - sum(len(job.owed) for job in prepared)
     seconds = jobs[0].plan.config.progress_seconds
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
-    progress: Progress
     with make_progress(total, done, seconds) as progress:
         if done:
             progress.notice(f"{done} of {total} episodes are there already; playing the rest.")
@@ -145,7 +143,7 @@ def _report(jobs: list[Named], stopped: Stopped) -> int:
     summaries = {job.name: summarize_folder(job.path) for job in jobs}
     for job in jobs:
         if stopped.error is None:
-            (job.path / SUMMARY).write_text(summaries[job.name].to_json(), encoding="utf-8")
+            write_whole(job.path / SUMMARY, summaries[job.name].to_json())
     for job in jobs:
         show_run(job.name if len(jobs) > 1 else str(job.path), summaries[job.name])
     if len(jobs) > 1:

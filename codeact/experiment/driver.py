@@ -9,13 +9,16 @@ import traceback
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
+import msgspec
+
 from codeact.edge.families.base import Family
 from codeact.edge.graders.base import Grader
-from codeact.edge.models.base import EpisodeKey, ModelClient, Request
+from codeact.edge.models.base import EpisodeKey, ModelClient, Request, Role
 from codeact.edge.sandboxes.base import Sandbox, Session
 from codeact.edge.tools import ToolBox
 from codeact.episode.effects import (
     Complete,
+    Completion,
     Critique,
     Effect,
     Execute,
@@ -122,27 +125,11 @@ class _Player:
     async def perform(self, effect: Effect) -> Result:
         match effect:
             case Complete():
-                request = Request(
-                    effect.messages,
-                    effect.stop,
-                    self._assignment.key,
-                    effect.turn,
-                    seed=self._assignment.seed,
-                )
-                return await self._environment.policy.complete(request)
+                return await self._ask(self._environment.policy, effect, "policy")
             case Critique():
                 critic = self._environment.critic
                 assert critic is not None, "the schema admits feedback only with a model"
-                return await critic.complete(
-                    Request(
-                        effect.messages,
-                        effect.stop,
-                        self._assignment.key,
-                        effect.turn,
-                        role="feedback",
-                        seed=self._assignment.seed,
-                    )
-                )
+                return await self._ask(critic, effect, "feedback")
             case Execute():
                 return await self._execute(effect.code)
             case Grade():
@@ -150,7 +137,22 @@ class _Player:
                 verdict = await self._assignment.grader(
                     self._assignment.task, effect.answer, self._environment.sandbox
                 )
-                return type(verdict)(verdict.correct, verdict.detail, time.monotonic() - start)
+                return msgspec.structs.replace(verdict, seconds=time.monotonic() - start)
+
+    async def _ask(
+        self, client: ModelClient, effect: Complete | Critique, role: Role
+    ) -> Completion:
+        assignment = self._assignment
+        return await client.complete(
+            Request(
+                effect.messages,
+                effect.stop,
+                assignment.key,
+                effect.turn,
+                role=role,
+                seed=assignment.seed,
+            )
+        )
 
     async def _execute(self, code: str) -> Execution:
         task = self._assignment.task

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from codeact.edge.families import Family, get, load_tasks
 from codeact.edge.graders.base import Grader
 from codeact.edge.tools import ToolBox, open_toolbox
@@ -64,7 +66,7 @@ def load_sets(config: GradedSettings) -> list[LoadedSet]:
         tasks = load_tasks(family, resolve_path(chosen.path))
         tasks = _narrow(name, chosen, tasks)[: config.limit]
         if name != family.name:
-            tasks = [_renamed(task, name) for task in tasks]
+            tasks = [msgspec.structs.replace(task, name=name) for task in tasks]
         loaded.append(LoadedSet(name, family, family.grader(config.grading.mode), tasks))
     return loaded
 
@@ -95,8 +97,3 @@ def _narrow(name: str, chosen: TaskSet, tasks: list[Task]) -> list[Task]:
             )
         tasks = [by_id[wanted] for wanted in chosen.ids]
     return tasks[: chosen.limit]
-
-
-def _renamed(task: Task, name: str) -> Task:
-    fields = {field: getattr(task, field) for field in task.__struct_fields__}
-    return Task(**{**fields, "name": name})

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import AbstractContextManager
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -20,14 +20,6 @@ from rich.progress import Progress as RichProgress
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.runner import Job
 from codeact.experiment.store import counts
-
-
-class Progress(Protocol):
-    """A `Listener` that is shown while a run goes on."""
-
-    def episode_finished(self, job: Job, record: EpisodeRecord) -> None: ...
-
-    def notice(self, text: str) -> None: ...
 
 
 class _Numbers:
