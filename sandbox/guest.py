@@ -44,7 +44,9 @@ import builtins
 # Functions below look their builtins up here, so a cell that spoils the real ones spoils itself.
 __builtins__ = dict(vars(builtins))
 
+import _signal
 import _thread
+import ast
 import ctypes
 import errno
 import fcntl
@@ -58,6 +60,7 @@ import json
 import linecache
 import os
 import platform
+import re
 import resource
 import select
 import signal
@@ -76,14 +79,16 @@ LENGTH = struct.Struct(">I")
 LIBC = ctypes.CDLL(None, use_errno=True)
 MAX_REQUEST = 64 << 20
 PAGE = resource.getpagesize()
+WORD = re.compile(r"\w+")
 CROWD = 8  # A session with more processes than this is the last to get a processor.
-# Bound here once: what a cell does to the modules is then its own problem.
+# Bound here once: what a cell does to the modules is then its own problem. Those of _signal are
+# signal's without the enumerations around them.
 get_ident = _thread.get_ident
 getpid = os.getpid
 monotonic = time.monotonic
-pthread_sigmask = signal.pthread_sigmask
+pthread_sigmask = _signal.pthread_sigmask
 read, write, fstat, pread = os.read, os.write, os.fstat, os.pread
-set_handler, get_handler = signal.signal, signal.getsignal
+set_handler, get_handler = _signal.signal, _signal.getsignal
 children_gone = functools.partial(resource.getrusage, resource.RUSAGE_CHILDREN)
 waitid = os.waitid
 setitimer = signal.setitimer
@@ -332,9 +337,10 @@ class Broken(Exception):
 class Session:
     """One interpreter, in a process of its own, serving one connection."""
 
-    def __init__(self, channel, shell, options, folder):
+    def __init__(self, channel, cells, options, folder):
         self.channel = channel
-        self.shell = shell
+        self.cells = cells
+        self.shell = cells.shell
         self.options = options
         self.folder = folder
         self.output = Output(options["limits"]["output_bytes"])
@@ -405,12 +411,11 @@ class Session:
         self.set_alarm(request["seconds"])
         try:
             try:
-                result = self.shell.run_cell(request["code"], store_history=True)
-                status = "ok" if result.success else "error"
+                status = "ok" if self.cells.run(request["code"]) else "error"
             finally:
                 self.stop_alarm()
         except BaseException as error:
-            # run_cell answers for the cell's exceptions: one that comes through is IPython's own
+            # IPython answers for the cell's exceptions: one that comes through is IPython's own
             # end, or the alarm ringing while it was at work on an answer.
             broken = not (self.alarm and isinstance(error, TimeoutError))
             status = "error"
@@ -459,7 +464,7 @@ class Session:
             now = fstat(1)
             if now.st_size or (now.st_ino, now.st_dev) != (self.stdout.st_ino, self.stdout.st_dev):
                 return False
-            if get_handler(signal.SIGCHLD) is not signal.SIG_DFL or children_gone().ru_minflt:
+            if get_handler(signal.SIGCHLD) is not _signal.SIG_DFL or children_gone().ru_minflt:
                 return False
             waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -620,7 +625,7 @@ class Server:
         for name, source in self.options.get("modules", ()):
             module = sys.modules[name] = types.ModuleType(name)
             exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-        self.shell = make_shell(self.options["scratch"])
+        self.cells = Cells(make_shell(self.options["scratch"]))
         LIBC.prctl(4, 0, 0, 0, 0)
         gc.collect()
         gc.freeze()
@@ -899,7 +904,7 @@ class Server:
 
     def meet(self, slot, limits):
         """Accept one host, hide the connection from careless code, and serve."""
-        connection = Session(None, self.shell, self.options, slot.folder)
+        connection = Session(None, self.cells, self.options, slot.folder)
         connection.prepare()
         for fd in (0, 1, 2):
             connection.point(fd, os.open("/dev/null", os.O_RDWR))
@@ -1036,13 +1041,15 @@ def make_shell(scratch):
     config.InteractiveShell.colors = "nocolor"
     shell = InteractiveShell.instance(config=config)
     show_plainly(shell.display_formatter)
-    spare_plain_python(shell)
     tell_cells_from_modules(shell.compile)
     # The first cell and the first traceback are slow: let them be here, and leave no trace.
+    at_first = dict(shell.user_ns)
     visible, sys.stdout = sys.stdout, io.StringIO()
     for cell in ("1 + 1", "1 / 0", "import json; json.loads('')", "x ="):
         shell.run_cell(cell, store_history=True)
     shell.reset(new_session=True)
+    # It leaves out what a namespace has at first: _ and __doc__, for example.
+    shell.user_ns.update({k: v for k, v in at_first.items() if k not in shell.user_ns})
     sys.stdout = visible
     for name in ("last_type", "last_value", "last_traceback", "last_exc"):
         if hasattr(sys, name):
@@ -1054,82 +1061,193 @@ def show_plainly(formatter):
     """Spare plain values the search for HTML and pictures of them, which nobody would see."""
     plain = {int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, range}
     original, text = formatter.format, {"text/plain"}
-    printers = formatter.formatters["text/plain"].type_printers
-    usual = {kind: printers[kind] for kind in (int, str)}
-    others = (formatter.ipython_display_formatter, formatter.mimebundle_formatter)
 
     def show(value, include=None, exclude=None):
-        kind = type(value)
-        if include is None and kind in plain:
+        if include is None and type(value) in plain:
             include = text
-            as_ever = kind in usual and printers.get(kind) is usual[kind] and exclude is None
-            if as_ever and not any(other.type_printers for other in others):
-                try:
-                    return {"text/plain": repr(value)}, {}
-                except ValueError:
-                    pass  # An integer of too many digits: IPython has its own words for that.
         return original(value, include, exclude)
 
     formatter.format = show
 
 
-def spare_plain_python(shell):
-    """Spare cells that are plain Python what IPython does to find out that they are.
+class Cells:
+    """Runs cells: plain Python as IPython's `run_cell` would, all else by IPython itself.
 
-    It splits every cell into tokens, twice, and compiles it once more than needed. Nothing here
-    decides what a cell means: where there is any doubt, IPython is asked as ever.
+    `run_cell` splits every cell into tokens twice, compiles it once more than needed and keeps all
+    that it prints. What a cell shows, and what it leaves in In, Out and the rest, is the same here;
+    where IPython could mean to do more, it is asked as ever.
     """
-    manager = shell.input_transformer_manager
-    transform, is_async = manager.transform_cell, shell.should_run_async
-    semicolon = shell.displayhook.semicolon_at_end_of_expression
-    parse, parsed = shell.compile.ast_parse, {}
 
-    def transforms():
-        return (*manager.cleanup_transforms, *manager.line_transforms, *manager.token_transformers)
+    def __init__(self, shell):
+        from IPython.core import autocall, interactiveshell, macro, release
 
-    ours = transforms()
-
-    def transform_cell(cell):
-        # What IPython adds to the language is no Python, but for its own prompts ("In [1]: x" is
-        # an annotation), and for the white space that it takes off the front.
-        whole = cell if cell.endswith("\n") else cell + "\n"
-        parsed.clear()
-        if whole[0].isspace() or "In [" in whole or transforms() != ours:
-            return transform(cell)
-        try:
-            tree = parse(whole)
-        except Exception:
-            return transform(cell)
-        parsed[whole, shell.compile.flags] = tree
-        return whole
-
-    def ast_parse(source, filename="<unknown>", symbol="exec"):
-        if symbol == "exec":
-            tree = parsed.pop((source, shell.compile.flags), None)
-            if tree is not None:
-                return tree
-        return parse(source, filename, symbol)
-
-    def should_run_async(raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
-        if "await" not in raw_cell and "async" not in raw_cell:
-            return False
-        return is_async(
-            raw_cell,
-            transformed_cell=transformed_cell,
-            preprocessing_exc_tuple=preprocessing_exc_tuple,
+        self.shell = shell
+        self.hook = shell.displayhook
+        self.make_info = interactiveshell.ExecutionInfo
+        self.make_result = interactiveshell.ExecutionResult
+        self.writer = shell.display_formatter.formatters["text/plain"]
+        printers = self.writer.type_printers
+        self.usual_printers = {kind: printers.get(kind) for kind in (int, float, bool, str)}
+        self.usual_rules = self.rules()
+        self.commands = (autocall.IPyAutocall, macro.Macro)
+        # Before that, there was another signature for what is made here.
+        self.known = release.version_info >= (9, 16)
+        ends_in_semicolon = self.hook.semicolon_at_end_of_expression
+        self.hook.semicolon_at_end_of_expression = lambda cell: (
+            ";" in cell and ends_in_semicolon(cell)
         )
 
-    storable = shell._format_exception_for_storage
+    def rules(self):
+        """Return all by which a cell may be changed, before it runs and in how it runs."""
+        shell, manager = self.shell, self.shell.input_transformer_manager
+        return (
+            *(*manager.cleanup_transforms, *manager.line_transforms, *manager.token_transformers),
+            *(*shell.input_transformers_post, *shell.ast_transformers, *shell.custom_exceptions),
+            shell.ast_node_interactivity,
+        )
 
-    def format_for_storage(exception, **options):
-        # What is shown was formatted already; this is for the history, which is nowhere kept.
-        return {} if wordless(exception) else storable(exception, **options)
+    def run(self, cell):
+        """Run a cell; tell whether it went well."""
+        whole = cell if cell.endswith("\n") else cell + "\n"
+        tree = self.plain(whole)
+        shell, history = self.shell, self.shell.history_manager
+        if tree is None:
+            # What `remember` did not tell it: the last inputs, of which it makes _i, _ii and _iii.
+            history._ii, history._i, history._i00 = ["", "", *history.input_hist_raw][-3:]
+            return shell.run_cell(cell, store_history=True).success
+        info = self.make_info(cell, True, False, True, None, None, transformed_cell=whole)
+        self.result = result = self.make_result(info)
+        count = result.execution_count = shell.execution_count
+        shell.execution_count = count + 1
+        try:
+            shell.events.trigger("pre_execute")
+            shell.events.trigger("pre_run_cell", info)
+            self.remember(history, count, cell, whole)
+            shell.logger.log(whole, cell)
+            with shell.builtin_trap:
+                name = shell.compile.cache(whole, count, raw_code=cell)
+                usual, sys.displayhook = sys.displayhook, self.show
+                try:
+                    shell.last_execution_succeeded = not self.fails(tree.body, name, result)
+                    shell.last_execution_result = result
+                finally:
+                    sys.displayhook = usual
+        finally:
+            shell.events.trigger("post_execute")
+            shell.events.trigger("post_run_cell", result)
+        error = result.error_in_exec
+        if error is not None and not wordless(error):
+            history.exceptions[count] = shell._format_exception_for_storage(error)
+        return result.success
 
-    shell._format_exception_for_storage = format_for_storage
-    manager.transform_cell = transform_cell
-    shell.compile.ast_parse = ast_parse
-    shell.should_run_async = should_run_async
-    shell.displayhook.semicolon_at_end_of_expression = lambda cell: ";" in cell and semicolon(cell)
+    def plain(self, whole):
+        """Return the tree of a cell that is Python and nothing else, or None."""
+        # What IPython adds to the language is no Python, but for its own prompts ("In [1]: x" is
+        # an annotation), await, and the white space that it takes off the front.
+        if whole[0].isspace() or "In [" in whole or "await" in whole or "async" in whole:
+            return None
+        if not self.known or "run_line_magic(" in whole or self.rules() != self.usual_rules:
+            return None
+        if whole.count("\n") == 1 and self.could_be_command(WORD.match(whole)):
+            return None
+        try:
+            return self.shell.compile.ast_parse(whole)
+        except Exception:
+            return None
+
+    def could_be_command(self, word):
+        """Tell whether a cell of one line with this first word may be a magic, alias or macro."""
+        shell = self.shell
+        if word is None or shell.autocall:
+            return bool(shell.autocall)
+        word = word.group()
+        value = shell.user_ns.get(word)
+        return isinstance(value, self.commands) or shell.find_magic(word) is not None
+
+    def remember(self, history, count, cell, whole):
+        """Put a cell into In, _i, _ii, _iii and _i<count>."""
+        if "exit" in cell or "quit" in cell:
+            history.store_inputs(count, whole, cell)
+            return
+        raw = history.input_hist_raw
+        history.input_hist_parsed.append(whole.rstrip("\n"))
+        raw.append(cell.rstrip("\n"))
+        third, second, first, this = ["", "", "", *raw[-4:]][-4:]
+        self.leave({"_i": first, "_ii": second, "_iii": third, f"_i{count}": this})
+
+    def leave(self, names):
+        """Bind names for the cells to use, which do not count as theirs."""
+        self.shell.user_ns.update(names)
+        self.shell.user_ns_hidden.update(names)
+
+    def fails(self, statements, name, result):
+        """Run statements one by one until one fails; the value of a last expression is shown."""
+        shell = self.shell
+        try:
+            for statement in statements:
+                if statement is statements[-1] and isinstance(statement, ast.Expr):
+                    code = shell.compile(ast.Interactive([statement]), name, "single")
+                else:
+                    code = shell.compile(ast.Module([statement], []), name, "exec")
+                try:
+                    shell.run_code(code, result).send(None)
+                except StopIteration as done:
+                    if done.value:
+                        return True
+        except BaseException as error:
+            # Python that can be parsed but not compiled, such as a return outside of a function.
+            result.error_before_exec = error
+            shell.showtraceback()
+            return True
+        return False
+
+    def show(self, value):
+        """Show a cell's value, and keep it in Out and _: sys.displayhook, of plain values."""
+        text = None if value is None else self.plain_text(value)
+        if text is None:
+            self.hook.exec_result = self.result
+            try:
+                self.hook(value)
+            finally:
+                self.hook.exec_result = None
+            return
+        shell, hook, out = self.shell, self.hook, self.shell.user_ns["_oh"]
+        count = self.result.execution_count
+        stdout = sys.stdout
+        stdout.write(f"{shell.separate_out}Out[{count}]: ")
+        hook.___, hook.__, hook._ = hook.__, hook._, value
+        self.leave({"_": hook._, "__": hook.__, "___": hook.___, f"_{count}": value})
+        out[count] = self.result.result = value
+        stdout.write(f"{text}\n{shell.separate_out2}")
+        shell.history_manager.output_hist_reprs[count] = text
+        stdout.flush()
+
+    def plain_text(self, value):
+        """Return how IPython would write a number or a string, or None where it could differ."""
+        if type(value) not in self.usual_printers or not self.shows_as_usual(type(value)):
+            return None
+        try:
+            return repr(value)
+        except ValueError:
+            return None  # An integer of too many digits: IPython has its own words for that.
+
+    def shows_as_usual(self, kind):
+        """Tell whether nothing was changed in how IPython shows values and keeps them."""
+        hook, writer, formatter = self.hook, self.writer, self.shell.display_formatter
+        space, hidden = self.shell.user_ns, self.shell.user_ns_hidden
+        return (
+            writer.type_printers.get(kind) is self.usual_printers[kind]
+            and (kind is not float or writer.float_format == "%r")
+            and not formatter.ipython_display_formatter.type_printers
+            and not formatter.mimebundle_formatter.type_printers
+            and ";" not in self.result.info.raw_cell
+            and len(space["_oh"]) < hook.cache_size
+            and "_" not in vars(builtins)
+            and all(
+                space.get(name) is last and hidden.get(name) is last
+                for name, last in (("_", hook._), ("__", hook.__), ("___", hook.___))
+            )
+        )
 
 
 def wordless(error):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from codeact.edge.sandboxes.channel import Channel
 from codeact.edge.sandboxes.docker import DockerSandbox
 from codeact.edge.sandboxes.owner import OWNER, this_owner
 from codeact.edge.sandboxes.relay import FRAME, STREAM, Relay
@@ -379,12 +380,12 @@ async def test_a_stream_that_is_no_plain_socket_is_pumped() -> None:
             frame = answers.get()
             there.sendall(STREAM.pack(1, len(frame)) + frame)
 
-    class Lane(asyncio.Protocol):
+    class Lane(Channel):
         def __init__(self) -> None:
             self.data = b""
             self.lost = asyncio.Event()
 
-        def data_received(self, data: bytes) -> None:
+        def feed(self, data: bytes | memoryview) -> None:
             self.data += data
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from codeact.edge.sandboxes.channel import Channel
 from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
 from codeact.edge.sandboxes.local import ENVIRONMENT
 from codeact.edge.sandboxes.owner import labels
@@ -233,7 +234,7 @@ class _Exec:
         self._guest = guest
         self._relay: Relay | None = None
 
-    async def join(self, door: str, protocol: asyncio.Protocol) -> None:
+    async def join(self, door: str, protocol: Channel) -> None:
         if self._relay is None:
             try:
                 self._relay = await Relay.attach(await in_thread(self._execute))

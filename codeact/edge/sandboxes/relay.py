@@ -15,7 +15,9 @@ import socket
 import ssl
 import struct
 import threading
-from typing import Any
+from typing import Any, cast
+
+from codeact.edge.sandboxes.channel import Channel
 
 FRAME = struct.Struct(">II")
 STREAM = struct.Struct(">BxxxI")
@@ -42,7 +44,7 @@ class Relay(asyncio.Protocol):
         _, relay = await loop.create_connection(cls, sock=_plain_socket(stream))
         return relay
 
-    def join(self, door: str, protocol: asyncio.Protocol) -> None:
+    def join(self, door: str, protocol: Channel) -> None:
         """Open a lane to a socket of the guest; raises OSError when the stream has ended."""
         if self._transport is None:
             raise ConnectionError(f"the relay ended: {self.errors.decode(errors='replace')[-500:]}")
@@ -69,8 +71,7 @@ class Relay(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -106,13 +107,13 @@ class Relay(asyncio.Protocol):
             if not data:
                 self.end(number)
             elif lane is not None:
-                lane.protocol.data_received(data)
+                lane.protocol.feed(data)
 
 
 class _Lane(asyncio.Transport):
     """One connection, as its protocol sees it."""
 
-    def __init__(self, relay: Relay, number: int, protocol: asyncio.Protocol) -> None:
+    def __init__(self, relay: Relay, number: int, protocol: Channel) -> None:
         super().__init__()
         self.number = number
         self.protocol = protocol

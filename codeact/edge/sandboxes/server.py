@@ -58,7 +58,7 @@ class Process(Protocol):
 class Way(Protocol):
     """How the guest's sockets are reached from here."""
 
-    async def join(self, door: str, protocol: asyncio.Protocol) -> None:
+    async def join(self, door: str, protocol: Channel) -> None:
         """Connect to a socket by its name; raises OSError."""
         ...
 
@@ -71,7 +71,7 @@ class _Sockets:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def join(self, door: str, protocol: asyncio.Protocol) -> None:
+    async def join(self, door: str, protocol: Channel) -> None:
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: protocol, str(self._folder / door))
 
