@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from codeact.edge.families import get, load_tasks
 from codeact.edge.models.scripted import ScriptedModel
 from codeact.edge.sandboxes.base import Sandbox
@@ -127,7 +129,7 @@ def main() -> None:
         settings: AnyExecutorSettings = (
             LocalSettings() if kind == "local" else DockerSettings(image=chosen.image)
         )
-        row = asyncio.run(measure(settings, chosen.episodes, chosen.concurrency))
+        row = uvloop.run(measure(settings, chosen.episodes, chosen.concurrency))
         print(json.dumps(row))
 
 

@@ -59,7 +59,11 @@ async def openai_sdk(
 
 @contextlib.asynccontextmanager
 async def ours(base_url: str, concurrency: int) -> AsyncIterator[Ask]:
-    from codeact.edge.models.base import EpisodeKey, Request
+    
+
+import uvloop
+
+from codeact.edge.models.base import EpisodeKey, Request
     from codeact.edge.models.openai_settings import OpenAISettings
 
     settings = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
@@ -136,7 +140,7 @@ def main() -> None:
     parser.add_argument("--base-url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        found = asyncio.run(
+        found = uvloop.run(
             measure(options.only, options.base_url, options.requests, options.concurrency)
         )
         print(json.dumps(found))

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from codeact.edge.families import get, load_tasks
 from codeact.edge.graders.code import CodeGrader
 from codeact.edge.sandboxes.docker import DockerSandbox
@@ -256,7 +258,7 @@ def main() -> None:
     parser.add_argument("--json", help="write the figures here")
     chosen = parser.parse_args()
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    tables = {k: asyncio.run(measure(k, chosen.image, chosen.live)) for k in chosen.executors}
+    tables = {k: uvloop.run(measure(k, chosen.image, chosen.live)) for k in chosen.executors}
     print(f"{'median / p99':34}" + "".join(f"{k:>30}" for k in tables) + "   goal")
     for name, goal in GOALS.items():
         if any(name in t for t in tables.values()):

@@ -5,12 +5,12 @@ graded once and compared with ``against``: the verdict that was ``recorded``, or
 Those that differ are listed, and written line by line to ``out``.
 """
 
-import asyncio
 import sys
 from contextlib import ExitStack
 from typing import cast
 
 import msgspec
+import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse, show_help
 from codeact.exceptions import ConfigError
@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
     if arguments.help:
         show_help("regrade", __doc__ or "", arguments)
         return 0
-    return asyncio.run(_regrade(configuration("regrade", arguments, RegradeConfig)))
+    return uvloop.run(_regrade(configuration("regrade", arguments, RegradeConfig)))
 
 
 async def _regrade(config: RegradeConfig) -> int:

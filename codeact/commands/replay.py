@@ -5,12 +5,12 @@ answer as recorded; code, grading and counting are live. What differs is counted
 written line by line to ``out``.
 """
 
-import asyncio
 import sys
 import time
 from contextlib import ExitStack
 
 import msgspec
+import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse, show_help
 from codeact.edge.tools import open_toolbox
@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
     if arguments.help:
         show_help("replay", __doc__ or "", arguments)
         return 0
-    return asyncio.run(_replay(configuration("replay", arguments, ReplayConfig)))
+    return uvloop.run(_replay(configuration("replay", arguments, ReplayConfig)))
 
 
 async def _replay(config: ReplayConfig) -> int:

@@ -4,10 +4,11 @@ Every job of a sweep is played by this one process over one queue of episodes. A
 exists is resumed: only the episodes that it lacks are played.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+import uvloop
 
 from codeact.commands.arguments import configurations, parse, show_help
 from codeact.edge.sandboxes.start import facts_of
@@ -48,7 +49,7 @@ def main(words: list[str]) -> int:
         for job in jobs:
             sys.stdout.write(_describe(job))
         return 0
-    return asyncio.run(_run(jobs))
+    return uvloop.run(_run(jobs))
 
 
 def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) -> list[Named]:

@@ -8,11 +8,11 @@ exec CELLS     runs cells of a JSONL file of {"session": "a", "code": "1 + 1"}, 
 sweep          removes what dead owners left: containers, folders
 """
 
-import asyncio
 import sys
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from codeact.commands.arguments import configuration, parse, show_help
 from codeact.edge.sandboxes.cells import Cell, read_cells, run_cells
@@ -44,13 +44,13 @@ def main(words: list[str]) -> int:
     config = configuration("sandbox", arguments, SandboxConfig)
     match action:
         case "build":
-            return asyncio.run(_build(config))
+            return uvloop.run(_build(config))
         case "check":
-            return show_promises(config.executor.kind, asyncio.run(check_sandbox(config.executor)))
+            return show_promises(config.executor.kind, uvloop.run(check_sandbox(config.executor)))
         case "exec":
-            return asyncio.run(_exec(config))
+            return uvloop.run(_exec(config))
         case _:
-            return show_swept(asyncio.run(sweep(_engine(config))))
+            return show_swept(uvloop.run(sweep(_engine(config))))
 
 
 def _engine(config: SandboxConfig) -> str | None:

@@ -3,8 +3,9 @@
 Reads the task files, makes a correct answer of each reference and grades it, with no model.
 """
 
-import asyncio
 import sys
+
+import uvloop
 
 from codeact.commands.arguments import configuration, parse, show_help
 from codeact.edge.validate import Report, validate
@@ -21,7 +22,7 @@ def main(words: list[str]) -> int:
         show_help("validate", __doc__ or "", arguments)
         return 0
     config = configuration("validate", arguments, ValidateConfig)
-    reports = asyncio.run(_validate(config))
+    reports = uvloop.run(_validate(config))
     show_validation(reports)
     unfit = sum(len(report.unfit) for report in reports.values())
     if unfit:
