@@ -22,6 +22,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 # The size of a prompt in the middle of an episode, and the stop strings that go with it.
 MESSAGES = (
     {"role": "user", "content": "instruction and example " * 250},
@@ -59,11 +61,7 @@ async def openai_sdk(
 
 @contextlib.asynccontextmanager
 async def ours(base_url: str, concurrency: int) -> AsyncIterator[Ask]:
-    
-
-import uvloop
-
-from codeact.edge.models.base import EpisodeKey, Request
+    from codeact.edge.models.base import EpisodeKey, Request
     from codeact.edge.models.openai_settings import OpenAISettings
 
     settings = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}

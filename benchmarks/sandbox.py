@@ -28,13 +28,16 @@ from codeact.edge.sandboxes.start import start_sandbox
 from codeact.sample import tasks_path
 
 CELL = "x = 1\nfor i in range(10):\n    x += i\nx"
+SMALL_CELL = "1 + 1"
 GOALS = {
     "session ready, ms": "<= 4 (docker)",
     "ready + first result, ms": "<= 10",
     "later cell, ms": "<= 0.4 / p99 <= 1.0",
+    "later cell of one line, ms": "",
     "docker exec python -c, ms": "(rival)",
     "times faster than docker exec": ">= 100",
     "IPython in-process, ms": "(rival, no isolation)",
+    "IPython in-process, one line, ms": "(rival, no isolation)",
     "cells/s, 8 sessions": ">= 3500",
     "cells/s, 32 sessions": ">= 3500",
     "private MB, fresh session": "<= 6",
@@ -64,15 +67,15 @@ async def ready(sandbox: GuestSandbox, rounds: int = 100) -> dict[str, str]:
     return {"session ready, ms": spread(opened), "ready + first result, ms": spread(answered)}
 
 
-async def later_cells(sandbox: GuestSandbox, rounds: int = 2000) -> list[float]:
+async def later_cells(sandbox: GuestSandbox, cell: str, rounds: int = 2000) -> list[float]:
     """Time the cells of a session that is warm."""
     times = []
     async with await sandbox.session() as session:
         for _ in range(50):
-            await session.execute(CELL)
+            await session.execute(cell)
         for _ in range(rounds):
             began = time.perf_counter()
-            await session.execute(CELL)
+            await session.execute(cell)
             times.append(time.perf_counter() - began)
     return times
 
@@ -173,7 +176,7 @@ async def docker_exec(sandbox: GuestSandbox, rounds: int = 15) -> list[float]:
     return times
 
 
-def in_process(rounds: int = 2000) -> list[float]:
+def in_process(cell: str, rounds: int = 2000) -> list[float]:
     """Time IPython without isolation, in a process of its own for a clean slate."""
     program = (
         "import contextlib, io, json, time\n"
@@ -183,7 +186,7 @@ def in_process(rounds: int = 2000) -> list[float]:
         "shell = InteractiveShell.instance(config=config)\ntimes = []\n"
         f"for _ in range({rounds}):\n    began = time.perf_counter()\n"
         "    with contextlib.redirect_stdout(io.StringIO()):\n"
-        f"        shell.run_cell({CELL!r}, store_history=True)\n"
+        f"        shell.run_cell({cell!r}, store_history=True)\n"
         "    times.append(time.perf_counter() - began)\nprint(json.dumps(times[50:]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
@@ -229,14 +232,16 @@ async def measure(kind: str, image: str, live_count: int) -> dict[str, str]:
     try:
         await ready(sandbox, 10)
         rows = await ready(sandbox)
-        cells = await later_cells(sandbox)
+        cells = await later_cells(sandbox, CELL)
         rows["later cell, ms"] = spread(cells)
+        rows["IPython in-process, ms"] = spread(in_process(CELL))
+        rows["later cell of one line, ms"] = spread(await later_cells(sandbox, SMALL_CELL))
+        rows["IPython in-process, one line, ms"] = spread(in_process(SMALL_CELL))
         if kind == "docker":
             rival = await docker_exec(sandbox)
             rows["docker exec python -c, ms"] = spread(rival)
             ratio = statistics.median(rival) / statistics.median(cells)
             rows["times faster than docker exec"] = f"{ratio:.0f}"
-        rows["IPython in-process, ms"] = spread(in_process())
         for width in (8, 32):
             rows[f"cells/s, {width} sessions"] = f"{await throughput(sandbox, width):.0f}"
         rows["five-cell episodes/s"] = f"{await episodes(sandbox):.0f}"
