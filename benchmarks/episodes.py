@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from codeact.commands.arguments import configuration, parse
 from codeact.edge.families import get, load_tasks
 from codeact.edge.models.scripted import ScriptedModel
 from codeact.edge.sandboxes.base import Sandbox
@@ -26,23 +27,17 @@ from codeact.edge.sandboxes.settings import AnyExecutorSettings, DockerSettings,
 from codeact.edge.sandboxes.start import start_sandbox
 from codeact.edge.tools import ToolBox
 from codeact.episode.prompts import CodeStrategy
-from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import EpisodeSettings, TurnSettings
+from codeact.experiment.compute.local import LocalPlayer
+from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity
-from codeact.experiment.runner import Job, Runner
+from codeact.experiment.events import Job, Silent
+from codeact.experiment.runner import Runner
 from codeact.experiment.store import RunFolder, read_records
 from codeact.sample import tasks_path
 
 CELLS = ["a = 6", "b = a * 7", "print(a, b)", "sum(range(b))"]
 TEXTS = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]
-
-
-class _Silent:
-    def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
-        pass
-
-    def notice(self, text: str) -> None:
-        pass
 
 
 async def episodes(sandbox: Sandbox, count: int, concurrency: int, folder: Path) -> float:
@@ -62,7 +57,9 @@ async def episodes(sandbox: Sandbox, count: int, concurrency: int, folder: Path)
     owed = [Assignment(task, family, family.grader("strict"), n) for n in range(count)]
     run = RunFolder.open(folder, "benchmark")
     start = time.perf_counter()
-    await Runner([Job("b", run, environment, owed)], concurrency, _Silent()).run()
+    config = configuration("run", parse("run", []), RunConfig)
+    player = LocalPlayer({"b": environment})
+    await Runner([Job("b", config, run, owed)], player, concurrency, Silent()).run()
     seconds = time.perf_counter() - start
     run.close()
     records = list(read_records(folder))

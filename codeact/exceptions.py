@@ -6,6 +6,10 @@ CodeactError
 ├── TaskFileError           a task file cannot be read: file, line and reason
 ├── RecordingError          a recorded source cannot be read or lacks an answer
 ├── RunFolderError          a run folder cannot be written, or is not what it should be
+│   └── DiskFull            its disk is full; writing is tried again for a while
+├── ComputeUnavailable      Ray cannot be started or reached, or lost its last worker
+├── ModelUnavailable        a model's own servers do not come up, or stay down
+├── BudgetExhausted         a run has spent what it may; what is open is played another time
 └── EpisodeFailure          one episode could not go on; the run does
     ├── ModelFailure        the policy's own doing (its context is full, say)
     ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
@@ -13,7 +17,7 @@ CodeactError
     ├── GraderFailure       the grader could not reach a verdict
     └── HarnessFailure      a fault of codeact itself
 
-The first five end a command, before anything is spent where that is possible. An
+All but the last end a command, before anything is spent where that is possible. An
 `EpisodeFailure` never does: the driver turns it into an outcome with its `cause`.
 """
 
@@ -44,6 +48,22 @@ class RecordingError(CodeactError):
 
 class RunFolderError(CodeactError):
     """The run folder cannot be created, written or trusted."""
+
+
+class DiskFull(RunFolderError):
+    """There is no room for a record now; it is kept until there is."""
+
+
+class ComputeUnavailable(CodeactError):
+    """Episodes cannot be played where the configuration wants them played."""
+
+
+class ModelUnavailable(CodeactError):
+    """Servers that we start for a model do not come up; the message has their command and log."""
+
+
+class BudgetExhausted(CodeactError):
+    """A request was not made, because the run's tokens or dollars are spent."""
 
 
 class EpisodeFailure(CodeactError):

@@ -73,7 +73,7 @@ def test_a_schema_names_the_key_that_is_wrong():
 
 
 def test_a_schema_keeps_all_settings_when_it_is_written():
-    value = {"kind": "scripted", "name": "s", "texts": ["a"], "latency": 0.5}
+    value = {"kind": "scripted", "name": "s", "prices": None, "texts": ["a"], "latency": 0.5}
     assert Root.model_validate({"model": value}).model_dump() == {"model": value}
 
 

@@ -210,6 +210,7 @@ def test_a_full_disk_stops_the_run_and_a_resume_finishes_it(
     if mounted.returncode:
         pytest.skip("this machine does not let a test mount a file system")
     words = ["run", "model=scripted", "task=gsm8k", SAMPLE, "samples=4", f"run_dir={tmp_path}/run"]
+    words += ["full_disk_seconds=1"]
     try:
         assert main(words) == 1
         assert "No space left" in capsys.readouterr().err

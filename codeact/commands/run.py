@@ -11,19 +11,21 @@ from typing import NamedTuple
 import uvloop
 
 from codeact.commands.arguments import configurations, parse, show_help
-from codeact.edge.sandboxes.start import facts_of
+from codeact.experiment.budget import Account
 from codeact.experiment.compose import to_yaml
+from codeact.experiment.compute import opened_player
+from codeact.experiment.compute.base import Player
 from codeact.experiment.config import RunConfig
-from codeact.experiment.driver import Environment, Identity
+from codeact.experiment.events import Audience, Job
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.provenance import provenance
 from codeact.experiment.resources import Resources
-from codeact.experiment.runner import Job, Runner, Stopped
-from codeact.experiment.store import CONFIG, SUMMARY, RunFolder, write_whole
-from codeact.experiment.strategies import strategy
-from codeact.experiment.summary import summarize_folder
+from codeact.experiment.runner import Runner, Stopped
+from codeact.experiment.store import CONFIG, SUMMARY, RunFolder
+from codeact.experiment.summary import Summary, summarize_folder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
+from codeact.results.trackers import trackers
 
 
 class Named(NamedTuple):
@@ -31,6 +33,7 @@ class Named(NamedTuple):
 
     name: str
     plan: Plan
+    sweep: str | None = None
 
     @property
     def path(self) -> Path:
@@ -62,7 +65,8 @@ def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) ->
     for (_, config), chosen in zip(composed, varying, strict=True):
         name = ",".join(chosen) or "run"
         folder = str(parent / name.replace("/", "_"))
-        named.append(Named(name, make_plan(config.model_copy(update={"run_dir": folder}))))
+        plan = make_plan(config.model_copy(update={"run_dir": folder}))
+        named.append(Named(name, plan, sweep=str(parent)))
     return named
 
 
@@ -82,45 +86,37 @@ def _describe(job: Named) -> str:
 
 
 async def _run(jobs: list[Named]) -> int:
-    async with Resources() as resources:
-        environments = [await _environment(job.plan, resources) for job in jobs]
+    plans = {job.name: job.plan for job in jobs}
+    accounts = {name: Account(plan.config.budget) for name, plan in plans.items()}
+    async with (
+        Resources(_notice) as resources,
+        opened_player(plans, accounts, resources) as player,
+    ):
         folders: list[RunFolder] = []
         try:
-            for job, environment in zip(jobs, environments, strict=True):
-                folders.append(_open(job, environment))
+            for job in jobs:
+                folders.append(_open(job, player))
+                accounts[job.name].charge(*folders[-1].spent)
             prepared = [
-                Job(job.name, folder, environment, job.plan.owed(folder))
-                for job, folder, environment in zip(jobs, folders, environments, strict=True)
+                Job(job.name, job.plan.config, folder, job.plan.owed(folder), job.sweep)
+                for job, folder in zip(jobs, folders, strict=True)
             ]
-            stopped = await _play(jobs, prepared)
+            stopped = await _play(jobs, prepared, player, accounts)
         finally:
             for folder in folders:
                 folder.close()
     return _report(jobs, stopped)
 
 
-async def _environment(plan: Plan, resources: Resources) -> Environment:
-    config = plan.config
-    keys = [assignment.key for assignment in plan.assignments]
-    critic = None
-    if config.feedback.kind != "none" and config.feedback.model is not None:
-        critic = await resources.client(config.feedback.model, keys, "feedback")
-    return Environment(
-        identity=Identity(config.model.name, config.feedback.label, config.digest),
-        settings=config.episode,
-        strategy=strategy(config.prompt.strategy),
-        policy=await resources.client(config.model, keys),
-        critic=critic,
-        sandbox=await resources.sandbox(config.executor),
-        tools=plan.tools,
-    )
+def _notice(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
-def _open(job: Named, environment: Environment) -> RunFolder:
+def _open(job: Named, player: Player) -> RunFolder:
     config = job.plan.config
     folder = RunFolder.open(job.path, config.digest)
     try:
-        folder.add_provenance(provenance(job.plan.files, facts_of(environment.sandbox)))
+        folder.add_provenance(provenance(job.plan.files, player.facts))
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()
@@ -128,23 +124,47 @@ def _open(job: Named, environment: Environment) -> RunFolder:
     return folder
 
 
-async def _play(jobs: list[Named], prepared: list[Job]) -> Stopped:
+async def _play(
+    jobs: list[Named], prepared: list[Job], player: Player, accounts: dict[str, Account]
+) -> Stopped:
     total = sum(len(job.plan.assignments) for job in jobs)
     done = total - sum(len(job.owed) for job in prepared)
-    seconds = jobs[0].plan.config.progress_seconds
+    config = jobs[0].plan.config
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
-    with make_progress(total, done, seconds) as progress:
+    with make_progress(total, done, config.progress_seconds) as progress:
+        audience = Audience([progress, *trackers(prepared, progress.notice)])
         if done:
-            progress.notice(f"{done} of {total} episodes are there already; playing the rest.")
-        return await Runner(prepared, concurrency, progress).run()
+            audience.notice(f"{done} of {total} episodes are there already; playing the rest.")
+        for job in prepared:
+            audience.run_started(job)
+        runner = Runner(
+            prepared,
+            player,
+            concurrency,
+            audience,
+            accounts=accounts,
+            full_disk_seconds=config.full_disk_seconds,
+        )
+        try:
+            stopped = await runner.run()
+            if stopped.error is None:
+                for job in prepared:
+                    audience.run_finished(job, _summarize(job))
+        finally:
+            audience.close()
+    return stopped
+
+
+def _summarize(job: Job) -> Summary:
+    """Write the summary of what the folder holds now."""
+    summary = summarize_folder(job.folder.path)
+    job.folder.write_text(SUMMARY, summary.to_json())
+    return summary
 
 
 def _report(jobs: list[Named], stopped: Stopped) -> int:
-    """Write each summary, show the tables, and decide the exit status."""
+    """Show the tables, and decide the exit status."""
     summaries = {job.name: summarize_folder(job.path) for job in jobs}
-    for job in jobs:
-        if stopped.error is None:
-            write_whole(job.path / SUMMARY, summaries[job.name].to_json())
     for job in jobs:
         show_run(job.name if len(jobs) > 1 else str(job.path), summaries[job.name])
     if len(jobs) > 1:

@@ -4,6 +4,7 @@ An `Effect` is a request of the state machine; the driver at the edge performs i
 the matching result. A driver that cannot answers with a `Failure`.
 """
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -74,6 +75,8 @@ class Completion(msgspec.Struct, frozen=True):
     """A model's answer to `Complete` or `Critique`.
 
     `seconds` is wall time including retries; `retries` says why each earlier attempt failed.
+    `cost` is in USD, None where no prices are configured. `reused` answers came from the response
+    cache: their usage is what they took when they were made, and they cost nothing now.
     """
 
     text: str
@@ -81,6 +84,14 @@ class Completion(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     finish_reason: str = "stop"
     retries: tuple[str, ...] = ()
+    cost: float | None = None
+    reused: bool = False
+
+
+def total_cost(costs: Iterable[float | None]) -> float | None:
+    """The sum of what is known; None where nothing is."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
 
 
 Status = Literal["ok", "error", "timeout", "killed", "oom"]
@@ -136,6 +147,10 @@ class Turn(msgspec.Struct, kw_only=True):
     seconds: dict[str, float] = {}
     """By effect: ``model``, ``sandbox``, ``grader``, ``feedback``."""
     retries: tuple[str, ...] = ()
+    cost: float | None = None
+    feedback_cost: float | None = None
+    reused: int = 0
+    """How many of its answers came from the response cache."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from codeact.episode.effects import (
     Turn,
     Usage,
     Verdict,
+    total_cost,
 )
 from codeact.episode.feedback import feedback_messages
 from codeact.episode.prompts import PromptStrategy
@@ -75,6 +76,16 @@ class Episode:
         """Feedback tokens so far."""
         return sum((turn.feedback_usage for turn in self.turns), Usage())
 
+    @property
+    def cost(self) -> float | None:
+        """What the policy cost so far, in USD; None where no prices are configured."""
+        return total_cost(turn.cost for turn in self.turns)
+
+    @property
+    def feedback_cost(self) -> float | None:
+        """What feedback cost so far, in USD; None where no prices are configured."""
+        return total_cost(turn.feedback_cost for turn in self.turns)
+
     def advance(self, result: Result) -> None:
         """Take the result of `pending` and move on to the next effect, or finish."""
         effect = self.pending
@@ -109,6 +120,8 @@ class Episode:
             usage=completion.usage,
             seconds={"model": completion.seconds},
             retries=completion.retries,
+            cost=completion.cost,
+            reused=int(completion.reused),
         )
         self.turns.append(turn)
         number = len(self.turns) - 1
@@ -148,6 +161,8 @@ class Episode:
         turn.feedback = completion.text.strip()
         turn.feedback_usage = completion.usage
         turn.seconds["feedback"] = completion.seconds
+        turn.feedback_cost = completion.cost
+        turn.reused += completion.reused
         turn.retries += completion.retries
         self._close_turn(turn.feedback)
 

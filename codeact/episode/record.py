@@ -3,13 +3,28 @@
 import msgspec
 
 from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage
+from codeact.exceptions import Cause
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """An earlier try at an episode that failed for no fault of the policy's, and what it took."""
+
+    cause: Cause
+    error: str
+    usage: Usage = Usage()
+    feedback_usage: Usage = Usage()
+    cost: float | None = None
+    feedback_cost: float | None = None
+    seconds: float = 0.0
 
 
 class EpisodeRecord(msgspec.Struct, kw_only=True):
     """All that a run keeps of an episode.
 
     `id` is unique within a run folder: ``<task name>/<task id>/<settings digest>/<sample>``.
-    `seconds` is the episode's wall time; `cost` in USD, None where no prices are configured.
+    `seconds` is the episode's wall time. `cost` and `feedback_cost` are in USD, None where no
+    prices are configured. Tokens and costs are those of the try that ended it; earlier tries are
+    in `attempts`, with theirs.
     """
 
     id: str
@@ -30,6 +45,8 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     feedback_usage: Usage = Usage()
     seconds: float = 0.0
     cost: float | None = None
+    feedback_cost: float | None = None
+    attempts: list[Attempt] = []
     reference: object = None
 
 

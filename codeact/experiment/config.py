@@ -1,7 +1,8 @@
 """The schema of every command's configuration: composed YAML is validated against it once."""
 
 import hashlib
-from typing import Annotated, Any, ClassVar, Self
+import math
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +19,7 @@ from codeact.episode.settings import (
     Settings,
     TurnSettings,
 )
+from codeact.experiment.budget import BudgetSettings
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
@@ -82,11 +84,64 @@ class FeedbackConfig(FeedbackSettings):
         return f"{self.model.name}/{'GT' if self.ground_truth else 'no_GT'}-{self.kind}"
 
 
-class ComputeSettings(Settings):
-    """Where episodes run. `concurrency` is how many are played at once."""
+class LocalCompute(Settings):
+    """Episodes run in this process; `concurrency` of them at once."""
 
-    kind: str = Field(default="local", pattern="^local$")
+    kind: Literal["local"]
     concurrency: int = Field(ge=1, le=10_000)
+
+    @property
+    def for_each_worker(self) -> int:
+        """How many episodes one process plays at once."""
+        return self.concurrency
+
+
+class RayCompute(Settings):
+    """Episodes run in Ray actors, `concurrency` of them at once over all actors together.
+
+    `address` of a cluster is an ``host:port`` or ``auto``; None takes the one that the environment
+    names (a Ray job's own, for example), and starts Ray on this machine where it names none.
+    `workers` is the number of actors; None is one on each node. An episode whose worker is lost is
+    handed out again, `handouts` times in all.
+    """
+
+    kind: Literal["ray"]
+    concurrency: int = Field(ge=1, le=100_000)
+    address: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    cpus_per_worker: float = Field(default=1.0, ge=0)
+    handouts: int = Field(default=3, ge=1)
+
+    @property
+    def for_each_worker(self) -> int:
+        """How many episodes one process plays at once."""
+        return math.ceil(self.concurrency / (self.workers or 1))
+
+
+ComputeSettings = Annotated[LocalCompute | RayCompute, Field(discriminator="kind")]
+
+
+class NoTracker(Settings):
+    """Nothing but the run folder keeps the results."""
+
+    kind: Literal["none"]
+
+
+class WandbTracker(Settings):
+    """Weights & Biases. `mode` ``auto`` is online where there is a key for it, else offline.
+
+    `trajectories` is how many episodes at most the table of readable trajectories has.
+    """
+
+    kind: Literal["wandb"]
+    project: str
+    entity: str | None = None
+    mode: Literal["auto", "online", "offline"] = "auto"
+    tags: list[str] = Field(default_factory=list)
+    trajectories: int = Field(default=50, ge=0, le=10_000)
+
+
+TrackerSettings = Annotated[NoTracker | WandbTracker, Field(discriminator="kind")]
 
 
 class GradedSettings(Settings):
@@ -104,11 +159,11 @@ class GradedSettings(Settings):
     @model_validator(mode="after")
     def _slots_suffice(self) -> Self:
         """An episode holds one session and its grader up to two, and none gives its own up."""
-        needed = _SESSIONS_PER_EPISODE * self.compute.concurrency
+        needed = _SESSIONS_PER_EPISODE * self.compute.for_each_worker
         if self.executor.slots < needed:
             raise ValueError(
                 f"executor.slots={self.executor.slots} is too few for "
-                f"compute.concurrency={self.compute.concurrency} episodes of up to "
+                f"{self.compute.for_each_worker} episodes at once (compute.concurrency) of up to "
                 f"{_SESSIONS_PER_EPISODE} sessions: give executor.slots={needed}"
             )
         return self
@@ -136,8 +191,13 @@ class RunConfig(PlaySettings):
             "compute",
             "run_dir",
             "samples",
+            "shuffle",
+            "budget",
+            "cache",
+            "tracker",
             "dry_run",
             "progress_seconds",
+            "full_disk_seconds",
         }
     )
 
@@ -149,8 +209,27 @@ class RunConfig(PlaySettings):
     seed: int | None
     run_dir: str
     dry_run: bool
+    shuffle: bool
+    """Hand episodes out in an order drawn from `seed` instead of the files' own."""
+    budget: BudgetSettings
+    cache: str | None
+    """The folder of the response cache; None asks the model every time."""
+    tracker: TrackerSettings
     progress_seconds: float = Field(gt=0)
     """How often a line is printed where the output is no terminal."""
+    full_disk_seconds: float = Field(ge=0)
+    """How long a full disk is waited for before the run ends."""
+
+    @model_validator(mode="after")
+    def _dollars_can_be_counted(self) -> Self:
+        models = {"model": self.model, "feedback.model": self.feedback.model}
+        without = [key for key, model in models.items() if model and model.prices is None]
+        if self.budget.usd is not None and without:
+            raise ValueError(
+                f"budget.usd needs prices to count with: give {without[0]}.prices.prompt and "
+                f"{without[0]}.prices.completion, in USD per million tokens"
+            )
+        return self
 
     @property
     def episode(self) -> EpisodeSettings:

@@ -32,7 +32,8 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
-from codeact.exceptions import EpisodeFailure, HarnessFailure
+from codeact.exceptions import BudgetExhausted, EpisodeFailure, HarnessFailure
+from codeact.experiment.budget import Account
 
 
 class Identity(NamedTuple):
@@ -55,6 +56,8 @@ class Environment(NamedTuple):
     tools: ToolBox
     setup: str = ""
     """Trusted code that every session runs before the task's own."""
+    account: Account | None = None
+    """What the run may spend; None is as much as it likes."""
 
 
 class Assignment(NamedTuple):
@@ -72,7 +75,10 @@ class Assignment(NamedTuple):
 
 
 async def play(assignment: Assignment, environment: Environment) -> EpisodeRecord:
-    """Play one episode to its end. Only cancellation gets out of here as an exception."""
+    """Play one episode to its end.
+
+    Only cancellation and `BudgetExhausted` get out of here as exceptions.
+    """
     episode = Episode(
         assignment.task,
         assignment.family.task_type,
@@ -99,6 +105,8 @@ async def _bounded(player: "_Player", episode: Episode) -> Result:
     except TimeoutError:
         taken = max(time.monotonic() - start, left or 0.0)
         return Failure("harness", f"the episode's {limit} seconds are used up", taken)
+    except BudgetExhausted:
+        raise
     except EpisodeFailure as error:
         return Failure(error.cause, str(error), time.monotonic() - start)
     except Exception as error:
@@ -142,8 +150,10 @@ class _Player:
     async def _ask(
         self, client: ModelClient, effect: Complete | Critique, role: Role
     ) -> Completion:
-        assignment = self._assignment
-        return await client.complete(
+        assignment, account = self._assignment, self._environment.account
+        if account is not None:
+            account.admit()
+        answer = await client.complete(
             Request(
                 effect.messages,
                 effect.stop,
@@ -153,6 +163,9 @@ class _Player:
                 seed=assignment.seed,
             )
         )
+        if account is not None:
+            account.charge_for(answer)
+        return answer
 
     async def _execute(self, code: str) -> Execution:
         task = self._assignment.task
@@ -184,6 +197,8 @@ def _record(assignment: Assignment, environment: Environment, episode: Episode) 
         outcome=episode.outcome,
         usage=episode.usage,
         feedback_usage=episode.feedback_usage,
+        cost=episode.cost,
+        feedback_cost=episode.feedback_cost,
         seconds=round(episode.seconds, 6),
         reference=task.reference,
     )

@@ -1,5 +1,6 @@
 """From a configuration to the episodes that it asks for: reads task files, spends nothing."""
 
+import random
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,6 +80,8 @@ def make_plan(config: RunConfig) -> Plan:
         for task in loaded.tasks
         for sample in range(config.samples)
     ]
+    if config.shuffle:
+        random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
     files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
     return Plan(config, assignments, open_toolbox(config.search), files + files_of(config.search))
 

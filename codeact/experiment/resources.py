@@ -1,20 +1,24 @@
 """What runs share while they are played: model clients and sandboxes, opened once per setting."""
 
+import logging
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Role
+from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
 from codeact.edge.models.factory import create_client
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.edge.sandboxes.start import start_sandbox
 from codeact.experiment.config import digest_of
 
+log = logging.getLogger(__name__)
+
 
 class Resources:
     """Opens on first use and closes everything at the end; equal settings share one resource."""
 
-    def __init__(self) -> None:
+    def __init__(self, notice: Notice = log.info) -> None:
+        self._notice = notice
         self._open: dict[str, Any] = {}
         self._stack = AsyncExitStack()
 
@@ -34,13 +38,21 @@ class Resources:
         found: Sandbox = self._open[key]
         return found
 
+    async def served(self, settings: ModelSettings) -> ModelSettings:
+        """Settings of a model that runs now, started if need be; raises `ModelUnavailable`."""
+        key = "served" + digest_of(settings.model_dump())
+        if key not in self._open:
+            self._open[key] = await self._stack.enter_async_context(settings.served(self._notice))
+        found: ModelSettings = self._open[key]
+        return found
+
     async def client(
         self, settings: ModelSettings, keys: list[EpisodeKey], role: Role = "policy"
     ) -> ModelClient:
         """A client that has been checked: it can answer, as far as that can be told for free."""
         key = "model" + digest_of(settings.model_dump())
         if key not in self._open:
-            client = create_client(settings)
+            client = create_client(await self.served(settings))
             self._stack.push_async_callback(client.close)
             self._open[key] = client
         found: ModelClient = self._open[key]

@@ -2,35 +2,23 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
-from codeact.episode.record import EpisodeRecord
-from codeact.exceptions import RunFolderError
-from codeact.experiment.driver import Assignment, Environment, play
-from codeact.experiment.store import RunFolder
+from codeact.episode.record import Attempt, EpisodeRecord
+from codeact.exceptions import BudgetExhausted, CodeactError, DiskFull
+from codeact.experiment.budget import Account
+from codeact.experiment.causes import is_owed_another_try
+from codeact.experiment.compute.base import Player
+from codeact.experiment.driver import Assignment
+from codeact.experiment.events import Job, Listener, Load
 
-
-class Job(NamedTuple):
-    """One run, ready to be played: `owed` are the episodes that its folder lacks."""
-
-    name: str
-    folder: RunFolder
-    environment: Environment
-    owed: list[Assignment]
-
-
-class Listener(Protocol):
-    """Hears what happens; must not raise and must be quick."""
-
-    def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
-        """One record was written."""
-        ...
-
-    def notice(self, text: str) -> None:
-        """Something the user should read."""
-        ...
+_LOOK = 5.0
+"""Seconds between two looks at the load."""
+_AGAIN = 1.0
+"""Seconds between two tries to write where there is no room."""
 
 
 class Stopped(NamedTuple):
@@ -38,33 +26,54 @@ class Stopped(NamedTuple):
 
     left: int
     interrupted: bool
-    error: RunFolderError | None
+    error: CodeactError | None
 
 
 class Runner:
     """A queue of episodes, `concurrency` of which are in flight.
 
     The first Ctrl-C finishes what is in flight and writes it; the second gives it up. Either way a
-    resume plays what is left.
+    resume plays what is left. A full disk is waited for, `full_disk_seconds` long: nothing that
+    was finished is thrown away before.
     """
 
-    def __init__(self, jobs: list[Job], concurrency: int, listener: Listener) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        player: Player,
+        concurrency: int,
+        listener: Listener,
+        *,
+        accounts: Mapping[str, Account] | None = None,
+        full_disk_seconds: float = 0.0,
+    ) -> None:
+        self._jobs = jobs
+        self._player = player
         self._queue: Iterator[tuple[Job, Assignment]] = (
             (job, assignment) for job in jobs for assignment in job.owed
         )
         self._total = sum(len(job.owed) for job in jobs)
         self._workers = max(1, min(concurrency, self._total))
         self._listener = listener
+        self._accounts = accounts or {}
+        self._patience = full_disk_seconds
+        self._spent: set[str] = set()
         self._draining = False
         self._interrupted = False
-        self._written = 0
-        self._error: RunFolderError | None = None
+        self._full = False
+        self._begun = self._in_flight = self._written = 0
+        self._error: CodeactError | None = None
 
     async def run(self) -> Stopped:
         """Play until nothing is owed or the run is stopped."""
         tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
-        with self._signals(tasks):
-            done = await asyncio.gather(*tasks, return_exceptions=True)
+        looks = asyncio.create_task(self._look())
+        try:
+            with self._signals(tasks):
+                done = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            looks.cancel()
+            self._tell_load()
         for result in done:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
@@ -74,17 +83,66 @@ class Runner:
         for job, assignment in self._queue:
             if self._draining:
                 return
-            record = await play(assignment, job.environment)
-            if self._error is not None:
-                return
+            self._begun += 1
+            if job.name in self._spent:
+                continue
+            self._in_flight += 1
             try:
-                job.folder.append(record)
-            except RunFolderError as error:
-                self._error = error
+                await self._finish(job, await self._played(job, assignment))
+            except BudgetExhausted as error:
+                if job.name not in self._spent:
+                    self._spent.add(job.name)
+                    self._listener.notice(f"{job.name}: {error}")
+            except CodeactError as error:
+                self._error = self._error or error
                 self._draining = True
                 return
-            self._written += 1
-            self._listener.episode_finished(job, record)
+            finally:
+                self._in_flight -= 1
+
+    async def _played(self, job: Job, assignment: Assignment) -> EpisodeRecord:
+        """Play an episode, and again where its failure deserves it; the record keeps why."""
+        record = await self._player.play(job.name, assignment)
+        while is_owed_another_try(record) and not self._draining:
+            tries = [*record.attempts, _attempt(record)]
+            record = await self._player.play(job.name, assignment)
+            record.attempts = tries + record.attempts
+        return record
+
+    async def _finish(self, job: Job, record: EpisodeRecord) -> None:
+        """Write a record, as soon as there is room for it."""
+        deadline = time.monotonic() + self._patience
+        while self._error is None:
+            try:
+                job.folder.append(record)
+                break
+            except DiskFull as error:
+                if time.monotonic() >= deadline:
+                    raise
+                self._wait_for_room(str(error))
+            await asyncio.sleep(_AGAIN)
+        else:
+            return
+        self._full = False
+        self._written += 1
+        self._listener.episode_finished(job, record)
+
+    def _wait_for_room(self, words: str) -> None:
+        if not self._full:
+            self._full = True
+            self._listener.notice(f"{words} Waiting up to {self._patience:.0f} s for room.")
+
+    async def _look(self) -> None:
+        while True:
+            self._tell_load()
+            await asyncio.sleep(_LOOK)
+
+    def _tell_load(self) -> None:
+        self._listener.load(Load(self._in_flight, self._total - self._begun, self._written))
+        for job in self._jobs:
+            if (account := self._accounts.get(job.name)) is not None:
+                with suppress(CodeactError):
+                    job.folder.write_spent(account.tokens, account.usd)
 
     @contextmanager
     def _signals(self, tasks: list[asyncio.Task[None]]) -> Iterator[None]:
@@ -109,3 +167,16 @@ class Runner:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+
+def _attempt(record: EpisodeRecord) -> Attempt:
+    assert record.outcome.cause is not None
+    return Attempt(
+        cause=record.outcome.cause,
+        error=record.outcome.error,
+        usage=record.usage,
+        feedback_usage=record.feedback_usage,
+        cost=record.cost,
+        feedback_cost=record.feedback_cost,
+        seconds=record.seconds,
+    )

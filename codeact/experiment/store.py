@@ -5,6 +5,7 @@ disk: a torn last line, left by a crash, is cut off when the folder is opened ag
 is redone.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -15,15 +16,24 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from codeact.episode.record import EpisodeRecord, decode, encode
-from codeact.exceptions import RunFolderError
+from codeact.exceptions import DiskFull, RunFolderError
+from codeact.experiment.budget import spent_on
+from codeact.experiment.causes import counts
 
 EPISODES = "episodes.jsonl"
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
+SPENT = "spent.json"
 
-COUNTED_CAUSES = (None, "model")
-"""Outcomes with these causes say something about the policy; all others are owed again."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Spent(NamedTuple):
+    """Tokens and dollars."""
+
+    tokens: int
+    usd: float
 
 
 class Owed(NamedTuple):
@@ -34,17 +44,14 @@ class Owed(NamedTuple):
     sample: int
 
 
-def counts(record: EpisodeRecord) -> bool:
-    """Whether the outcome is the policy's own: it is in the success rate, and never redone."""
-    return record.outcome.cause in COUNTED_CAUSES
-
-
 class RunFolder:
     """An open run folder, owned by this process until `close`."""
 
-    def __init__(self, path: Path, file: int, finished: set[Owed]) -> None:
+    def __init__(self, path: Path, file: int, found: "_Found") -> None:
         self.path = path
-        self.finished = finished
+        self.finished = found.finished
+        self.spent = Spent(found.tokens, found.usd)
+        """At the time of opening: as kept, and never less than the records say."""
         self._file = file
         self._size = os.fstat(file).st_size
 
@@ -66,13 +73,16 @@ class RunFolder:
         try:
             _lock(file, path)
             _cut_torn_line(file)
-            return cls(path, file, _finished(path, settings_digest))
+            return cls(path, file, _look_through(path, settings_digest))
         except BaseException:
             os.close(file)
             raise
 
     def append(self, record: EpisodeRecord) -> None:
-        """Write one episode; raises `RunFolderError` and leaves no part of a line behind."""
+        """Write one episode; raises `RunFolderError` and leaves no part of a line behind.
+
+        `DiskFull` says that the same record may be written later.
+        """
         line = encode(record) + b"\n"
         try:
             written = 0
@@ -80,7 +90,8 @@ class RunFolder:
                 written += os.write(self._file, line[written:])
         except OSError as error:
             os.ftruncate(self._file, self._size)
-            raise RunFolderError(
+            kind = DiskFull if error.errno in NO_ROOM else RunFolderError
+            raise kind(
                 f"{self.path / EPISODES}: episode {record.id} cannot be written "
                 f"({error.strerror}); what was finished before is safe: make room and run the "
                 "same command again"
@@ -88,6 +99,10 @@ class RunFolder:
         self._size += len(line)
         if counts(record):
             self.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+
+    def write_spent(self, tokens: int, usd: float) -> None:
+        """Keep what the run has spent, episodes that were given up included."""
+        write_whole(self.path / SPENT, json.dumps([tokens, usd]) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a file of the folder in one step."""
@@ -172,8 +187,17 @@ def _cut_torn_line(file: int) -> None:
         os.ftruncate(file, end)
 
 
-def _finished(path: Path, settings_digest: str) -> set[Owed]:
-    finished: set[Owed] = set()
+class _Found:
+    """What a run folder holds when it is opened."""
+
+    def __init__(self) -> None:
+        self.finished: set[Owed] = set()
+        self.tokens = 0
+        self.usd = 0.0
+
+
+def _look_through(path: Path, settings_digest: str) -> _Found:
+    found = _Found()
     for record in read_records(path):
         if record.settings_digest != settings_digest:
             raise RunFolderError(
@@ -181,5 +205,16 @@ def _finished(path: Path, settings_digest: str) -> set[Owed]:
                 "experiment: choose another run_dir, or give the same settings to resume"
             )
         if counts(record):
-            finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
-    return finished
+            found.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+        tokens, usd = spent_on(record)
+        found.tokens += tokens
+        found.usd += usd
+    if (file := path / SPENT).exists():
+        try:
+            kept = msgspec.json.decode(file.read_bytes(), type=Spent)
+        except msgspec.MsgspecError as error:
+            raise RunFolderError(
+                f"{file}: is not what codeact wrote ({error}); move it away to go on"
+            ) from error
+        found.tokens, found.usd = max(found.tokens, kept.tokens), max(found.usd, kept.usd)
+    return found

@@ -1,14 +1,18 @@
 """Success rates, tokens and causes of failure of a run, derived from its records alone."""
 
+import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Usage
+from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.store import counts, read_records
+from codeact.experiment.causes import counts
+from codeact.experiment.store import read_records
 
 
 class Tally(msgspec.Struct):
@@ -24,6 +28,13 @@ class Tally(msgspec.Struct):
     turns: int = 0
     usage: Usage = Usage()
     feedback_usage: Usage = Usage()
+    cost: float | None = None
+    feedback_cost: float | None = None
+    reused: int = 0
+    """Answers out of the response cache."""
+    retried: dict[str, int] = {}
+    """Earlier tries at these episodes, by the cause of their failure; what they took is `lost`."""
+    lost: Usage = Usage()
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
@@ -31,6 +42,11 @@ class Tally(msgspec.Struct):
     @property
     def success_rate(self) -> float | None:
         return self.successes / self.counted if self.counted else None
+
+    def document(self) -> dict[str, Any]:
+        """The numbers as JSON data, the rate among them."""
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        return {**document, "success_rate": self.success_rate}
 
     def add(self, record: EpisodeRecord) -> None:
         """Take one more episode in."""
@@ -42,6 +58,14 @@ class Tally(msgspec.Struct):
         self.usage += record.usage
         self.feedback_usage += record.feedback_usage
         self.seconds += record.seconds
+        self.cost = total_cost([self.cost, record.cost])
+        self.feedback_cost = total_cost([self.feedback_cost, record.feedback_cost])
+        self.reused += sum(turn.reused for turn in record.turns)
+        for attempt in record.attempts:
+            self.retried = {**self.retried, attempt.cause: self.retried.get(attempt.cause, 0) + 1}
+            self.lost += attempt.usage + attempt.feedback_usage
+            self.cost = total_cost([self.cost, attempt.cost])
+            self.feedback_cost = total_cost([self.feedback_cost, attempt.feedback_cost])
         if outcome.cause is not None:
             self.causes = dict(Counter(self.causes) + Counter([outcome.cause]))
         reasons = Counter(self.terminate_reasons) + Counter([outcome.terminate_reason])
@@ -56,30 +80,61 @@ class FailedEpisode(msgspec.Struct, frozen=True):
     error: str
 
 
-class Summary(msgspec.Struct):
-    """A run in numbers: overall, by data set, and every failure."""
+class Quantiles(msgspec.Struct, frozen=True):
+    """Of the seconds that one kind of effect took."""
 
-    overall: Tally = msgspec.field(default_factory=Tally)
-    by_task: dict[str, Tally] = {}
-    failures: list[FailedEpisode] = []
+    p50: float
+    p99: float
+
+
+class Summary:
+    """A run in numbers: overall, by data set, by number of turns, and every failure."""
+
+    def __init__(self) -> None:
+        self.overall = Tally()
+        self.by_task: dict[str, Tally] = {}
+        self.by_turns: dict[int, Tally] = {}
+        self.failures: list[FailedEpisode] = []
+        self._seconds: dict[str, array[float]] = {}
 
     def add(self, record: EpisodeRecord) -> None:
         """Take one more episode in."""
         self.overall.add(record)
         self.by_task.setdefault(record.task_name, Tally()).add(record)
+        self.by_turns.setdefault(len(record.turns), Tally()).add(record)
+        for turn in record.turns:
+            for effect, seconds in turn.seconds.items():
+                self._seconds.setdefault(effect, array("d")).append(seconds)
         if not counts(record):
             cause = record.outcome.cause or "harness"
             self.failures.append(FailedEpisode(record.id, cause, record.outcome.error))
 
+    @property
+    def latency(self) -> dict[str, Quantiles]:
+        """By effect (``model``, ``sandbox``, ``grader``, ``feedback``), over all turns."""
+        return {
+            effect: Quantiles(_quantile(ordered, 0.5), _quantile(ordered, 0.99))
+            for effect, ordered in ((e, sorted(s)) for e, s in sorted(self._seconds.items()))
+        }
+
+    def document(self) -> dict[str, Any]:
+        """What ``summary.json`` holds, as JSON data."""
+        return {
+            "overall": self.overall.document(),
+            "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
+            "by_turns": {str(n): tally.document() for n, tally in sorted(self.by_turns.items())},
+            "latency": msgspec.to_builtins(self.latency),
+            "failures": msgspec.to_builtins(self.failures),
+        }
+
     def to_json(self) -> str:
         """The text of ``summary.json``."""
-        document = msgspec.to_builtins(self)
-        for tally, numbers in [
-            (self.overall, document["overall"]),
-            *[(self.by_task[name], document["by_task"][name]) for name in self.by_task],
-        ]:
-            numbers["success_rate"] = tally.success_rate
-        return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
+        return msgspec.json.format(msgspec.json.encode(self.document())).decode() + "\n"
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    """The smallest value that is no less than this share of them."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def summarize(records: Iterable[EpisodeRecord]) -> Summary:

@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.runner import Job
-from codeact.experiment.store import counts
+from codeact.experiment.causes import counts
+from codeact.experiment.events import Job, Silent
 
 
 class _Numbers:
@@ -59,7 +59,7 @@ class _Numbers:
         return pace * (self.total - self.done)
 
 
-class LineProgress(AbstractContextManager["LineProgress"]):
+class LineProgress(Silent, AbstractContextManager["LineProgress"]):
     """A plain line every `seconds`, and one at the end."""
 
     def __init__(self, total: int, done: int, seconds: float) -> None:
@@ -90,7 +90,7 @@ class LineProgress(AbstractContextManager["LineProgress"]):
         self._print()
 
 
-class LiveProgress(AbstractContextManager["LiveProgress"]):
+class LiveProgress(Silent, AbstractContextManager["LiveProgress"]):
     """A bar with the numbers beside it, redrawn in place."""
 
     def __init__(self, total: int, done: int, console: Console) -> None:

@@ -1,14 +1,17 @@
 """What a model client is, for the policy and the feedback model alike."""
 
-from collections.abc import Collection
-from typing import Literal, Protocol
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
+from pydantic import Field
 
-from codeact.episode.effects import Completion, Message
+from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.settings import Settings
 
 Role = Literal["policy", "feedback"]
+Notice = Callable[[str], None]
 
 
 class EpisodeKey(msgspec.Struct, frozen=True):
@@ -55,13 +58,45 @@ class ModelClient(Protocol):
         ...
 
 
+class Prices(Settings):
+    """USD per million tokens. `cached` is for prompt tokens out of the server's prefix cache."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0)
+    """None charges them like all others."""
+
+    def cost(self, usage: Usage) -> float:
+        """What a request costs, in USD."""
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = usage.prompt - usage.cached
+        total = fresh * self.prompt + usage.cached * cached + usage.completion * self.completion
+        return total / 1e6
+
+
 class ModelSettings(Settings):
     """Base of every model's settings; a subclass adds ``kind: Literal["its name"]``.
 
     `name` is the model's name in records and tables.
     """
 
+    incidental: ClassVar[frozenset[str]] = frozenset({"prices"})
+
     name: str
+    prices: Prices | None = None
+
+    @asynccontextmanager
+    async def served(self, notice: Notice) -> AsyncIterator["ModelSettings"]:
+        """Have running what has to run for these settings; yields those of a client for it.
+
+        Most models run already, and the settings are their own. `notice` takes a line that the
+        user should read. Raises `ModelUnavailable`.
+        """
+        yield self
+
+    def shared_by(self, workers: int) -> "ModelSettings":
+        """The settings for each of so many processes, which keep to the same limits together."""
+        return self
 
     def create(self) -> ModelClient:
         """Make a client that obeys these settings."""

@@ -69,7 +69,7 @@ class OpenAISettings(ModelSettings):
     """
 
     model_config = ConfigDict(hide_input_in_errors=True)
-    incidental = frozenset(
+    incidental = ModelSettings.incidental | (
         {"base_url", "api_key_env", "timeout", "max_retries", "concurrency", "stop_limit", "probe"}
     )
 

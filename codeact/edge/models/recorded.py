@@ -23,7 +23,7 @@ class RecordedSettings(ModelSettings):
     ``none`` or as in ``gpt-4-0613/no_GT-textual``.
     """
 
-    incidental = frozenset({"source"})
+    incidental = ModelSettings.incidental | {"source"}
 
     kind: Literal["recorded"]
     name: str = "recorded"

@@ -1,0 +1,66 @@
+"""What a run may spend, and what it has spent."""
+
+from pydantic import Field
+
+from codeact.episode.effects import Completion
+from codeact.episode.record import EpisodeRecord
+from codeact.episode.settings import Settings
+from codeact.exceptions import BudgetExhausted
+
+
+class BudgetSettings(Settings):
+    """Bounds on a whole run, over all its sessions; None is no bound.
+
+    No request is made once one of them is reached, so a run goes over by no more than the requests
+    that were under way. Answers out of the response cache count for nothing.
+    """
+
+    tokens: int | None = Field(default=None, ge=1)
+    """Prompt and completion, of policy and feedback together."""
+    usd: float | None = Field(default=None, gt=0)
+
+
+class Account:
+    """The tokens and dollars of one run."""
+
+    def __init__(self, budget: BudgetSettings, tokens: int = 0, usd: float = 0.0) -> None:
+        self.budget = budget
+        self.tokens = tokens
+        self.usd = usd
+
+    def charge(self, tokens: int, usd: float) -> None:
+        """Add what was spent."""
+        self.tokens += tokens
+        self.usd += usd
+
+    def charge_for(self, answer: Completion) -> None:
+        """Add what an answer took."""
+        if not answer.reused:
+            self.charge(answer.usage.total, answer.cost or 0.0)
+
+    def admit(self) -> None:
+        """Let a request pass, or raise `BudgetExhausted`."""
+        budget = self.budget
+        if budget.tokens is not None and self.tokens >= budget.tokens:
+            raise BudgetExhausted(
+                f"the budget of {budget.tokens:,} tokens is used up ({self.tokens:,} spent): "
+                "raise budget.tokens and run the same command again to go on"
+            )
+        if budget.usd is not None and self.usd >= budget.usd:
+            raise BudgetExhausted(
+                f"the budget of {budget.usd:.2f} USD is used up ({self.usd:.2f} spent): "
+                "raise budget.usd and run the same command again to go on"
+            )
+
+
+def spent_on(record: EpisodeRecord) -> tuple[int, float]:
+    """Tokens and dollars of one record, with its earlier attempts; reused answers were free."""
+    tokens, usd = 0, 0.0
+    for turn in record.turns:
+        if not turn.reused:
+            tokens += turn.usage.total + turn.feedback_usage.total
+        usd += (turn.cost or 0.0) + (turn.feedback_cost or 0.0)
+    for attempt in record.attempts:
+        tokens += attempt.usage.total + attempt.feedback_usage.total
+        usd += (attempt.cost or 0.0) + (attempt.feedback_cost or 0.0)
+    return tokens, usd

@@ -1,0 +1,20 @@
+"""What plays episodes for the runner, wherever that is."""
+
+from typing import Any, Protocol
+
+from codeact.episode.record import EpisodeRecord
+from codeact.experiment.driver import Assignment
+
+
+class Player(Protocol):
+    """Plays episodes of one or many runs; safe to call concurrently from one event loop."""
+
+    facts: dict[str, Any]
+    """What a run's provenance says of where its episodes are played, as JSON data."""
+
+    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+        """Play an episode of the run of that name to its end.
+
+        Raises `BudgetExhausted`, and `ComputeUnavailable` when nothing is left to play it.
+        """
+        ...

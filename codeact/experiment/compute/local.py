@@ -1,0 +1,54 @@
+"""Plays episodes in this process, all in one event loop."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from codeact.edge.sandboxes.start import facts_of
+from codeact.episode.record import EpisodeRecord
+from codeact.experiment.budget import Account
+from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.plan import Plan
+from codeact.experiment.resources import Resources
+from codeact.experiment.strategies import strategy
+
+
+class LocalPlayer:
+    """Plays each episode with what its run shares."""
+
+    def __init__(self, environments: Mapping[str, Environment]) -> None:
+        self._environments = environments
+        self.facts: dict[str, Any] = {}
+        for environment in environments.values():
+            self.facts |= facts_of(environment.sandbox)
+
+    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+        return await play(assignment, self._environments[run])
+
+
+async def open_local(
+    plans: Mapping[str, Plan], accounts: Mapping[str, Account], resources: Resources
+) -> LocalPlayer:
+    """Open what the runs need, refusing what cannot work before anything is spent."""
+    environments = {
+        name: await environment(plan, accounts[name], resources) for name, plan in plans.items()
+    }
+    return LocalPlayer(environments)
+
+
+async def environment(plan: Plan, account: Account, resources: Resources) -> Environment:
+    """All that the episodes of a run share."""
+    config = plan.config
+    keys = [assignment.key for assignment in plan.assignments]
+    critic = None
+    if config.feedback.kind != "none" and config.feedback.model is not None:
+        critic = await resources.client(config.feedback.model, keys, "feedback")
+    return Environment(
+        identity=Identity(config.model.name, config.feedback.label, config.digest),
+        settings=config.episode,
+        strategy=strategy(config.prompt.strategy),
+        policy=await resources.client(config.model, keys),
+        critic=critic,
+        sandbox=await resources.sandbox(config.executor),
+        tools=plan.tools,
+        account=account,
+    )
