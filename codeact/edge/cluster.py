@@ -1,5 +1,6 @@
 """The Ray cluster that this process is a driver of: joined or started once, left at the end."""
 
+import logging
 import os
 from typing import Any
 
@@ -24,7 +25,7 @@ def connect(address: str | None = None) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     options = {"address": address} if address else _STARTED_HERE
     try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **options)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
         where = f"the cluster at {address}" if address else "Ray on this machine"
         raise ComputeUnavailable(
