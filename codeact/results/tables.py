@@ -9,17 +9,20 @@ from rich.table import Table
 from codeact.edge.sandboxes.check import Promise
 from codeact.edge.sandboxes.sweep import Swept
 from codeact.edge.validate import Report
+from codeact.episode.effects import total_cost
 from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
+
+COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
 
 
 def show_run(title: str, summary: Summary) -> None:
     """One row for each data set and one for all of them."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
-    for name in ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens"):
+    for name in COLUMNS:
         table.add_column(name, justify="right")
     table.add_column("failures")
     for name, tally in sorted(summary.by_task.items()):
@@ -33,7 +36,7 @@ def show_sweep(summaries: Mapping[str, Summary]) -> None:
     """One row for each run of a sweep."""
     table = Table(title="sweep", title_justify="left")
     table.add_column("run")
-    for name in ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens"):
+    for name in COLUMNS:
         table.add_column(name, justify="right")
     table.add_column("failures")
     for name, summary in summaries.items():
@@ -56,7 +59,9 @@ def show_failures(summaries: Mapping[str, Summary]) -> bool:
 def _cells(tally: Tally) -> list[str]:
     rate = "-" if tally.success_rate is None else f"{tally.success_rate:.1%}"
     turns = f"{tally.turns / tally.episodes:.1f}" if tally.episodes else "-"
-    causes = ", ".join(f"{cause} {count}" for cause, count in sorted(tally.causes.items()))
+    causes = [f"{cause} {count}" for cause, count in sorted(tally.causes.items())]
+    causes += [f"{cause} {count}, tried again" for cause, count in sorted(tally.retried.items())]
+    cost = total_cost([tally.cost, tally.feedback_cost])
     return [
         str(tally.episodes),
         f"{tally.successes}/{tally.counted}",
@@ -64,7 +69,8 @@ def _cells(tally: Tally) -> list[str]:
         turns,
         f"{tally.usage.total:,}",
         f"{tally.feedback_usage.total:,}",
-        causes or "-",
+        "-" if cost is None else f"{cost:.2f}",
+        "; ".join(causes) or "-",
     ]
 
 
