@@ -1,5 +1,6 @@
 """The entry point: finds the command and imports it only then, so that ``--help`` is quick."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -32,15 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
 
         _err(f"codeact: there is no command {words[0]!r} ({nearest(words[0], COMMANDS)})")
         return 2
-    command = import_module(f"codeact.commands.{words[0]}")
+    return _run(words[0], words[1:])
+
+
+def _run(name: str, words: list[str]) -> int:
+    command = import_module(f"codeact.commands.{name}")
     try:
-        status: int = command.main(words[1:])
+        status: int = command.main(words)
+        sys.stdout.flush()
     except CodeactError as error:
-        _err(f"codeact {words[0]}: {error}")
+        _err(f"codeact {name}: {error}")
         return 1
     except KeyboardInterrupt:
-        _err(f"codeact {words[0]}: stopped")
+        _err(f"codeact {name}: stopped")
         return 130
+    except BrokenPipeError:
+        # Who read our output (head, less) has gone; flushing at exit would only say so again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status
 
 

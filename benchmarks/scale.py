@@ -1,0 +1,209 @@
+"""Many episodes at once against a model that takes its time: how much of the ideal is reached.
+
+    python benchmarks/scale.py [ROW ...] [--scale 1.0]
+
+Each row is `codeact run` as a user types it, against a server on loopback that speaks the API in a
+process of its own, with real sandboxes. The ideal is what the model's latency alone allows, once
+warm: it counts from the server's first request to its last answer. CPU seconds are given for the
+client, the server and the sandboxes. ``--scale 0.1`` plays a tenth of the episodes.
+"""
+
+# ruff: noqa: D103 (a program, not a library)
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+CELLS = ("a = 6", "b = a * 7", "print(a, b)", "sum(range(b))")
+TASKS = 8
+RAY = ("compute=ray",)
+
+
+class Row(NamedTuple):
+    """A run: so many episodes of so many turns, `at_once` of them, `latency` seconds a turn."""
+
+    episodes: int
+    at_once: int
+    latency: float
+    turns: int = 5
+    executor: str = "local"
+    words: tuple[str, ...] = ()
+    goal: str = ""
+    warm: int = 32
+
+    @property
+    def ideal(self) -> float:
+        return self.episodes / self.at_once * self.turns * self.latency
+
+
+ROWS = {
+    "2000-local": Row(2000, 500, 2.0, goal=">= 90 % of ideal"),
+    "2000-ray": Row(2000, 500, 2.0, words=RAY, goal=">= 85 % of ideal"),
+    "200-local": Row(200, 200, 0.5, goal=">= 70 % of ideal", warm=200),
+    "200-docker": Row(200, 200, 0.5, executor="docker", goal=">= 70 % of ideal", warm=200),
+    "zero-latency": Row(1000, 16, 0.0, goal=">= 90 episodes/s"),
+    "zero-latency-ray": Row(1000, 16, 0.0, words=RAY),
+    "memory": Row(10_000, 1000, 2.0, turns=1, goal="<= 400 MB"),
+}
+
+
+def serve(latency: float, turns: int) -> None:
+    """Answer each turn with a cell, and the last one with a proposal."""
+    from tests.fake_api import FakeApi, Seen
+
+    moments: list[float] = []
+
+    def answer(seen: Seen, number: int) -> str:
+        moments.append(time.monotonic())
+        turn = sum(message["role"] == "assistant" for message in seen.body["messages"])
+        # The example in the prompt has assistant messages of its own where a strategy uses them.
+        if turn >= turns - 1:
+            return "The answer is <solution> 42 </solution>"
+        return f"<thought> Next. </thought>\n<execute> {CELLS[turn % len(CELLS)]} </execute>"
+
+    async def run() -> None:
+        api = FakeApi(answer, latency=latency)
+        api.keep_log = False
+        await api.start(0)
+        print(api.base_url, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        print(json.dumps({"seconds": moments[-1] - moments[0] + latency, "requests": len(moments)}))
+
+    import uvloop
+
+    uvloop.run(run())
+
+
+@contextmanager
+def server(row: Row) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, __file__, "--serve", str(row.latency), str(row.turns)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Meter:
+    """CPU seconds and memory of a command's processes by what they are for, looked at often."""
+
+    def __init__(self, client: int, model: int) -> None:
+        self._client, self._model = client, model
+        self._cpu: dict[int, tuple[str, float]] = {}
+        self.client_mb = 0.0
+
+    def look(self) -> None:
+        for process in psutil.process_iter(["pid", "name", "cmdline", "cpu_times", "memory_info"]):
+            info = process.info
+            kind = self._kind(info["pid"], " ".join(info["cmdline"] or ()))
+            if kind and info["cpu_times"]:
+                times = info["cpu_times"]
+                spent = times.user + times.system
+                if kind == "sandbox":
+                    spent += times.children_user + times.children_system
+                self._cpu[info["pid"]] = (kind, spent)
+            if info["pid"] == self._client and info["memory_info"]:
+                self.client_mb = max(self.client_mb, info["memory_info"].rss / 2**20)
+
+    def _kind(self, pid: int, words: str) -> str | None:
+        if pid == self._client:
+            return "client"
+        if pid == self._model:
+            return "model"
+        if "EpisodeWorker" in words:
+            return "workers"
+        if "raylet" in words or "gcs_server" in words or "ray/_private" in words:
+            return "ray"
+        # Forked interpreters have the same command line; the server's own times include theirs.
+        if "guest.py" in words and psutil.Process(pid).ppid() != 1:
+            return "sandbox"
+        return None
+
+    def seconds(self) -> dict[str, float]:
+        total: dict[str, float] = {}
+        for kind, spent in self._cpu.values():
+            total[kind] = round(total.get(kind, 0.0) + spent, 1)
+        return total
+
+
+def measure(name: str, row: Row) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, server(row) as model:
+        assert model.stdout is not None
+        url = model.stdout.readline().strip()
+        command = [
+            *(sys.executable, "-m", "codeact", "run", "model=server", "model.name=m"),
+            *(f"model.base_url={url}", f"model.concurrency={row.at_once}", "tracker=none"),
+            *("task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"),
+            *(f"samples={row.episodes // TASKS}", f"turns=max{5 if row.turns == 5 else 1}_p1"),
+            *(
+                f"executor={row.executor}",
+                f"executor.slots={3 * row.at_once}",
+                f"executor.warm={row.warm}",
+            ),
+            *(f"run_dir={folder}/run", "progress_seconds=600", *row.words),
+            f"compute.concurrency={row.at_once}",
+        ]
+        if row.executor == "docker":
+            command.append("executor.image=host")
+        began = time.monotonic()
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT)
+        meter = Meter(run.pid, model.pid)
+        while run.poll() is None:
+            meter.look()
+            time.sleep(0.5)
+        wall = time.monotonic() - began
+        if run.returncode:
+            assert run.stderr is not None
+            raise SystemExit(f"{name}: {run.stderr.read().decode()[-3000:]}")
+        overall = json.loads(Path(folder, "run", "summary.json").read_text())["overall"]
+        played = overall["counted"] == row.episodes and not overall["retried"]
+        if not played or overall["turns"] != row.episodes * row.turns:
+            raise SystemExit(f"{name}: not every episode went as written: {overall}")
+        told, _ = model.communicate("")
+    seconds = json.loads(told)["seconds"]
+    found = {
+        "row": name,
+        "goal": row.goal,
+        "seconds": round(seconds, 2),
+        "with start-up": round(wall, 2),
+        "episodes/s": round(row.episodes / seconds, 1),
+        "client MB": round(meter.client_mb),
+        "CPU s": meter.seconds(),
+    }
+    if row.latency:
+        found["share of ideal"] = f"{row.ideal / seconds:.1%} of {row.ideal:g} s"
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("rows", nargs="*", default=list(ROWS), help=", ".join(ROWS))
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--serve", nargs=2, type=float, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.serve:
+        serve(chosen.serve[0], int(chosen.serve[1]))
+        return
+    print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    for name in chosen.rows:
+        row = ROWS[name]
+        episodes = max(row.at_once, int(row.episodes * chosen.scale) // TASKS * TASKS)
+        print(json.dumps(measure(name, row._replace(episodes=episodes))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
