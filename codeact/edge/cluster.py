@@ -2,27 +2,47 @@
 
 import logging
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from codeact.exceptions import ComputeUnavailable
 
-_STARTED_HERE: dict[str, Any] = {"include_dashboard": False}
+log = logging.getLogger(__name__)
+
+_STARTED_HERE: dict[str, Any] = {
+    "include_dashboard": False,
+    # Records are small and leave the store at once; Ray would take a third of the memory.
+    "object_store_memory": 1 << 28,
+}
+
+
+class _Link:
+    """Who uses the connection of this process, and whether it was made here."""
+
+    users: ClassVar[int] = 0
+    ours: ClassVar[bool] = False
 
 
 def connect(address: str | None = None) -> None:
-    """Become a driver of a cluster, if this process is none yet.
+    """Become a driver of a cluster, if this process is none yet; `disconnect` as often.
 
     None takes the cluster that the environment names (RAY_ADDRESS, as in a Ray job), and starts
     Ray on this machine where it names none. Raises `ComputeUnavailable`.
     """
     import ray
 
-    if ray.is_initialized():
-        return
-    # Unset, a Ray that is started here would leave a token file in the user's home.
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if not ray.is_initialized():
+        _init(address or os.environ.get("RAY_ADDRESS"))
+        _Link.users, _Link.ours = 0, True
+    _Link.users += 1
+
+
+def _init(address: str | None) -> None:
+    import ray
+
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        # Unset, a Ray that is started here would leave a token file in the user's home.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     options = {"address": address} if address else _STARTED_HERE
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -31,11 +51,29 @@ def connect(address: str | None = None) -> None:
         raise ComputeUnavailable(
             f"{where} cannot be reached: {error}; see compute.address, or choose compute=local"
         ) from error
+    _keep_off_stdout()
+
+
+def _keep_off_stdout() -> None:
+    """Send to our log what Ray would print: stdout is for the command's own answer.
+
+    ``log_to_driver=False`` does not cover what the nodes report, such as a worker's death.
+    """
+    from ray._private import worker
+
+    def to_log(data: dict[str, Any], *_: object, **__: object) -> None:
+        for line in data["lines"]:
+            log.info("Ray: %s", line)
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = to_log
 
 
 def disconnect() -> None:
-    """Leave the cluster; one that was started here ends."""
+    """Leave the cluster when its last user does; one that was started here ends."""
     import ray
 
-    if ray.is_initialized():
+    _Link.users = max(0, _Link.users - 1)
+    if _Link.users == 0 and _Link.ours and ray.is_initialized():
+        _Link.ours = False
         ray.shutdown()

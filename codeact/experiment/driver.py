@@ -90,7 +90,7 @@ async def play(assignment: Assignment, environment: Environment) -> EpisodeRecor
     async with _Player(assignment, environment) as player:
         while episode.pending is not None:
             episode.advance(await _bounded(player, episode))
-    return _record(assignment, environment, episode)
+    return record_of(assignment, environment.identity, episode)
 
 
 async def _bounded(player: "_Player", episode: Episode) -> Result:
@@ -178,9 +178,10 @@ class _Player:
         return await self._session.execute(code)
 
 
-def _record(assignment: Assignment, environment: Environment, episode: Episode) -> EpisodeRecord:
+def record_of(assignment: Assignment, identity: Identity, episode: Episode) -> EpisodeRecord:
+    """What is kept of a finished episode."""
     assert episode.outcome is not None
-    task, identity = assignment.task, environment.identity
+    task = assignment.task
     return EpisodeRecord(
         id=f"{task.key}/{identity.settings_digest}/{assignment.sample}",
         task_name=task.name,
@@ -189,7 +190,7 @@ def _record(assignment: Assignment, environment: Environment, episode: Episode) 
         settings_digest=identity.settings_digest,
         sample=assignment.sample,
         model=identity.model,
-        turn_setting=environment.settings.turns.name,
+        turn_setting=episode.settings.turns.name,
         feedback=identity.feedback,
         messages=episode.messages,
         turns=episode.turns,

@@ -8,6 +8,7 @@ import msgspec
 
 from codeact.edge.families import Family, get, load_tasks
 from codeact.edge.graders.base import Grader
+from codeact.edge.models.base import EpisodeKey
 from codeact.edge.tools import ToolBox, open_toolbox
 from codeact.edge.tools.search import files_of
 from codeact.episode.machine import Episode
@@ -36,6 +37,11 @@ class Plan(NamedTuple):
     assignments: list[Assignment]
     tools: ToolBox
     files: list[Path]
+
+    @property
+    def keys(self) -> list[EpisodeKey]:
+        """What recorded models look the episodes up by."""
+        return [assignment.key for assignment in self.assignments]
 
     def owed(self, folder: RunFolder) -> list[Assignment]:
         """The episodes that the folder lacks."""

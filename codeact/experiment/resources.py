@@ -18,7 +18,7 @@ class Resources:
     """Opens on first use and closes everything at the end; equal settings share one resource."""
 
     def __init__(self, notice: Notice = log.info) -> None:
-        self._notice = notice
+        self.notice = notice
         self._open: dict[str, Any] = {}
         self._stack = AsyncExitStack()
 
@@ -42,7 +42,7 @@ class Resources:
         """Settings of a model that runs now, started if need be; raises `ModelUnavailable`."""
         key = "served" + digest_of(settings.model_dump())
         if key not in self._open:
-            self._open[key] = await self._stack.enter_async_context(settings.served(self._notice))
+            self._open[key] = await self._stack.enter_async_context(settings.served(self.notice))
         found: ModelSettings = self._open[key]
         return found
 

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from codeact.edge.models.base import EpisodeKey
 from codeact.edge.sandboxes.start import facts_of
+from codeact.edge.tools import ToolBox
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.budget import Account
+from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
@@ -30,25 +33,35 @@ async def open_local(
 ) -> LocalPlayer:
     """Open what the runs need, refusing what cannot work before anything is spent."""
     environments = {
-        name: await environment(plan, accounts[name], resources) for name, plan in plans.items()
+        name: await environment(plan.config, plan.keys, plan.tools, accounts[name], resources)
+        for name, plan in plans.items()
     }
     return LocalPlayer(environments)
 
 
-async def environment(plan: Plan, account: Account, resources: Resources) -> Environment:
-    """All that the episodes of a run share."""
-    config = plan.config
-    keys = [assignment.key for assignment in plan.assignments]
+async def environment(
+    config: RunConfig,
+    keys: list[EpisodeKey],
+    tools: ToolBox,
+    account: Account,
+    resources: Resources,
+) -> Environment:
+    """All that the episodes of a run share, checked for those of `keys`."""
     critic = None
     if config.feedback.kind != "none" and config.feedback.model is not None:
         critic = await resources.client(config.feedback.model, keys, "feedback")
     return Environment(
-        identity=Identity(config.model.name, config.feedback.label, config.digest),
+        identity=identity_of(config),
         settings=config.episode,
         strategy=strategy(config.prompt.strategy),
         policy=await resources.client(config.model, keys),
         critic=critic,
         sandbox=await resources.sandbox(config.executor),
-        tools=plan.tools,
+        tools=tools,
         account=account,
     )
+
+
+def identity_of(config: RunConfig) -> Identity:
+    """What the records of a run say about it."""
+    return Identity(config.model.name, config.feedback.label, config.digest)
