@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,12 +22,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import psutil
+import uvloop
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 CELLS = ("a = 6", "b = a * 7", "print(a, b)", "sum(range(b))")
 TASKS = 8
 RAY = ("compute=ray",)
@@ -60,29 +62,47 @@ ROWS = {
 }
 
 
+class Answering(asyncio.Protocol):
+    """HTTP for one connection, as lean as can be: what it costs is not what is measured."""
+
+    moments: ClassVar[list[float]] = []
+    bodies: ClassVar[list[bytes]] = []
+    latency: ClassVar[float] = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport, self.buffer = transport, b""
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            found = LENGTH.search(self.buffer, 0, end)
+            whole = end + 4 + (int(found[1]) if found else 0)
+            if len(self.buffer) < whole:
+                return
+            body, self.buffer = self.buffer[end + 4 : whole], self.buffer[whole:]
+            self.moments.append(time.monotonic())
+            turn = min(body.count(b'"role":"assistant"'), len(self.bodies) - 1)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.latency, self.transport.write, self.bodies[turn])
+
+
 def serve(latency: float, turns: int) -> None:
     """Answer each turn with a cell, and the last one with a proposal."""
-    from tests.fake_api import FakeApi, Seen
-
-    moments: list[float] = []
-
-    def answer(seen: Seen, number: int) -> str:
-        moments.append(time.monotonic())
-        turn = sum(message["role"] == "assistant" for message in seen.body["messages"])
-        # The example in the prompt has assistant messages of its own where a strategy uses them.
-        if turn >= turns - 1:
-            return "The answer is <solution> 42 </solution>"
-        return f"<thought> Next. </thought>\n<execute> {CELLS[turn % len(CELLS)]} </execute>"
+    texts = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]
+    for text in [*texts[: turns - 1], "The answer is <solution> 42 </solution>"]:
+        usage = {"prompt_tokens": 1000, "completion_tokens": 20}
+        choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        body = json.dumps({"choices": [choice], "usage": usage}).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        Answering.bodies.append(head.encode() + b"\r\n\r\n" + body)
+    Answering.latency = latency
 
     async def run() -> None:
-        api = FakeApi(answer, latency=latency)
-        api.keep_log = False
-        await api.start(0)
-        print(api.base_url, flush=True)
+        listening = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+        print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
         await asyncio.to_thread(sys.stdin.read)
+        moments = Answering.moments
         print(json.dumps({"seconds": moments[-1] - moments[0] + latency, "requests": len(moments)}))
-
-    import uvloop
 
     uvloop.run(run())
 
@@ -146,7 +166,7 @@ def measure(name: str, row: Row) -> dict[str, Any]:
         url = model.stdout.readline().strip()
         command = [
             *(sys.executable, "-m", "codeact", "run", "model=server", "model.name=m"),
-            *(f"model.base_url={url}", f"model.concurrency={row.at_once}", "tracker=none"),
+            *(f"model.base_url={url}", f"model.concurrency={row.at_once}", "model.probe=false"),
             *("task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"),
             *(f"samples={row.episodes // TASKS}", f"turns=max{5 if row.turns == 5 else 1}_p1"),
             *(
@@ -154,7 +174,7 @@ def measure(name: str, row: Row) -> dict[str, Any]:
                 f"executor.slots={3 * row.at_once}",
                 f"executor.warm={row.warm}",
             ),
-            *(f"run_dir={folder}/run", "progress_seconds=600", *row.words),
+            *(f"run_dir={folder}/run", "progress_seconds=600", "tracker=none", *row.words),
             f"compute.concurrency={row.at_once}",
         ]
         if row.executor == "docker":

@@ -614,7 +614,8 @@ class Server:
         self.control = None
         self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self.next_look = 0.0
+        self.next_look = self.next_fork = 0.0
+        self.full = False  # whether there is no child to be forked ahead of need
         self.oom_kills = container_oom_kills()
 
     # -- beginning
@@ -639,7 +640,7 @@ class Server:
             return
         self.control = Channel(self.control_door.accept()[0].detach())
         self.control.send({"ready": loaded, "pid": os.getpid(), "uids": self.uids})
-        self.refill()
+        self.refill(pace=0.0)
         self.loop()
 
     def make_slots(self):
@@ -682,7 +683,8 @@ class Server:
             poll.register(source, select.POLLIN)
         while True:
             busy = any(slot.state == "dying" for slot in self.slots)
-            pause = 0.005 if busy else max(0.0, self.next_look - time.monotonic())
+            next_event = self.next_look if self.full else min(self.next_look, self.next_fork)
+            pause = 0.005 if busy else max(0.0, next_event - time.monotonic())
             ready = {fd for fd, _ in poll.poll(pause * 1000 + 1)}
             if self.control.fileno() in ready and not self.obey():
                 return
@@ -718,16 +720,26 @@ class Server:
             if slot.state == "waiting":
                 slot.state = "live"
 
-    def refill(self):
-        """Keep some children waiting, as long as there are free slots."""
+    def refill(self, *, pace=0.02):
+        """Keep some children waiting, as long as there are free slots.
+
+        Many may be asked for at once: those that replace them come one by one, `pace` seconds
+        apart, unless few are left. What was asked for is not to wait for what may be.
+        """
+        warm = self.options["warm"]
         waiting = sum(slot.state == "waiting" for slot in self.slots)
+        self.full = True
         for slot in self.slots:
-            if waiting >= self.options["warm"]:
+            if waiting >= warm:
                 break
             if slot.state == "free":
+                if waiting > warm // 4 and time.monotonic() < self.next_fork:
+                    self.full = False
+                    break
                 if not self.fork(slot):
                     break
                 waiting += 1
+                self.next_fork = time.monotonic() + pace
 
     def fork(self, slot):
         if not wiped(slot.folder, slot.uid):
@@ -909,6 +921,7 @@ class Server:
         connection.prepare()
         for fd in (0, 1, 2):
             connection.point(fd, os.open("/dev/null", os.O_RDWR))
+        self.cells.rehearse()
         accepted, _ = self.session_door.accept()
         os.write(self.taken[1], LENGTH.pack(slot.number))
         os.close(self.taken[1])
@@ -1140,6 +1153,20 @@ class Cells:
         if error is not None and not wordless(error):
             history.exceptions[count] = shell._format_exception_for_storage(error)
         return result.success
+
+    def rehearse(self):
+        """Run a cell and undo it: the first one then does not wait for the pages it writes to."""
+        shell, history, hook = self.shell, self.shell.history_manager, self.hook
+        spaces = [(space, dict(space)) for space in (shell.user_ns, shell.user_ns_hidden)]
+        kept = [shell.compile._filename_map, linecache.cache, shell.user_ns["_oh"]]
+        spaces += [(space, dict(space)) for space in (*kept, history.output_hist_reprs)]
+        self.run("0")
+        for space, content in spaces:
+            space.clear()
+            space.update(content)
+        del history.input_hist_parsed[1:], history.input_hist_raw[1:]
+        shell.execution_count, shell.last_execution_result = 1, None
+        hook._ = hook.__ = hook.___ = ""
 
     def plain(self, whole):
         """Return the tree of a cell that is Python and nothing else, or None."""
