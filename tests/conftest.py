@@ -13,6 +13,9 @@ from codeact.edge.sandboxes.settings import LocalSettings
 from codeact.edge.sandboxes.start import start_sandbox
 from codeact.exceptions import ExecutorUnavailable
 
+# Tracking costs every `codeact run` a second or two; tests/test_tracking.py switches it on again.
+os.environ["WANDB_MODE"] = "disabled"
+
 LAUNCHER = Path(__file__).parent.parent / "launchers" / "docker_engine.sh"
 
 

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,7 @@ class Summary:
     def latency(self) -> dict[str, Quantiles]:
         """By effect (``model``, ``sandbox``, ``grader``, ``feedback``), over all turns."""
         return {
-            effect: Quantiles(_quantile(ordered, 0.5), _quantile(ordered, 0.99))
-            for effect, ordered in ((e, sorted(s)) for e, s in sorted(self._seconds.items()))
+            effect: quantiles(sorted(seconds)) for effect, seconds in sorted(self._seconds.items())
         }
 
     def document(self) -> dict[str, Any]:
@@ -132,7 +131,12 @@ class Summary:
         return msgspec.json.format(msgspec.json.encode(self.document())).decode() + "\n"
 
 
-def _quantile(ordered: list[float], share: float) -> float:
+def quantiles(ordered: Sequence[float]) -> Quantiles:
+    """Of at least one value, in ascending order."""
+    return Quantiles(_quantile(ordered, 0.5), _quantile(ordered, 0.99))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
     """The smallest value that is no less than this share of them."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
@@ -145,12 +149,27 @@ def summarize(records: Iterable[EpisodeRecord]) -> Summary:
     return summary
 
 
-def summarize_folder(path: Path) -> Summary:
-    """The summary of a run folder; a redone episode counts by its last line.
+class Latest:
+    """The episodes of a run folder, each by its last line, since a redone one replaces its failure.
 
     Reads the folder twice, so that memory does not grow with the size of the records.
     """
-    last = {record.id: number for number, record in enumerate(read_records(path))}
-    return summarize(
-        record for number, record in enumerate(read_records(path)) if last[record.id] == number
-    )
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: dict[str, int] = {}
+        self.lines = 0
+        for record in read_records(path):
+            self._last[record.id] = self.lines
+            self.lines += 1
+
+    def records(self) -> Iterator[EpisodeRecord]:
+        """One record per episode, in the order in which they were written."""
+        for number, record in enumerate(read_records(self._path)):
+            if self._last.get(record.id) == number:
+                yield record
+
+
+def summarize_folder(path: Path) -> Summary:
+    """The summary of a run folder."""
+    return summarize(Latest(path).records())

@@ -1,0 +1,231 @@
+"""What a tracker is told of a run: numbers while it goes on, and a few readable trajectories.
+
+Nothing here talks to anyone; all text passes through `Scrubber` before it is kept.
+"""
+
+import hashlib
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from codeact.edge.models.base import ModelSettings
+from codeact.episode.effects import Message
+from codeact.episode.record import EpisodeRecord
+from codeact.experiment.config import RunConfig
+from codeact.experiment.events import Load
+from codeact.experiment.summary import Summary, Tally, quantiles
+from codeact.wording import secrets_of, without_secrets
+
+Row = dict[str, float]
+
+_RECENT = 1_000
+"""Turns over which the latencies of a running run are taken."""
+_CONVERSATION = 30_000
+_CELL = 2_000
+_LEAST = 200
+"""Characters: of a whole conversation, of any other text, of a message among very many."""
+
+COLUMNS = (
+    "id",
+    "task",
+    "success",
+    "reason",
+    "turns",
+    "tokens",
+    "feedback tokens",
+    "seconds",
+    "error",
+    "conversation",
+)
+
+
+class Scrubber:
+    """Takes the keys of a run's models, and whatever looks like a key, out of what leaves here."""
+
+    def __init__(self, config: RunConfig, environment: Mapping[str, str]) -> None:
+        models: Iterable[ModelSettings | None] = (config.model, config.feedback.model)
+        named = [getattr(model, "api_key_env", None) for model in models]
+        self._known = secrets_of(environment, [name for name in named if name])
+
+    def text(self, text: str, limit: int = _CELL) -> str:
+        """At most about `limit` characters, from the start, without secrets."""
+        for secret in self._known:
+            text = text.replace(secret, "***")
+        # Only then is it cut: half a key would not be known any more.
+        kept = without_secrets(text[:limit]).encode("utf-8", "replace").decode()
+        left_out = len(text) - limit
+        return f"{kept} … ({left_out:,} more characters)" if left_out > 0 else kept
+
+    def data(self, value: Any, key: str = "") -> Any:
+        """JSON data, scrubbed; a value is judged together with its `key`."""
+        if isinstance(value, dict):
+            return {name: self.data(item, str(name)) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.data(item, key) for item in value]
+        if isinstance(value, str):
+            label = f"{key}="
+            return self.text(label + value, limit=100_000).removeprefix(label)
+        return value
+
+
+class Conversations:
+    """A sample of at most `size` episodes, each as a row of `COLUMNS`.
+
+    An episode's id alone decides whether it belongs to it, so that neither the order in which
+    episodes end nor a resume changes the sample.
+    """
+
+    def __init__(self, size: int, scrubber: Scrubber) -> None:
+        self._size = size
+        self._scrubber = scrubber
+        self._heap: list[tuple[int, str, list[Any]]] = []
+
+    def add(self, record: EpisodeRecord) -> None:
+        """Take an episode in, if it belongs to the sample so far."""
+        digest = hashlib.blake2b(record.id.encode(), digest_size=8).digest()
+        place = -int.from_bytes(digest)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, (place, record.id, self._row(record)))
+        elif self._heap and place > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (place, record.id, self._row(record)))
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The sample, in the order of the ids."""
+        return [row for _, _, row in sorted(self._heap, key=lambda entry: entry[1])]
+
+    def _row(self, record: EpisodeRecord) -> list[Any]:
+        outcome, clean = record.outcome, self._scrubber.text
+        return [
+            clean(record.id),
+            clean(record.task_name),
+            outcome.success,
+            outcome.cause or outcome.terminate_reason,
+            len(record.turns),
+            record.usage.total,
+            record.feedback_usage.total,
+            record.seconds,
+            clean(outcome.error),
+            self._conversation(record.messages),
+        ]
+
+    def _conversation(self, messages: list[Message]) -> str:
+        share = max(_LEAST, _CONVERSATION // max(1, len(messages)))
+        said = [f"[{m['role']}]\n{self._scrubber.text(m['content'], share)}" for m in messages]
+        return "\n\n".join(said)[: 2 * _CONVERSATION]
+
+
+class Sent(NamedTuple):
+    """A row of numbers, and how many episodes had been written by then, redone ones included."""
+
+    step: int
+    row: Row
+
+
+class Meter:
+    """The numbers of one run, kept up to date record by record."""
+
+    def __init__(self, conversations: Conversations) -> None:
+        self.conversations = conversations
+        self.summary = Summary()
+        self.step = 0
+        """Lines of ``episodes.jsonl``: never less than it was, whatever is redone."""
+        self._recent: dict[str, deque[float]] = {}
+        self._speed = Speed()
+
+    def recall(self, records: Iterable[EpisodeRecord]) -> None:
+        """Take in what the run folder held before this session."""
+        for record in records:
+            self._add(record)
+
+    def add(self, record: EpisodeRecord) -> None:
+        """Take in an episode that has just been written."""
+        self.step += 1
+        self._speed.played += 1
+        self._add(record)
+
+    def _add(self, record: EpisodeRecord) -> None:
+        self.summary.add(record)
+        self.conversations.add(record)
+        for turn in record.turns:
+            for effect, seconds in turn.seconds.items():
+                self._recent.setdefault(effect, deque(maxlen=_RECENT)).append(seconds)
+
+    def measure(self, load: Load | None = None, summary: Summary | None = None) -> Sent:
+        """A row of all that is known now; of `summary` instead, where one is given."""
+        row = numbers(summary or self.summary)
+        for effect, seconds in self._recent.items():
+            now = quantiles(sorted(seconds))
+            row |= {f"latency/{effect}_p50": now.p50, f"latency/{effect}_p99": now.p99}
+        if (speed := self._speed.lap()) is not None:
+            row["episodes_per_second"] = speed
+        if load is not None:
+            row |= {"in_flight": load.in_flight, "queued": load.queued}
+        return Sent(self.step, row)
+
+
+class Speed:
+    """Episodes per second, from lap to lap."""
+
+    def __init__(self) -> None:
+        self.played = 0
+        self._before = 0
+        self._since = time.monotonic()
+
+    def lap(self) -> float | None:
+        """Since the last lap; None if it is too short a time ago to tell."""
+        now = time.monotonic()
+        if (seconds := now - self._since) < 0.1:
+            return None
+        speed = (self.played - self._before) / seconds
+        self._before, self._since = self.played, now
+        return speed
+
+
+def numbers(summary: Summary) -> Row:
+    """What is plotted of a summary; what is not known, such as a cost without prices, is absent."""
+    overall = summary.overall
+    row: dict[str, float | None] = {
+        "episodes/finished": overall.episodes,
+        "episodes/counted": overall.counted,
+        "turns/mean": overall.turns / overall.episodes if overall.episodes else None,
+        "tokens/policy": overall.usage.total,
+        "tokens/feedback": overall.feedback_usage.total,
+        "tokens/cached": overall.usage.cached + overall.feedback_usage.cached,
+        "tokens/lost": overall.lost.total,
+        "answers/reused": overall.reused,
+        "cost/policy": overall.cost,
+        "cost/feedback": overall.feedback_cost,
+        "success_rate": overall.success_rate,
+    }
+    row |= {f"success_rate/{task}": t.success_rate for task, t in summary.by_task.items()}
+    for turns, tally in summary.by_turns.items():
+        row |= _of_turns(turns, tally)
+    row |= {f"failures/{cause}": count for cause, count in overall.causes.items()}
+    row |= {f"retried/{cause}": count for cause, count in overall.retried.items()}
+    row |= {f"ended/{reason}": count for reason, count in overall.terminate_reasons.items()}
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _of_turns(turns: int, tally: Tally) -> dict[str, float | None]:
+    return {
+        f"turns/{turns}/success_rate": tally.success_rate,
+        f"turns/{turns}/episodes": tally.episodes,
+    }
+
+
+def flat_summary(summary: Summary) -> dict[str, Any]:
+    """``summary.json`` as one level of ``a/b/c`` keys; of the failures, how many there are."""
+    document = summary.document()
+    failures = document.pop("failures")
+    return {**dict(_flat(document)), "failures/total": len(failures)}
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value

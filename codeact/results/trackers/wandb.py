@@ -1,0 +1,382 @@
+"""Weights & Biases as a listener: one W&B run for each run, all of them from this process.
+
+The event loop only counts. A thread imports W&B, opens runs and sends to them, so that neither a
+slow start nor a network that is gone holds an episode up; what it is given to send is a row of
+numbers every second or two, whatever the number of episodes.
+"""
+
+import os
+import queue
+import shlex
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from codeact.episode.record import EpisodeRecord
+from codeact.exceptions import RunFolderError
+from codeact.experiment.config import WandbTracker
+from codeact.experiment.events import Job, Load, Silent
+from codeact.experiment.store import RunFolder
+from codeact.experiment.summary import Latest, Summary
+from codeact.results.trackers.metrics import (
+    COLUMNS,
+    Conversations,
+    Meter,
+    Scrubber,
+    Sent,
+    flat_summary,
+)
+
+if TYPE_CHECKING:
+    import wandb
+
+TRACKER = "wandb.json"
+
+_EVERY = 2.0
+"""Seconds between two rows of a run."""
+_OPENING = 30.0
+_UPLOADING = 60.0
+"""Seconds for W&B to answer, and for it to take the rest when all is over."""
+_NAME = 128
+"""Characters that W&B takes for a name."""
+
+Notice = Callable[[str], None]
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run folder keeps, in ``wandb.json``, so that a resume goes on with the same run."""
+
+    id: str
+    project: str
+    entity: str | None = None
+    where: str = ""
+    """Its address, or the folder that is still to be uploaded."""
+    complete: bool = False
+    """W&B was told of every episode, and that the run has ended."""
+
+    @classmethod
+    def of(cls, job: Job, settings: WandbTracker) -> "Kept":
+        """What was kept, or a new id."""
+        file = job.folder.path / TRACKER
+        if not file.exists():
+            return cls(id=_new_id(), project=settings.project, entity=settings.entity)
+        try:
+            found = msgspec.json.decode(file.read_bytes(), type=cls)
+        except msgspec.MsgspecError as error:
+            raise RunFolderError(
+                f"{file}: is not what codeact wrote ({error}); move it away to begin a W&B run anew"
+            ) from error
+        return msgspec.structs.replace(found, project=settings.project, entity=settings.entity)
+
+    def write(self, folder: RunFolder) -> None:
+        text = msgspec.json.format(msgspec.json.encode(self)).decode()
+        folder.write_text(TRACKER, text + "\n")
+
+
+def _new_id() -> str:
+    return os.urandom(6).hex()
+
+
+class WandbListener(Silent):
+    """Counts what happens to each run, and has it sent every few seconds."""
+
+    def __init__(self, tracked: Mapping[str, WandbTracker], notice: Notice) -> None:
+        self._settings = tracked
+        self._runs: dict[str, _Counted] = {}
+        self._load: Load | None = None
+        self._sender = Sender(notice)
+
+    def run_started(self, job: Job) -> None:
+        if (settings := self._settings.get(job.name)) is None:
+            return
+        kept = Kept.of(job, settings)
+        if kept.complete and not job.owed:
+            return
+        kept = msgspec.structs.replace(kept, complete=False)
+        kept.write(job.folder)
+        scrubber = Scrubber(job.config, os.environ)
+        meter = Meter(Conversations(settings.trajectories, scrubber))
+        _recall(meter, job)
+        self._runs[job.name] = _Counted(meter, len(job.owed))
+        self._sender.add(job.name, Described.of(job, settings, kept, scrubber))
+        if job.sweep is None:
+            self._sender.put(job.name)
+
+    def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
+        if (run := self._runs.get(job.name)) is None:
+            return
+        run.meter.add(record)
+        run.left -= 1
+        run.news = True
+        if time.monotonic() >= run.next:
+            self._send(job.name, run)
+
+    def load(self, load: Load) -> None:
+        self._load = load
+        for name, run in self._runs.items():
+            if run.news:
+                self._send(name, run)
+
+    def run_finished(self, job: Job, summary: Summary) -> None:
+        if (run := self._runs.pop(job.name, None)) is not None:
+            self._finish(job.name, run, summary)
+
+    def close(self) -> None:
+        for name, run in self._runs.items():
+            self._finish(name, run, run.meter.summary)
+        self._runs.clear()
+        self._sender.close()
+
+    def _send(self, name: str, run: "_Counted") -> None:
+        run.news = False
+        run.next = time.monotonic() + _EVERY
+        self._sender.put(name, run.meter.measure(self._load))
+
+    def _finish(self, name: str, run: "_Counted", summary: Summary) -> None:
+        last = Last(
+            run.meter.measure(self._load, summary),
+            flat_summary(summary),
+            run.meter.conversations.rows,
+            complete=run.left <= 0,
+        )
+        self._sender.finish(name, last)
+
+
+class _Counted:
+    """A run as the listener sees it; `left` episodes are still to come."""
+
+    def __init__(self, meter: Meter, left: int) -> None:
+        self.meter = meter
+        self.left = left
+        self.news = False
+        self.next = 0.0
+
+
+def _recall(meter: Meter, job: Job) -> None:
+    """Take in what the folder holds, but for the episodes that will be played again."""
+    digest = job.config.digest
+    owed = {f"{a.task.key}/{digest}/{a.sample}" for a in job.owed}
+    latest = Latest(job.folder.path)
+    meter.recall(record for record in latest.records() if record.id not in owed)
+    meter.step = latest.lines
+
+
+class Described(NamedTuple):
+    """What W&B is told of a run when it is opened; `texts` are scrubbed."""
+
+    folder: RunFolder
+    kept: Kept
+    mode: str
+    name: str
+    group: str | None
+    tags: list[str]
+    config: dict[str, Any]
+
+    @classmethod
+    def of(cls, job: Job, settings: WandbTracker, kept: Kept, scrubber: Scrubber) -> "Described":
+        """A run of a sweep is called what sets it apart, another one like its folder."""
+        name = job.folder.path.absolute().name if job.sweep is None else job.name
+        group = None if job.sweep is None else Path(job.sweep).absolute().name
+        return cls(
+            job.folder,
+            kept,
+            settings.mode,
+            scrubber.text(name)[:_NAME],
+            group and scrubber.text(group)[:_NAME],
+            settings.tags,
+            scrubber.data(job.config.model_dump(mode="json")),
+        )
+
+
+class Last(NamedTuple):
+    """What is sent when a run has ended."""
+
+    sent: Sent
+    summary: dict[str, Any]
+    trajectories: list[list[Any]]
+    complete: bool
+
+
+class Sender:
+    """The thread that talks to W&B. What it cannot do is said once; nothing waits for it."""
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._described: dict[str, Described] = {}
+        self._open: dict[str, wandb.Run] = {}
+        self._offline_because: str | None = None
+        self._asked = self._told = False
+        self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
+
+    def add(self, name: str, described: Described) -> None:
+        """Make a run known; it is opened with the first thing that is put for it."""
+        self._described[name] = described
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def put(self, name: str, sent: Sent | None = None) -> None:
+        """Have a row sent."""
+        self._queue.put(partial(self._log, name, sent))
+
+    def finish(self, name: str, last: Last) -> None:
+        """Have the last of a run sent, and the run ended."""
+        self._queue.put(partial(self._end, name, last))
+
+    def close(self) -> None:
+        """Wait until all is sent, within bounds."""
+        if self._thread.ident is None:
+            return
+        self._queue.put(None)
+        self._thread.join(_OPENING + _UPLOADING)
+        if self._thread.is_alive():
+            folders = " ".join(str(d.folder.path / "wandb") for d in self._described.values())
+            self._notice(
+                f"W&B does not take the rest in time; what it lacks is in {folders}: "
+                "upload it with wandb sync --include-online"
+            )
+
+    def _work(self) -> None:
+        try:
+            while (do := self._queue.get()) is not None:
+                do()
+            if self._asked:
+                _wandb().teardown()
+        except Exception as error:
+            self._notice(
+                f"W&B failed and is told nothing more; the run folder has it all: {_line(error)}"
+            )
+
+    def _log(self, name: str, sent: Sent | None) -> None:
+        run = self._run(name)
+        if sent is not None:
+            run.log(sent.row, step=sent.step)
+
+    def _end(self, name: str, last: Last) -> None:
+        run = self._run(name)
+        row: dict[str, Any] = dict(last.sent.row)
+        if last.trajectories:
+            row["trajectories"] = _wandb().Table(columns=list(COLUMNS), data=last.trajectories)
+        run.log(row, step=last.sent.step)
+        run.summary.update(last.summary)
+        run.finish(exit_code=0 if last.complete else 1)
+        described = self._described[name]
+        where = self._where(described, run)
+        kept = msgspec.structs.replace(described.kept, where=where, complete=last.complete)
+        kept.write(described.folder)
+
+    def _run(self, name: str) -> "wandb.Run":
+        if (run := self._open.get(name)) is None:
+            described = self._described[name]
+            run = self._opened(name, described)
+            self._open[name] = run
+            where = self._where(described, run)
+            kept = msgspec.structs.replace(self._described[name].kept, where=where)
+            kept.write(described.folder)
+        return run
+
+    def _opened(self, name: str, described: Described) -> "wandb.Run":
+        if not self._asked:
+            self._asked = True
+            self._offline_because = _why_offline(described.mode)
+        if self._offline_because is None:
+            try:
+                return _init(described, "online")
+            except Exception as error:
+                self._offline_because = _line(error)
+                # W&B holds the id of a run that it could not open.
+                kept = msgspec.structs.replace(described.kept, id=_new_id())
+                described = described._replace(kept=kept)
+                self._described[name] = described
+        run = _init(described, "offline")
+        if not self._told:
+            self._told = True
+            self._notice(self._offline_line(described))
+        return run
+
+    def _offline_line(self, described: Described) -> str:
+        path = described.folder.path
+        folder = shlex.quote(str(path if described.group is None else path.parent))
+        folder += "/wandb" if described.group is None else "/*/wandb"
+        return (
+            f"W&B is offline ({self._offline_because}): its files are in {folder}; "
+            f"upload them with: wandb sync {folder}/offline-run-*"
+        )
+
+    @staticmethod
+    def _where(described: Described, run: "wandb.Run") -> str:
+        return run.url or str(described.folder.path / "wandb")
+
+
+def _wandb() -> Any:
+    """The library, imported as late as can be; it reports no errors of ours to its makers."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    return wandb
+
+
+def _why_offline(mode: str) -> str | None:
+    """Whether a key is there and taken, by W&B's own rules; it is never asked for."""
+    if (chosen := os.environ.get("WANDB_MODE", "")) in ("offline", "dryrun"):
+        return f"WANDB_MODE={chosen}"
+    if mode == "offline":
+        return "tracker.mode=offline"
+    library = _wandb()
+    library.setup(settings=library.Settings(**_QUIET))
+    try:
+        return None if library.login(prompt=False) else "there is no key for it"
+    except Exception as error:
+        return _line(error)
+
+
+_QUIET: dict[str, Any] = {
+    # Nothing on the terminal, and nothing of the machine, the code or the shell in W&B.
+    "silent": True,
+    "quiet": True,
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "save_code": False,
+    "host": "",
+    "program": "",
+    "x_disable_meta": True,
+    "x_disable_machine_info": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    "init_timeout": _OPENING,
+    "finish_timeout": _UPLOADING,
+}
+
+
+def _init(described: Described, mode: str) -> "wandb.Run":
+    library, kept = _wandb(), described.kept
+    folder = described.folder.path
+    (folder / "wandb").mkdir(exist_ok=True)
+    run: wandb.Run = library.init(
+        project=kept.project,
+        entity=kept.entity,
+        id=kept.id,
+        resume="allow",
+        mode=mode,
+        dir=str(folder.absolute()),
+        name=described.name,
+        group=described.group,
+        tags=described.tags,
+        config=described.config,
+        # Runs of a sweep are open side by side.
+        reinit="create_new",
+        settings=library.Settings(**_QUIET),
+    )
+    run.define_metric("*", step_metric="episodes/finished")
+    return run
+
+
+def _line(error: Exception) -> str:
+    words = str(error).strip().splitlines()
+    return words[0].rstrip(".") if words else type(error).__name__
