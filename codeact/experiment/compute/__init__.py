@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.base import Player
 from codeact.experiment.compute.local import open_local
+from codeact.experiment.compute.ray import open_ray
+from codeact.experiment.config import RayCompute
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
 
@@ -18,4 +20,9 @@ async def opened_player(
 
     The jobs of a sweep are played in one place, the first one's.
     """
-    yield await open_local(plans, accounts, resources)
+    compute = next(iter(plans.values())).config.compute
+    if isinstance(compute, RayCompute):
+        async with open_ray(plans, accounts, resources, compute) as player:
+            yield player
+    else:
+        yield await open_local(plans, accounts, resources)

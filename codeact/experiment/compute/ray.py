@@ -1,0 +1,202 @@
+"""Plays episodes in Ray actors, handing them out one by one and again where a worker is lost.
+
+The driver alone reads task files and writes run folders: a task goes over the wire, a record comes
+back. Nothing waits for the slowest of a shard, because there are no shards.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from codeact.edge.cluster import connect, disconnect
+from codeact.episode.effects import Failure
+from codeact.episode.machine import Episode
+from codeact.episode.record import Attempt, EpisodeRecord, decode
+from codeact.exceptions import BudgetExhausted
+from codeact.experiment.budget import Account
+from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist, seats_for
+from codeact.experiment.compute.local import identity_of
+from codeact.experiment.compute.worker import NOTHING, Brief, Order, Reply
+from codeact.experiment.config import RayCompute, RunConfig
+from codeact.experiment.driver import Assignment, record_of
+from codeact.experiment.plan import Plan
+from codeact.experiment.resources import Resources
+from codeact.experiment.store import Spent
+from codeact.experiment.strategies import strategy
+
+_EXCHANGE = 1.0
+"""Seconds between two looks at what the open episodes have spent, where there is a budget."""
+
+
+class RayPlayer:
+    """Sends each episode to the least loaded worker."""
+
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        accounts: Mapping[str, Account],
+        crew: Crew,
+        handouts: int,
+    ) -> None:
+        self._plans = plans
+        self._accounts = accounts
+        self._crew = crew
+        self._handouts = handouts
+        self.facts = _facts(crew)
+
+    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+        config = self._plans[run].config
+        order = msgspec.json.encode(Order.of(run, assignment, config.grading.mode))
+        lost: list[Attempt] = []
+        for number in range(1, self._handouts + 1):
+            async with self._crew.turn() as worker:
+                start = time.monotonic()
+                try:
+                    reply = await self._ask(worker, run, order)
+                except WorkerLost as error:
+                    why = f"handed out {number} of {self._handouts} times: {error}"
+                    seconds = round(time.monotonic() - start, 6)
+                    lost.append(Attempt(cause="harness", error=why, seconds=seconds))
+                    continue
+                except _WorkerFault as error:
+                    return self._failed(run, assignment, str(error), lost)
+            self._charge(worker, run, reply.spent)
+            if reply.refusal is not None:
+                raise self._refusal(run, reply)
+            record = decode(reply.record)
+            record.attempts = lost + record.attempts
+            return record
+        return self._failed(run, assignment, lost[-1].error, lost[:-1])
+
+    async def _ask(self, worker: Worker, run: str, order: bytes) -> Reply:
+        """Have an episode played; raises `WorkerLost`, and `_WorkerFault` for faults of ours."""
+        import ray
+        from ray.exceptions import RayError, RayTaskError
+
+        reference = worker.actor.play.remote(order, self._spent_outside(worker, run))
+        try:
+            reply: Reply = await reference
+        except asyncio.CancelledError:
+            # The episode ends there too, and frees its session.
+            ray.cancel(reference, recursive=False)
+            raise
+        except RayTaskError as error:
+            raise _WorkerFault(f"on {worker.opened.place}: {error}") from error
+        except RayError as error:
+            why = gist(error)
+            self._crew.lose(worker, why)
+            raise WorkerLost(f"its worker on {worker.opened.place} was lost ({why})") from error
+        return reply
+
+    async def exchange_spending(self) -> None:
+        """Look for what the open episodes have spent, for ever."""
+        while True:
+            await asyncio.sleep(_EXCHANGE)
+            await asyncio.gather(*(self._exchange(worker) for worker in self._crew.workers))
+
+    async def _exchange(self, worker: Worker) -> None:
+        from ray.exceptions import RayError
+
+        others = {run: self._spent_outside(worker, run) for run in self._accounts}
+        # A worker that is lost, or too busy now, is not for this one to deal with.
+        with suppress(RayError, TimeoutError):
+            async with asyncio.timeout(10 * _EXCHANGE):
+                told: dict[str, Spent] = await worker.actor.exchange.remote(others)
+            for run, spent in told.items():
+                self._charge(worker, run, spent)
+
+    def _spent_outside(self, worker: Worker, run: str) -> Spent:
+        account, own = self._accounts[run], worker.charged.get(run, NOTHING)
+        return Spent(account.tokens - own.tokens, account.usd - own.usd)
+
+    def _charge(self, worker: Worker, run: str, spent: Spent) -> None:
+        self._accounts[run].charge(*worker.charge(run, spent))
+
+    def _refusal(self, run: str, reply: Reply) -> Exception:
+        """In the words of this side, which knows what all workers spent."""
+        if isinstance(reply.refusal, BudgetExhausted):
+            self._accounts[run].admit()
+        assert reply.refusal is not None
+        return reply.refusal
+
+    def _failed(
+        self, run: str, assignment: Assignment, why: str, attempts: list[Attempt]
+    ) -> EpisodeRecord:
+        """The record of an episode that no worker could play: no turns, and a cause."""
+        plan = self._plans[run]
+        config = plan.config
+        episode = Episode(
+            assignment.task,
+            assignment.family.task_type,
+            config.episode,
+            strategy(config.prompt.strategy),
+            tools=plan.tools.specs(assignment.task),
+        )
+        episode.advance(Failure("harness", why))
+        record = record_of(assignment, identity_of(config), episode)
+        record.attempts = attempts
+        return record
+
+
+class _WorkerFault(Exception):
+    """A worker raised what it should not."""
+
+
+@asynccontextmanager
+async def open_ray(
+    plans: Mapping[str, Plan],
+    accounts: Mapping[str, Account],
+    resources: Resources,
+    compute: RayCompute,
+) -> AsyncIterator[RayPlayer]:
+    """Have workers ready that can play all runs, refusing what cannot work before any spending."""
+    connect(compute.address)
+    try:
+        seats = seats_for(compute)
+        briefs = {name: await _brief(plan, resources, len(seats)) for name, plan in plans.items()}
+        concurrency = max(plan.config.compute.concurrency for plan in plans.values())
+        crew = Crew(seats, briefs, compute, concurrency, resources.notice)
+        exchanges = None
+        try:
+            await crew.open()
+            player = RayPlayer(plans, accounts, crew, compute.handouts)
+            if any(_bounded(plan.config) for plan in plans.values()):
+                exchanges = asyncio.create_task(player.exchange_spending())
+            yield player
+        finally:
+            if exchanges is not None:
+                exchanges.cancel()
+                await asyncio.gather(exchanges, return_exceptions=True)
+            await crew.close()
+    finally:
+        disconnect()
+
+
+async def _brief(plan: Plan, resources: Resources, workers: int) -> Brief:
+    """The run as workers see it: models that run already, their limits divided by so many."""
+    config = plan.config
+    model = (await resources.served(config.model)).shared_by(workers)
+    feedback = config.feedback
+    if feedback.kind != "none" and feedback.model is not None:
+        critic = (await resources.served(feedback.model)).shared_by(workers)
+        feedback = feedback.model_copy(update={"model": critic})
+    told = config.model_copy(update={"model": model, "feedback": feedback})
+    return Brief(told, identity_of(config), plan.keys)
+
+
+def _bounded(config: RunConfig) -> bool:
+    return config.budget.tokens is not None or config.budget.usd is not None
+
+
+def _facts(crew: Crew) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for worker in crew.workers:
+        facts |= worker.opened.facts
+    nodes = {worker.opened.node for worker in crew.workers}
+    ray = {"version": version("ray"), "workers": len(crew.workers), "nodes": len(nodes)}
+    return facts | {"ray": ray}

@@ -1,0 +1,159 @@
+"""What a Ray actor does: it plays episodes with a sandbox and clients of its own node."""
+
+import os
+import socket
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, NamedTuple, Self
+
+import msgspec
+
+from codeact.edge.families import get
+from codeact.edge.graders.base import Mode
+from codeact.edge.models.base import EpisodeKey
+from codeact.edge.sandboxes.start import facts_of
+from codeact.edge.tools import open_toolbox
+from codeact.episode.record import encode
+from codeact.episode.task import Task
+from codeact.exceptions import CodeactError, ComputeUnavailable
+from codeact.experiment.budget import Account
+from codeact.experiment.compute.local import environment
+from codeact.experiment.config import RunConfig
+from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.resources import Resources
+from codeact.experiment.store import Spent
+
+NOTHING = Spent(0, 0.0)
+
+
+class Brief(NamedTuple):
+    """What a worker is told of one run.
+
+    The models of `config` are those of a client in a worker; `identity` is that of the run itself.
+    """
+
+    config: RunConfig
+    identity: Identity
+    keys: list[EpisodeKey]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One episode to play, as it travels: the task's file is the driver's alone."""
+
+    run: str
+    task: Task
+    family: str
+    mode: Mode
+    sample: int
+    seed: int | None
+
+    @classmethod
+    def of(cls, run: str, assignment: Assignment, mode: Mode) -> Self:
+        task, family, _, sample, seed = assignment
+        return cls(run, task, family.name, mode, sample, seed)
+
+    @property
+    def assignment(self) -> Assignment:
+        family = get(self.family)
+        return Assignment(self.task, family, family.grader(self.mode), self.sample, self.seed)
+
+
+class Reply(NamedTuple):
+    """An encoded record, or why there is none; and what the worker has spent on the run so far."""
+
+    record: bytes
+    refusal: CodeactError | None
+    spent: Spent
+
+
+class Opened(NamedTuple):
+    """Where a worker is, and why it cannot play, if so; `facts` is for the run's provenance."""
+
+    host: str
+    node: str
+    pid: int
+    facts: dict[str, Any]
+    refusal: CodeactError | None
+
+    @property
+    def place(self) -> str:
+        """For messages."""
+        return f"node {self.host} ({self.node[:8]})"
+
+
+class EpisodeWorker:
+    """Plays as many episodes at once as it is sent; an async actor.
+
+    Its accounts know what others have spent as of the last order or exchange, so that a budget
+    stops its episodes wherever it was used up.
+    """
+
+    def __init__(self) -> None:
+        self._resources = Resources()
+        self._environments: dict[str, Environment] = {}
+        self._accounts: dict[str, Account] = {}
+        self._others: dict[str, Spent] = {}
+
+    async def open(self, briefs: Mapping[str, Brief], release: str) -> Opened:
+        """Have ready what the runs need, or say why this node cannot play them.
+
+        `release` is the driver's version of codeact.
+        """
+        from ray import get_runtime_context
+
+        facts: dict[str, Any] = {}
+        refusal = None
+        try:
+            _same_release(release)
+            for name, brief in briefs.items():
+                facts |= await self._prepare(name, brief)
+        except CodeactError as error:
+            refusal = error
+        node = get_runtime_context().get_node_id()
+        return Opened(socket.gethostname(), node, os.getpid(), facts, refusal)
+
+    async def _prepare(self, run: str, brief: Brief) -> dict[str, Any]:
+        config = brief.config
+        account = Account(config.budget)
+        tools = open_toolbox(config.search)
+        made = await environment(config, brief.keys, tools, account, self._resources)
+        self._environments[run] = made._replace(identity=brief.identity)
+        self._accounts[run], self._others[run] = account, NOTHING
+        return facts_of(made.sandbox)
+
+    async def play(self, order: bytes, others: Spent) -> Reply:
+        """Play one episode; `others` is what the run has spent outside this worker."""
+        told = msgspec.json.decode(order, type=Order)
+        self._hear(told.run, others)
+        try:
+            record = encode(await play(told.assignment, self._environments[told.run]))
+        except CodeactError as error:
+            return Reply(b"", error, self._own(told.run))
+        return Reply(record, None, self._own(told.run))
+
+    async def exchange(self, others: Mapping[str, Spent]) -> dict[str, Spent]:
+        """Hear what was spent elsewhere, and tell what was spent here."""
+        for run, spent in others.items():
+            self._hear(run, spent)
+        return {run: self._own(run) for run in self._accounts}
+
+    async def close(self) -> None:
+        """Free the sandbox and the clients."""
+        await self._resources.__aexit__(None, None, None)
+
+    def _own(self, run: str) -> Spent:
+        account, others = self._accounts[run], self._others[run]
+        return Spent(account.tokens - others.tokens, account.usd - others.usd)
+
+    def _hear(self, run: str, others: Spent) -> None:
+        account, before = self._accounts[run], self._others[run]
+        account.charge(others.tokens - before.tokens, others.usd - before.usd)
+        self._others[run] = others
+
+
+def _same_release(release: str) -> None:
+    if version("codeact") != release:
+        raise ComputeUnavailable(
+            f"codeact {version('codeact')} is installed there and {release} with the driver: "
+            "install the same version on all nodes"
+        )
