@@ -9,40 +9,24 @@ the bottleneck, not the client.
 
 import asyncio
 import logging
-import os
 import random
 import time
-from collections.abc import Collection, Mapping
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 from codeact.edge.models import openai_wire as wire
 from codeact.edge.models.base import EpisodeKey, Request, Role
-from codeact.edge.models.openai_settings import OpenAISettings, is_loopback, proxy_of
+from codeact.edge.models.endpoints import Endpoint, Endpoints, Place, Standing
+from codeact.edge.models.limits import Pace
+from codeact.edge.models.openai_http import Connections, Fault, Kind, Response
+from codeact.edge.models.openai_probe import probe_all, refusal
+from codeact.edge.models.openai_settings import OpenAISettings
 from codeact.episode.effects import Completion, Usage
-from codeact.exceptions import CodeactError, ConfigError, ModelFailure, ProviderFailure
-
-if TYPE_CHECKING:
-    import aiohttp
+from codeact.exceptions import ModelFailure, ProviderFailure
 
 log = logging.getLogger(__name__)
 
-_MAX_BODY = 64 * 2**20
-_MAX_WORDS = 300
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
-_PROBE = 10.0
-"""Seconds that a server has to list its models before the run."""
-_KEEPALIVE = 4.0
-"""Below the 5 s after which uvicorn, and so vLLM, closes an idle connection."""
-
-
-class _Retry(Exception):
-    """The attempt failed and another may not; `wait` is what the server asked for."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.wait = wait
 
 
 class _Overflow(Exception):
@@ -51,104 +35,82 @@ class _Overflow(Exception):
         self.error = error
 
 
+class _Trail:
+    """What a request has met so far. `counted` is how many of its failures use its retries up."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.failures: list[str] = []
+        self.counted = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+class _Miss(Exception):
+    """An attempt failed. `elsewhere`: another server can be asked at once.
+
+    `counts` is False for a refusal that the whole crowd met: the first of its wave has lowered the
+    limit, and to have been sent with it says nothing against this request.
+    """
+
+    def __init__(
+        self, fault: Fault, place: Place, *, elsewhere: bool = False, counts: bool = True
+    ) -> None:
+        super().__init__(fault.reason)
+        self.reason = fault.reason
+        self.wait = fault.wait
+        self.url = place.endpoint.url
+        self.elsewhere = elsewhere
+        self.counts = counts and not elsewhere
+
+
 class OpenAIClient:
     """Answers requests through one pool of connections; bound to the loop of its first use."""
 
     def __init__(self, settings: OpenAISettings) -> None:
         self._settings = settings
         self.plain = settings.api == "completion"
-        route = "completions" if self.plain else "chat/completions"
-        self._url = f"{settings.base_url}/{route}"
-        self._slots = asyncio.Semaphore(settings.concurrency)
-        self._session: aiohttp.ClientSession | None = None
-        self._key = ""
+        self._endpoints = Endpoints(
+            settings.addresses,
+            "completions" if self.plain else "chat/completions",
+            settings.concurrency,
+            affinity=settings.affinity,
+        )
+        self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
+        self._connections = Connections(settings)
         self._probed = self._told_no_usage = False
 
-    # Before the run
-
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
-        """Refuse a key that is not there and a server that is down or refuses the key."""
-        self._key = self._read_key()
-        if not self._settings.probe or self._probed:
-            return
-        try:
-            await self._probe()
-        except _Retry as fault:
-            raise ConfigError(
-                f"{self._settings.base_url} cannot be reached: {fault.reason}. Start the "
-                "server or correct base_url (probe=false skips this check)"
-            ) from None
-        self._probed = True
+        """Refuse a key that is not there and servers that are all down or refuse the key."""
+        self._connections.read_key()
+        if self._settings.probe and not self._probed:
+            await probe_all(self._settings, self._connections)
+            self._probed = True
 
-    def _read_key(self) -> str:
-        name = self._settings.api_key_env
-        key = os.environ.get(name, "").strip() if name else ""
-        if name and not key and not is_loopback(self._settings.base_url):
-            raise ConfigError(
-                f"the environment variable {name} is not set, and {self._settings.base_url} "
-                "wants its key from there: set it, or set api_key_env to null if no key is needed"
-            )
-        if not key.isascii() or not key.isprintable():
-            raise ConfigError(f"the key in {name} holds characters that no header can carry")
-        return key
-
-    async def _probe(self) -> None:
-        import aiohttp  # slow, and not every command needs it
-
-        timeout = aiohttp.ClientTimeout(total=_PROBE, sock_connect=_PROBE / 2)
-        url = f"{self._settings.base_url}/models"
-        try:
-            # A session of its own: the run may use another event loop.
-            async with (
-                self._new_session() as session,
-                session.get(url, timeout=timeout, allow_redirects=False) as response,
-            ):
-                body = await _read(response)
-                status = response.status
-        except (aiohttp.ClientConnectionError, OSError) as error:
-            if isinstance(error, TimeoutError | aiohttp.ServerDisconnectedError):
-                log.warning("%s: slow to list its models: %s", self._settings.base_url, error)
-                return
-            raise _Retry(self._words(str(error))) from error
-        except (aiohttp.ClientError, _Retry) as error:
-            log.warning("%s: cannot list its models: %s", self._settings.base_url, error)
-            return
-        if status in (401, 403):
-            raise ConfigError(str(self._refusal(status, wire.parse_error(body))))
-        if status == 200:
-            self._look_for_model(body)
-
-    def _look_for_model(self, body: bytes) -> None:
-        try:
-            listed = [model["id"] for model in wire.decode(body)["data"]]
-        except (wire.Garbage, LookupError, TypeError):
-            return
-        name = self._settings.name
-        if name in listed:
-            return
-        # A warning only: gateways accept more names than they list.
-        near = get_close_matches(name, map(str, listed), n=1) or listed[:5]
-        log.warning("%s does not list a model %s; it has %s", self._settings.base_url, name, near)
-
-    # A request
+    def standings(self) -> list[Standing]:
+        """How each server has done so far."""
+        return [endpoint.standing() for endpoint in self._endpoints.members]
 
     async def complete(self, request: Request) -> Completion:
-        started = time.monotonic()
+        trail = _Trail()
         body = self._body(request)
-        failures: list[str] = []
         while True:
             try:
-                answer = await self._attempt(wire.encode(body))
+                answer = await self._attempt(request, body)
             except _Overflow as overflow:
                 room = wire.room_left(overflow.error)
                 self._shrink(body, room, overflow.error)
-                failures.append(f"context full: asked again for {room} tokens")
-            except _Retry as fault:
-                failures.append(fault.reason)
-                await self._pause(failures, fault.wait, time.monotonic() - started)
+                trail.failures.append(f"context full: asked again for {room} tokens")
+                trail.counted += 1
+            except _Miss as miss:
+                trail.failures.append(miss.reason)
+                trail.counted += miss.counts
+                if not miss.elsewhere:
+                    await self._pause(trail, miss)
             else:
-                seconds = time.monotonic() - started
-                return self._completion(answer, request, seconds, tuple(failures))
+                return self._completion(answer, request, trail)
 
     def _body(self, request: Request) -> dict[str, Any]:
         settings = self._settings
@@ -170,152 +132,138 @@ class OpenAIClient:
         body.update(sampling.extra)
         return body
 
-    async def _attempt(self, body: bytes) -> wire.Answer:
-        import aiohttp
+    async def _attempt(self, request: Request, body: dict[str, Any]) -> wire.Answer:
+        content = wire.encode(body)
+        charged = len(content) // 4 + (body.get("max_tokens") or 0)
+        taken = 0
+        place = await self._endpoints.enter(request)
+        try:
+            await self._pace.admit(charged)
+            await place.endpoint.gate.reopened()
+            place.endpoint.count()
+            response = await self._connections.post(place.endpoint.url, content)
+            answer = self._read(response, place)
+            taken = charged if answer.usage is None else answer.usage.total
+        except Fault as fault:
+            # What became of a request that broke off is not known: it may have been worked on.
+            taken = 0 if fault.kind in ("busy", "unreachable") else charged
+            raise self._miss(fault, place) from fault
+        except asyncio.CancelledError:
+            place.endpoint.health.given_up()
+            raise
+        finally:
+            self._pace.settle(charged, taken)
+            place.endpoint.gate.leave()
+        return answer
 
-        limit = self._settings.timeout.total
+    def _read(self, response: Response, place: Place) -> wire.Answer:
+        """Take an answer, and from its headers when the next may be asked for."""
+        endpoint = place.endpoint
+        if response.status < 500:
+            endpoint.health.answered()
+        if response.status != 200:
+            raise self._failure(response, endpoint)
+        endpoint.answers += 1
+        endpoint.limit.answered(place.wave)
+        self._close(endpoint, wire.reset_after(response.headers))
         try:
-            async with self._slots, self._post(body) as response:
-                content = await _read(response)
-                if response.status != 200:
-                    raise self._failure(response.status, response.headers, content)
-        except TimeoutError as error:
-            raise _Retry(self._words(str(error) or f"no whole answer in {limit:g} s")) from None
-        except aiohttp.ClientPayloadError:
-            raise _Retry("the connection broke in the middle of the answer") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise _Retry(self._words(f"{type(error).__name__}: {error}")) from error
-        try:
-            return wire.parse_answer(content)
+            return wire.parse_answer(response.body)
         except wire.Garbage as garbage:
-            raise _Retry(self._words(str(garbage))) from None
+            raise Fault(self._connections.words(str(garbage))) from None
 
-    def _post(self, body: bytes) -> "aiohttp.client._RequestContextManager":
-        # A redirect would carry prompts and key to an address that nobody configured.
-        return self._open().post(self._url, data=body, allow_redirects=False)
+    def _close(self, endpoint: Endpoint, wait: float | None) -> None:
+        # A wait that is too long is for each request to meet and to fail with, not to queue for.
+        if wait is not None and wait <= self._settings.timeout.wait:
+            endpoint.limit.close(time.monotonic() + wait)
 
     def _failure(
-        self, status: int, headers: Mapping[str, str], body: bytes
-    ) -> CodeactError | _Retry | _Overflow:
-        error = wire.parse_error(body)
+        self, response: Response, endpoint: Endpoint
+    ) -> ProviderFailure | Fault | _Overflow:
+        status = response.status
+        error = wire.parse_error(response.body)
+        message = self._connections.words(error.message)
         if wire.is_context_overflow(error) and status not in (401, 403, 404, 429):
             return _Overflow(error)
-        if status in (408, 409, 425, 429) or status >= 500:
-            if error.code == "insufficient_quota":
-                return self._refusal(status, error)
-            return _Retry(f"HTTP {status}: {self._words(error.message)}", wire.retry_after(headers))
-        return self._refusal(status, error)
+        refused = refusal(self._settings, endpoint.url, status, message)
+        if status not in (408, 409, 425, 429) and status < 500:
+            return refused
+        if error.code == "insufficient_quota":
+            return refused
+        wait = wire.retry_after(response.headers)
+        if wait is None and status == 429:
+            wait = wire.reset_after(response.headers)
+        kind: Kind = "busy" if status == 429 else "broken" if status >= 500 else "other"
+        return Fault(f"HTTP {status}: {message}", kind, wait)
 
-    def _refusal(self, status: int, error: wire.ServerError) -> ProviderFailure:
-        name = self._settings.api_key_env
-        key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
-        advice = {
-            401: key,
-            403: f"{key} (and see what that key gives access to)",
-            404: f"check the model's name, {self._settings.name}, and base_url",
-            429: "the account's quota is used up",
-        }.get(status, "check the model's settings (name, base_url, api, sampling)")
-        if 300 <= status < 400:
-            advice = "it redirects elsewhere: give the final address as base_url"
-        return ProviderFailure(
-            f"{self._url} refused the request with HTTP {status}: "
-            f"{self._words(error.message)}; {advice}"
-        )
+    def _miss(self, fault: Fault, place: Place) -> _Miss:
+        """Let the server's limit and health know of a fault, and say what the request does next."""
+        endpoint = place.endpoint
+        self._close(endpoint, fault.wait)
+        if fault.kind == "busy":
+            endpoint.refused += 1
+            first = endpoint.limit.refused(place.wave)
+            too_long = fault.wait is not None and fault.wait > self._settings.timeout.wait
+            elsewhere = too_long and self._endpoints.failed(endpoint, pause=fault.wait)
+            return _Miss(fault, place, elsewhere=elsewhere, counts=first or too_long)
+        endpoint.errors += 1
+        if fault.kind == "other":
+            return _Miss(fault, place)
+        unreachable = fault.kind == "unreachable"
+        elsewhere = self._endpoints.failed(endpoint, for_certain=unreachable)
+        return _Miss(fault, place, elsewhere=elsewhere and unreachable)
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: wire.ServerError) -> None:
         """Make the request fit, once; raises `ModelFailure` where it cannot be made to."""
         wanted, limit = body.get("max_tokens"), wire.context_limit(error)
         if wanted is not None and limit is not None and wanted >= limit:
             raise ProviderFailure(
-                f"{self._url}: max_tokens={wanted} leaves no room for any prompt in the context of "
+                f"max_tokens={wanted} leaves no room for any prompt in the context of "
                 f"{self._settings.name}, {limit} tokens: lower sampling.max_tokens"
             )
         fits = room is not None and room > 0 and (wanted is None or room < wanted)
         if self._settings.overflow == "fail" or not fits:
             raise ModelFailure(
                 f"the conversation no longer fits the context of {self._settings.name}: "
-                f"{self._words(error.message)}"
+                f"{self._connections.words(error.message)}"
             )
         body["max_tokens"] = room
 
-    async def _pause(self, failures: list[str], wait: float | None, seconds: float) -> None:
+    async def _pause(self, trail: _Trail, miss: _Miss) -> None:
         settings = self._settings
+        wait = miss.wait
         too_long = wait is not None and wait > settings.timeout.wait
-        if len(failures) > settings.max_retries or too_long:
+        if trail.counted > settings.max_retries or too_long:
             because = f" (it asks to wait {wait:.0f} s, too long)" if too_long else ""
             raise ProviderFailure(
-                f"{self._url} gave no usable answer in {_times(len(failures))} over "
-                f"{seconds:.1f} s; the last: {failures[-1]}{because}"
+                f"{miss.url} gave no usable answer in {_times(len(trail.failures))} over "
+                f"{trail.seconds:.1f} s; the last: {miss.reason}{because}"
             )
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(len(failures) - 1, 10))
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(len(trail.failures) - 1, 10))
         jittered = longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, no secret)
         # What the server asks for is a floor; the jitter keeps a crowd from returning as one.
         await asyncio.sleep(jittered if wait is None else wait + jittered / 10)
 
-    def _completion(
-        self, answer: wire.Answer, request: Request, seconds: float, retries: tuple[str, ...]
-    ) -> Completion:
+    def _completion(self, answer: wire.Answer, request: Request, trail: _Trail) -> Completion:
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
-            log.warning("%s reports no token usage: its tokens count as 0", self._url)
+            log.warning(
+                "%s reports no token usage: its tokens count as 0, and its costs as unknown",
+                self._settings.base_url,
+            )
+        prices = self._settings.prices
         text, cut = wire.cut_at_stop(answer.text, request.stop)
         return Completion(
             text=text,
             usage=answer.usage or Usage(),
-            seconds=seconds,
+            seconds=trail.seconds,
             finish_reason="stop" if cut else answer.finish_reason,
-            retries=retries,
-        )
-
-    def _words(self, text: str) -> str:
-        """Bound another's words for a message: one line, no key, no control characters."""
-        if self._key:
-            text = text.replace(self._key, "[key]")
-        text = " ".join(text.split())
-        text = "".join(c if c.isprintable() else "�" for c in text[: _MAX_WORDS + 1])
-        return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}…"
-
-    # Connections
-
-    def _open(self) -> "aiohttp.ClientSession":
-        if self._session is None:
-            self._key = self._read_key()
-            self._session = self._new_session()
-        return self._session
-
-    def _new_session(self) -> "aiohttp.ClientSession":
-        import aiohttp
-
-        timeout = self._settings.timeout
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        return aiohttp.ClientSession(
-            headers=headers,
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
-            timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Not trust_env: that also reads ~/.netrc, in a thread and for every request.
-            proxy=proxy_of(self._settings.base_url),
+            retries=tuple(trail.failures),
+            cost=prices.cost(answer.usage) if prices and answer.usage else None,
         )
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._connections.close()
 
 
 def _times(attempts: int) -> str:
     return "1 attempt" if attempts == 1 else f"{attempts} attempts"
-
-
-async def _read(response: "aiohttp.ClientResponse") -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_BODY:
-            response.close()
-            raise _Retry(f"the answer is longer than {_MAX_BODY} bytes")
-    return b"".join(chunks)

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
@@ -70,21 +70,51 @@ class OpenAISettings(ModelSettings):
 
     model_config = ConfigDict(hide_input_in_errors=True)
     incidental = ModelSettings.incidental | (
-        {"base_url", "api_key_env", "timeout", "max_retries", "concurrency", "stop_limit", "probe"}
+        {
+            "base_url",
+            "base_urls",
+            "affinity",
+            "api_key_env",
+            "timeout",
+            "max_retries",
+            "concurrency",
+            "requests_per_minute",
+            "tokens_per_minute",
+            "stop_limit",
+            "probe",
+        }
     )
 
     kind: Literal["openai"]
     base_url: Annotated[str, AfterValidator(_endpoint)]
+    base_urls: list[Annotated[str, AfterValidator(_endpoint)]] = Field(default_factory=list)
+    affinity: bool = True
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
     api: Literal["chat", "completion"] = "chat"
     sampling: SamplingSettings = SamplingSettings()
     timeout: TimeoutSettings = TimeoutSettings()
     max_retries: int = Field(default=6, ge=0)
     concurrency: int = Field(default=256, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
     stop_limit: int | None = Field(default=4, ge=0)
     overflow: Literal["fail", "shrink"] = "fail"
     probe: bool = True
     """Whether `check` asks the server for its models before the run starts."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every server, each once."""
+        return list(dict.fromkeys([self.base_url, *self.base_urls]))
+
+    def shared_by(self, workers: int) -> Self:
+        """The settings for each of so many processes; a limit below their number is 1 for each."""
+
+        def share(limit: int | None) -> int | None:
+            return None if limit is None else max(1, limit // workers)
+
+        limits = ("concurrency", "requests_per_minute", "tokens_per_minute")
+        return self.model_copy(update={name: share(getattr(self, name)) for name in limits})
 
     def create(self) -> ModelClient:
         from codeact.edge.models.openai_api import OpenAIClient  # it imports this module

@@ -1,0 +1,168 @@
+"""How fast an endpoint may be asked: what it can take at once, and what a user allows a minute."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import aiolimiter
+
+Clock = Callable[[], float]
+
+_CUT = 0.7
+"""What a refusal leaves of the limit: a level that swings between n and 0.7 n uses 85 % of n."""
+
+
+class AdaptiveLimit:
+    """How many requests may be under way at once: additive increase, multiplicative decrease.
+
+    As TCP's congestion avoidance does it (Chiu and Jain, 1989): every answer that finds the limit
+    in use raises it by one over itself, so a whole round of answers raises it by one; a refusal
+    cuts it, once for all that was sent before the cut. Times are seconds of the caller's clock.
+    """
+
+    def __init__(self, upper: int) -> None:
+        self._upper = upper
+        self._wave = 0
+        self.level = float(upper)
+        self.under_way = 0
+        self.closed_until = 0.0
+
+    def is_free(self, now: float) -> bool:
+        """Whether one more request may go out."""
+        return self.under_way < int(self.level) and now >= self.closed_until
+
+    def begin(self) -> int:
+        """Count a request as under way; gives the wave that it belongs to."""
+        self.under_way += 1
+        return self._wave
+
+    def end(self) -> None:
+        """Count a request as over, however it ended."""
+        self.under_way -= 1
+
+    def answered(self, wave: int) -> None:
+        """Raise the limit a little, where it was the limit that kept requests back."""
+        if wave == self._wave and self.under_way >= int(self.level):
+            self.level = min(float(self._upper), self.level + 1.0 / self.level)
+
+    def refused(self, wave: int) -> bool:
+        """Cut the limit; False if the wave's refusal has been counted already."""
+        if wave != self._wave:
+            return False
+        self._wave += 1
+        # What was under way is too much, even where the limit would have allowed more.
+        self.level = max(1.0, min(self.level, float(self.under_way)) * _CUT)
+        return True
+
+    def close(self, until: float) -> None:
+        """Let nothing out before a time."""
+        self.closed_until = max(self.closed_until, until)
+
+
+class Gate:
+    """Requests wait here, first come first served, until an `AdaptiveLimit` lets them out."""
+
+    def __init__(self, limit: AdaptiveLimit, clock: Clock = time.monotonic) -> None:
+        self.limit = limit
+        self._clock = clock
+        self._waiting: deque[asyncio.Future[int | None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def load(self) -> int:
+        """How many requests are under way or waiting."""
+        return self.limit.under_way + len(self._waiting)
+
+    async def enter(self) -> int | None:
+        """Wait for a place and take it; its wave, or None if everybody was sent away instead."""
+        if not self._waiting and self.limit.is_free(self._clock()):
+            return self.limit.begin()
+        place: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._let_out()
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.result() is not None:
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self.limit.end()
+        self._let_out()
+
+    async def reopened(self) -> None:
+        """Wait until the gate is not closed; for who has a place and was kept by something else."""
+        left = self.limit.closed_until - self._clock()
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self.limit.closed_until - self._clock()
+
+    def send_away(self) -> None:
+        """Let all that wait look for another gate."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+
+    def _let_out(self) -> None:
+        now = self._clock()
+        while self._waiting and (self._waiting[0].done() or self.limit.is_free(now)):
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(self.limit.begin())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting and (left := self.limit.closed_until - now) > 0:
+            self._timer = asyncio.get_running_loop().call_later(left, self._let_out)
+
+
+class Pace:
+    """At most so many requests and tokens a minute; None is no limit.
+
+    Requests leave evenly spaced and tokens in portions of a second's worth, so the limits hold in
+    any minute, not only in the average. How many tokens a request takes is known only afterwards:
+    what it was charged too much or too little is made up for by the next ones (the limiter itself
+    takes nothing back).
+    """
+
+    def __init__(self, requests: int | None, tokens: int | None) -> None:
+        self._requests: aiolimiter.AsyncLimiter | None = None
+        self._tokens: aiolimiter.AsyncLimiter | None = None
+        self._portion = 0.0
+        self._credit = 0.0
+        self._turn = asyncio.Lock()
+        if requests is None and tokens is None:
+            return
+        from aiolimiter import AsyncLimiter
+
+        if requests is not None:
+            self._requests = AsyncLimiter(1, 60 / requests)
+        if tokens is not None:
+            self._portion = tokens / 60
+            self._tokens = AsyncLimiter(self._portion, 1)
+
+    async def admit(self, tokens: int) -> None:
+        """Wait until a request that may take so many tokens is within the limits."""
+        if self._tokens is not None:
+            # One at a time: a large request is not overtaken by small ones for good.
+            async with self._turn:
+                taken = min(self._credit, tokens)
+                self._credit -= taken
+                owed = tokens - taken
+                while owed > 0:
+                    portion = min(owed, self._portion)
+                    await self._tokens.acquire(portion)
+                    owed -= portion
+        if self._requests is not None:
+            await self._requests.acquire()
+
+    def settle(self, charged: int, taken: int) -> None:
+        """Correct what a request was charged, now that it is known what it took."""
+        # Ten seconds' worth at most: tokens that nobody wanted for long are no stock for a burst.
+        self._credit = min(self._credit + charged - taken, 10 * self._portion)
