@@ -19,6 +19,7 @@ _OURS = {
     "openai": ("codeact.edge.models.openai_settings", "OpenAISettings"),
     "recorded": ("codeact.edge.models.recorded", "RecordedSettings"),
     "scripted": ("codeact.edge.models.scripted", "ScriptedSettings"),
+    "vllm": ("codeact.edge.models.vllm_settings", "VllmSettings"),
 }
 
 
