@@ -86,7 +86,7 @@ class Answering(asyncio.Protocol):
             loop.call_later(self.latency, self.transport.write, self.bodies[turn])
 
 
-def serve(latency: float, turns: int) -> None:
+def serve(latency: float, turns: int, port: int = 0) -> None:
     """Answer each turn with a cell, and the last one with a proposal."""
     texts = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]
     for text in [*texts[: turns - 1], "The answer is <solution> 42 </solution>"]:
@@ -98,7 +98,7 @@ def serve(latency: float, turns: int) -> None:
     Answering.latency = latency
 
     async def run() -> None:
-        listening = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+        listening = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", port)
         print(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", flush=True)
         await asyncio.to_thread(sys.stdin.read)
         moments = Answering.moments
@@ -213,10 +213,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("rows", nargs="*", default=list(ROWS), help=", ".join(ROWS))
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--serve", nargs=2, type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs="+", type=float, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.serve:
-        serve(chosen.serve[0], int(chosen.serve[1]))
+        latency, *rest = chosen.serve
+        serve(latency, *map(int, rest))
         return
     print(f"load average at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     for name in chosen.rows:
