@@ -9,6 +9,8 @@ from codeact.exceptions import ComputeUnavailable
 log = logging.getLogger(__name__)
 
 _STARTED_HERE: dict[str, Any] = {
+    # Unset, Ray would join whatever cluster was last started on this machine, by anybody.
+    "address": "local",
     "include_dashboard": False,
     # Records are small and leave the store at once; Ray would take a third of the memory.
     "object_store_memory": 1 << 28,
