@@ -42,8 +42,7 @@ async def running(settings: VllmSettings, notice: Notice) -> AsyncIterator[list[
     """
     import ray
 
-    joined_before = ray.is_initialized()
-    if not joined_before:
+    if not ray.is_initialized():
         notice("vllm: joining Ray, or starting it on this machine")
     cluster.connect()
     fleet = _Fleet(settings, notice)
@@ -56,8 +55,7 @@ async def running(settings: VllmSettings, notice: Notice) -> AsyncIterator[list[
         fleet.raise_if_lost()
     finally:
         await fleet.stop()
-        if not joined_before:
-            cluster.disconnect()
+        cluster.disconnect()
 
 
 class _Fleet:

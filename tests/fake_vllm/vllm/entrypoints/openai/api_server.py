@@ -42,9 +42,10 @@ class Server:
         return web.json_response({"object": "list", "data": [{"id": self.name}]})
 
     async def chat(self, request: web.Request) -> web.Response:
-        messages = (await request.json())["messages"]
+        body = await request.json()
+        messages = body["messages"]
         self.asked += 1
-        self.note(first=messages[0]["content"], messages=len(messages))
+        self.note(first=messages[0]["content"], seed=body["seed"], messages=len(messages))
         if self.asked == int(os.environ.get("FAKE_VLLM_DIE", "0")):
             os._exit(1)
         await asyncio.sleep(float(os.environ.get("FAKE_VLLM_SECONDS", "0")))
@@ -65,9 +66,9 @@ def main() -> None:
     parser.add_argument("--enforce-eager", action="store_true")
     options = parser.parse_args()
     for number in range(int(os.environ.get("FAKE_VLLM_TALK", "0"))):
-        print(f"INFO line {number} " + "x" * 200)
+        sys.stdout.write(f"INFO line {number}\n")
     if words := os.environ.get("FAKE_VLLM_EXIT"):
-        print(words, file=sys.stderr)
+        sys.stderr.write(f"{words}\n")
         sys.exit(3)
     server = Server(options.served_model_name, options.port)
     child = None
