@@ -114,7 +114,7 @@ def server(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def driver_killed(folder: Path) -> Run:
-    """The driver is killed at 20 random moments, from before the sandbox is up to the writing of the end."""
+    """The driver is killed at 20 random moments, from start-up to the end."""
     draw = random.Random(7)
     with server() as (_, url):
         run = Run(folder, url)
