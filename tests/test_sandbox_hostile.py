@@ -13,7 +13,7 @@ from codeact.edge.sandboxes.sandbox import GuestSandbox
 from tests.conftest import engine_where_named
 from tests.sandbox_helpers import EXECUTORS, neighbour_of, started
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.alone]
 
 LOST = "variables, imports and files are lost.]"
 # Without root a session is the first process of its namespace: its own signals do nothing to it.
