@@ -2,16 +2,29 @@
 
 import logging
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
 from codeact.edge.models.factory import create_client
+from codeact.edge.models.response_cache import CachedModel, ResponseStore
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.edge.sandboxes.start import start_sandbox
 from codeact.experiment.config import digest_of
 
 log = logging.getLogger(__name__)
+
+
+class Cache(NamedTuple):
+    """Where a model's answers are kept, and by which settings: those that the user gave.
+
+    The settings of a model that was started for a run (`ModelSettings.served`) say no longer what
+    decides its answers.
+    """
+
+    folder: str
+    settings: ModelSettings
 
 
 class Resources:
@@ -47,14 +60,32 @@ class Resources:
         return found
 
     async def client(
-        self, settings: ModelSettings, keys: list[EpisodeKey], role: Role = "policy"
+        self,
+        settings: ModelSettings,
+        keys: list[EpisodeKey],
+        role: Role = "policy",
+        cache: Cache | None = None,
     ) -> ModelClient:
         """A client that has been checked: it can answer, as far as that can be told for free."""
-        key = "model" + digest_of(settings.model_dump())
+        kept = None if cache is None else (cache.folder, cache.settings.identity())
+        key = "model" + digest_of((settings.model_dump(), kept))
         if key not in self._open:
             client = create_client(await self.served(settings))
             self._stack.push_async_callback(client.close)
+            if cache is not None:
+                client = CachedModel(client, cache.settings, self._store(cache.folder))
             self._open[key] = client
         found: ModelClient = self._open[key]
         await found.check(keys, role)
+        return found
+
+    def _store(self, folder: str) -> ResponseStore:
+        """The response cache in a folder; a process must not open one twice."""
+        path = Path(folder).expanduser().resolve()
+        key = f"cache{path}"
+        if key not in self._open:
+            store = ResponseStore(path)
+            self._stack.push_async_callback(store.close)
+            self._open[key] = store
+        found: ResponseStore = self._open[key]
         return found

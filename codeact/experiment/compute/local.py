@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from codeact.edge.models.base import EpisodeKey
+from codeact.edge.models.base import EpisodeKey, ModelSettings
 from codeact.edge.sandboxes.start import facts_of
 from codeact.edge.tools import ToolBox
 from codeact.episode.record import EpisodeRecord
@@ -11,7 +11,7 @@ from codeact.experiment.budget import Account
 from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import Plan
-from codeact.experiment.resources import Resources
+from codeact.experiment.resources import Cache, Resources
 from codeact.experiment.strategies import strategy
 
 
@@ -45,16 +45,27 @@ async def environment(
     tools: ToolBox,
     account: Account,
     resources: Resources,
+    *,
+    asked: RunConfig | None = None,
 ) -> Environment:
-    """All that the episodes of a run share, checked for those of `keys`."""
+    """All that the episodes of a run share, checked for those of `keys`.
+
+    `asked` is what the user configured, where the models of `config` are running ones already.
+    """
+    asked = asked or config
+
+    def cache(settings: ModelSettings | None) -> Cache | None:
+        return Cache(asked.cache, settings) if asked.cache and settings else None
+
     critic = None
     if config.feedback.kind != "none" and config.feedback.model is not None:
-        critic = await resources.client(config.feedback.model, keys, "feedback")
+        kept = cache(asked.feedback.model)
+        critic = await resources.client(config.feedback.model, keys, "feedback", kept)
     return Environment(
         identity=identity_of(config),
         settings=config.episode,
         strategy=strategy(config.prompt.strategy),
-        policy=await resources.client(config.model, keys),
+        policy=await resources.client(config.model, keys, cache=cache(asked.model)),
         critic=critic,
         sandbox=await resources.sandbox(config.executor),
         tools=tools,

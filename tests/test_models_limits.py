@@ -1,0 +1,290 @@
+"""Limits of an endpoint: what it can take at once is found out, what a user allows is kept to."""
+
+import asyncio
+import time
+
+import pytest
+
+from codeact.edge.models import openai_api
+from codeact.edge.models.base import EpisodeKey, Request
+from codeact.edge.models.limits import AdaptiveLimit, Gate, Pace
+from codeact.edge.models.openai_api import OpenAIClient
+from codeact.edge.models.openai_settings import OpenAISettings
+from codeact.exceptions import ProviderFailure
+from tests.fake_api import FakeApi, Reply, Seen
+
+HELLO = ({"role": "user", "content": "hello"},)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.05)
+
+
+def ask(number: int = 0) -> Request:
+    return Request(messages=HELLO, stop=(), episode=EpisodeKey("t", str(number)), turn=0)
+
+
+def client_of(base_url: str, **settings: object) -> OpenAIClient:
+    known = {"kind": "openai", "name": "m", "base_url": base_url, "max_retries": 2}
+    return OpenAIClient(OpenAISettings.model_validate({**known, **settings}))
+
+
+# The logic alone
+
+
+def crowd(limit: AdaptiveLimit, size: int) -> list[int]:
+    return [limit.begin() for _ in range(size)]
+
+
+def test_a_wave_of_refusals_cuts_the_limit_once() -> None:
+    limit = AdaptiveLimit(100)
+    waves = crowd(limit, 100)
+    assert [limit.refused(wave) for wave in waves].count(True) == 1
+    assert limit.level == pytest.approx(70)
+    assert limit.refused(limit.begin())
+    assert limit.level < 70
+
+
+def test_a_cut_starts_from_what_was_under_way() -> None:
+    limit = AdaptiveLimit(1000)
+    limit.refused(crowd(limit, 10)[0])
+    assert limit.level == pytest.approx(7)
+
+
+def test_the_limit_never_falls_below_one_request() -> None:
+    limit = AdaptiveLimit(2)
+    for _ in range(5):
+        limit.refused(limit.begin())
+        limit.end()
+    assert limit.level == 1.0
+    assert limit.is_free(0.0)
+
+
+def test_a_round_of_answers_raises_the_limit_by_about_one_up_to_the_bound() -> None:
+    limit = AdaptiveLimit(10)
+    limit.refused(crowd(limit, 10)[0])
+    for _ in range(10):
+        limit.end()
+    before = limit.level
+    for wave in crowd(limit, int(before)):
+        limit.answered(wave)
+    assert before + 0.8 < limit.level <= before + 1
+    for _ in range(1000):
+        limit.answered(limit.begin())
+    assert limit.level == 10
+
+
+def test_answers_do_not_raise_a_limit_that_keeps_nobody_back() -> None:
+    limit = AdaptiveLimit(10)
+    limit.refused(crowd(limit, 10)[0])
+    for _ in range(10):
+        limit.end()
+    before = limit.level
+    for _ in range(50):
+        limit.answered(limit.begin())
+        limit.end()
+    assert limit.level == before
+
+
+def test_answers_to_what_left_before_a_cut_do_not_undo_it() -> None:
+    limit = AdaptiveLimit(10)
+    waves = crowd(limit, 10)
+    limit.refused(waves[0])
+    before = limit.level
+    for wave in waves[1:]:
+        limit.answered(wave)
+    assert limit.level == before
+
+
+def test_nothing_leaves_before_the_time_that_was_given() -> None:
+    limit = AdaptiveLimit(10)
+    limit.close(until=5.0)
+    limit.close(until=3.0)
+    assert not limit.is_free(4.9)
+    assert limit.is_free(5.0)
+
+
+# Waiting
+
+
+async def test_those_who_wait_leave_in_their_order() -> None:
+    gate = Gate(AdaptiveLimit(1))
+    left: list[int] = []
+
+    async def one(number: int) -> None:
+        await gate.enter()
+        left.append(number)
+        await asyncio.sleep(0)
+        gate.leave()
+
+    await asyncio.gather(*(one(number) for number in range(20)))
+    assert left == list(range(20))
+    assert gate.load == 0
+
+
+async def test_a_cancelled_waiter_takes_no_place_with_it() -> None:
+    gate = Gate(AdaptiveLimit(1))
+    await gate.enter()
+    waiting = [asyncio.create_task(gate.enter()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    gate.leave()  # hands the place to the second
+    waiting[1].cancel()  # in the same moment
+    await asyncio.wait_for(waiting[2], 1)
+    assert gate.limit.under_way == 1
+
+
+async def test_a_closed_gate_opens_by_itself() -> None:
+    gate = Gate(AdaptiveLimit(4))
+    gate.limit.close(time.monotonic() + 0.05)
+    await asyncio.wait_for(asyncio.gather(*(gate.enter() for _ in range(3))), 2)
+    assert time.monotonic() >= gate.limit.closed_until
+
+
+async def test_requests_leave_evenly_spaced() -> None:
+    pace = Pace(requests=1200, tokens=None)
+    started = time.monotonic()
+    for _ in range(6):
+        await pace.admit(10)
+    assert time.monotonic() - started >= 0.24
+
+
+async def test_tokens_of_one_large_request_are_waited_for() -> None:
+    pace = Pace(requests=None, tokens=60_000)
+    started = time.monotonic()
+    await pace.admit(1_300)
+    assert time.monotonic() - started >= 0.29
+
+
+async def test_tokens_that_were_not_taken_are_given_to_the_next() -> None:
+    pace = Pace(requests=None, tokens=600)
+    await pace.admit(10)
+    pace.settle(charged=10, taken=0)
+    await asyncio.wait_for(pace.admit(10), 0.2)  # by itself it would take a second
+
+
+async def test_tokens_taken_beyond_the_guess_are_paid_by_the_next() -> None:
+    pace = Pace(requests=None, tokens=6_000)
+    pace.settle(charged=0, taken=120)
+    started = time.monotonic()
+    await pace.admit(1)
+    assert time.monotonic() - started >= 0.19
+
+
+# Against a server
+
+
+async def test_the_client_settles_near_what_the_server_takes_and_loses_nothing() -> None:
+    takes = 8
+    refused: list[int] = []
+
+    def reply(seen: Seen, number: int) -> Reply:
+        if api.in_flight >= takes:
+            refused.append(number)
+            return Reply(status=429)
+        return Reply(latency=0.01)
+
+    async with FakeApi(reply) as api:
+        client = client_of(api.base_url, concurrency=100)
+        answers = await asyncio.gather(*(client.complete(ask(number)) for number in range(600)))
+        (standing,) = client.standings()
+        await client.close()
+    assert [answer.text for answer in answers] == ["ok"] * 600
+    assert takes // 2 <= standing.limit <= takes + 1
+    assert standing.refused == len(refused)
+    # Once it has settled only probing for more is refused: about one request in a round trip.
+    late = [number for number in refused if number > 300]
+    assert len(late) < 0.15 * (api.count - 300)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_error_of_the_server_lowers_nothing(status: int) -> None:
+    async with FakeApi([Reply(status=status), Reply(status=status), "ok"]) as api:
+        client = client_of(api.base_url, concurrency=50)
+        await client.complete(ask())
+        (standing,) = client.standings()
+        await client.close()
+    assert (standing.limit, standing.errors, standing.refused) == (50, 2, 0)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Reply(status=429, headers={"Retry-After": "0.4"}),
+        Reply(status=429, headers={"retry-after-ms": "400"}),
+        Reply(
+            status=429,
+            headers={"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "400ms"},
+        ),
+        Reply(headers={"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": ".4"}),
+    ],
+    ids=["Retry-After", "retry-after-ms", "reset with a 429", "reset with an answer"],
+)
+async def test_what_one_request_is_told_holds_for_all(first: Reply) -> None:
+    arrived: list[float] = []
+
+    def reply(seen: Seen, number: int) -> Reply:
+        arrived.append(time.monotonic())
+        return first if number == 0 else Reply()
+
+    async with FakeApi(reply) as api:
+        client = client_of(api.base_url)
+        told = asyncio.create_task(client.complete(ask()))
+        while not any((client.standings()[0].answers, client.standings()[0].refused)):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await asyncio.gather(told, *(client.complete(ask(number)) for number in range(5)))
+        await client.close()
+    assert min(arrived[1:]) - arrived[0] >= 0.4
+
+
+async def test_a_refusal_that_a_crowd_meets_uses_up_the_retries_of_one_request_only() -> None:
+    def reply(seen: Seen, number: int) -> Reply:
+        return Reply(status=429, latency=0.1) if number < 50 else Reply()
+
+    async with FakeApi(reply) as api:
+        client = client_of(api.base_url, concurrency=50, max_retries=0)
+        ends = await asyncio.gather(
+            *(client.complete(ask(number)) for number in range(50)), return_exceptions=True
+        )
+        await client.close()
+    assert [isinstance(end, ProviderFailure) for end in ends].count(True) == 1
+
+
+async def test_a_server_that_refuses_for_good_ends_every_request() -> None:
+    async with FakeApi([Reply(status=429)]) as api:
+        client = client_of(api.base_url, concurrency=20, max_retries=1)
+        ends = await asyncio.gather(
+            *(client.complete(ask(number)) for number in range(20)), return_exceptions=True
+        )
+        await client.close()
+    assert all(isinstance(end, ProviderFailure) for end in ends)
+
+
+async def test_limits_a_minute_hold_over_all_servers() -> None:
+    async with FakeApi() as first, FakeApi() as second:
+        client = client_of(
+            first.base_url, base_urls=[second.base_url], requests_per_minute=1200, affinity=False
+        )
+        started = time.monotonic()
+        await asyncio.gather(*(client.complete(ask(number)) for number in range(8)))
+        await client.close()
+        assert first.count + second.count == 8
+    assert time.monotonic() - started >= 0.34
+
+
+def test_processes_share_the_limits_between_them() -> None:
+    settings = OpenAISettings(
+        kind="openai",
+        name="m",
+        base_url="http://h/v1",
+        concurrency=10,
+        requests_per_minute=2,
+        tokens_per_minute=900,
+    )
+    each = settings.shared_by(4)
+    limits = (each.concurrency, each.requests_per_minute, each.tokens_per_minute)
+    assert limits == (2, 1, 225)
+    assert each.identity() == settings.identity()
+    assert settings.model_copy(update={"requests_per_minute": None}).shared_by(3) is not None
