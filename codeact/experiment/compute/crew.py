@@ -273,6 +273,8 @@ async def _answer(reference: Any) -> Any:
 
 
 def gist(error: Exception) -> str:
-    """The gist of an error of Ray's, whose texts run over many lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    """The first line of an error of Ray's, or of what a worker raised; their texts are long."""
+    cause = getattr(error, "cause", None)
+    told = cause if isinstance(cause, Exception) else error
+    lines = [line.strip() for line in str(told).splitlines() if line.strip()]
+    return f"{type(told).__name__}: {lines[0]}" if lines else type(told).__name__
