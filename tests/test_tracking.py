@@ -31,7 +31,7 @@ from tests.wandb_files import OfflineRun, offline_runs
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
 SAMPLE = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
-QUICK = ["model=scripted", *SAMPLE]
+QUICK = ["model=scripted", *SAMPLE, "executor.preload=[]", "executor.warm=1"]
 KEY = "s3cr3t-abcdefghij-0123456789-xyz"
 
 

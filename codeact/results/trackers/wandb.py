@@ -278,6 +278,8 @@ class Sender:
             where = self._where(described, run)
             kept = msgspec.structs.replace(self._described[name].kept, where=where)
             kept.write(described.folder)
+            # The first table imports pandas: better now than when everyone waits for the end.
+            _wandb().Table(columns=["-"], data=[["-"]])
         return run
 
     def _opened(self, name: str, described: Described) -> "wandb.Run":
