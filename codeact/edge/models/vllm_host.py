@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +70,16 @@ class ServerHost:
         self._told = b""
         self._pid: int | None = None
         self._status: int | None = None
+        threading.Thread(target=self._end_with_node, args=(os.getppid(),), daemon=True).start()
+
+    def _end_with_node(self, raylet: int) -> None:
+        """Let go of the server when Ray's own process on this node, our parent, is gone.
+
+        Ray ends its workers then only where their new parent is the process 1.
+        """
+        while os.getppid() == raylet:
+            time.sleep(1.0)
+        os._exit(1)
 
     def start(self, before: Place | None) -> Place:
         """Start the server, where it was `before` if it ran before. Raises `OSError`."""

@@ -8,8 +8,9 @@ seconds.
 
 It needs the standard library alone and is run by its path, so any node can run it. It stays no
 child of its owner, because Ray kills the children of a worker that exits. On Linux, what the
-server leaves behind becomes a child of this process and is killed too, whatever session it is in,
-and a server whose keeper is killed is killed by the kernel.
+server leaves behind becomes a child of the keeper and is killed too, whatever session it is in. A
+keeper that is killed has its server killed by the kernel, and the rest by its own parent, the
+guard, which does nothing else.
 """
 
 import contextlib
@@ -34,9 +35,19 @@ def main(words: list[str]) -> int:
     if os.fork():
         return 0
     os.setsid()
-    _prctl(_SET_CHILD_SUBREAPER, 1)
     # Not those of its owner: a Ray worker has some blocked.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+    if keeper := os.fork():
+        os.waitpid(keeper, 0)
+        _kill_children()
+        return 0
+    # A fork does not inherit it.
+    _prctl(_SET_CHILD_SUBREAPER, 1)
+    return _keep(log, float(grace), command)
+
+
+def _keep(log: str, grace: float, command: list[str]) -> int:
     with Path(log).open("ab") as output:
         try:
             server = _start(command, output.fileno())
@@ -49,8 +60,10 @@ def main(words: list[str]) -> int:
     if status is None:
         with contextlib.suppress(OSError):
             os.kill(server, signal.SIGTERM)
-        status = _wait_until(server, time.monotonic() + float(grace))
-    _kill_all(server)
+        status = _wait_until(server, time.monotonic() + grace)
+    with contextlib.suppress(OSError):
+        os.killpg(server, signal.SIGKILL)
+    _kill_children()
     _tell(f"ended {-signal.SIGKILL if status is None else status}")
     return 0
 
@@ -98,10 +111,8 @@ def _reaped(server: int) -> int | None:
     return found
 
 
-def _kill_all(server: int) -> None:
-    """Kill the server's group, and its orphans, who arrive here as their parents die."""
-    with contextlib.suppress(OSError):
-        os.killpg(server, signal.SIGKILL)
+def _kill_children() -> None:
+    """Kill what is left, down to the last: orphans arrive here as their parents die."""
     while True:
         for child in _children():
             with contextlib.suppress(OSError):
