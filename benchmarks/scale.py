@@ -32,6 +32,7 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 CELLS = ("a = 6", "b = a * 7", "print(a, b)", "sum(range(b))")
 TASKS = 8
 RAY = ("compute=ray",)
+LOOKED_AT = ["pid", "ppid", "name", "cmdline", "cpu_times", "memory_info"]
 
 
 class Row(NamedTuple):
@@ -127,16 +128,20 @@ class Meter:
         self.client_mb = 0.0
 
     def look(self) -> None:
-        for process in psutil.process_iter(["pid", "name", "cmdline", "cpu_times", "memory_info"]):
-            info = process.info
-            kind = self._kind(info["pid"], " ".join(info["cmdline"] or ()))
+        found = {p.pid: p.info for p in psutil.process_iter(LOOKED_AT)}
+        kinds = {pid: self._kind(pid, " ".join(i["cmdline"] or ())) for pid, i in found.items()}
+        for pid, info in found.items():
+            kind = kinds[pid]
+            # The server's own times include those of the interpreters that it has forked.
+            if kind == "sandbox" and kinds.get(info["ppid"]) == "sandbox":
+                continue
             if kind and info["cpu_times"]:
                 times = info["cpu_times"]
                 spent = times.user + times.system
                 if kind == "sandbox":
                     spent += times.children_user + times.children_system
-                self._cpu[info["pid"]] = (kind, spent)
-            if info["pid"] == self._client and info["memory_info"]:
+                self._cpu[pid] = (kind, spent)
+            if pid == self._client and info["memory_info"]:
                 self.client_mb = max(self.client_mb, info["memory_info"].rss / 2**20)
 
     def _kind(self, pid: int, words: str) -> str | None:
@@ -148,10 +153,7 @@ class Meter:
             return "workers"
         if "raylet" in words or "gcs_server" in words or "ray/_private" in words:
             return "ray"
-        # Forked interpreters have the same command line; the server's own times include theirs.
-        if "guest.py" in words and psutil.Process(pid).ppid() != 1:
-            return "sandbox"
-        return None
+        return "sandbox" if "guest.py" in words and "bwrap" not in words else None
 
     def seconds(self) -> dict[str, float]:
         total: dict[str, float] = {}
