@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from typing import Any, ClassVar
 
 from codeact.exceptions import ComputeUnavailable
@@ -15,6 +16,9 @@ _STARTED_HERE: dict[str, Any] = {
     # Records are small and leave the store at once; Ray would take a third of the memory.
     "object_store_memory": 1 << 28,
 }
+
+
+_KNOCK_SECONDS = 10.0
 
 
 class _Link:
@@ -47,6 +51,7 @@ def _init(address: str | None) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     options = {"address": address} if address else _STARTED_HERE
     try:
+        _knock(address)
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
         where = f"the cluster at {address}" if address else "Ray on this machine"
@@ -54,6 +59,13 @@ def _init(address: str | None) -> None:
             f"{where} cannot be reached: {error}; see compute.address, or choose compute=local"
         ) from error
     _keep_off_stdout()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens: Ray itself tries for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 def _keep_off_stdout() -> None:
