@@ -93,6 +93,7 @@ def test_an_offline_run_read_back_is_what_the_run_folder_says(tmp_path: Path) ->
     )
     assert {"latency/sandbox_p50", "latency/model_p99", "queued"} <= run.history[-1].keys()
     assert tuple(run.table["columns"]) == COLUMNS
+    assert not (tmp_path / "home" / ".local").exists()
     records = {r["id"]: r for r in map(json.loads, (folder / EPISODES).open())}
     rows = {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in run.table["data"]}
     assert rows.keys() == records.keys()

@@ -10,7 +10,8 @@ import queue
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -262,10 +263,11 @@ class Sender:
         row: dict[str, Any] = dict(last.sent.row)
         if last.trajectories:
             row["trajectories"] = _wandb().Table(columns=list(COLUMNS), data=last.trajectories)
-        run.log(row, step=last.sent.step)
+        described = self._described[name]
+        with _staging_in(described.folder.path / "wandb"):
+            run.log(row, step=last.sent.step)
         run.summary.update(last.summary)
         run.finish(exit_code=0 if last.complete else 1)
-        described = self._described[name]
         where = self._where(described, run)
         kept = msgspec.structs.replace(described.kept, where=where, complete=last.complete)
         kept.write(described.folder)
@@ -377,6 +379,19 @@ def _init(described: Described, mode: str) -> "wandb.Run":
     )
     run.define_metric("*", step_metric="episodes/finished")
     return run
+
+
+@contextmanager
+def _staging_in(folder: Path) -> Iterator[None]:
+    """Have W&B keep a table that awaits its upload here, not in the user's home, unless told."""
+    if "WANDB_DATA_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
 
 
 def _line(error: Exception) -> str:
