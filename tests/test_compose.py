@@ -16,6 +16,7 @@ from codeact.resources import data_folder
 GIVEN = {
     ("model", "openai"): ["model.name=m"],
     ("model", "server"): ["model.name=m"],
+    ("model", "vllm"): ["model.model=m", "model.name=m"],
     ("search", "pages"): ["search.path=f"],
     ("search", "recorded"): ["search.path=f"],
     ("feedback", "textual"): ["model@feedback.model=scripted"],

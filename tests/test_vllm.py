@@ -1,17 +1,13 @@
 """`model=vllm` as a user runs it, with a server program that speaks vLLM's API in its place."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -19,10 +15,9 @@ import pytest
 from codeact.cli import main
 from codeact.edge import cluster
 from codeact.experiment.store import latest_records
+from tests.vllm_runs import Play, wait_for
 
 pytestmark = pytest.mark.usefixtures("local_sandbox", "ray_cluster")
-
-FAKE = Path(__file__).parent / "fake_vllm"
 
 
 @pytest.fixture(scope="module")
@@ -35,78 +30,12 @@ def ray_cluster() -> Iterator[str]:
     cluster.disconnect()
 
 
-class Play:
-    """A run of sample tasks on fake servers, and what those saw."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.run_dir = folder / "run"
-
-    def words(self, *given: str, servers: int = 1, **env: str) -> list[str]:
-        variables = {"PYTHONPATH": str(FAKE), "FAKE_VLLM_FOLDER": str(self.folder), **env}
-        quoted = ", ".join(f"{name}: '{value}'" for name, value in variables.items())
-        return [
-            "run",
-            *("model=vllm", "model.model=nothing", "model.name=tiny", "model.gpus=0"),
-            *(f"model.servers={servers}", f"+model.env={{{quoted}}}"),
-            *(f"model.log_dir={self.folder}", "task=gsm8k", "tracker=none"),
-            "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl",
-            f"run_dir={self.run_dir}",
-            *given,
-        ]
-
-    @property
-    def seen(self) -> list[dict[str, Any]]:
-        file = self.folder / "seen.jsonl"
-        lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-
-    @property
-    def starts(self) -> list[dict[str, Any]]:
-        return [line for line in self.seen if "started" in line]
-
-    @property
-    def asked(self) -> list[dict[str, Any]]:
-        return [line for line in self.seen if "first" in line]
-
-    @property
-    def left(self) -> list[int]:
-        """Processes of servers, and of what they started, that are still there."""
-        pids = [line[key] for line in self.starts for key in ("pid", "child") if line[key]]
-        return [pid for pid in pids if _is_alive(pid)]
-
-    def after(self, requests: int, act: Callable[[], None]) -> threading.Thread:
-        """Do something once so many requests have been made."""
-
-        def wait() -> None:
-            if _wait_for(lambda: len(self.asked) >= requests):
-                act()
-
-        thread = threading.Thread(target=wait)
-        thread.start()
-        return thread
-
-
 @pytest.fixture
 def play(tmp_path: Path) -> Iterator[Play]:
     played = Play(tmp_path)
     yield played
     for pid in played.left:
         os.kill(pid, signal.SIGKILL)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_every_server_answers_and_an_episode_stays_with_one(play: Play) -> None:
@@ -149,7 +78,7 @@ def test_a_server_that_is_lost_comes_back_and_no_episode_fails(
     assert len(play.starts) == 2
     assert len({line["port"] for line in play.starts}) == 1
     # Even those of the first server's processes that had a session of their own.
-    assert _wait_for(lambda: play.left == [], 5)
+    assert wait_for(lambda: play.left == [], 5)
 
 
 def _actor() -> psutil.Process:
@@ -237,7 +166,7 @@ def test_nothing_is_left_after_kill_nine(play: Play, victim: str, ray_cluster: s
         start_new_session=True,
     )
     try:
-        assert _wait_for(lambda: len(play.asked) > 20, 90)
+        assert wait_for(lambda: len(play.asked) > 20, 90)
         assert len(play.left) == 4
         if victim == "driver":
             process.kill()
@@ -246,7 +175,7 @@ def test_nothing_is_left_after_kill_nine(play: Play, victim: str, ray_cluster: s
             assert raylets
             for raylet in raylets:
                 raylet.kill()
-        assert _wait_for(lambda: play.left == [], 40)
+        assert wait_for(lambda: play.left == [], 40)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
