@@ -3,8 +3,9 @@
 ``python benchmarks/model_client.py [--requests 2000] [--concurrency 200]``
 
 Compares the openai package with its default transport, with its aiohttp transport, with that
-and its parsing of answers left out, and codeact's own client. Every client runs in a process of
-its own; what it imports is not counted.
+and its parsing of answers left out, and codeact's own client: by itself, and with all that it can
+do besides (two addresses with affinity, limits a minute, a response cache that is written). Every
+client runs in a process of its own; what it imports is not counted.
 """
 
 # ruff: noqa: D103 (a program, not a library)
@@ -12,11 +13,13 @@ its own; what it imports is not counted.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -60,24 +63,41 @@ async def openai_sdk(
 
 
 @contextlib.asynccontextmanager
-async def ours(base_url: str, concurrency: int) -> AsyncIterator[Ask]:
-    from codeact.edge.models.base import EpisodeKey, Request
+async def ours(base_url: str, concurrency: int, *, everything: bool) -> AsyncIterator[Ask]:
+    from codeact.edge.models.base import EpisodeKey, ModelClient, Request
     from codeact.edge.models.openai_settings import OpenAISettings
+    from codeact.edge.models.response_cache import CachedModel, ResponseStore
 
-    settings = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
-    client = OpenAISettings.model_validate({**settings, "concurrency": concurrency}).create()
-    request = Request(messages=MESSAGES, stop=STOP, episode=EpisodeKey("t", "1"), turn=1)  # type: ignore[arg-type]
-    try:
-        yield lambda: client.complete(request)
-    finally:
-        await client.close()
+    values = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
+    values["concurrency"] = concurrency
+    if everything:
+        values["base_urls"] = [base_url.replace("127.0.0.1", "localhost")]
+        values["prices"] = {"prompt": 1.0, "completion": 2.0}
+        values |= {"requests_per_minute": 1_000_000, "tokens_per_minute": 10**10}
+    settings = OpenAISettings.model_validate(values)
+    numbers = itertools.count()
+
+    def request() -> Request:
+        episode = EpisodeKey("t", str(next(numbers)))
+        return Request(messages=MESSAGES, stop=STOP, episode=episode, turn=1)  # type: ignore[arg-type]
+
+    async with contextlib.AsyncExitStack() as stack:
+        client: ModelClient = settings.create()
+        stack.push_async_callback(client.close)
+        if everything:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            store = ResponseStore(Path(folder))
+            stack.push_async_callback(store.close)
+            client = CachedModel(client, settings, store)
+        yield lambda: client.complete(request())
 
 
 CLIENTS: dict[str, Callable[[str, int], contextlib.AbstractAsyncContextManager[Ask]]] = {
     "openai, default transport": lambda u, c: openai_sdk(u, c, aio=False, raw=False),
     "openai, aiohttp transport": lambda u, c: openai_sdk(u, c, aio=True, raw=False),
     "openai, aiohttp, not parsed": lambda u, c: openai_sdk(u, c, aio=True, raw=True),
-    "codeact": ours,
+    "codeact": lambda u, c: ours(u, c, everything=False),
+    "codeact, with everything": lambda u, c: ours(u, c, everything=True),
 }
 
 

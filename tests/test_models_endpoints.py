@@ -206,7 +206,7 @@ async def test_a_server_that_comes_back_gets_its_episodes_back() -> None:
 )
 async def test_a_server_that_keeps_failing_is_left(fault: Reply) -> None:
     async with FakeApi() as good, FakeApi([fault]) as bad:
-        client = client_of(good, bad, timeout={"total": 0.2})
+        client = client_of(good, bad, timeout={"total": 1.0})
         answers = await asyncio.gather(*(client.complete(ask(task)) for task in range(30)))
         standings = client.standings()
         await client.close()

@@ -276,7 +276,7 @@ async def test_a_storm_of_faults_loses_no_answer_and_mixes_none_up():
         got = await client.complete(ask(({"role": "user", "content": str(number)},)))
         assert got.text == str(number)
 
-    settings = {"timeout": {"total": 2.0}, "max_retries": 30, "concurrency": 50}
+    settings = {"timeout": {"total": 0.5}, "max_retries": 30, "concurrency": 50}
     async with FakeApi(reply) as api, client_of(api.base_url, **settings) as client:
         await asyncio.gather(*(one(client, number) for number in range(300)))
     assert api.count > 400

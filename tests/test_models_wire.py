@@ -1,5 +1,6 @@
 """What servers say, word for word, and what the client makes of it."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +10,13 @@ from codeact.edge.models.openai_wire import (
     clean,
     cut_at_stop,
     is_context_overflow,
+    parse_answer,
     parse_error,
+    reset_after,
     retry_after,
     room_left,
 )
+from codeact.episode.effects import Usage
 
 OPENAI = (
     "This model's maximum context length is 4097 tokens. However, you requested 4705 tokens "
@@ -124,3 +128,50 @@ def test_without_a_stop_string_a_text_stays():
 )
 def test_surrogates_become_characters_or_are_replaced(text, cleaned):
     assert clean(text) == cleaned
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("reset", "seconds"),
+    [
+        ("1s", 1.0),
+        ("6m0s", 360.0),
+        ("20ms", 0.02),
+        ("1h2m3.5s", 3723.5),
+        ("7.66", 7.66),
+        ("2026-01-01T00:00:30Z", 30.0),
+        ("2025-12-31T23:59:59Z", 0.0),
+        ("soon", None),
+        ("1s later", None),
+        ("", None),
+    ],
+)
+def test_a_limit_that_is_used_up_says_when_there_is_room_again(reset, seconds):
+    headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": reset}
+    assert reset_after(headers, NOW) == pytest.approx(seconds)
+
+
+def test_the_longest_of_several_used_up_limits_counts():
+    headers = {
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "2s",
+        "x-ratelimit-remaining-tokens": "1",
+        "x-ratelimit-reset-tokens": "9s",
+        "anthropic-ratelimit-input-tokens-remaining": "0",
+        "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:00:05Z",
+    }
+    assert reset_after(headers, NOW) == 5.0
+
+
+@pytest.mark.parametrize("remaining", ["1", "many", ""])
+def test_a_limit_with_room_left_holds_nobody_back(remaining):
+    headers = {"x-ratelimit-remaining-requests": remaining, "x-ratelimit-reset-requests": "9s"}
+    assert reset_after(headers, NOW) is None
+
+
+def test_cached_tokens_are_never_more_than_the_prompt():
+    usage = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}
+    body = json.dumps({"choices": [{"text": ""}], "usage": usage}).encode()
+    assert parse_answer(body).usage == Usage(5, 0, 5)

@@ -86,6 +86,7 @@ class Endpoint:
         self.gate = Gate(self.limit, clock)
         self.health = Health()
         self.requests = self.answers = self.refused = self.errors = 0
+        self.answered_at = 0.0
         self._clock = clock
         self._first_asked = 0.0
 
@@ -94,6 +95,17 @@ class Endpoint:
         if not self.requests:
             self._first_asked = self._clock()
         self.requests += 1
+
+    def answered(self, wave: int) -> None:
+        """Count an answer."""
+        self.answers += 1
+        self.answered_at = self._clock()
+        self.limit.answered(wave)
+
+    def was_refused(self, wave: int) -> bool:
+        """Count a refusal for lack of room; True if it is the first of its wave."""
+        self.refused += 1
+        return self.limit.refused(wave)
 
     def standing(self) -> Standing:
         """How it has done since the first request."""

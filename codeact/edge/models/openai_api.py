@@ -9,6 +9,7 @@ the bottleneck, not the client.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Collection
@@ -27,6 +28,11 @@ from codeact.exceptions import ModelFailure, ProviderFailure
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_UNLUCKY = 0.25
+"""How much of a retry it takes to be refused (429) by a server that answers others meanwhile.
+
+To be refused with the crowd of a wave, whose first refusal has lowered the limit, takes nothing.
+"""
 
 
 class _Overflow(Exception):
@@ -36,12 +42,17 @@ class _Overflow(Exception):
 
 
 class _Trail:
-    """What a request has met so far. `counted` is how many of its failures use its retries up."""
+    """What a request has met so far; `spent` is how much of its retries that has used up."""
 
     def __init__(self) -> None:
-        self.started = time.monotonic()
+        self.started = self.last = time.monotonic()
         self.failures: list[str] = []
-        self.counted = 0
+        self.spent = 0.0
+
+    def add(self, reason: str, weight: float = 1.0) -> None:
+        self.failures.append(reason)
+        self.spent += weight
+        self.last = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -49,21 +60,14 @@ class _Trail:
 
 
 class _Miss(Exception):
-    """An attempt failed. `elsewhere`: another server can be asked at once.
+    """An attempt failed. `elsewhere`: another server can be asked at once."""
 
-    `counts` is False for a refusal that the whole crowd met: the first of its wave has lowered the
-    limit, and to have been sent with it says nothing against this request.
-    """
-
-    def __init__(
-        self, fault: Fault, place: Place, *, elsewhere: bool = False, counts: bool = True
-    ) -> None:
+    def __init__(self, fault: Fault, endpoint: Endpoint, *, elsewhere: bool) -> None:
         super().__init__(fault.reason)
         self.reason = fault.reason
         self.wait = fault.wait
-        self.url = place.endpoint.url
+        self.url = endpoint.url
         self.elsewhere = elsewhere
-        self.counts = counts and not elsewhere
 
 
 class OpenAIClient:
@@ -98,15 +102,12 @@ class OpenAIClient:
         body = self._body(request)
         while True:
             try:
-                answer = await self._attempt(request, body)
+                answer = await self._attempt(request, body, trail)
             except _Overflow as overflow:
                 room = wire.room_left(overflow.error)
                 self._shrink(body, room, overflow.error)
-                trail.failures.append(f"context full: asked again for {room} tokens")
-                trail.counted += 1
+                trail.add(f"context full: asked again for {room} tokens")
             except _Miss as miss:
-                trail.failures.append(miss.reason)
-                trail.counted += miss.counts
                 if not miss.elsewhere:
                     await self._pause(trail, miss)
             else:
@@ -132,7 +133,7 @@ class OpenAIClient:
         body.update(sampling.extra)
         return body
 
-    async def _attempt(self, request: Request, body: dict[str, Any]) -> wire.Answer:
+    async def _attempt(self, request: Request, body: dict[str, Any], trail: _Trail) -> wire.Answer:
         content = wire.encode(body)
         charged = len(content) // 4 + (body.get("max_tokens") or 0)
         taken = 0
@@ -147,7 +148,7 @@ class OpenAIClient:
         except Fault as fault:
             # What became of a request that broke off is not known: it may have been worked on.
             taken = 0 if fault.kind in ("busy", "unreachable") else charged
-            raise self._miss(fault, place) from fault
+            raise self._miss(fault, place, trail) from fault
         except asyncio.CancelledError:
             place.endpoint.health.given_up()
             raise
@@ -163,8 +164,7 @@ class OpenAIClient:
             endpoint.health.answered()
         if response.status != 200:
             raise self._failure(response, endpoint)
-        endpoint.answers += 1
-        endpoint.limit.answered(place.wave)
+        endpoint.answered(place.wave)
         self._close(endpoint, wire.reset_after(response.headers))
         try:
             return wire.parse_answer(response.body)
@@ -195,22 +195,27 @@ class OpenAIClient:
         kind: Kind = "busy" if status == 429 else "broken" if status >= 500 else "other"
         return Fault(f"HTTP {status}: {message}", kind, wait)
 
-    def _miss(self, fault: Fault, place: Place) -> _Miss:
+    def _miss(self, fault: Fault, place: Place, trail: _Trail) -> _Miss:
         """Let the server's limit and health know of a fault, and say what the request does next."""
-        endpoint = place.endpoint
+        endpoint, weight = place.endpoint, 1.0
+        elsewhere = False
         self._close(endpoint, fault.wait)
         if fault.kind == "busy":
-            endpoint.refused += 1
-            first = endpoint.limit.refused(place.wave)
-            too_long = fault.wait is not None and fault.wait > self._settings.timeout.wait
-            elsewhere = too_long and self._endpoints.failed(endpoint, pause=fault.wait)
-            return _Miss(fault, place, elsewhere=elsewhere, counts=first or too_long)
-        endpoint.errors += 1
-        if fault.kind == "other":
-            return _Miss(fault, place)
-        unreachable = fault.kind == "unreachable"
-        elsewhere = self._endpoints.failed(endpoint, for_certain=unreachable)
-        return _Miss(fault, place, elsewhere=elsewhere and unreachable)
+            is_first = endpoint.was_refused(place.wave)
+            if fault.wait is not None and fault.wait > self._settings.timeout.wait:
+                elsewhere = self._endpoints.failed(endpoint, pause=fault.wait)
+            elif not is_first:
+                weight = 0.0
+            elif endpoint.answered_at > trail.last:
+                weight = _UNLUCKY
+        else:
+            endpoint.errors += 1
+            if fault.kind != "other":
+                for_certain = fault.kind == "unreachable"
+                left = self._endpoints.failed(endpoint, for_certain=for_certain)
+                elsewhere = left and for_certain
+        trail.add(fault.reason, 0.0 if elsewhere else weight)
+        return _Miss(fault, endpoint, elsewhere=elsewhere)
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: wire.ServerError) -> None:
         """Make the request fit, once; raises `ModelFailure` where it cannot be made to."""
@@ -232,13 +237,15 @@ class OpenAIClient:
         settings = self._settings
         wait = miss.wait
         too_long = wait is not None and wait > settings.timeout.wait
-        if trail.counted > settings.max_retries or too_long:
+        if trail.spent > settings.max_retries or too_long:
             because = f" (it asks to wait {wait:.0f} s, too long)" if too_long else ""
             raise ProviderFailure(
                 f"{miss.url} gave no usable answer in {_times(len(trail.failures))} over "
                 f"{trail.seconds:.1f} s; the last: {miss.reason}{because}"
             )
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(len(trail.failures) - 1, 10))
+        longest = min(
+            _LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(0, math.ceil(trail.spent) - 1), 10)
+        )
         jittered = longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, no secret)
         # What the server asks for is a floor; the jitter keeps a crowd from returning as one.
         await asyncio.sleep(jittered if wait is None else wait + jittered / 10)
