@@ -125,10 +125,10 @@ class Gate:
 class Pace:
     """At most so many requests and tokens a minute; None is no limit.
 
-    Requests leave evenly spaced and tokens in portions of a second's worth, so the limits hold in
-    any minute, not only in the average. How many tokens a request takes is known only afterwards:
-    what it was charged too much or too little is made up for by the next ones (the limiter itself
-    takes nothing back).
+    Requests leave evenly spaced, or a tenth of a second's worth together, and tokens in portions of
+    a second's worth: so the limits hold in any minute, not only in the average. How many tokens a
+    request takes is known only afterwards: what it was charged too much or too little is made up
+    for by the next ones (the limiter itself takes nothing back).
     """
 
     def __init__(self, requests: int | None, tokens: int | None) -> None:
@@ -142,7 +142,8 @@ class Pace:
         from aiolimiter import AsyncLimiter
 
         if requests is not None:
-            self._requests = AsyncLimiter(1, 60 / requests)
+            together = max(1.0, requests / 600)
+            self._requests = AsyncLimiter(together, together * 60 / requests)
         if tokens is not None:
             self._portion = tokens / 60
             self._tokens = AsyncLimiter(self._portion, 1)
