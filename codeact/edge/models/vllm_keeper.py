@@ -37,6 +37,9 @@ def main(words: list[str]) -> int:
     os.setsid()
     # Not those of its owner: a Ray worker has some blocked.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # Ray lowers the priority of its workers; to have it back takes privileges.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
     _prctl(_SET_CHILD_SUBREAPER, 1)
     if keeper := os.fork():
         os.waitpid(keeper, 0)
