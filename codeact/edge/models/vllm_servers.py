@@ -98,7 +98,7 @@ class _Fleet:
         """Restart what ends; give the run up when nothing is left that could answer."""
         ends = await asyncio.gather(*(s.keep() for s in self._servers), return_exceptions=True)
         self._lost = ModelUnavailable(
-            f"no server of {self._settings.name} is left; the last to go: {ends[-1]}\n"
+            f"no server of {self._settings.name} is left. {ends[-1]}\n"
             "The same command plays what is left; model.restarts allows more restarts"
         )
         if self._owner is not None:
