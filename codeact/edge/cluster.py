@@ -49,6 +49,8 @@ def _init(address: str | None) -> None:
     if not address:
         # Unset, a Ray that is started here would leave a token file in the user's home.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        # Ray's workers, and the sandboxes beneath them, would come after all else on the machine.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     options = {"address": address} if address else _STARTED_HERE
     try:
         _knock(address)

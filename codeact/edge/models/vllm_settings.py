@@ -178,7 +178,7 @@ class VllmSettings(ModelSettings):
             sampling=self.sampling,
             timeout=self.timeout,
             max_retries=_GROWING_PAUSES + math.ceil(self.start_seconds / _LONGEST_PAUSE),
-            concurrency=self.concurrency * len(urls),
+            concurrency=self.concurrency,
             stop_limit=self.stop_limit,
             overflow=self.overflow,
         )
