@@ -5,6 +5,7 @@ back. Nothing waits for the slowest of a shard, because there are no shards.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -186,7 +187,9 @@ async def _brief(plan: Plan, resources: Resources, workers: int) -> Brief:
         critic = (await resources.served(feedback.model)).shared_by(workers)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
-    return Brief(told, identity_of(config), plan.keys)
+    cache = None if config.cache is None else os.path.abspath(config.cache)
+    asked = config.model_copy(update={"cache": cache})
+    return Brief(told, asked, identity_of(config), plan.keys)
 
 
 def _bounded(config: RunConfig) -> bool:

@@ -29,10 +29,12 @@ NOTHING = Spent(0, 0.0)
 class Brief(NamedTuple):
     """What a worker is told of one run.
 
-    The models of `config` are those of a client in a worker; `identity` is that of the run itself.
+    The models of `config` are those of a client in a worker; `asked` is what the user configured,
+    by which answers are kept in the response cache, and `identity` is that of the run itself.
     """
 
     config: RunConfig
+    asked: RunConfig
     identity: Identity
     keys: list[EpisodeKey]
 
@@ -116,7 +118,9 @@ class EpisodeWorker:
         config = brief.config
         account = Account(config.budget)
         tools = open_toolbox(config.search)
-        made = await environment(config, brief.keys, tools, account, self._resources)
+        made = await environment(
+            config, brief.keys, tools, account, self._resources, asked=brief.asked
+        )
         self._environments[run] = made._replace(identity=brief.identity)
         self._accounts[run], self._others[run] = account, NOTHING
         return facts_of(made.sandbox)
