@@ -274,7 +274,7 @@ _RECORD = msgspec.json.Decoder(EpisodeRecord)
 _PUBLISHED = msgspec.json.Decoder(_Published)
 
 
-class _Path(msgspec.Struct, frozen=True):
+class RecordedPath(msgspec.Struct, frozen=True):
     """What the path of a published file says of its episodes."""
 
     model: str
@@ -290,7 +290,8 @@ class _Path(msgspec.Struct, frozen=True):
         return _feedback_name(self.feedback_model, self.feedback_kind)
 
 
-def _parse_path(path: Path) -> _Path:
+def parse_path(path: Path) -> RecordedPath:
+    """Take a published file's path apart; raises `RecordingError` if it does not say enough."""
     parts = list(path.resolve().parent.parts)
     marks = [i for i, part in enumerate(parts) if part.startswith("F=")]
     rest = parts[marks[-1] + 1 :] if marks else []
@@ -302,7 +303,7 @@ def _parse_path(path: Path) -> _Path:
             "<task name>[/<split>]/results.jsonl"
         )
     feedback_model = parts[marks[-1]].removeprefix("F=")
-    return _Path(
+    return RecordedPath(
         model=parts[marks[-1] - 1],
         feedback_model="" if feedback_model == "None" else feedback_model,
         feedback_kind=kind,
@@ -314,7 +315,7 @@ def _parse_path(path: Path) -> _Path:
 
 
 def _read_published(path: Path, selection: Selection) -> Iterator[RecordedEpisode]:
-    where = _parse_path(path)
+    where = parse_path(path)
     if not selection.accepts(where.model, where.feedback, where.turn_setting, where.task_name):
         return
     for number, line in _lines(path):
@@ -325,7 +326,7 @@ def _read_published(path: Path, selection: Selection) -> Iterator[RecordedEpisod
             raise RecordingError(f"{place}: not a recorded episode: {error}") from error
 
 
-def _from_published(line: _Published, where: _Path, place: str) -> RecordedEpisode:
+def _from_published(line: _Published, where: RecordedPath, place: str) -> RecordedEpisode:
     state, task = line.state, line.task
     if not state.history:
         raise ValueError("its history is empty")

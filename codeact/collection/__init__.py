@@ -1,0 +1,1 @@
+"""From recorded trajectories to training conversations: tiers, selection, conversion."""

@@ -1,0 +1,91 @@
+"""From a trajectory to a conversation for fine-tuning (postprocess.md, rules 13 to 16)."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from codeact.collection.trajectory import Experiment, TaskKey, Trajectory
+from codeact.episode.effects import Message
+from codeact.episode.protocol import ASSISTANT_PREFIX
+
+if TYPE_CHECKING:
+    from codeact.collection.settings import ConversionSettings
+
+_TASK = "\n---\n\nTask:"
+_THOUGHT = re.compile(r"<thought>(.*?)</thought>", re.DOTALL)
+_LABEL = re.compile("Assistant[:：]")  # some models write the colon in its full-width form
+_CODE = re.compile(r"(<execute>.*?</execute>)", re.DOTALL)
+
+
+class Conversation(msgspec.Struct):
+    """One line of a data set."""
+
+    id: str
+    conversations: list[Message]
+
+
+def conversation_id(
+    task: TaskKey, experiment: Experiment, sample: int, settings: "ConversionSettings"
+) -> str:
+    """The published id (rule 13), or one that no other trajectory of a collection has."""
+    parts = [*task, experiment.model, experiment.turn_setting]
+    if settings.ids == "unique":
+        parts += [experiment.feedback, experiment.settings, str(sample)]
+    return "/".join(part for part in parts if part)
+
+
+def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversation:
+    """The conversation of a trajectory; raises `ValueError` where its messages have no such form.
+
+    The environment's message at the end, if there is one, answers nothing any more.
+    """
+    first, *rest = trajectory.messages
+    if rest and rest[-1]["role"] == "user":
+        rest.pop()
+    if not rest:
+        raise ValueError("there is no answer of the model in it")
+    without_label = _LABELS[settings.label]
+    messages = _opening(first["content"], settings)
+    for message in rest:
+        text = message["content"].strip()
+        if message["role"] == "assistant":
+            text = without_label(_thoughts_untagged(text))
+        messages.append({"role": message["role"], "content": text})
+    task, experiment = trajectory.task, trajectory.experiment
+    return Conversation(conversation_id(task, experiment, trajectory.sample, settings), messages)
+
+
+def _opening(first: str, settings: "ConversionSettings") -> list[Message]:
+    """Instruction and task, without the example between them (rule 14)."""
+    instruction, *parts = first.split(_TASK, 2)
+    if not parts:
+        raise ValueError("its first message has no task after a line of dashes")
+    for replacement in settings.instruction:
+        instruction = instruction.replace(replacement.old, replacement.new)
+    return [
+        {"role": "system", "content": instruction.strip()},
+        {"role": "user", "content": f"Task:\n{parts[-1].strip()}"},
+    ]
+
+
+def _thoughts_untagged(text: str) -> str:
+    text = text.removeprefix(ASSISTANT_PREFIX).strip()
+    return _THOUGHT.sub(lambda found: found[1].strip(), text)
+
+
+def _everywhere(text: str) -> str:
+    return _LABEL.sub("", text)
+
+
+def _outside_code(text: str) -> str:
+    pieces = _CODE.split(text)
+    pieces[::2] = [_LABEL.sub("", piece) for piece in pieces[::2]]
+    return "".join(pieces).strip()
+
+
+_LABELS: dict[str, Callable[[str], str]] = {
+    "everywhere": _everywhere,
+    "outside_code": _outside_code,
+}

@@ -1,0 +1,230 @@
+"""Reads trajectories line by line: published ``results.jsonl`` trees and our own run folders.
+
+What cannot be read comes out as `Unreadable` in its place, so that a caller can count it and go
+on. `codeact.edge.models.recordings` reads the same files whole, for replay.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import yaml
+from isal import igzip, isal_zlib
+
+from codeact.collection.trajectory import (
+    Experiment,
+    Place,
+    TaskKey,
+    Tokens,
+    Trajectory,
+    Unreadable,
+)
+from codeact.edge.families import get
+from codeact.edge.models.recordings import parse_path, recording_files
+from codeact.episode.effects import Counts, Usage
+from codeact.exceptions import Cause, ConfigError
+from codeact.experiment.store import CONFIG
+
+Rename = Callable[[str], str]
+"""From a model's recorded name to the one that it goes by."""
+
+
+def as_recorded(model: str) -> str:
+    """Keep a model's name."""
+    return model
+
+
+def source_files(sources: Iterable[str]) -> list[Path]:
+    """Every recorded file of the sources, in path order within each; raises `RecordingError`."""
+    files = [path for source in sources for path in recording_files(source)]
+    return list({path.resolve(): path for path in files}.values())
+
+
+def is_run(path: Path) -> bool:
+    """Whether a recorded file belongs to one of our run folders."""
+    return path.name.startswith("episodes.jsonl")
+
+
+def read_trajectories(
+    path: Path, rename: Rename = as_recorded
+) -> Iterator[Trajectory | Unreadable]:
+    """Read a file one line at a time, every line of it: redone and uncounted episodes too.
+
+    Raises `RecordingError` where a published path does not say what was recorded.
+    """
+    return _read_run(path, rename) if is_run(path) else _read_published(path, rename)
+
+
+# The published format
+
+
+class _Spent(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _State(msgspec.Struct):
+    history: list[msgspec.Raw]
+    success: bool
+    agent_action_count: Counts
+    token_counter: _Spent | None = None
+
+
+class _Task(msgspec.Struct):
+    task_id: str | int
+
+
+class _Published(msgspec.Struct):
+    state: _State
+    task: _Task
+
+
+_PUBLISHED = msgspec.json.Decoder(_Published)
+
+
+def _read_published(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
+    where = parse_path(path)
+    file = str(path)
+    experiment = Experiment(
+        rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
+    )
+    for number, line in _lines(path):
+        place = Place(file, number)
+        if isinstance(line, str):
+            yield Unreadable(place, line)
+            continue
+        try:
+            record = _PUBLISHED.decode(line)
+        except (ValueError, RecursionError) as error:
+            yield Unreadable(place, f"is no recorded episode: {error}")
+            continue
+        state = record.state
+        if not state.history:
+            yield Unreadable(place, "has an empty history")
+            continue
+        spent = state.token_counter
+        yield Trajectory(
+            task=TaskKey(where.task_type, where.task_name, str(record.task.task_id)),
+            experiment=experiment,
+            split=where.split,
+            history=state.history,
+            success=state.success,
+            counts=state.agent_action_count,
+            tokens=spent and Tokens(spent.prompt_tokens, spent.completion_tokens),
+            place=place,
+        )
+
+
+# Our own run folders
+
+
+class _Outcome(msgspec.Struct):
+    success: bool
+    cause: Cause | None = None
+
+
+class _Episode(msgspec.Struct):
+    """The part of an `EpisodeRecord` that training data needs."""
+
+    id: str
+    task_name: str
+    task_id: str
+    settings_digest: str
+    sample: int
+    model: str
+    turn_setting: str
+    feedback: str
+    messages: list[msgspec.Raw]
+    counts: Counts
+    outcome: _Outcome
+    usage: Usage = Usage()
+
+
+_EPISODE = msgspec.json.Decoder(_Episode)
+
+
+def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
+    task_types = _TaskTypes(path.with_name(CONFIG))
+    file = str(path)
+    for number, line in _lines(path):
+        place = Place(file, number)
+        if isinstance(line, str):
+            yield Unreadable(place, line)
+            continue
+        try:
+            record = _EPISODE.decode(line)
+        except (ValueError, RecursionError) as error:
+            if line.endswith(b"\n"):
+                yield Unreadable(place, f"is no episode record: {error}")
+            continue  # a killed run leaves a torn last line, and redoes its episode
+        try:
+            task_type = task_types[record.task_name]
+        except ConfigError as error:
+            yield Unreadable(place, f"is of a task of unknown type: {error}")
+            continue
+        if not record.messages:
+            yield Unreadable(place, "has no messages")
+            continue
+        feedback_model, _, kind = record.feedback.rpartition("/")
+        yield Trajectory(
+            task=TaskKey(task_type, record.task_name, record.task_id),
+            experiment=Experiment(
+                rename(record.model),
+                feedback_model,
+                kind if feedback_model else "",
+                record.turn_setting,
+                record.settings_digest,
+            ),
+            sample=record.sample,
+            record=record.id,
+            history=record.messages,
+            success=record.outcome.success,
+            counts=record.counts,
+            cause=record.outcome.cause,
+            tokens=Tokens(record.usage.prompt, record.usage.completion),
+            place=place,
+        )
+
+
+class _TaskTypes(dict[str, str]):
+    """The task type of every data set of a run, looked up once each.
+
+    A data set may go by another name than its family's; the run's own configuration says which.
+    """
+
+    def __init__(self, config: Path) -> None:
+        super().__init__()
+        self._config = config
+
+    def __missing__(self, task_name: str) -> str:
+        self[task_name] = found = get(self._family(task_name)).task_type
+        return found
+
+    def _family(self, task_name: str) -> str:
+        try:
+            config = yaml.safe_load(self._config.read_text(encoding="utf-8"))
+            return str(config["task"]["sets"][task_name]["family"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return task_name
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
+    """Every line with its number; what stops the reading comes last, as a text."""
+    number = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line
+    except EOFError:
+        yield number + 1, "the compressed file is cut short here; fetch or write it again"
+    except (OSError, isal_zlib.error) as error:
+        yield number + 1, f"cannot be read from here on: {error}"
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        file: IO[bytes] = igzip.open(path, "rb")
+        return file
+    return path.open("rb")
