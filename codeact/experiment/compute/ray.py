@@ -5,11 +5,11 @@ back. Nothing waits for the slowest of a shard, because there are no shards.
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -187,9 +187,13 @@ async def _brief(plan: Plan, resources: Resources, workers: int) -> Brief:
         critic = (await resources.served(feedback.model)).shared_by(workers)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
-    cache = None if config.cache is None else os.path.abspath(config.cache)
-    asked = config.model_copy(update={"cache": cache})
-    return Brief(told, asked, identity_of(config), plan.keys)
+    return Brief(told, _asked(config), identity_of(config), plan.keys)
+
+
+def _asked(config: RunConfig) -> RunConfig:
+    """What the user configured, for a process with another working directory."""
+    cache = None if config.cache is None else str(Path(config.cache).resolve())
+    return config.model_copy(update={"cache": cache})
 
 
 def _bounded(config: RunConfig) -> bool:
