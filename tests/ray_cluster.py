@@ -71,13 +71,12 @@ class Driver:
 
     def __init__(self, made: Any, folder: Path, *words: str) -> None:
         self.folder = folder
-        self._files = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
+        self._out, self._err = folder.with_suffix(".out"), folder.with_suffix(".err")
         command = [sys.executable, "-m", "codeact", "run", *words, f"run_dir={folder}"]
         command += ["compute=ray", f"compute.address={made.address}", "tracker=none"]
         command += ["progress_seconds=1"]
-        self.process = subprocess.Popen(
-            command, stdout=self._files[0], stderr=self._files[1], start_new_session=True
-        )
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
 
     def finish(self, seconds: float = 100) -> int:
         """Wait for the end; the exit status."""
@@ -103,12 +102,8 @@ class Driver:
 
     @property
     def stdout(self) -> str:
-        return self._read(0)
+        return self._out.read_text()
 
     @property
     def stderr(self) -> str:
-        return self._read(1)
-
-    def _read(self, which: int) -> str:
-        self._files[which].seek(0)
-        return self._files[which].read().decode()
+        return self._err.read_text()

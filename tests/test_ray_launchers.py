@@ -59,7 +59,7 @@ def test_submit_plays_a_run_as_a_job_on_a_cluster_that_is_there(
     start = ["ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
     start += [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     head = subprocess.Popen(
-        [*start, f"--temp-dir={short_folder}", "--dashboard-agent-listen-port=0"],
+        [*start, f"--temp-dir={short_folder}", "--ray-client-server-port=26380"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -126,7 +126,6 @@ def test_the_slurm_script_starts_two_nodes_plays_and_ends_them(
             "CPUS": "2",
             "ON_THE_OTHERS": "env --",
             "PORT": "27379",
-            "HEAD": "127.0.0.1",
             "RAY_FOLDER": str(short_folder / "ray"),
         },
         capture_output=True,

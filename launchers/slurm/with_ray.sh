@@ -21,11 +21,12 @@ export RAY_AUTH_TOKEN
 
 finish() {
     trap - EXIT
-    # By their ids: `ray stop` would end every Ray on the machine.
+    # By their ids: `ray stop` would end every Ray on the machine. The head last, since the others
+    # take leave of it.
     for process in $started; do
         kill "$process" 2>/dev/null || true
+        wait "$process" || true
     done
-    wait
     rm -rf "$folder"
 }
 trap finish EXIT
@@ -33,13 +34,28 @@ trap finish EXIT
 trap '[ -z "${run:-}" ] || kill -TERM "$run"' TERM INT
 
 ray start --head --block --node-ip-address="$head" --port="${PORT:-6379}" --num-cpus="${CPUS:-1}" \
-    --temp-dir="$folder" --include-dashboard=false >&2 &
+    --ray-client-server-port="$((${PORT:-6379} + 1))" --temp-dir="$folder" \
+    --include-dashboard=false >&2 &
 started=$!
+# A node that comes before the head gives up.
+python - "$head" "${PORT:-6379}" <<'PY'
+import socket, sys, time
+
+deadline = time.monotonic() + 120
+while True:
+    try:
+        socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+        break
+    except OSError as error:
+        if time.monotonic() > deadline:
+            sys.exit(f"Ray's head does not answer at {sys.argv[1]}:{sys.argv[2]}: {error}")
+        time.sleep(0.2)
+PY
 if [ -n "${ON_THE_OTHERS:-}" ]; then
     # Its words are several.
     # shellcheck disable=SC2086
     $ON_THE_OTHERS ray start --block --address="$address" --num-cpus="${CPUS:-1}" >&2 &
-    started="$started $!"
+    started="$! $started"
 fi
 
 python - "$address" "${NODES:-1}" <<'PY'
