@@ -11,6 +11,8 @@ COMMANDS = {
     "validate": "show that every reference passes its own grader; needs no model",
     "replay": "play recorded episodes through the live environment and list what differs",
     "regrade": "give recorded answers new verdicts and list those that differ",
+    "tiers": "sort recorded episodes by how hard their tasks were, and list what nobody solved",
+    "select": "make training conversations of the recorded episodes that are worth it",
     "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
 }
 

@@ -55,8 +55,22 @@ def _quoted(word: str) -> str:
     key, _, value = word.partition("=")
     if "=" not in value or value[0] in "'\"[{":
         return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"{key}='{_escaped(value)}'"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def sources(arguments: Arguments) -> Arguments:
+    """Let several ``source=`` words, as a bare word becomes one, stand for a list of them."""
+    prefix = "source="
+    found = [word.removeprefix(prefix) for word in arguments.overrides if word.startswith(prefix)]
+    if len(found) > 1:
+        others = [word for word in arguments.overrides if not word.startswith(prefix)]
+        quoted = [word if word[0] in "'\"" else f"'{_escaped(word)}'" for word in found]
+        arguments.overrides = [*others, f"{prefix}[{','.join(quoted)}]"]
+    return arguments
 
 
 def configurations(

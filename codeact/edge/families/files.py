@@ -18,7 +18,7 @@ def load_tasks(family: Family, path: Path | str) -> list[Task]:
     path = Path(path)
     tasks: list[Task] = []
     first_seen: dict[str, int] = {}
-    for number, row in _rows(path):
+    for number, _, row in _rows(path):
         try:
             task = family.task(row)
         except RowError as error:
@@ -35,7 +35,15 @@ def load_tasks(family: Family, path: Path | str) -> list[Task]:
     return tasks
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def task_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Every task's id and its line as it stands in the file; raises `TaskFileError`."""
+    for number, line, row in _rows(path):
+        if "id" not in row:
+            raise TaskFileError(f"{path}, line {number}: field 'id' is missing")
+        yield str(row["id"]), line
+
+
+def _rows(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     for number, line in enumerate(_content(path).split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -50,7 +58,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise TaskFileError(
                 f"{path}, line {number}: expected a JSON object, but it is {kind(row)}"
             )
-        yield number, row
+        yield number, line, row
 
 
 def _content(path: Path) -> bytes:

@@ -1,0 +1,189 @@
+"""The whole way from sources to an output folder; what both commands do.
+
+Outputs are written under a hidden name beside their place and renamed when all of them are
+whole, ``report.json`` last: whoever finds it may trust the rest.
+"""
+
+import csv
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from codeact.collection.reading import is_run, source_files
+from codeact.collection.report import Problem, Report, make_report
+from codeact.collection.scan import Scan, drop_names, scan
+from codeact.collection.selection import (
+    Spools,
+    Step,
+    candidates,
+    counted_steps,
+    write_conversations,
+)
+from codeact.collection.settings import CollectionSettings, SelectConfig, TiersConfig
+from codeact.collection.tiers import TIERS, Label, Tiers, decide
+from codeact.collection.trajectory import TaskKey
+from codeact.edge.families import get, task_lines
+from codeact.edge.models.recordings import parse_path
+from codeact.exceptions import ConfigError, RecordingError
+from codeact.resources import resolve_path
+
+REPORT = "report.json"
+RECORDS = "records.csv"
+UNSOLVED = "unsolved.tsv"
+HARD = "hard"
+
+
+def select(config: SelectConfig, steps: Sequence[Step] = ()) -> Report:
+    """Tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report in `out`.
+
+    Raises `ConfigError`, and writes nothing, where no conversation is left.
+    """
+    with _output(config.out) as folder:
+        scanned, tiers, report = _decided(config, folder)
+        with ExitStack() as stack:
+            found = candidates(scanned, tiers, Spools(scanned, stack))
+            found = counted_steps(found, steps, report)
+            write_conversations(found, folder, config.selection.conversion, report)
+        if not any(tier.kept for tier in report.tiers.values()):
+            raise ConfigError(f"nothing is left to train on: {_where_all_went(report)}")
+        _write_unsolved(folder, scanned, tiers)
+        _write_report(folder, report)
+    return report
+
+
+def sort_into_tiers(config: TiersConfig) -> Report:
+    """Tiers alone: ``records.csv``, ``unsolved.tsv``, ``hard/<task>.jsonl`` and the report."""
+    with _output(config.out) as folder:
+        scanned, tiers, report = _decided(config, folder)
+        _write_records(folder, scanned, tiers, drop_names(config.selection))
+        _write_unsolved(folder, scanned, tiers)
+        _write_hard(folder, config, [scanned.tasks[task] for task in tiers.unsolved], report)
+        _write_report(folder, report)
+    return report
+
+
+def _decided(config: CollectionSettings, folder: Path) -> tuple[Scan, Tiers, Report]:
+    found = source_files(config.sources)
+    files = [path for path in found if _is_wanted(path, config.selection.feedback)]
+    if not files:
+        raise RecordingError(
+            f"{', '.join(config.sources)}: every file has feedback, and selection.feedback=none; "
+            "give selection.feedback=all"
+        )
+    scanned = scan(files, config.selection, folder, config.workers)
+    tiers = decide(scanned, config.selection)
+    return scanned, tiers, make_report(scanned, tiers, config.selection, len(found) - len(files))
+
+
+def _is_wanted(path: Path, feedback: str) -> bool:
+    """Look at a published path before anything is read; raises `RecordingError`."""
+    return is_run(path) or not parse_path(path).feedback_model or feedback == "all"
+
+
+@contextmanager
+def _output(out: str) -> Iterator[Path]:
+    """A folder to write into, whose files are moved to `out` in the end if all went well."""
+    target = Path(out)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target) as temporary:
+            folder = Path(temporary)
+            yield folder
+            written = [path for path in folder.iterdir() if path.suffix != ".spool"]
+            (target / REPORT).unlink(missing_ok=True)
+            for path in sorted(written, key=lambda path: path.name == REPORT):
+                if path.is_dir():
+                    shutil.rmtree(target / path.name, ignore_errors=True)
+                path.replace(target / path.name)
+    except OSError as error:
+        raise ConfigError(f"out={out}: cannot be written ({error.strerror})") from error
+
+
+def _write_report(folder: Path, report: Report) -> None:
+    text = msgspec.json.format(msgspec.json.encode(report), indent=2)
+    (folder / REPORT).write_bytes(text + b"\n")
+
+
+def _write_unsolved(folder: Path, scanned: Scan, tiers: Tiers) -> None:
+    with (folder / UNSOLVED).open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, delimiter="\t", lineterminator="\n")
+        lines.writerows(scanned.tasks[task] for task in tiers.unsolved)
+
+
+def _write_records(folder: Path, scanned: Scan, tiers: Tiers, drops: list[str]) -> None:
+    """One line a record: what it is, its tier or why it has none, and the filter that takes it."""
+    head = "file line task_type task_name task_id model feedback turn_setting sample turns success"
+    files = [str(path) for path in scanned.files]
+    words = [label.word for label in Label]
+    columns = ["file", "line", "task", "experiment", "sample", "turns", "success", "dropped_by"]
+    with (folder / RECORDS).open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow([*head.split(), "tier", "dropped_by"])
+        rows = scanned.rows[columns]
+        for start in range(0, len(rows), 4096):
+            for values, label in zip(
+                rows[start : start + 4096].tolist(),
+                tiers.labels[start : start + 4096].tolist(),
+                strict=True,
+            ):
+                path, line, task, played, sample, turns, success, drop = values
+                experiment = scanned.experiments[played]
+                taken_by = drops[drop - 1] if drop and label in TIERS else ""
+                lines.writerow(
+                    [
+                        files[path],
+                        line,
+                        *scanned.tasks[task],
+                        experiment.model,
+                        experiment.feedback,
+                        experiment.turn_setting,
+                        sample,
+                        turns,
+                        int(success),
+                        words[label],
+                        taken_by,
+                    ]
+                )
+
+
+def _write_hard(
+    folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: Report
+) -> None:
+    """Write the unsolved lines of each task file as they stand there (rule 8)."""
+    if config.task is None:
+        return
+    (folder / HARD).mkdir()
+    for name, chosen in config.task.sets.items():
+        family = get(chosen.family)
+        path = resolve_path(chosen.path)
+        wanted = {task.task_id for task in unsolved if task[:2] == (family.task_type, name)}
+        if not wanted:
+            continue
+        with (folder / HARD / f"{name}.jsonl").open("wb") as file:
+            for task_id, line in task_lines(path):
+                if task_id in wanted:
+                    file.write(line + b"\n")
+                    wanted.remove(task_id)
+        report.problems += [
+            Problem(str(path), f"lacks the unsolved task {task_id}") for task_id in sorted(wanted)
+        ]
+
+
+def _where_all_went(report: Report) -> str:
+    """Counts of every reason and filter, the largest first."""
+    taken = dict(report.reasons)
+    for tier in report.tiers.values():
+        for one in tier.taken:
+            taken[one.name] = taken.get(one.name, 0) + one.records
+    for name in ("unreadable", "uncounted", "skipped"):
+        taken[name] = getattr(report, name)
+    words = [
+        f"{name} {count}"
+        for name, count in sorted(taken.items(), key=lambda item: -item[1])
+        if count
+    ]
+    return f"of {report.records} records, {', '.join(words) or 'none was found'}"

@@ -1,0 +1,138 @@
+"""Everything that was counted on the way, as ``report.json`` has it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from codeact.collection.scan import Scan, drop_names
+from codeact.collection.settings import SelectionSettings
+from codeact.collection.tiers import TIERS, Label, Tiers
+
+ByTask = dict[str, int]
+"""Counts by the data set's name."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong in a source, and where."""
+
+    place: str
+    reason: str
+
+
+class Taken(msgspec.Struct):
+    """What one filter or step took of a tier; `by_task` by the data set's name."""
+
+    name: str
+    records: int
+    by_task: ByTask
+
+
+class TierReport(msgspec.Struct):
+    """One tier, from its records to its conversations.
+
+    `taken` has the filters and then the steps, in their order. `duplicate_ids` are the
+    conversations whose id an earlier one of the tier has. `characters` are of the contents.
+    """
+
+    records: int
+    tasks: int
+    by_task: ByTask
+    taken: list[Taken]
+    kept: int = 0
+    kept_by_task: ByTask = {}
+    duplicate_ids: int = 0
+    messages: int = 0
+    characters: int = 0
+
+
+class Report(msgspec.Struct):
+    """One collection.
+
+    `records` were read. Of them, `reasons` counts those in no tier. Not among them are lines that
+    are `unreadable`, episodes of a run folder that were `redone` later or failed `uncounted` (for
+    no fault of the model's), and those `skipped` because they have feedback.
+    """
+
+    files: int
+    skipped_files: int
+    records: int
+    unreadable: int
+    redone: int
+    uncounted: int
+    skipped: int
+    strong_records: int
+    weaker_records: int
+    experiments: int
+    complete_experiments: int
+    complete_records: int
+    tasks: int
+    unsolved: int
+    unsolved_by_task: ByTask
+    reasons: dict[str, int]
+    tiers: dict[str, TierReport]
+    problems: list[Problem]
+
+
+def make_report(
+    scan: Scan, tiers: Tiers, settings: SelectionSettings, skipped_files: int
+) -> Report:
+    """Count what is decided so far: all but what steps take and what is written."""
+    rows, labels = scan.rows, tiers.labels
+    names = [task.task_name for task in scan.tasks]
+    strong = tiers.strong[rows["experiment"]]
+    distinct = labels != Label.DUPLICATE
+    weaker = ~strong & distinct
+    weaker_experiments = ~tiers.strong
+    problems = [Problem(str(one.place), one.reason) for one in scan.unreadable]
+    problems += [
+        Problem(str(one.place), f"repeats the episode of line {one.first.line}; that one counts")
+        for one in tiers.repeats
+    ]
+    return Report(
+        files=len(scan.files),
+        skipped_files=skipped_files,
+        records=len(rows),
+        unreadable=len(scan.unreadable),
+        redone=scan.redone,
+        uncounted=scan.uncounted,
+        skipped=scan.skipped,
+        strong_records=int((strong & distinct).sum()),
+        weaker_records=int(weaker.sum()),
+        experiments=int(weaker_experiments.sum()),
+        complete_experiments=int((weaker_experiments & tiers.complete).sum()),
+        complete_records=int((weaker & tiers.complete[rows["experiment"]]).sum()),
+        tasks=len(scan.tasks),
+        unsolved=len(tiers.unsolved),
+        unsolved_by_task=by_task(names[task] for task in tiers.unsolved),
+        reasons={one.word: int((labels == one).sum()) for one in Label if one not in TIERS},
+        tiers={
+            one.word: _tier(scan, np.flatnonzero(labels == one), names, settings) for one in TIERS
+        },
+        problems=problems,
+    )
+
+
+def _tier(
+    scan: Scan,
+    members: "np.ndarray[tuple[int], np.dtype[np.intp]]",
+    names: list[str],
+    settings: SelectionSettings,
+) -> TierReport:
+    rows = scan.rows[members]
+    taken = []
+    for place, name in enumerate(drop_names(settings), 1):
+        tasks = rows["task"][rows["dropped_by"] == place]
+        taken.append(Taken(name, len(tasks), by_task(names[task] for task in tasks.tolist())))
+    return TierReport(
+        records=len(rows),
+        tasks=len(np.unique(rows["task"])),
+        by_task=by_task(names[task] for task in rows["task"].tolist()),
+        taken=taken,
+    )
+
+
+def by_task(names: Iterable[str]) -> ByTask:
+    """Count names, in their order."""
+    return dict(sorted(Counter(names).items()))

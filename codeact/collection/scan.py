@@ -1,0 +1,307 @@
+"""Scans recorded files in parallel: a compact row for each record, a spooled line for each keeper.
+
+What a row lacks in words it has in numbers, so that memory depends on the number of records only,
+and little on that. The conversation of a success that passes every filter is written to a spool
+file at once, before anyone knows whether its record will be selected: texts are decoded once and
+never travel between processes.
+"""
+
+import gc
+import multiprocessing
+import os
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.collection.conversion import convert
+from codeact.collection.filters import FILTERS
+from codeact.collection.reading import Rename, read_trajectories
+from codeact.collection.settings import SelectionSettings
+from codeact.collection.trajectory import Experiment, Place, TaskKey, Trajectory, Unreadable
+from codeact.exceptions import RecordingError
+
+ROW = np.dtype(
+    [
+        ("file", np.uint32),
+        ("line", np.uint32),
+        ("task", np.uint32),
+        ("experiment", np.uint32),
+        ("sample", np.uint32),
+        ("turns", np.uint32),
+        ("success", np.bool_),
+        ("dropped_by", np.uint8),
+        ("length", np.uint32),
+        ("offset", np.uint64),
+        ("messages", np.uint32),
+        ("characters", np.uint32),
+    ]
+)
+"""`task` and `experiment` are places in tables. `dropped_by` is 0, or the place of the filter that
+took a success, counted from 1. A kept one's line of `length` bytes stands at `offset` of the spool
+file of its `file`."""
+
+Rows = NDArray[np.void]
+Key = TypeVar("Key", TaskKey, Experiment)
+
+_SPOOL = ".spool"
+UNCONVERTIBLE = "unconvertible"
+"""Named like a filter: the success has no form as a conversation."""
+
+
+class Scan(NamedTuple):
+    """Everything that was read: rows in the order of files and lines, and what they point at."""
+
+    files: list[Path]
+    rows: Rows
+    tasks: list[TaskKey]
+    experiments: list[Experiment]
+    unreadable: list[Unreadable]
+    redone: int
+    uncounted: int
+    skipped: int
+    spools: list[Path]
+    """The spool file of each file's conversations."""
+
+    def place(self, row: np.void) -> Place:
+        """Where a row's record stands."""
+        return Place(str(self.files[row["file"]]), int(row["line"]))
+
+
+class _Scanned(NamedTuple):
+    """One file: its rows point into its own small tables."""
+
+    file: int
+    spool: int
+    rows: Rows
+    tasks: list[TaskKey]
+    experiments: list[Experiment]
+    unreadable: list[Unreadable]
+    redone: int
+    uncounted: int
+    skipped: int
+
+
+def drop_names(settings: SelectionSettings) -> list[str]:
+    """What `dropped_by` counts from 1, in its order."""
+    return [*settings.filters, UNCONVERTIBLE]
+
+
+def scan(
+    files: Sequence[Path], settings: SelectionSettings, folder: Path, workers: int | None = None
+) -> Scan:
+    """Read `files`; conversations are spooled into `folder`. `workers` None is one a core.
+
+    Raises `RecordingError` where a path does not say what it holds, or a worker is killed.
+    """
+    wanted = list(enumerate(files))
+    workers = min(workers or len(os.sched_getaffinity(0)), max(len(files), 1))
+    # The longest first, so that no worker is left alone with one at the end.
+    wanted.sort(key=lambda item: (-item[1].stat().st_size, item[0]))
+    scanned = sorted(_scan_all(wanted, settings, folder, workers), key=lambda one: one.file)
+    spools = {int(path.stem): path for path in folder.glob(f"*{_SPOOL}")}
+    return _merged(files, scanned, spools)
+
+
+def _scan_all(
+    wanted: list[tuple[int, Path]], settings: SelectionSettings, folder: Path, workers: int
+) -> Iterable[_Scanned]:
+    if workers == 1:
+        worker = _Worker(settings, folder)
+        try:
+            return [worker.scan(number, path) for number, path in wanted]
+        finally:
+            worker.close()
+    kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+    context = multiprocessing.get_context(kind)
+    start = partial(_start_worker, settings, folder)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=start) as pool:
+            return list(pool.map(_scan_one, wanted))
+    except BrokenProcessPool as error:
+        raise RecordingError(
+            "a process that read recorded files was killed, perhaps for want of memory; "
+            "nothing was written: try again with workers=1"
+        ) from error
+
+
+_worker: "_Worker"
+
+
+def _start_worker(settings: SelectionSettings, folder: Path) -> None:
+    global _worker  # noqa: PLW0603 - a pool's initializer has no other way
+    gc.disable()  # records hold no cycles, and there are many of them
+    _worker = _Worker(settings, folder)
+
+
+def _scan_one(item: tuple[int, Path]) -> _Scanned:
+    return _worker.scan(*item)
+
+
+class _Worker:
+    """Reads one file after the other, and spools into a file of its own."""
+
+    def __init__(self, settings: SelectionSettings, folder: Path) -> None:
+        self._settings = settings
+        self._filters = [FILTERS[name].keeps for name in settings.filters]
+        self._rename = renaming(settings)
+        self._spool: IO[bytes] = (folder / f"{os.getpid():010}{_SPOOL}").open("wb")
+        self._encode = msgspec.json.Encoder().encode
+
+    def close(self) -> None:
+        self._spool.close()
+
+    def scan(self, number: int, path: Path) -> _Scanned:
+        found = _File(number)
+        for one in read_trajectories(path, self._rename):
+            if isinstance(one, Unreadable):
+                found.unreadable.append(one)
+            elif self._settings.feedback == "none" and one.experiment.feedback_model:
+                found.skipped += 1
+            else:
+                self._add(found, one)
+        self._spool.flush()
+        return found.scanned(os.getpid())
+
+    def _add(self, found: "_File", one: Trajectory) -> None:
+        if one.record:
+            found.replace(one)
+        if not one.counted:
+            return
+        try:
+            fate = self._fate(one) if one.success else _FAILED
+        except ValueError as error:
+            found.unreadable.append(Unreadable(one.place, f"holds what is no message: {error}"))
+            return
+        found.add(one, fate)
+
+    def _fate(self, one: Trajectory) -> "_Fate":
+        """What the filters say of a success; spools its conversation if all of them keep it."""
+        for place, keeps in enumerate(self._filters, 1):
+            if not keeps(one, self._settings):
+                return _Fate(place)
+        one.messages  # noqa: B018 - what is no message is the record's fault, not the rules'
+        try:
+            conversation = convert(one, self._settings.conversion)
+        except ValueError:
+            return _Fate(len(self._filters) + 1)
+        messages = conversation.conversations
+        line = self._encode(conversation) + b"\n"
+        offset = self._spool.tell()
+        self._spool.write(line)
+        return _Fate(
+            0, len(line), offset, len(messages), sum(len(one["content"]) for one in messages)
+        )
+
+
+class _Fate(NamedTuple):
+    """The last columns of a row."""
+
+    dropped_by: int
+    length: int = 0
+    offset: int = 0
+    messages: int = 0
+    characters: int = 0
+
+
+_FAILED = _Fate(0)
+_PACK = struct.Struct("<IIIIII?BIQII").pack
+
+
+class _File:
+    """What has been read of a file so far. Rows are kept as bytes: there may be a million."""
+
+    def __init__(self, number: int) -> None:
+        self.unreadable: list[Unreadable] = []
+        self.skipped = 0
+        self._number = number
+        self._tasks: dict[TaskKey, int] = {}
+        self._experiments: dict[Experiment, int] = {}
+        self._rows = bytearray()
+        self._records: dict[str, int | None] = {}
+        self._replaced: list[int] = []
+        self._redone = 0
+
+    def replace(self, one: Trajectory) -> None:
+        """Let a run folder's later line stand for an earlier one of the same episode."""
+        if one.record in self._records:
+            self._redone += 1
+            earlier = self._records[one.record]
+            if earlier is not None:
+                self._replaced.append(earlier)
+        self._records[one.record] = len(self._rows) // ROW.itemsize if one.counted else None
+
+    def add(self, one: Trajectory, fate: _Fate) -> None:
+        self._rows += _PACK(
+            self._number,
+            one.place.line,
+            self._tasks.setdefault(one.task, len(self._tasks)),
+            self._experiments.setdefault(one.experiment, len(self._experiments)),
+            one.sample,
+            one.turns,
+            one.success,
+            *fate,
+        )
+
+    def scanned(self, spool: int) -> _Scanned:
+        rows = np.frombuffer(self._rows, ROW)
+        return _Scanned(
+            self._number,
+            spool,
+            np.delete(rows, self._replaced) if self._replaced else rows,
+            list(self._tasks),
+            list(self._experiments),
+            self.unreadable,
+            self._redone,
+            sum(place is None for place in self._records.values()),
+            self.skipped,
+        )
+
+
+def renaming(settings: SelectionSettings) -> Rename:
+    """How models' recorded names become those that they go by (rule 2)."""
+
+    def rename(model: str) -> str:
+        for suffix in settings.suffixes:
+            model = model.removesuffix(suffix)
+        return settings.aliases.get(model, model)
+
+    return rename
+
+
+def _places(own: Sequence[Key], table: dict[Key, int]) -> NDArray[np.uint32]:
+    """Where a file's keys stand in the table of all files, which grows by those that are new."""
+    return np.array([table.setdefault(key, len(table)) for key in own], np.uint32)
+
+
+def _merged(files: Sequence[Path], scanned: Sequence[_Scanned], spools: Mapping[int, Path]) -> Scan:
+    tasks: dict[TaskKey, int] = {}
+    experiments: dict[Experiment, int] = {}
+    rows = np.empty(sum(len(one.rows) for one in scanned), ROW)
+    spool_of = np.empty(len(files), np.int64)
+    start = 0
+    for one in scanned:
+        part = rows[start : start + len(one.rows)]
+        start += len(one.rows)
+        part[:] = one.rows
+        part["task"] = _places(one.tasks, tasks)[part["task"]]
+        part["experiment"] = _places(one.experiments, experiments)[part["experiment"]]
+        spool_of[one.file] = one.spool
+    return Scan(
+        files=list(files),
+        rows=rows,
+        tasks=list(tasks),
+        experiments=list(experiments),
+        unreadable=[problem for one in scanned for problem in one.unreadable],
+        redone=sum(one.redone for one in scanned),
+        uncounted=sum(one.uncounted for one in scanned),
+        skipped=sum(one.skipped for one in scanned),
+        spools=[spools[pid] for pid in spool_of.tolist()],
+    )

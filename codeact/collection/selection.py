@@ -1,0 +1,141 @@
+"""Candidates, the steps that look at all of them, and the conversations that are written.
+
+A step is the place for whatever needs more than one trajectory to decide: near-duplicates, the
+best of each task, a balance. It takes the stream of candidates and gives back those to keep.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from codeact.collection.conversion import conversation_id
+from codeact.collection.report import ByTask, Report, Taken
+from codeact.collection.scan import Scan
+from codeact.collection.settings import ConversionSettings
+from codeact.collection.tiers import TIERS, Tiers
+from codeact.collection.trajectory import Experiment, Place, TaskKey
+
+
+class Candidate(NamedTuple):
+    """A success that passed every filter. `row` is its place in the scan's table.
+
+    `read` gives its conversation as a JSON line, newline included, from the spool.
+    """
+
+    row: int
+    tier: str
+    task: TaskKey
+    experiment: Experiment
+    sample: int
+    turns: int
+    messages: int
+    characters: int
+    place: Place
+    read: Callable[[], bytes]
+
+
+class Step(NamedTuple):
+    """A decision over many candidates, by its name in the report.
+
+    `choose` gets all of them once, by tier and then in the order of files and lines, and keeps
+    that order.
+    """
+
+    name: str
+    choose: Callable[[Iterator[Candidate]], Iterator[Candidate]]
+
+
+class Spools:
+    """The open spool files of a scan."""
+
+    def __init__(self, scan: Scan, stack: ExitStack) -> None:
+        opened = {path: stack.enter_context(path.open("rb")).fileno() for path in set(scan.spools)}
+        self._of_file = [opened[path] for path in scan.spools]
+
+    def read(self, file: int, offset: int, length: int) -> bytes:
+        return os.pread(self._of_file[file], length, offset)
+
+
+def candidates(scan: Scan, tiers: Tiers, spools: Spools) -> Iterator[Candidate]:
+    """Every record that is left, tier by tier, in the order of files and lines."""
+    files = [str(path) for path in scan.files]
+    wanted = [name for name in scan.rows.dtype.names or () if name not in ("success", "dropped_by")]
+    for tier in TIERS:
+        members = np.flatnonzero((tiers.labels == tier) & (scan.rows["dropped_by"] == 0))
+        for block in np.array_split(members, len(members) // 4096 + 1):
+            values = zip(block.tolist(), scan.rows[wanted][block].tolist(), strict=True)
+            for row, values_of in values:
+                file, line, task, experiment, sample, turns, length, offset, messages, chars = (
+                    values_of
+                )
+                yield Candidate(
+                    row,
+                    tier.word,
+                    scan.tasks[task],
+                    scan.experiments[experiment],
+                    sample,
+                    turns,
+                    messages,
+                    chars,
+                    Place(files[file], line),
+                    lambda file=file, offset=offset, length=length: spools.read(  # type: ignore[misc]
+                        file, offset, length
+                    ),
+                )
+
+
+def counted_steps(
+    found: Iterator[Candidate], steps: Sequence[Step], report: Report
+) -> Iterator[Candidate]:
+    """What the steps leave; what each took is in `report` once the stream has ended."""
+    for step in steps:
+        found = _counted(step, found, report)
+    return found
+
+
+def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator[Candidate]:
+    taken: Counter[tuple[str, str]] = Counter()
+
+    def entering() -> Iterator[Candidate]:
+        for one in found:
+            taken[one.tier, one.task.task_name] += 1
+            yield one
+
+    for one in step.choose(entering()):
+        taken[one.tier, one.task.task_name] -= 1
+        yield one
+    for tier, tier_report in report.tiers.items():
+        by_task: ByTask = {
+            task: count for (of, task), count in sorted(taken.items()) if of == tier and count
+        }
+        tier_report.taken.append(Taken(step.name, sum(by_task.values()), by_task))
+
+
+def write_conversations(
+    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: Report
+) -> list[Path]:
+    """Write ``<tier>.jsonl`` into `folder`, and count what is in them; answers the files."""
+    ids: dict[str, set[int]] = {tier: set() for tier in report.tiers}
+    by_task: dict[str, Counter[str]] = {tier: Counter() for tier in report.tiers}
+    with ExitStack() as stack:
+        paths = {tier: folder / f"{tier}.jsonl" for tier in report.tiers}
+        files: dict[str, IO[bytes]] = {
+            tier: stack.enter_context(path.open("wb")) for tier, path in paths.items()
+        }
+        for one in found:
+            tier = report.tiers[one.tier]
+            files[one.tier].write(one.read())
+            tier.kept += 1
+            tier.messages += one.messages
+            tier.characters += one.characters
+            by_task[one.tier][one.task.task_name] += 1
+            ids[one.tier].add(hash(conversation_id(one.task, one.experiment, one.sample, settings)))
+    for name, tier in report.tiers.items():
+        tier.kept_by_task = dict(sorted(by_task[name].items()))
+        tier.duplicate_ids = tier.kept - len(ids[name])
+    return list(paths.values())

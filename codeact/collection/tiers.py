@@ -1,0 +1,124 @@
+"""Duplicates, complete experiments and tiers, decided over rows of numbers (rules 4 to 7)."""
+
+from enum import IntEnum
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codeact.collection.scan import Scan
+from codeact.collection.settings import SelectionSettings
+from codeact.collection.trajectory import Experiment, Place, TaskKey
+
+
+class Label(IntEnum):
+    """What a record is: one of the tiers, or the reason why it is in none."""
+
+    EASY = 0
+    MEDIUM = 1
+    STRONG = 2
+    DUPLICATE = 3
+    INCOMPLETE = 4
+    FAILED = 5
+    STRONG_SHORT = 6
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
+
+
+class Repeat(NamedTuple):
+    """Two records of one file that claim to be the same episode; the first one counts."""
+
+    place: Place
+    first: Place
+
+
+class Tiers(NamedTuple):
+    """A label for every row. `unsolved` (the hard tier) has places in the scan's table of tasks."""
+
+    labels: NDArray[np.uint8]
+    strong: NDArray[np.bool_]
+    """For every experiment, whether a strong model played it."""
+    complete: NDArray[np.bool_]
+    """For every experiment, whether it met every task."""
+    unsolved: list[int]
+    repeats: list[Repeat]
+
+
+def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
+    """Give every record its tier or its reason.
+
+    The tasks there are, are those that were met in any record. A complete experiment has met all
+    of them. Unsolved are those that no experiment of a weaker model that counts has solved.
+    """
+    rows = scan.rows
+    first = _first_of_each(scan)
+    duplicate = first != np.arange(len(rows))
+    strong = np.array([is_strong(one, settings) for one in scan.experiments], np.bool_)
+    complete = _complete(scan, ~duplicate)
+    by_strong = strong[rows["experiment"]]
+    counts = ~duplicate & ~by_strong
+    if settings.complete_only:
+        counts &= complete[rows["experiment"]]
+    short = rows["turns"] <= settings.easy_turns
+    labels = np.select(
+        [duplicate, ~by_strong & ~counts, ~rows["success"], by_strong & short, by_strong, short],
+        [
+            Label.DUPLICATE,
+            Label.INCOMPLETE,
+            Label.FAILED,
+            Label.STRONG_SHORT,
+            Label.STRONG,
+            Label.EASY,
+        ],
+        Label.MEDIUM,
+    ).astype(np.uint8)
+    solved = np.zeros(len(scan.tasks), np.bool_)
+    solved[rows["task"][counts & rows["success"]]] = True
+    unsolved = sorted(np.flatnonzero(~solved).tolist(), key=lambda task: by_name(scan.tasks[task]))
+    return Tiers(labels, strong, complete, unsolved, _repeats(scan, first, duplicate))
+
+
+def is_strong(experiment: Experiment, settings: SelectionSettings) -> bool:
+    """Whether the model is one of the strong ones (rule 5)."""
+    return any(fnmatchcase(experiment.model, pattern) for pattern in settings.strong)
+
+
+def by_name(task: TaskKey) -> tuple[str, str, int, str]:
+    """Sorts tasks by data set, and numbers as numbers."""
+    number = int(task.task_id) if task.task_id.isdecimal() else 0
+    return (task.task_type, task.task_name, number, task.task_id)
+
+
+def _first_of_each(scan: Scan) -> NDArray[np.intp]:
+    """For every row, the first row of the same task, experiment and sample (rule 4)."""
+    rows = scan.rows
+    key = rows["task"].astype(np.uint64) * max(len(scan.experiments), 1) + rows["experiment"]
+    key = key * (int(rows["sample"].max(initial=0)) + 1) + rows["sample"]
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    found: NDArray[np.intp] = first[group]
+    return found
+
+
+def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether each experiment met every task (rule 6)."""
+    rows = scan.rows[distinct]
+    met = np.unique(rows["experiment"].astype(np.uint64) * max(len(scan.tasks), 1) + rows["task"])
+    experiments = (met // max(len(scan.tasks), 1)).astype(np.intp)
+    per_experiment = np.bincount(experiments, minlength=len(scan.experiments))
+    complete: NDArray[np.bool_] = per_experiment == len(scan.tasks)
+    return complete
+
+
+def _repeats(scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]) -> list[Repeat]:
+    rows = scan.rows
+    within = duplicate & (rows["file"][first] == rows["file"])
+    return [
+        Repeat(scan.place(rows[row]), scan.place(rows[first[row]]))
+        for row in np.flatnonzero(within).tolist()
+    ]

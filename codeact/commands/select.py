@@ -1,0 +1,22 @@
+"""``codeact select SOURCE... out=DIR [selection=ours|published]``: training conversations.
+
+Each SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Writes a file of
+conversations for each tier, and ``report.json`` with what every rule took.
+"""
+
+from codeact.collection.pipeline import select
+from codeact.collection.settings import SelectConfig
+from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.results.collection import show_problems, show_selection
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every line of the sources could be read."""
+    arguments = parse("select", words, positional="source")
+    if arguments.help:
+        show_help("select", __doc__ or "", arguments)
+        return 0
+    config = configuration("select", sources(arguments), SelectConfig)
+    report = select(config)
+    show_selection(report, config.out)
+    return int(show_problems(report))

@@ -1,0 +1,23 @@
+"""``codeact tiers SOURCE... out=DIR [selection=ours|published]``: how hard the tasks were.
+
+Each SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Every record gets a
+tier or the reason why it has none, in ``records.csv``; tasks that no weaker model solved stand in
+``unsolved.tsv``, and with ``task=OPTION data=DIR`` as task files in ``hard/`` for the strong model.
+"""
+
+from codeact.collection.pipeline import sort_into_tiers
+from codeact.collection.settings import TiersConfig
+from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.results.collection import show_problems, show_tiers
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every line of the sources could be read."""
+    arguments = parse("tiers", words, positional="source")
+    if arguments.help:
+        show_help("tiers", __doc__ or "", arguments)
+        return 0
+    config = configuration("tiers", sources(arguments), TiersConfig)
+    report = sort_into_tiers(config)
+    show_tiers(report, config.out)
+    return int(show_problems(report))

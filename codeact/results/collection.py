@@ -1,0 +1,84 @@
+"""Tables of collections for the terminal."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from codeact.collection.report import Report
+
+_SHOWN_PROBLEMS = 20
+
+
+def show_tiers(report: Report, out: str) -> None:
+    """What the records are, by data set: tiers and the tasks that nobody solved."""
+    names = sorted(
+        {name for tier in report.tiers.values() for name in tier.by_task}
+        | set(report.unsolved_by_task)
+    )
+    table = Table(title=f"tiers of {report.records:,} records", title_justify="left")
+    table.add_column("task")
+    for head in (*report.tiers, "unsolved tasks"):
+        table.add_column(head, justify="right")
+    for name in names:
+        counts = [tier.by_task.get(name, 0) for tier in report.tiers.values()]
+        table.add_row(name, *_numbers(*counts, report.unsolved_by_task.get(name, 0)))
+    table.add_section()
+    totals = [tier.records for tier in report.tiers.values()]
+    table.add_row("all", *_numbers(*totals, report.unsolved))
+    console = _console()
+    console.print(table)
+    console.print(_elsewhere(report), highlight=False, soft_wrap=True)
+    console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_selection(report: Report, out: str) -> None:
+    """Each tier from its records over what every rule took to its conversations."""
+    table = Table(title=f"selection from {report.records:,} records", title_justify="left")
+    table.add_column("")
+    for tier in report.tiers:
+        table.add_column(tier, justify="right")
+    tiers = list(report.tiers.values())
+    table.add_row("records", *_numbers(*(tier.records for tier in tiers)))
+    for row in zip(*(tier.taken for tier in tiers), strict=True):
+        table.add_row(f"taken by {row[0].name}", *_numbers(*(one.records for one in row)))
+    table.add_section()
+    table.add_row("conversations", *_numbers(*(tier.kept for tier in tiers)))
+    table.add_row("messages", *_numbers(*(tier.messages for tier in tiers)))
+    table.add_row("characters", *_numbers(*(tier.characters for tier in tiers)))
+    table.add_row("repeated ids", *_numbers(*(tier.duplicate_ids for tier in tiers)))
+    console = _console()
+    console.print(table)
+    console.print(_elsewhere(report), highlight=False, soft_wrap=True)
+    console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_problems(report: Report) -> bool:
+    """List what is wrong in the sources, on standard error; answers whether anything is."""
+    for problem in report.problems[:_SHOWN_PROBLEMS]:
+        sys.stderr.write(f"{problem.place}: {problem.reason}\n")
+    if (more := len(report.problems) - _SHOWN_PROBLEMS) > 0:
+        sys.stderr.write(f"and {more} more such; all of them are in report.json\n")
+    return bool(report.problems)
+
+
+def _elsewhere(report: Report) -> str:
+    parts = {
+        **report.reasons,
+        "unreadable": report.unreadable,
+        "redone": report.redone,
+        "failed for no fault of the model's": report.uncounted,
+        "with feedback": report.skipped,
+    }
+    words = [f"{count:,} {name.replace('_', ' ')}" for name, count in parts.items() if count]
+    return f"in no tier: {', '.join(words) or 'none'}"
+
+
+def _numbers(*values: int) -> list[str]:
+    return [f"{value:,}" for value in values]
+
+
+def _console() -> Console:
+    """Standard output, never narrower than the tables need where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
