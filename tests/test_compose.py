@@ -22,10 +22,12 @@ GIVEN = {
     ("feedback", "textual"): ["model@feedback.model=scripted"],
     ("feedback", "textual_gt"): ["model@feedback.model=scripted"],
 }
+OF_OTHER_COMMANDS = {"selection"}
+"""Groups that ``run`` does not have; their commands' tests compose them."""
 OPTIONS = [
     (folder.name, option.stem)
     for folder in sorted(data_folder("conf").iterdir())
-    if folder.is_dir()
+    if folder.is_dir() and folder.name not in OF_OTHER_COMMANDS
     for option in sorted(folder.glob("*.yaml"))
 ]
 

@@ -4,13 +4,13 @@ What cannot be read comes out as `Unreadable` in its place, so that a caller can
 on. `codeact.edge.models.recordings` reads the same files whole, for replay.
 """
 
-import io
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
 import msgspec
-from isal import igzip, igzip_lib
+from isal import isal_zlib
 
 from codeact.collection.trajectory import (
     Experiment,
@@ -25,6 +25,11 @@ from codeact.edge.models.recordings import parse_path, recording_files
 from codeact.episode.effects import Counts, Usage
 from codeact.exceptions import Cause, ConfigError
 from codeact.experiment.store import CONFIG
+
+_GZIP = 31
+"""zlib's word for gzip's own format."""
+_COMPRESSED, _PLAIN = 1 << 14, 1 << 18
+"""Bytes read at once: transcripts shrink to a tenth and less."""
 
 Rename = Callable[[str], str]
 """From a model's recorded name to the one that it goes by."""
@@ -89,13 +94,13 @@ def _read_published(path: Path, rename: Rename) -> Iterator[Trajectory | Unreada
     experiment = Experiment(
         rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
     )
-    for number, line in _lines(path):
-        place = Place(file, number)
-        if isinstance(line, str):
-            yield Unreadable(place, line)
+    for line in _lines(path):
+        place = Place(file, line.number)
+        if isinstance(line, _End):
+            yield Unreadable(place, line.reason)
             continue
         try:
-            record = _PUBLISHED.decode(line)
+            record = _PUBLISHED.decode(line.content)
         except (ValueError, RecursionError) as error:
             yield Unreadable(place, f"is no recorded episode: {error}")
             continue
@@ -147,15 +152,15 @@ _EPISODE = msgspec.json.Decoder(_Episode)
 def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
     task_types = _TaskTypes(path.with_name(CONFIG))
     file = str(path)
-    for number, line in _lines(path):
-        place = Place(file, number)
-        if isinstance(line, str):
-            yield Unreadable(place, line)
+    for line in _lines(path):
+        place = Place(file, line.number)
+        if isinstance(line, _End):
+            yield Unreadable(place, line.reason)
             continue
         try:
-            record = _EPISODE.decode(line)
+            record = _EPISODE.decode(line.content)
         except (ValueError, RecursionError) as error:
-            if line.endswith(b"\n"):
+            if line.ended:
                 yield Unreadable(place, f"is no episode record: {error}")
             continue  # a killed run leaves a torn last line, and redoes its episode
         try:
@@ -211,21 +216,57 @@ class _TaskTypes(dict[str, str]):
             return task_name
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
-    """Every line with its number; what stops the reading comes last, as a text."""
-    number = 0
+class _Line(NamedTuple):
+    """A line without its newline; `ended` says that there was one."""
+
+    number: int
+    content: bytes
+    ended: bool = True
+
+
+class _End(NamedTuple):
+    """Why a file cannot be read any further."""
+
+    number: int
+    reason: str
+
+
+def _lines(path: Path) -> Iterator[_Line | _End]:
+    """Every line with something in it; what stops the reading comes last."""
+    number, rest = 0, b""
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
+        for chunk in _chunks(path):
+            first, *others = chunk.split(b"\n")
+            lines = [rest + first, *others]
+            rest = lines.pop()
+            for line in lines:
+                number += 1
+                if line and not line.isspace():
+                    yield _Line(number, line)
     except EOFError:
-        yield number + 1, "the compressed file is cut short here; fetch or write it again"
-    except (OSError, igzip_lib.IsalError) as error:  # type: ignore[misc]  # its stub is wrong
-        yield number + 1, f"cannot be read from here on: {error}"
+        yield _End(number + 1, "the compressed file is cut short here; fetch or write it again")
+    except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # its stub is wrong
+        yield _End(number + 1, f"cannot be read from here on: {error}")
+    else:
+        if rest and not rest.isspace():
+            yield _Line(number + 1, rest, ended=False)
 
 
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return io.BufferedReader(igzip.IGzipFile(path), 1 << 18)  # type: ignore[no-untyped-call]
-    return path.open("rb")
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The content in pieces; all that there is comes before an `EOFError`.
+
+    A file object for gzip would keep the last piece of a file that is cut short to itself.
+    """
+    with path.open("rb") as file:
+        if path.suffix != ".gz":
+            yield from iter(partial(file.read, _PLAIN), b"")
+            return
+        decoder = isal_zlib.decompressobj(_GZIP)
+        while compressed := file.read(_COMPRESSED):
+            while compressed:
+                if decoder.eof:  # another archive follows in the same file
+                    decoder = isal_zlib.decompressobj(_GZIP)
+                yield decoder.decompress(compressed)
+                compressed = decoder.unused_data.lstrip(b"\0")
+        if not decoder.eof:
+            raise EOFError

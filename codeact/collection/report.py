@@ -52,7 +52,8 @@ class Report(msgspec.Struct):
 
     `records` were read. Of them, `reasons` counts those in no tier. Not among them are lines that
     are `unreadable`, episodes of a run folder that were `redone` later or failed `uncounted` (for
-    no fault of the model's), and those `skipped` because they have feedback.
+    no fault of the model's), and those `skipped` because they have feedback. Experiments are of all
+    models; `complete_records` are the weaker models' in complete ones, without duplicates.
     """
 
     files: int
@@ -84,7 +85,6 @@ def make_report(
     strong = tiers.strong[rows["experiment"]]
     distinct = labels != Label.DUPLICATE
     weaker = ~strong & distinct
-    weaker_experiments = ~tiers.strong
     problems = [Problem(str(one.place), one.reason) for one in scan.unreadable]
     problems += [
         Problem(str(one.place), f"repeats the episode of line {one.first.line}; that one counts")
@@ -100,8 +100,8 @@ def make_report(
         skipped=scan.skipped,
         strong_records=int((strong & distinct).sum()),
         weaker_records=int(weaker.sum()),
-        experiments=int(weaker_experiments.sum()),
-        complete_experiments=int((weaker_experiments & tiers.complete).sum()),
+        experiments=len(scan.experiments),
+        complete_experiments=int(tiers.complete.sum()),
         complete_records=int((weaker & tiers.complete[rows["experiment"]]).sum()),
         tasks=len(scan.tasks),
         unsolved=len(tiers.unsolved),
