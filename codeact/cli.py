@@ -9,6 +9,7 @@ from codeact.exceptions import CodeactError
 COMMANDS = {
     "run": "play episodes of a model on tasks; resumes when run_dir exists",
     "validate": "show that every reference passes its own grader; needs no model",
+    "prepare": "make task files of a data set's raw files, with a card beside them",
     "replay": "play recorded episodes through the live environment and list what differs",
     "regrade": "give recorded answers new verdicts and list those that differ",
     "tiers": "sort recorded episodes by how hard their tasks were, and list what nobody solved",

@@ -31,6 +31,8 @@ class Report(msgspec.Struct, frozen=True):
     mode: Mode
     tasks: int
     unfit: tuple[Unfit, ...]
+    unknown: int = 0
+    """Tasks for which no correct answer is known, so that nothing could be tried."""
 
     @property
     def ok(self) -> bool:
@@ -42,9 +44,12 @@ async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode
     """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks."""
     grader = family.grader(mode)
     free = asyncio.Semaphore(_AT_ONCE)
+    answers = {task.key: family.correct_answer(task) for task in tasks}
 
     async def check(task: Task) -> Unfit | None:
-        answer = family.correct_answer(task)
+        answer = answers[task.key]
+        if answer is None:
+            return None
         async with free:
             try:
                 verdict = await grader(task, answer, sandbox)
@@ -57,4 +62,5 @@ async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode
 
     found = await asyncio.gather(*(check(task) for task in tasks))
     unfit = tuple(item for item in found if item is not None)
-    return Report(family.name, mode, len(tasks), unfit)
+    unknown = sum(answer is None for answer in answers.values())
+    return Report(family.name, mode, len(tasks), unfit, unknown)

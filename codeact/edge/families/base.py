@@ -9,7 +9,7 @@ from codeact.edge.graders.base import Grader, Mode
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
 
-TaskType = Literal["reasoning", "code_generation"]
+TaskType = Literal["reasoning", "code_generation", "tabular"]
 Row = Mapping[str, Any]
 Check = Callable[[Any], str]
 """Looks at a field's value; answers what is wrong with it, or nothing."""
@@ -94,7 +94,10 @@ class Family:
     """One data set.
 
     `fields` are checked in every row, `kept` go on to the graders in the task's metadata.
-    `correct_answer` makes an answer that must pass; `extra_check` looks at a row as a whole.
+    `correct_answer` makes an answer that must pass, None where none is known; `extra_check` looks
+    at a row as a whole.
+    `called` gives the file's own names of our fields, where they differ (``id``: ``problem_id``).
+    `setup` writes trusted code that fills the session's namespace before the first cell.
     """
 
     name: str
@@ -105,18 +108,23 @@ class Family:
     kept: tuple[str, ...] = ()
     prompt: Callable[[Row], str] = own_prompt
     read_reference: Callable[[Row], Any] = own_reference
-    correct_answer: Callable[[Task], str] = reference_as_text
+    correct_answer: Callable[[Task], str | None] = reference_as_text
     extra_check: Callable[[Row], None] | None = None
     tools: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
+    setup: Callable[[Row], str] | None = None
 
     def task(self, row: Row) -> Task:
         """Make a task of a row; raises `RowError`."""
+        if self.called:
+            row = self._renamed(row)
         checks = {"id": identifier, "prompt": text, "reference": self.reference, **self.fields}
         for name, check in checks.items():
+            own = self.called.get(name, name)
             if name not in row:
-                raise RowError(name, "is missing: every row of this family needs it")
+                raise RowError(own, "is missing: every row of this family needs it")
             if problem := check(row[name]):
-                raise RowError(name, problem)
+                raise RowError(own, problem)
         if self.extra_check is not None:
             self.extra_check(row)
         return Task(
@@ -125,8 +133,14 @@ class Family:
             prompt=self.prompt(row),
             reference=self.read_reference(row),
             metadata={name: row[name] for name in self.kept},
+            setup=self.setup(row) if self.setup else "",
             tools=self.tools,
         )
+
+    def _renamed(self, row: Row) -> Row:
+        """Give fields our names; a row that has them already (a written-back one) keeps them."""
+        ours = {name: row[own] for name, own in self.called.items() if own in row}
+        return {**row, **ours}
 
     def grader(self, mode: Mode) -> Grader:
         """Look up the grader of a mode."""

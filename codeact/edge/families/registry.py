@@ -9,14 +9,17 @@ from codeact.wording import nearest
 
 GROUP = "codeact.families"
 BUILT_IN = (
+    "apps",
     "gsm8k",
     "hotpotqa",
     "humaneval",
     "math",
+    "math_train",
     "mbpp",
     "mmlu",
     "strategyqa",
     "theoremqa",
+    "wiki_table_questions",
 )
 
 

@@ -1,0 +1,180 @@
+"""Reads raw files where they lie, plain or gzipped, and remembers their digests.
+
+A broken line is told to the journal's `refuse`, with file and line, and left out; a file that
+cannot be read at all ends the command.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from codeact.exceptions import TaskFileError
+
+Refuse = Callable[[str, str], None]
+
+HUB = "hub:"
+
+
+class Record(NamedTuple):
+    """One raw record and where it stands: ``file, line 3`` or ``file, item 3``."""
+
+    where: str
+    value: dict[str, Any]
+
+
+class Raw:
+    """A folder of raw files, a single raw file, or (see `hub.py`) a data set on a hub."""
+
+    def __init__(self, path: Path, refuse: Refuse) -> None:
+        self.path = path
+        self.refuse = refuse
+        self.digests: dict[str, str] = {}
+        if not path.exists():
+            raise TaskFileError(
+                f"raw={path} is not there; give the folder of the raw files, or fetch them with "
+                "download=true"
+            )
+
+    @property
+    def label(self) -> str:
+        """What the card calls this."""
+        return self.path.name
+
+    def find(self, *patterns: str) -> list[Path]:
+        """The files that match any pattern, sorted by path; raises `TaskFileError` if none do."""
+        if self.path.is_file():
+            return [self.path]
+        found = {path for pattern in patterns for path in self.path.glob(pattern)}
+        if not found:
+            raise TaskFileError(
+                f"raw={self.path} has no {' or '.join(patterns)}; give the folder that holds it"
+            )
+        return sorted(found)
+
+    def first(self, *patterns: str) -> Path:
+        """The first file of the first pattern that matches; raises `TaskFileError`."""
+        if self.path.is_dir():
+            for pattern in patterns:
+                if found := sorted(self.path.glob(pattern)):
+                    return found[0]
+        return self.find(*patterns)[0]
+
+    def records(self, *patterns: str) -> Iterator[Record]:
+        """Records of one JSON or JSONL file: the first pattern's that is there."""
+        path = self.first(*patterns)
+        whole = path.name.removesuffix(".gz").endswith(".json")
+        return self.items(path) if whole else self.lines(path)
+
+    def lines(self, path: Path) -> Iterator[Record]:
+        """Stream the JSON objects of a file that has one on each line."""
+        for number, line in enumerate(self._lines(path), start=1):
+            where = f"{path}, line {number}"
+            if line.strip() and (value := self._decoded(line, where)) is not None:
+                yield Record(where, value)
+
+    def items(self, path: Path) -> Iterator[Record]:
+        """The objects of a file that is one JSON list."""
+        try:
+            values = msgspec.json.decode(self.content(path))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise TaskFileError(f"{path} is not valid JSON ({error}); fetch it again") from error
+        if not isinstance(values, list):
+            raise TaskFileError(f"{path}: expected a JSON list of records")
+        for number, value in enumerate(values, start=1):
+            where = f"{path}, item {number}"
+            if isinstance(value, dict):
+                yield Record(where, value)
+            else:
+                self.refuse(where, "is no JSON object")
+
+    def one(self, path: Path) -> Record | None:
+        """The object that a file is."""
+        value = self._decoded(self.content(path), str(path))
+        return None if value is None else Record(str(path), value)
+
+    def table(self, path: Path) -> Iterator[tuple[str, list[str]]]:
+        """The rows of a CSV file with where each begins."""
+        reader = csv.reader(io.StringIO(self.text(path), newline=""), strict=True)
+        begin = 1
+        try:
+            for row in reader:
+                yield f"{path}, line {begin}", row
+                begin = reader.line_num + 1
+        except csv.Error as error:
+            self.refuse(f"{path}, line {begin}", f"is no CSV from here on: {error}")
+
+    def text(self, path: Path) -> str:
+        """A whole file as text; raises `TaskFileError` if it is not UTF-8."""
+        try:
+            return self.content(path).decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise TaskFileError(f"{path}, line {line}: not UTF-8 ({error.reason})") from error
+
+    def content(self, path: Path) -> bytes:
+        """A whole file, unpacked."""
+        return b"".join(self._lines(path))
+
+    def _lines(self, path: Path) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as packed:
+                stream = _Digesting(packed, digest)
+                if path.suffix == ".gz":
+                    with gzip.open(stream) as unpacked:
+                        yield from unpacked
+                else:
+                    yield from io.BufferedReader(stream)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise TaskFileError(f"{path} is not a whole gzip file: {error}") from error
+        except OSError as error:
+            raise TaskFileError(f"{path} cannot be read: {error.strerror or error}") from error
+        self.digests[self._name(path)] = digest.hexdigest()
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.path)) if self.path.is_dir() else path.name
+
+    def _decoded(self, text: bytes, where: str) -> dict[str, Any] | None:
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.refuse(where, f"is not valid JSON: {error}")
+            return None
+        if not isinstance(value, dict):
+            self.refuse(where, "is no JSON object")
+            return None
+        return value
+
+
+class _Digesting(io.RawIOBase):
+    """A stream that takes the digest of the bytes as they pass."""
+
+    def __init__(self, stream: Any, digest: Any) -> None:
+        self._stream = stream
+        self._digest = digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(len(buffer))
+        self._digest.update(block)
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def missing(record: Record, *fields: str) -> str:
+    """What a record lacks of text fields, for the journal; nothing if all is there."""
+    for name in fields:
+        if name not in record.value:
+            return f"field {name!r} is missing"
+        if not isinstance(record.value[name], str):
+            return f"field {name!r} is no text"
+    return ""

@@ -1,0 +1,127 @@
+"""WikiTableQuestions: questions about the largest tables, half to ask in SQL, half with pandas.
+
+The order, the draws and the reading of ``training.tsv`` with quotes (which joins four lines to one
+record at a stray quote) are the published ones.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from codeact.edge.preparing.base import Choice, Journal, Made, Preparer
+from codeact.edge.preparing.drawing import drawn
+from codeact.edge.preparing.raw import Raw
+from codeact.edge.preparing.table_text import shown
+from codeact.edge.preparing.tables import read_table
+
+_SQL = (
+    "Write a SQL query to find the answer to the question: {}.\n"
+    "The SQLite3 database is preloaded for you and can be accessed within <execute> block via the "
+    "variable `conn` (SQLite3 connection object).\nThe table name is `data_table`.\n"
+)
+_PANDAS = (
+    "Write a Pandas query to find the answer to the question: {}.\n"
+    "The dataframe is preloaded for you and can be accessed within <execute> block via the "
+    "variable `df`.\n"
+)
+_PROMPT = "Given the following table (only the first 5 rows are shown):\n{}\n\n"
+
+
+class _Question(NamedTuple):
+    where: str
+    id: str
+    text: str
+    context: str
+    answer: str
+    shape: tuple[int, int]
+
+
+def _shapes(raw: Raw, root: Path, journal: Journal) -> dict[str, tuple[int, int]]:
+    paths = sorted(root.glob("csv/*/*.csv"))
+    tables = ((path, read_table(raw, path, journal)) for path in paths)
+    shapes = {
+        str(path.relative_to(root)): table.shape for path, table in tables if table is not None
+    }
+    journal.step("tables read", len(paths), len(shapes))
+    return shapes
+
+
+def _questions(raw: Raw, root: Path, journal: Journal) -> Iterator[_Question]:
+    shapes = _shapes(raw, root, journal)
+    path = root / "data" / "training.tsv"
+    reader = csv.reader(io.StringIO(raw.text(path), newline=""), delimiter="\t")
+    begin = reader.line_num + 1
+    for row in reader:
+        where, end = f"{path}, line {begin}", reader.line_num
+        if end > begin:
+            journal.note(f"{where}: a stray quote joins the lines up to {end} to one record")
+        begin = end + 1
+        if row[:1] == ["id"]:
+            continue
+        if len(row) != 4 or not all(row):
+            journal.refuse(where, f"has {len(row)} fields: 4, none empty, are a question")
+            continue
+        context = row[2]
+        if (shape := shapes.get(context)) is None:
+            journal.refuse(where, f"its table {context} is not there or cannot be read")
+        else:
+            yield _Question(where, row[0], row[1], context, row[3], shape)
+
+
+def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
+    root = raw.first("data/training.tsv", "*/data/training.tsv").parents[1]
+    found = list(_questions(raw, root, journal))
+    by_size = sorted(found, key=lambda question: question.shape, reverse=True)
+    sample = len(found) if choice.sample is None else choice.sample
+    kept, rest = by_size[:sample], by_size[sample:]
+    journal.step("largest tables", len(found), len(kept))
+    examples = rest[max(len(rest) - choice.few_shot, 0) :]
+    shown_tables: dict[str, dict[str, Any]] = {}
+    for stem, questions in [
+        ("wiki_table_questions", kept),
+        ("wiki_table_questions.fewshot", examples),
+    ]:
+        mixed = drawn(questions, len(questions), choice.seed)
+        half = len(mixed) // 2
+        asked = [(q, "sql" if number < half else "pandas") for number, q in enumerate(mixed)]
+        journal.step(f"asked in SQL, {stem}", len(asked), half)
+        for question, form in drawn(asked, len(asked), choice.seed):
+            if question.context not in shown_tables:
+                shown_tables[question.context] = _described(raw, root, question.context, journal)
+            row = _row(question, form, shown_tables[question.context])
+            yield Made(stem, row, question.where)
+
+
+def _described(raw: Raw, root: Path, context: str, journal: Journal) -> dict[str, Any]:
+    table = read_table(raw, root / context, journal)
+    assert table is not None  # it was read for its shape
+    return {"text": shown(table), "rows": json.loads(table.to_json(orient="records"))}
+
+
+def _row(question: _Question, form: str, described: dict[str, Any]) -> dict[str, Any]:
+    order = (_SQL if form == "sql" else _PANDAS).format(question.text)
+    rows, columns = question.shape
+    return {
+        "id": question.id,
+        "prompt": _PROMPT.format(described["text"]) + order,
+        "context": question.context,
+        "reference": question.answer,
+        "table_id": question.context.removeprefix("csv/").removesuffix(".csv"),
+        "num_rows": rows,
+        "num_cols": columns,
+        "table": described["rows"],
+        "question_format": form,
+    }
+
+
+PREPARER = Preparer(
+    name="wiki_table_questions",
+    family="wiki_table_questions",
+    source="ppasupat/WikiTableQuestions, data/training.tsv and csv/",
+    licence="CC BY-SA 4.0",
+    read=_read,
+    choice=Choice(sample=3000, few_shot=50),
+)

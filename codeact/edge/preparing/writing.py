@@ -1,0 +1,175 @@
+"""Writes what a preparer makes: task files, and a card that accounts for every record.
+
+Everything goes to temporary names first; what is there is replaced only when all of it is whole.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+
+from codeact import __version__
+from codeact.edge.families import RowError
+from codeact.edge.families import get as get_family
+from codeact.edge.preparing.base import Choice, Finding, Journal, Made, Preparer, Step
+from codeact.edge.preparing.hub import HubRaw
+from codeact.edge.preparing.raw import HUB, Raw
+from codeact.exceptions import ConfigError, TaskFileError
+
+
+class Output(msgspec.Struct, frozen=True):
+    """One file written: its rows and the SHA-256 digest of its bytes."""
+
+    rows: int
+    sha256: str
+
+
+class Card(msgspec.Struct, frozen=True):
+    """What was prepared of what, and what was left out; ``NAME.card.json`` beside the files."""
+
+    name: str
+    source: str
+    licence: str
+    codeact: str
+    choice: dict[str, Any]
+    raw: str
+    raw_files: int
+    raw_sha256: dict[str, str]
+    """Digests of the raw files; of more than 50, one over all their names and digests."""
+    steps: list[Step]
+    files: dict[str, Output]
+    notes: dict[str, int]
+    left_out: int
+    findings: list[Finding]
+
+
+class _Open(NamedTuple):
+    file: IO[bytes]
+    temporary: Path
+    digest: Any
+
+
+_MOST_DIGESTS = 50
+
+
+def prepare(preparer: Preparer, raw: str, out: Path, choice: Choice) -> Card:
+    """Make a data set's task files in the folder `out`.
+
+    Raises `TaskFileError` if the raw files are not there or nothing usable is in them, and leaves
+    `out` as it was.
+    """
+    journal = Journal()
+    source = _opened(preparer, raw, journal)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out={out} cannot be a folder ({error.strerror})") from error
+    files: dict[str, _Open] = {}
+    counts: Counter[str] = Counter()
+    try:
+        for made in _fit(preparer, preparer.read(source, choice, journal), journal):
+            if made.stem not in files:
+                files[made.stem] = _create(out, made.stem)
+            line = msgspec.json.encode(made.row) + b"\n"
+            files[made.stem].file.write(line)
+            files[made.stem].digest.update(line)
+            counts[made.stem] += 1
+        if not counts:
+            raise TaskFileError(_nothing(raw, journal))
+        written = {
+            f"{stem}.jsonl": Output(counts[stem], part.digest.hexdigest())
+            for stem, part in files.items()
+        }
+        card = _card(preparer, choice, source, journal, written)
+        files["card"] = _create(out, f"{preparer.name}.card")
+        files["card"].file.write(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+        _publish(out, files, preparer.name)
+    except OSError as error:
+        raise ConfigError(f"out={out} cannot be written ({error.strerror or error})") from error
+    finally:
+        for part in files.values():
+            part.file.close()
+            part.temporary.unlink(missing_ok=True)
+    return card
+
+
+def _opened(preparer: Preparer, raw: str, journal: Journal) -> Raw:
+    if not raw.startswith(HUB):
+        return Raw(Path(raw).expanduser(), journal.refuse)
+    if preparer.hub_split is None:
+        raise ConfigError(
+            f"raw={raw}: {preparer.name} is made of its original files, which a hub has in "
+            "another form; give their folder"
+        )
+    return HubRaw(raw.removeprefix(HUB), preparer.hub_split, journal.refuse)
+
+
+def _fit(preparer: Preparer, rows: Iterator[Made], journal: Journal) -> Iterator[Made]:
+    """Let through the rows that their family accepts, each id once in a file."""
+    family = get_family(preparer.family)
+    seen: dict[tuple[str, str], tuple[str, bytes]] = {}
+    taken = total = 0
+    for made in rows:
+        total += 1
+        try:
+            task = family.task(made.row)
+        except RowError as error:
+            journal.refuse(made.where, f"makes no task: {error}")
+            continue
+        digest = hashlib.sha256(msgspec.json.encode(made.row)).digest()
+        earlier, content = seen.setdefault((made.stem, task.id), (made.where, digest))
+        if earlier != made.where:
+            what = "the same record" if content == digest else "another record with the same id"
+            journal.refuse(made.where, f"id {task.id!r}: {earlier} is {what}")
+            continue
+        taken += 1
+        yield made
+    journal.step("accepted by the task family, ids once", total, taken)
+
+
+def _create(out: Path, stem: str) -> _Open:
+    ending = "json" if stem.endswith(".card") else "jsonl"
+    temporary = out / f".{stem}.{ending}.{os.getpid()}"
+    return _Open(temporary.open("wb"), temporary, hashlib.sha256())
+
+
+def _publish(out: Path, files: Mapping[str, _Open], name: str) -> None:
+    for part in files.values():
+        part.file.flush()
+        os.fsync(part.file.fileno())
+    for stem, part in files.items():
+        final = f"{name}.card.json" if stem == "card" else f"{stem}.jsonl"
+        part.temporary.replace(out / final)
+
+
+def _nothing(raw: str, journal: Journal) -> str:
+    first = "".join(f"; {item.where}: {item.reason}" for item in journal.findings[:3])
+    return f"raw={raw}: no record of it can be used ({len(journal.findings)} unfit{first})"
+
+
+def _card(
+    preparer: Preparer, choice: Choice, source: Raw, journal: Journal, files: dict[str, Output]
+) -> Card:
+    digests = source.digests
+    if len(digests) > _MOST_DIGESTS:
+        listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+        digests = {"all files": hashlib.sha256(listing.encode()).hexdigest()}
+    return Card(
+        name=preparer.name,
+        source=preparer.source,
+        licence=preparer.licence,
+        codeact=__version__,
+        choice=choice._asdict(),
+        raw=source.label,
+        raw_files=len(source.digests),
+        raw_sha256=digests,
+        steps=journal.steps,
+        files=files,
+        notes={**journal.notes, **{f"{k} {v}; its TSV": 1 for k, v in journal.fallbacks.items()}},
+        left_out=len(journal.findings),
+        findings=journal.findings,
+    )
