@@ -192,19 +192,23 @@ def filter_program():
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 
 
+class Program(ctypes.Structure):
+    """A BPF program as the kernel wants it."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+# Made before any fork: a session then has only to hand it over.
+PROGRAM = None
+if platform.machine() in ARCHITECTURES:
+    PROGRAM = Program(len(filter_program()) // 8, filter_program())
+
+
 def no_way_back():
     """Give up new privileges, and the system calls on the list. For good."""
     if LIBC.prctl(38, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
-    if platform.machine() not in ARCHITECTURES:
-        return
-    program = filter_program()
-
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
-
-    pointer = ctypes.byref(Program(len(program) // 8, program))
-    if LIBC.prctl(22, 2, pointer, 0, 0):
+    if PROGRAM is not None and LIBC.prctl(22, 2, ctypes.byref(PROGRAM), 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
@@ -593,7 +597,7 @@ class Slot:
         self.generation = 0
         self.pid = 0
         self.group = 0
-        self.state = "free"  # free, waiting (for a host), live, dying
+        self.state = "free"  # free, waiting (for a host), live, dying; set by `Server.move`
         self.reason = None  # why it ends: asked, memory, processes, exit, signal
         self.code = 0
         self.told = False  # whether the host is to hear of its end
@@ -609,6 +613,10 @@ class Server:
             Slot(n, f"{options['slot_root']}/{n}", options["uid"] + 1 + n if self.uids else None)
             for n in range(options["slots"])
         ]
+        self.count = dict.fromkeys(("free", "waiting", "live", "dying"), 0)
+        self.count["free"] = len(self.slots)
+        self.dying = set()
+        self.free = self.slots[::-1]
         self.by_pid = {}
         self.by_namespace = {}
         self.control = None
@@ -677,12 +685,21 @@ class Server:
 
     # -- the loop
 
+    def move(self, slot, state):
+        """Note a slot's new state: with a thousand of them, nobody looks through all each time."""
+        self.count[slot.state] -= 1
+        self.count[state] += 1
+        slot.state = state
+        (self.dying.add if state == "dying" else self.dying.discard)(slot)
+        if state == "free":
+            self.free.append(slot)
+
     def loop(self):
         poll = select.poll()
         for source in (self.control, self.wakeup[0], self.taken[0]):
             poll.register(source, select.POLLIN)
         while True:
-            busy = any(slot.state == "dying" for slot in self.slots)
+            busy = bool(self.dying)
             next_event = self.next_look if self.full else min(self.next_look, self.next_fork)
             pause = 0.005 if busy else max(0.0, next_event - time.monotonic())
             ready = {fd for fd, _ in poll.poll(pause * 1000 + 1)}
@@ -693,9 +710,8 @@ class Server:
             if self.wakeup[0] in ready:
                 drain(self.wakeup[0])
             self.reap()
-            for slot in self.slots:
-                if slot.state == "dying":
-                    self.finish(slot)
+            for slot in list(self.dying):
+                self.finish(slot)
             self.refill()
             if time.monotonic() >= self.next_look:
                 self.look()
@@ -718,7 +734,7 @@ class Server:
         for offset in range(0, len(data) - len(data) % 4, 4):
             slot = self.slots[LENGTH.unpack_from(data, offset)[0]]
             if slot.state == "waiting":
-                slot.state = "live"
+                self.move(slot, "live")
 
     def refill(self, *, pace=0.02):
         """Keep some children waiting, as long as there are free slots.
@@ -727,19 +743,14 @@ class Server:
         apart, unless few are left. What was asked for is not to wait for what may be.
         """
         warm = self.options["warm"]
-        waiting = sum(slot.state == "waiting" for slot in self.slots)
         self.full = True
-        for slot in self.slots:
-            if waiting >= warm:
+        while self.free and self.count["waiting"] < warm:
+            if self.count["waiting"] > warm // 4 and time.monotonic() < self.next_fork:
+                self.full = False
                 break
-            if slot.state == "free":
-                if waiting > warm // 4 and time.monotonic() < self.next_fork:
-                    self.full = False
-                    break
-                if not self.fork(slot):
-                    break
-                waiting += 1
-                self.next_fork = time.monotonic() + pace
+            if not self.fork(self.free[-1]):
+                break
+            self.next_fork = time.monotonic() + pace
 
     def fork(self, slot):
         if not wiped(slot.folder, slot.uid):
@@ -758,7 +769,8 @@ class Server:
                 traceback.print_exc()
             finally:
                 os._exit(0)
-        slot.pid, slot.group, slot.state, slot.reason = pid, pid, "waiting", None
+        slot.pid, slot.group, slot.reason = pid, pid, None
+        self.move(self.free.pop(), "waiting")
         self.by_pid[pid] = slot
         if self.options["apart"]:
             self.by_namespace[pid_namespace(pid)] = slot
@@ -803,7 +815,7 @@ class Server:
             self.note_taken()
         if slot.state != "dying":
             slot.told = slot.state == "live"
-            slot.state = "dying"
+            self.move(slot, "dying")
         self.kill_all(slot)
 
     def kill_all(self, slot):
@@ -840,7 +852,7 @@ class Server:
             return
         if not wiped(slot.folder, slot.uid):
             return
-        slot.state = "free"
+        self.move(slot, "free")
         if self.options["apart"]:
             self.by_namespace = {ns: s for ns, s in self.by_namespace.items() if s is not slot}
         if slot.told:
