@@ -86,7 +86,7 @@ def test_wiki_table_questions_are_the_published_ones(tmp_path: Path) -> None:
     text = (PUBLISHED / "tabular/train/wiki_table_questions.icl.txt").read_text("utf-8")
     assert examples == re.split("={20}", text)[1:]
     assert steps(card)["tables read"] == (281, 281)
-    assert sum("its TSV" in note for note in card.notes) == 11
+    assert sum("is read instead" in note for note in card.notes) == 11
 
 
 def test_the_whole_of_wiki_table_questions_has_the_published_counts(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_the_whole_of_wiki_table_questions_has_the_published_counts(tmp_path: Pa
     assert counts["tables read"] == (2108, 2108)
     assert counts["largest tables"] == (14149, 3000)
     assert counts["asked in SQL, wiki_table_questions"] == (3000, 1500)
-    assert sum("its TSV" in note for note in card.notes) == 81
+    assert sum("is read instead" in note for note in card.notes) == 81
     assert sum("stray quote" in note for note in card.notes) == 1
     assert card.files["wiki_table_questions.jsonl"].rows == 3000
 

@@ -71,8 +71,8 @@ def _tell(card: Card, out: str) -> None:
     for name, file in card.files.items():
         sys.stdout.write(f"{Path(out) / name}: {file.rows} rows\n")
     sys.stdout.write(f"{Path(out) / card.name}.card.json has the details\n")
-    for note, count in list(card.notes.items())[:_MOST_SHOWN]:
-        sys.stderr.write(f"note: {note}{f' ({count} times)' if count > 1 else ''}\n")
+    for note in card.notes[:_MOST_SHOWN]:
+        sys.stderr.write(f"note: {note}\n")
     for finding in card.findings[:_MOST_SHOWN]:
         sys.stderr.write(f"left out: {finding.where}: {finding.reason}\n")
     more = max(len(card.findings) - _MOST_SHOWN, 0) + max(len(card.notes) - _MOST_SHOWN, 0)

@@ -201,9 +201,13 @@ def show_validation(reports: Mapping[str, Report]) -> None:
     table.add_column("grading")
     table.add_column("tasks", justify="right")
     table.add_column("pass", justify="right")
+    unknown = any(report.unknown for report in reports.values())
+    if unknown:
+        table.add_column("no answer known", justify="right")
     for name, report in reports.items():
-        fit = report.tasks - len(report.unfit)
-        table.add_row(name, report.mode, str(report.tasks), str(fit))
+        fit = report.tasks - len(report.unfit) - report.unknown
+        counts = [report.tasks, fit, *([report.unknown] if unknown else [])]
+        table.add_row(name, report.mode, *map(str, counts))
     console.print(table)
     for report in reports.values():
         for unfit in report.unfit:

@@ -36,13 +36,11 @@ from itertools import *
 from typing import *
 """
 _PROGRAM = """
-import io, os, sys, threading
-here = os.memfd_create("stdin")
-with open(here, "wb", closefd=False) as given:
+import io, os, sys, tempfile, threading
+with tempfile.TemporaryFile() as given:
     given.write(GIVEN.encode("utf-8", "surrogatepass"))
-os.lseek(here, 0, os.SEEK_SET)
-os.dup2(here, 0)
-os.close(here)
+    given.seek(0)
+    os.dup2(given.fileno(), 0)
 sys.stdin = io.TextIOWrapper(open(0, "rb", closefd=False), encoding="utf-8")
 printed = io.BytesIO()
 sys.stdout = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)

@@ -1,6 +1,5 @@
 """What a preparer is: where a data set comes from, and how its raw records become task rows."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -51,8 +50,7 @@ class Journal:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.findings: list[Finding] = []
-        self.notes: Counter[str] = Counter()
-        self.fallbacks: dict[str, str] = {}
+        self.notes: list[str] = []
 
     def step(self, name: str, of: int, kept: int) -> None:
         """Enter a filter's counts."""
@@ -63,8 +61,9 @@ class Journal:
         self.findings.append(Finding(where, reason))
 
     def note(self, what: str) -> None:
-        """Count something that is worth knowing and costs no record."""
-        self.notes[what] += 1
+        """Enter something that is worth knowing and costs no record; once, however often said."""
+        if what not in self.notes:
+            self.notes.append(what)
 
 
 _ALL = Choice()

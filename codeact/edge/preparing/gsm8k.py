@@ -33,7 +33,7 @@ PREPARER = Preparer(
     read=_read,
     downloads={
         "test.jsonl": "https://raw.githubusercontent.com/openai/grade-school-math/"
-        "3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/data/test.jsonl"
+        "3101c7d50724/grade_school_math/data/test.jsonl"
     },
     hub_split="test",
 )

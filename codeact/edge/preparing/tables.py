@@ -18,13 +18,13 @@ def read_table(raw: Raw, path: Path, journal: Journal) -> "DataFrame | None":
     try:
         return _parsed(raw.content(path), ",")
     except (ValueError, TaskFileError) as error:
-        trouble = f"is no table ({error})"
+        trouble = f"is no table ({str(error).strip()})"
     try:
         table = _parsed(raw.content(twin), "\t")
     except (ValueError, TaskFileError) as error:
-        journal.refuse(str(path), f"{trouble}, nor is {twin.name} ({error})")
+        journal.refuse(str(path), f"{trouble}, nor is {twin.name} ({str(error).strip()})")
         return None
-    journal.fallbacks[str(path)] = trouble
+    journal.note(f"{path} {trouble}; {twin.name} is read instead")
     return table
 
 

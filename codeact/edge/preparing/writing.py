@@ -42,7 +42,7 @@ class Card(msgspec.Struct, frozen=True):
     """Digests of the raw files; of more than 50, one over all their names and digests."""
     steps: list[Step]
     files: dict[str, Output]
-    notes: dict[str, int]
+    notes: list[str]
     left_out: int
     findings: list[Finding]
 
@@ -169,7 +169,7 @@ def _card(
         raw_sha256=digests,
         steps=journal.steps,
         files=files,
-        notes={**journal.notes, **{f"{k} {v}; its TSV": 1 for k, v in journal.fallbacks.items()}},
+        notes=journal.notes,
         left_out=len(journal.findings),
         findings=journal.findings,
     )

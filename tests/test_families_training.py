@@ -1,0 +1,233 @@
+"""The families of the training sets: prompts, what waits in the session, verdicts, whole runs."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import pytest_asyncio
+
+from codeact.cli import main
+from codeact.edge import families
+from codeact.edge.families.base import RowError
+from codeact.edge.graders import denotation
+from codeact.edge.sandboxes.base import Sandbox
+from codeact.edge.validate import validate
+from codeact.episode.task import Task
+from tests.sandbox_helpers import started
+
+Mode = Literal["mint", "strict"]
+MODES: list[Mode] = ["mint", "strict"]
+TABLE = [
+    {"City": "Ur", "city": 1, "Note": None},
+    {"City": "Uruk", "city": 2, "Note": 'it\'s "old" {here}'},
+]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    sandbox = await started("local")
+    yield sandbox
+    await sandbox.close()
+
+
+def table_row(form: str, reference: str = "Ur|Uruk") -> dict[str, Any]:
+    row = {"id": f"nt-{form}", "prompt": "Which cities?", "reference": reference}
+    return {**row, "table": TABLE, "table_id": "1-csv/1", "question_format": form}
+
+
+def problem(inputs: list[Any], outputs: list[Any], *solutions: str, name: str = "") -> Task:
+    cases = {"inputs": inputs, "outputs": outputs, **({"fn_name": name} if name else {})}
+    known = json.dumps(solutions) if solutions else ""
+    row = {"problem_id": 7, "prompt": "Do it.", "reference": json.dumps(cases), "solutions": known}
+    return families.get("apps").task(row)
+
+
+async def verdict(task: Task, answer: str, sandbox: Sandbox, mode: Mode) -> bool:
+    return (await families.get(task.name).grader(mode)(task, answer, sandbox)).correct
+
+
+DOUBLE = problem(["3\n", ["4", "5"]], ["6\n", ["8", "10", ""]])
+DOUBLES = "import sys\nfor line in sys.stdin:\n    print(2 * int(line), ' ')\n"
+ADD = problem([[1, 2], [[1], [2]]], [3, [[1, 2]]], name="add")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("task", "answer", "right"),
+    [
+        (DOUBLE, DOUBLES, True),
+        (DOUBLE, "while True:\n try: print(int(input()) * 2.0)\n except EOFError: break", True),
+        (DOUBLE, "for line in open(0): print(int(line) * 2)\nraise SystemExit", True),
+        (DOUBLE, "print(6)", False),
+        (DOUBLE, DOUBLES + "raise ValueError", False),
+        (DOUBLE, DOUBLES + "raise SystemExit(1)", False),
+        (DOUBLE, "print(6); print(8); print(10)", False),
+        (DOUBLE, DOUBLES + "RESULT = 'anything'", True),
+        (DOUBLE, "def f(:", False),
+        (DOUBLE, "import os; os._exit(0)", False),
+        (ADD, "def add(a, b): return a + b", True),
+        (ADD, "class Solution:\n def add(self, a: List[int], b): return a + b", True),
+        (ADD, "def add(a, b): return 3", False),
+        (ADD, "def add(a, b):\n class E(int):\n  __eq__ = lambda *_: True\n return E()", False),
+        (ADD, "add = None", False),
+    ],
+)
+async def test_every_case_has_to_come_out(
+    sandbox: Sandbox, mode: Mode, task: Task, answer: str, right: bool
+) -> None:
+    assert await verdict(task, answer, sandbox, mode) is right
+
+
+async def test_strict_cases_cannot_leave_anything_to_the_next(sandbox: Sandbox) -> None:
+    """Whoever counts the runs knows which case it is; only in one and the same session."""
+    task = problem(["a", "a"], ["1", "2"])
+    answer = "import builtins as b\nb.n = getattr(b, 'n', 0) + 1\nprint(b.n)"
+    assert await verdict(task, answer, sandbox, "mint")
+    assert not await verdict(task, answer, sandbox, "strict")
+
+
+async def test_a_solution_finds_no_expected_output_in_its_session(sandbox: Sandbox) -> None:
+    answer = (
+        "import gc, sys\nsecret = 'exp' + 'ected-5417'\n"
+        "texts = [o for o in gc.get_objects() if isinstance(o, dict)]\n"
+        "print(any(secret in str(v) for d in texts for v in list(d.values()) "
+        "if isinstance(v, str) and 'secret' not in v))\n"
+    )
+    task = problem(["x"], ["expected-5417"])
+    probe = problem(["x"], ["False"])
+    assert not await verdict(task, answer, sandbox, "strict")
+    assert await verdict(probe, answer, sandbox, "strict")
+
+
+async def test_fences_are_for_strict_alone(sandbox: Sandbox) -> None:
+    fenced = f"```python\n{DOUBLES}```"
+    assert await verdict(DOUBLE, fenced, sandbox, "strict")
+    assert not await verdict(DOUBLE, fenced, sandbox, "mint")
+
+
+async def test_validation_tells_problems_without_a_solution(sandbox: Sandbox) -> None:
+    known = problem(["3"], ["6"], "print(2 * int(input()))")
+    report = await validate(families.get("apps"), [known], sandbox, "strict")
+    assert (report.tasks, report.unknown, report.ok) == (1, 0, True)
+    report = await validate(families.get("apps"), [DOUBLE], sandbox, "strict")
+    assert (report.tasks, report.unknown, report.ok) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("{}", "no JSON object with lists"),
+        ('{"inputs": ["1"], "outputs": []}', "1 inputs but 0 outputs"),
+        ('{"inputs": [], "outputs": []}', "holds no test cases"),
+        ('{"inputs": [1], "outputs": [1], "fn_name": "a.b"}', "fn_name"),
+        ("[", "no test cases"),
+    ],
+)
+async def test_references_without_cases_are_refused(reference: str, words: str) -> None:
+    row = {"problem_id": 7, "prompt": "Do it.", "reference": reference, "solutions": ""}
+    with pytest.raises(RowError, match=words):
+        families.get("apps").task(row)
+
+
+async def test_a_field_is_missed_by_the_name_that_the_file_has() -> None:
+    with pytest.raises(RowError, match="'problem_id' is missing"):
+        families.get("apps").task({"prompt": "Do it.", "reference": "{}", "solutions": ""})
+    with pytest.raises(RowError, match="'question' is missing"):
+        families.get("math_train").task({"id": 1, "answer": "2"})
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "mint", "strict"),
+    [
+        ("Ur|Uruk", "['Uruk', 'Ur']", True, True),
+        ("Ur|Uruk", "['Uruk', 'Ur', 'Ur']", True, False),
+        ("Ur|Uruk", "['Ur']", False, False),
+        ("Ur", "ur.", True, True),
+        ("Ur", "'Úr'", True, True),
+        ("Ur", "The answer is Ur", False, True),
+        ("Ur (Iraq)", "ur[1]", True, True),
+        ("1000", "1000.0", True, True),
+        ("1000", "1001", False, False),
+        ("2007-05-xx", "2007-5-xx", True, True),
+        ("2007-05-01", "2007-05-02", False, False),
+        ("a\\pb", "a|b", True, True),
+        ("10|10", "[10, 10]", True, True),
+        ("10|10", "[10]", True, False),
+        ("x", "[__import__('os').getpid()]", False, False),
+    ],
+)
+async def test_answers_about_tables_are_compared_as_values(
+    sandbox: Sandbox, reference: str, answer: str, mint: bool, strict: bool
+) -> None:
+    task = families.get("wiki_table_questions").task(table_row("sql", reference))
+    assert await verdict(task, answer, sandbox, "mint") is mint
+    assert await verdict(task, answer, sandbox, "strict") is strict
+
+
+async def test_a_normal_form_is_its_own_normal_form() -> None:
+    for text in ('"Ur"[3]', "Café (old) [a]", "“x”", "  A  b. ", "[1]", "a*†"):
+        assert denotation.normal(denotation.normal(text)) == denotation.normal(text)
+
+
+@pytest.mark.parametrize(
+    ("form", "cell", "shown"),
+    [
+        ("pandas", "df.loc[1, 'Note'], df.shape, df['Note'].isna().tolist()", "old"),
+        ("sql", "conn.execute('select City, city_ from data_table').fetchall()", "('Uruk', 2)"),
+    ],
+)
+async def test_the_table_waits_in_the_session(
+    sandbox: Sandbox, form: str, cell: str, shown: str
+) -> None:
+    task = families.get("wiki_table_questions").task(table_row(form))
+    async with await sandbox.session(setup=task.setup) as session:
+        done = await session.execute(cell)
+        assert shown in done.output
+        assert done.output.startswith("Out[1]")
+        names = await session.execute("[n for n in dir() if n[:2] in ('_f', '_c')]")
+        assert "[]" in names.output
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_latex_is_compared_as_mathematics(sandbox: Sandbox, mode: Mode) -> None:
+    def made(answer: str) -> Task:
+        return families.get("math_train").task({"id": 1, "question": "x?", "answer": answer})
+
+    assert await verdict(made("\\frac 59"), "\\dfrac{5}{9}", sandbox, mode)
+    assert await verdict(made("(1,15)"), "(1, 15)", sandbox, mode)
+    assert await verdict(made("2\\sqrt{3}"), "\\sqrt{12}", sandbox, mode)
+    assert not await verdict(made("(1,15)"), "(15, 1)", sandbox, mode)
+    assert not await verdict(made("\\frac 59"), "\\frac 58", sandbox, mode)
+
+
+@pytest.mark.parametrize(
+    ("form", "cell"),
+    [
+        ("pandas", "df['City'].tolist()"),
+        ("sql", "conn.execute('select count(*) from data_table').fetchone()"),
+    ],
+)
+def test_a_whole_run_asks_the_table(
+    local_sandbox: None, tmp_path: Path, form: str, cell: str
+) -> None:
+    (tmp_path / "wiki_table_questions.jsonl").write_text(json.dumps(table_row(form)) + "\n")
+    texts = [f"<execute> {cell} </execute>", "<solution> ['Ur', 'Uruk'] </solution>"]
+    status = main(
+        [
+            "run",
+            "model=scripted",
+            "task=wiki_table_questions",
+            f"data={tmp_path}",
+            f"model.texts={json.dumps(texts)}",
+            f"run_dir={tmp_path / 'run'}",
+        ]
+    )
+    assert status == 0
+    text = "".join(
+        path.read_text("utf-8", "replace") for path in (tmp_path / "run").glob("**/*.jsonl")
+    )
+    assert "Uruk" in text
+    assert '"success":true' in text.replace(" ", "")
