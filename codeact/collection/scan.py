@@ -10,7 +10,7 @@ import gc
 import multiprocessing
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -51,7 +51,6 @@ file of its `file`."""
 Rows = NDArray[np.void]
 Key = TypeVar("Key", TaskKey, Experiment)
 
-_SPOOL = ".spool"
 UNCONVERTIBLE = "unconvertible"
 """Named like a filter: the success has no form as a conversation."""
 
@@ -101,30 +100,39 @@ def scan(
 
     Raises `RecordingError` where a path does not say what it holds, or a worker is killed.
     """
-    wanted = list(enumerate(files))
     workers = min(workers or len(os.sched_getaffinity(0)), max(len(files), 1))
     # The longest first, so that no worker is left alone with one at the end.
-    wanted.sort(key=lambda item: (-item[1].stat().st_size, item[0]))
-    scanned = sorted(_scan_all(wanted, settings, folder, workers), key=lambda one: one.file)
-    spools = {int(path.stem): path for path in folder.glob(f"*{_SPOOL}")}
-    return _merged(files, scanned, spools)
+    wanted = sorted(enumerate(files), key=lambda item: (-_size(item[1]), item[0]))
+    merged = _Merged()
+    for one in _scan_all(wanted, settings, folder, workers):
+        merged.add(one)
+    return merged.scan(files, folder)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _scan_all(
     wanted: list[tuple[int, Path]], settings: SelectionSettings, folder: Path, workers: int
-) -> Iterable[_Scanned]:
+) -> Iterator[_Scanned]:
     if workers == 1:
         worker = _Worker(settings, folder)
         try:
-            return [worker.scan(number, path) for number, path in wanted]
+            for number, path in wanted:
+                yield worker.scan(number, path)
         finally:
             worker.close()
+        return
     kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(kind)
     start = partial(_start_worker, settings, folder)
     try:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=start) as pool:
-            return list(pool.map(_scan_one, wanted))
+            yield from pool.map(_scan_one, wanted)
     except BrokenProcessPool as error:
         raise RecordingError(
             "a process that read recorded files was killed, perhaps for want of memory; "
@@ -152,7 +160,7 @@ class _Worker:
         self._settings = settings
         self._filters = [FILTERS[name].keeps for name in settings.filters]
         self._rename = renaming(settings)
-        self._spool: IO[bytes] = (folder / f"{os.getpid():010}{_SPOOL}").open("wb")
+        self._spool: IO[bytes] = (folder / _spool_name(os.getpid())).open("wb")
         self._encode = msgspec.json.Encoder().encode
 
     def close(self) -> None:
@@ -281,27 +289,42 @@ def _places(own: Sequence[Key], table: dict[Key, int]) -> NDArray[np.uint32]:
     return np.array([table.setdefault(key, len(table)) for key in own], np.uint32)
 
 
-def _merged(files: Sequence[Path], scanned: Sequence[_Scanned], spools: Mapping[int, Path]) -> Scan:
-    tasks: dict[TaskKey, int] = {}
-    experiments: dict[Experiment, int] = {}
-    rows = np.empty(sum(len(one.rows) for one in scanned), ROW)
-    spool_of = np.empty(len(files), np.int64)
-    start = 0
-    for one in scanned:
-        part = rows[start : start + len(one.rows)]
-        start += len(one.rows)
-        part[:] = one.rows
-        part["task"] = _places(one.tasks, tasks)[part["task"]]
-        part["experiment"] = _places(one.experiments, experiments)[part["experiment"]]
-        spool_of[one.file] = one.spool
-    return Scan(
-        files=list(files),
-        rows=rows,
-        tasks=list(tasks),
-        experiments=list(experiments),
-        unreadable=[problem for one in scanned for problem in one.unreadable],
-        redone=sum(one.redone for one in scanned),
-        uncounted=sum(one.uncounted for one in scanned),
-        skipped=sum(one.skipped for one in scanned),
-        spools=[spools[pid] for pid in spool_of.tolist()],
-    )
+class _Merged:
+    """All files together. What a file tells in words is let go of once it is numbers."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[TaskKey, int] = {}
+        self._experiments: dict[Experiment, int] = {}
+        self._rows: dict[int, Rows] = {}
+        self._spools: dict[int, int] = {}
+        self._unreadable: dict[int, list[Unreadable]] = {}
+        self._redone = self._uncounted = self._skipped = 0
+
+    def add(self, one: _Scanned) -> None:
+        rows = one.rows.copy()
+        rows["task"] = _places(one.tasks, self._tasks)[rows["task"]]
+        rows["experiment"] = _places(one.experiments, self._experiments)[rows["experiment"]]
+        self._rows[one.file] = rows
+        self._spools[one.file] = one.spool
+        self._unreadable[one.file] = one.unreadable
+        self._redone += one.redone
+        self._uncounted += one.uncounted
+        self._skipped += one.skipped
+
+    def scan(self, files: Sequence[Path], folder: Path) -> Scan:
+        order = range(len(files))
+        return Scan(
+            files=list(files),
+            rows=np.concatenate([np.empty(0, ROW), *(self._rows.pop(file) for file in order)]),
+            tasks=list(self._tasks),
+            experiments=list(self._experiments),
+            unreadable=[problem for file in order for problem in self._unreadable[file]],
+            redone=self._redone,
+            uncounted=self._uncounted,
+            skipped=self._skipped,
+            spools=[folder / _spool_name(self._spools[file]) for file in order],
+        )
+
+
+def _spool_name(process: int) -> str:
+    return f"{process}.spool"
