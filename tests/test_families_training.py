@@ -1,19 +1,20 @@
 """The families of the training sets: prompts, what waits in the session, verdicts, whole runs."""
 
 import json
+import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
 
-from codeact.cli import main
 from codeact.edge import families
 from codeact.edge.families.base import RowError
 from codeact.edge.graders import denotation
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.validate import validate
+from codeact.episode.prompts.examples import TABULAR
+from codeact.episode.protocol import between_tags
 from codeact.episode.task import Task
 from tests.sandbox_helpers import started
 
@@ -89,17 +90,50 @@ async def test_strict_cases_cannot_leave_anything_to_the_next(sandbox: Sandbox) 
     assert not await verdict(task, answer, sandbox, "strict")
 
 
-async def test_a_solution_finds_no_expected_output_in_its_session(sandbox: Sandbox) -> None:
-    answer = (
-        "import gc, sys\nsecret = 'exp' + 'ected-5417'\n"
-        "texts = [o for o in gc.get_objects() if isinstance(o, dict)]\n"
-        "print(any(secret in str(v) for d in texts for v in list(d.values()) "
-        "if isinstance(v, str) and 'secret' not in v))\n"
-    )
-    task = problem(["x"], ["expected-5417"])
-    probe = problem(["x"], ["False"])
-    assert not await verdict(task, answer, sandbox, "strict")
-    assert await verdict(probe, answer, sandbox, "strict")
+class Spied:
+    """A sandbox that remembers what its sessions are told."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.told: list[str] = []
+
+    async def session(self, **how: Any) -> Any:
+        session = await self.sandbox.session(**how)
+        evaluate = session.evaluate
+
+        async def heard(source: str, *, seconds: float) -> Any:
+            self.told.append(source)
+            return await evaluate(source, seconds=seconds)
+
+        session.evaluate = heard  # type: ignore[method-assign]
+        return session
+
+    async def close(self) -> None:
+        await self.sandbox.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_expected_outputs_never_enter_a_session(sandbox: Sandbox, mode: Mode) -> None:
+    spied = Spied(sandbox)
+    for name, given in (("", "x"), ("f", ["x"])):
+        task = problem([given], ["expected-5417"], name=name)
+        grader = families.get("apps").grader(mode)
+        assert not (await grader(task, "print(1)\ndef f(x): pass", spied)).correct
+    assert len(spied.told) == 2
+    assert not any("5417" in source for source in spied.told)
+
+
+async def test_the_prompts_example_shows_what_the_session_prints(sandbox: Sandbox) -> None:
+    """The two rows that the example does not show are these."""
+    cells = [
+        line.split()[1:] for line in TABULAR.splitlines() if re.match(r"\d +\w+ +\w+ +\d+$", line)
+    ]
+    cells += [["Foyers", "Brisk", "52"], ["Gairloch", "Sallow", "61"]]
+    table = [{"Ferry": ferry, "Quay": quay, "Cars": int(cars)} for ferry, quay, cars in cells]
+    task = families.get("wiki_table_questions").task({**table_row("pandas"), "table": table})
+    code = between_tags(TABULAR.partition("Assistant:")[2], "execute")
+    async with await sandbox.session(setup=task.setup) as session:
+        assert (await session.execute(code)).output.strip() in TABULAR
 
 
 async def test_fences_are_for_strict_alone(sandbox: Sandbox) -> None:
@@ -201,33 +235,3 @@ async def test_latex_is_compared_as_mathematics(sandbox: Sandbox, mode: Mode) ->
     assert await verdict(made("2\\sqrt{3}"), "\\sqrt{12}", sandbox, mode)
     assert not await verdict(made("(1,15)"), "(15, 1)", sandbox, mode)
     assert not await verdict(made("\\frac 59"), "\\frac 58", sandbox, mode)
-
-
-@pytest.mark.parametrize(
-    ("form", "cell"),
-    [
-        ("pandas", "df['City'].tolist()"),
-        ("sql", "conn.execute('select count(*) from data_table').fetchone()"),
-    ],
-)
-def test_a_whole_run_asks_the_table(
-    local_sandbox: None, tmp_path: Path, form: str, cell: str
-) -> None:
-    (tmp_path / "wiki_table_questions.jsonl").write_text(json.dumps(table_row(form)) + "\n")
-    texts = [f"<execute> {cell} </execute>", "<solution> ['Ur', 'Uruk'] </solution>"]
-    status = main(
-        [
-            "run",
-            "model=scripted",
-            "task=wiki_table_questions",
-            f"data={tmp_path}",
-            f"model.texts={json.dumps(texts)}",
-            f"run_dir={tmp_path / 'run'}",
-        ]
-    )
-    assert status == 0
-    text = "".join(
-        path.read_text("utf-8", "replace") for path in (tmp_path / "run").glob("**/*.jsonl")
-    )
-    assert "Uruk" in text
-    assert '"success":true' in text.replace(" ", "")

@@ -20,13 +20,13 @@ _SQL = (
     + """
 def _connection():
     import sqlite3
-    frame, taken = _frame(), set()
-    for position, name in enumerate(frame.columns):
+    frame, names = _frame(), []
+    for name in frame.columns:
         # SQLite's names do not differ by case alone, a table's headings may.
-        while name.lower() in taken:
+        while name.lower() in [other.lower() for other in names]:
             name += "_"
-        taken.add(name.lower())
-        frame.columns.values[position] = name
+        names.append(name)
+    frame.columns = names
     connection = sqlite3.connect(":memory:")
     frame.to_sql("data_table", connection, index=False)
     return connection

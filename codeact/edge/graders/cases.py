@@ -36,7 +36,8 @@ from itertools import *
 from typing import *
 """
 _PROGRAM = """
-import io, os, sys, tempfile, threading
+import gc, io, os, sys, tempfile, threading
+gc.collect()  # a file that an earlier case left open on 0 would close it later
 with tempfile.TemporaryFile() as given:
     given.write(GIVEN.encode("utf-8", "surrogatepass"))
     given.seek(0)

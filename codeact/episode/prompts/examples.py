@@ -2,6 +2,7 @@
 
 The observations are what the REPL prints for the code before them; a test keeps them so. The
 page that `REASONING` finds is in the sample encyclopaedia, and no sample task needs it.
+The table of `TABULAR` goes on for two rows that only the test has.
 """
 
 REASONING = """\
@@ -102,4 +103,36 @@ def count_turns(route):
 </solution>
 """
 
-EXAMPLES = {"reasoning": REASONING, "code_generation": CODE_GENERATION}
+TABULAR = """\
+Task:
+Given the following table (only the first 5 rows are shown):
+     Ferry    Quay  Cars
+0    Ardle   Brisk    40
+1  Benmore  Sallow    28
+2   Corran   Brisk    36
+3    Dunan   Brisk    22
+4   Erisca  Sallow    44
+
+Write a Pandas query to find the answer to the question: which ferries of brisk carry more than 35 \
+cars?.
+The dataframe is preloaded for you and can be accessed within <execute> block via the variable `df`.
+
+Assistant:
+<thought> The table may have more rows than I see, so I ask all of it. </thought>
+<execute>
+df[(df["Quay"] == "Brisk") & (df["Cars"] > 35)]["Ferry"].tolist(), len(df)
+</execute>
+
+Observation:
+Out[1]: (['Ardle', 'Corran', 'Foyers'], 7)
+
+Assistant:
+<thought> Three of the seven ferries fit, one of them below the rows shown. </thought>
+The answer is <solution> ["Ardle", "Corran", "Foyers"] </solution>
+"""
+
+EXAMPLES = {
+    "reasoning": REASONING,
+    "code_generation": CODE_GENERATION,
+    "tabular": TABULAR,
+}
