@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -406,3 +408,28 @@ def test_several_sources_are_read_in_their_order(tmp_path: Path) -> None:
     assert main(["select", str(tmp_path / "b"), str(tmp_path / "a"), f"out={tmp_path / 'o'}"]) == 0
     (kept,) = conversations(tmp_path / "o")
     assert kept["conversations"][3]["content"].endswith("b")
+
+
+def test_a_killed_process_ends_the_command_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killer(trajectory: Trajectory, _: SelectionSettings) -> bool:
+        if trajectory.task.task_id == "13":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    for model in "abc":
+        recorded(tmp_path / "s", *(line(n) for n in range(20)), model=model)
+    monkeypatch.setitem(FILTERS, "invalid_only", Filter("invalid_only", killer, (), ()))
+    with pytest.raises(RecordingError, match="was killed"):
+        select(config(tmp_path / "s", tmp_path / "o", workers=2))
+    assert not list((tmp_path / "o").iterdir())
+
+
+def test_an_archive_of_several_parts_is_read_to_its_end(tmp_path: Path) -> None:
+    """Log rotation and `cat` make such files."""
+    path = recorded(tmp_path / "s", line(1))
+    parts = [gzip.compress(f"{line(n)}\n".encode()) for n in range(3)]
+    path.unlink()
+    path.with_suffix(".jsonl.gz").write_bytes(b"".join(parts) + bytes(512))
+    assert select(config(tmp_path / "s", tmp_path / "o")).records == 3
