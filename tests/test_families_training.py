@@ -1,7 +1,6 @@
 """The families of the training sets: prompts, what waits in the session, verdicts, whole runs."""
 
 import json
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -13,8 +12,6 @@ from codeact.edge.families.base import RowError
 from codeact.edge.graders import denotation
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.validate import validate
-from codeact.episode.prompts.examples import TABULAR
-from codeact.episode.protocol import between_tags
 from codeact.episode.task import Task
 from tests.sandbox_helpers import started
 
@@ -82,12 +79,12 @@ async def test_every_case_has_to_come_out(
     assert await verdict(task, answer, sandbox, mode) is right
 
 
-async def test_strict_cases_cannot_leave_anything_to_the_next(sandbox: Sandbox) -> None:
-    """Whoever counts the runs knows which case it is; only in one and the same session."""
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_case_leaves_nothing_to_the_next(sandbox: Sandbox, mode: Mode) -> None:
+    """Whoever counts the runs knows which case it is."""
     task = problem(["a", "a"], ["1", "2"])
     answer = "import builtins as b\nb.n = getattr(b, 'n', 0) + 1\nprint(b.n)"
-    assert await verdict(task, answer, sandbox, "mint")
-    assert not await verdict(task, answer, sandbox, "strict")
+    assert not await verdict(task, answer, sandbox, mode)
 
 
 class Spied:
@@ -121,19 +118,6 @@ async def test_expected_outputs_never_enter_a_session(sandbox: Sandbox, mode: Mo
         assert not (await grader(task, "print(1)\ndef f(x): pass", spied)).correct
     assert len(spied.told) == 2
     assert not any("5417" in source for source in spied.told)
-
-
-async def test_the_prompts_example_shows_what_the_session_prints(sandbox: Sandbox) -> None:
-    """The two rows that the example does not show are these."""
-    cells = [
-        line.split()[1:] for line in TABULAR.splitlines() if re.match(r"\d +\w+ +\w+ +\d+$", line)
-    ]
-    cells += [["Foyers", "Brisk", "52"], ["Gairloch", "Sallow", "61"]]
-    table = [{"Ferry": ferry, "Quay": quay, "Cars": int(cars)} for ferry, quay, cars in cells]
-    task = families.get("wiki_table_questions").task({**table_row("pandas"), "table": table})
-    code = between_tags(TABULAR.partition("Assistant:")[2], "execute")
-    async with await sandbox.session(setup=task.setup) as session:
-        assert (await session.execute(code)).output.strip() in TABULAR
 
 
 async def test_fences_are_for_strict_alone(sandbox: Sandbox) -> None:

@@ -88,8 +88,8 @@ def test_what_was_there_stays_when_the_raw_file_is_cut(tmp_path: Path) -> None:
 
 
 def test_apps_counts_what_each_filter_takes(tmp_path: Path) -> None:
-    row = {name: "" for name in ("solutions", "url", "starter_code")}
-    row |= {"problem_id": 1, "question": "Do.", "difficulty": "interview"}
+    row: dict[str, Any] = dict.fromkeys(("solutions", "url", "starter_code"), "")
+    row = {**row, "problem_id": 1, "question": "Do.", "difficulty": "interview"}
     cases = json.dumps({"inputs": ["1"], "outputs": ["1"]})
     none = json.dumps({"inputs": [], "outputs": []})
     raw = raw_file(

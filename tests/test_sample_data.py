@@ -36,6 +36,9 @@ from IPython.core.interactiveshell import InteractiveShell
 given = json.load(sys.stdin)
 shell = InteractiveShell.instance(colors="nocolor")
 shell.user_ns["wikipedia_search"] = lambda query: given["page"]
+if given["rows"]:
+    import pandas
+    shell.user_ns["df"] = pandas.DataFrame(given["rows"], columns=["Ferry", "Quay", "Cars"])
 outputs = []
 for cell in given["cells"]:
     stdout = io.StringIO()
@@ -141,6 +144,15 @@ def test_encyclopaedia_holds_the_answers() -> None:
             assert task["reference"] not in page["text"] or task["reference"] in task["prompt"]
 
 
+def ferries(task: str) -> list[list[Any]]:
+    """The rows that the tabular example shows, and the two that it says are there besides."""
+    shown = [
+        line.split()[1:] for line in task.splitlines() if re.match(r"\d +\w+ +\w+ +\d+$", line)
+    ]
+    beyond = [["Foyers", "Brisk", "52"], ["Gairloch", "Sallow", "61"]]
+    return [[name, quay, int(cars)] for name, quay, cars in [*shown, *beyond]] if shown else []
+
+
 @pytest.mark.parametrize("task_type", EXAMPLES)
 def test_examples_show_what_the_repl_prints(task_type: str, tmp_path: Path) -> None:
     task, *turns = EXAMPLES[task_type].split("\n\nAssistant:\n")
@@ -152,7 +164,7 @@ def test_examples_show_what_the_repl_prints(task_type: str, tmp_path: Path) -> N
     recorded = [observation for _, observation in acting]
     ran = subprocess.run(
         [sys.executable, "-c", RUNNER],
-        input=json.dumps({"cells": cells, "page": recorded[0]}),
+        input=json.dumps({"cells": cells, "page": recorded[0], "rows": ferries(task)}),
         env={**os.environ, "IPYTHONDIR": str(tmp_path)},
         capture_output=True,
         text=True,

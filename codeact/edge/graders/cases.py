@@ -2,8 +2,8 @@
 
 A session gets the solution and the inputs, and answers with data: a text, or a value as JSON. The
 expected outputs never leave this process, where the comparison falls, so a solution can print or
-patch what it likes and has nothing to forge a verdict with. Published verdicts (``mint``) take one
-session for all cases and ten seconds over all; strict ones a new session and ten seconds for each.
+patch what it likes and has nothing to forge a verdict with. Each case has a session of its own, so
+none leaves anything to the next.
 """
 
 import json
@@ -21,6 +21,7 @@ from codeact.exceptions import GraderFailure
 
 SECONDS = 10.0
 """For all cases in ``mint`` mode, for each in ``strict`` mode (grading.md)."""
+_LEAST_SECONDS = 0.05
 _LONGEST_PROGRAM = 1_000_000
 _LONGEST_OUTPUT = 8_000_000
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-8
@@ -36,8 +37,7 @@ from itertools import *
 from typing import *
 """
 _PROGRAM = """
-import gc, io, os, sys, tempfile, threading
-gc.collect()  # a file that an earlier case left open on 0 would close it later
+import io, os, sys, tempfile, threading
 with tempfile.TemporaryFile() as given:
     given.write(GIVEN.encode("utf-8", "surrogatepass"))
     given.seek(0)
@@ -110,23 +110,22 @@ def read(reference: str) -> Cases:
 
 
 async def grade_mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade as published: all cases in one session, ten seconds over all."""
-    cases = _of(task)
-    deadline = time.monotonic() + SECONDS
-    async with await sandbox.session() as session:
-        for number, (source, pair) in enumerate(_sources(cases, answer), start=1):
-            left = max(deadline - time.monotonic(), 0.05)
-            if why := await _fails(session, source, pair, cases, left):
-                return Verdict(False, f"case {number} of {len(cases.pairs)}: {why}")
-    return Verdict(True)
+    """Grade as published: ten seconds over all cases."""
+    return await _grade(task, answer, sandbox, at_all=SECONDS)
 
 
 async def grade_strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade each case in a new session, so that no case can leave anything to the next."""
+    """Grade with ten seconds for each case; a program may stand in a fence."""
+    return await _grade(task, unfence(answer), sandbox, at_all=math.inf)
+
+
+async def _grade(task: Task, answer: str, sandbox: Sandbox, *, at_all: float) -> Verdict:
     cases = _of(task)
-    for number, (source, pair) in enumerate(_sources(cases, unfence(answer)), start=1):
+    deadline = time.monotonic() + at_all
+    for number, (source, pair) in enumerate(_sources(cases, answer), start=1):
+        left = max(min(SECONDS, deadline - time.monotonic()), _LEAST_SECONDS)
         async with await sandbox.session() as session:
-            why = await _fails(session, source, pair, cases, SECONDS)
+            why = await _fails(session, source, pair, cases, left)
         if why:
             return Verdict(False, f"case {number} of {len(cases.pairs)}: {why}")
     return Verdict(True)
