@@ -160,8 +160,8 @@ def test_hard_tasks_of_the_published_sets_are_task_files_again(tiers: Path) -> N
     assert written == unsolved
 
 
-def test_our_ids_are_unique(tmp_path: Path) -> None:
-    invocation = Invocation("select", (f"source={TRANSCRIPTS}", f"out={tmp_path}"))
-    report = select(validated(SelectConfig, compose_config(invocation)))
+def test_unique_ids_are_unique(tmp_path: Path) -> None:
+    chosen = (*words(tmp_path, "all"), "selection.conversion.ids=unique")
+    report = select(validated(SelectConfig, compose_config(Invocation("select", chosen))))
     assert [tier.duplicate_ids for tier in report.tiers.values()] == [0, 0, 0]
     assert sum(tier.kept for tier in report.tiers.values()) == 5014

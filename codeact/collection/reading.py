@@ -7,7 +7,7 @@ on. `codeact.edge.models.recordings` reads the same files whole, for replay.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from isal import isal_zlib
@@ -136,7 +136,7 @@ class _Episode(msgspec.Struct):
     task_name: str
     task_id: str
     settings_digest: str
-    sample: int
+    sample: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
     model: str
     turn_setting: str
     feedback: str

@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -50,6 +51,10 @@ class Step(NamedTuple):
     choose: Callable[[Iterator[Candidate]], Iterator[Candidate]]
 
 
+_COLUMNS = ["file", "line", "task", "experiment", "sample", "turns"]
+_COLUMNS += ["length", "offset", "messages", "characters"]
+
+
 class Spools:
     """The open spool files of a scan."""
 
@@ -64,11 +69,10 @@ class Spools:
 def candidates(scan: Scan, tiers: Tiers, spools: Spools) -> Iterator[Candidate]:
     """Every record that is left, tier by tier, in the order of files and lines."""
     files = [str(path) for path in scan.files]
-    wanted = [name for name in scan.rows.dtype.names or () if name not in ("success", "dropped_by")]
     for tier in TIERS:
         members = np.flatnonzero((tiers.labels == tier) & (scan.rows["dropped_by"] == 0))
         for block in np.array_split(members, len(members) // 4096 + 1):
-            values = zip(block.tolist(), scan.rows[wanted][block].tolist(), strict=True)
+            values = zip(block.tolist(), scan.rows[_COLUMNS][block].tolist(), strict=True)
             for row, values_of in values:
                 file, line, task, experiment, sample, turns, length, offset, messages, chars = (
                     values_of
@@ -83,9 +87,7 @@ def candidates(scan: Scan, tiers: Tiers, spools: Spools) -> Iterator[Candidate]:
                     messages,
                     chars,
                     Place(files[file], line),
-                    lambda file=file, offset=offset, length=length: spools.read(  # type: ignore[misc]
-                        file, offset, length
-                    ),
+                    partial(spools.read, file, offset, length),
                 )
 
 
@@ -106,9 +108,12 @@ def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator
             taken[one.tier, one.task.task_name] += 1
             yield one
 
-    for one in step.choose(entering()):
+    entered = entering()
+    for one in step.choose(entered):
         taken[one.tier, one.task.task_name] -= 1
         yield one
+    for _ in entered:
+        pass  # a step that has enough need not look at the rest, which is counted all the same
     for tier, tier_report in report.tiers.items():
         by_task: ByTask = {
             task: count for (of, task), count in sorted(taken.items()) if of == tier and count
