@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 from codeact.exceptions import CodeactError
 
@@ -14,6 +15,10 @@ COMMANDS = {
     "regrade": "give recorded answers new verdicts and list those that differ",
     "tiers": "sort recorded episodes by how hard their tasks were, and list what nobody solved",
     "select": "make training conversations of the recorded episodes that are worth it",
+    "import": "make run folders of published results.jsonl trees; nothing of them is lost",
+    "export": "write run folders as the published results.jsonl trees",
+    "convert": "write training conversations in other formats, or episodes as preference pairs",
+    "stats": "count examples and tokens of training conversations",
     "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
 }
 
@@ -40,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(name: str, words: list[str]) -> int:
-    command = import_module(f"codeact.commands.{name}")
+    command = import_module(f"codeact.commands.{name}{'_' if iskeyword(name) else ''}")
     try:
         status: int = command.main(words)
         sys.stdout.flush()

@@ -94,9 +94,9 @@ def _read_published(path: Path, rename: Rename) -> Iterator[Trajectory | Unreada
     experiment = Experiment(
         rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
     )
-    for line in _lines(path):
+    for line in read_lines(path):
         place = Place(file, line.number)
-        if isinstance(line, _End):
+        if isinstance(line, End):
             yield Unreadable(place, line.reason)
             continue
         try:
@@ -150,11 +150,11 @@ _EPISODE = msgspec.json.Decoder(_Episode)
 
 
 def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
-    task_types = _TaskTypes(path.with_name(CONFIG))
+    task_types = TaskTypes(path.with_name(CONFIG))
     file = str(path)
-    for line in _lines(path):
+    for line in read_lines(path):
         place = Place(file, line.number)
-        if isinstance(line, _End):
+        if isinstance(line, End):
             yield Unreadable(place, line.reason)
             continue
         try:
@@ -192,7 +192,7 @@ def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
         )
 
 
-class _TaskTypes(dict[str, str]):
+class TaskTypes(dict[str, str]):
     """The task type of every data set of a run, looked up once each.
 
     A data set may go by another name than its family's; the run's own configuration says which.
@@ -216,7 +216,7 @@ class _TaskTypes(dict[str, str]):
             return task_name
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """A line without its newline; `ended` says that there was one."""
 
     number: int
@@ -224,14 +224,14 @@ class _Line(NamedTuple):
     ended: bool = True
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
     """Why a file cannot be read any further."""
 
     number: int
     reason: str
 
 
-def _lines(path: Path) -> Iterator[_Line | _End]:
+def read_lines(path: Path) -> Iterator[Line | End]:
     """Every line with something in it; what stops the reading comes last."""
     number, rest = 0, b""
     try:
@@ -242,14 +242,14 @@ def _lines(path: Path) -> Iterator[_Line | _End]:
             for line in lines:
                 number += 1
                 if line and not line.isspace():
-                    yield _Line(number, line)
+                    yield Line(number, line)
     except EOFError:
-        yield _End(number + 1, "the compressed file is cut short here; fetch or write it again")
+        yield End(number + 1, "the compressed file is cut short here; fetch or write it again")
     except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # its stub is wrong
-        yield _End(number + 1, f"cannot be read from here on: {error}")
+        yield End(number + 1, f"cannot be read from here on: {error}")
     else:
         if rest and not rest.isspace():
-            yield _Line(number + 1, rest, ended=False)
+            yield Line(number + 1, rest, ended=False)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -1,5 +1,7 @@
 """The record of one finished episode: one line of ``episodes.jsonl``."""
 
+from typing import Any
+
 import msgspec
 
 from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage
@@ -24,7 +26,8 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     `id` is unique within a run folder: ``<task name>/<task id>/<settings digest>/<sample>``.
     `seconds` is the episode's wall time. `cost` and `feedback_cost` are in USD, None where no
     prices are configured. Tokens and costs are those of the try that ended it; earlier tries are
-    in `attempts`, with theirs.
+    in `attempts`, with theirs. An imported record has no settings digest; its `extra` has, under
+    the name of the format that it came from, what no other field has a place for.
     """
 
     id: str
@@ -48,6 +51,7 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     feedback_cost: float | None = None
     attempts: list[Attempt] = []
     reference: object = None
+    extra: dict[str, Any] = {}
 
 
 def encode(record: EpisodeRecord) -> bytes:

@@ -202,6 +202,20 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 # Our own run folders
 
+MINT = "mint"
+"""The published format's name, under which an imported record keeps its `Imported`."""
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What an `EpisodeRecord` has no place for: of a published file's path, and of its line.
+
+    `line` is the JSON object without what the record's own fields say.
+    """
+
+    task_type: str = ""
+    split: str = ""
+    line: dict[str, Any] = {}
+
 
 def _read_run(path: Path, selection: Selection) -> Iterator[RecordedEpisode]:
     for number, line in _lines(path):
@@ -222,20 +236,27 @@ def _read_run(path: Path, selection: Selection) -> Iterator[RecordedEpisode]:
 def _from_record(record: EpisodeRecord, place: str) -> RecordedEpisode:
     feedback_model, _, feedback_kind = record.feedback.rpartition("/")
     first = record.messages[0]["content"] if record.messages else ""
+    imported = msgspec.convert(record.extra.get(MINT, {}), Imported)
+    task = imported.line.get("task", {})
     return RecordedEpisode(
         model=record.model,
         feedback_model=feedback_model,
         feedback_kind=feedback_kind if feedback_model else "",
         turn_setting=record.turn_setting,
+        task_type=imported.task_type,
         task_name=record.task_name,
+        split=imported.split,
+        family=task.get("task_name", ""),
         task_id=record.task_id,
         sample=record.sample,
-        prompt=_prompt_of(first),
+        prompt=task.get("prompt", _prompt_of(first)),
         first_message=first,
         reference=record.reference,
+        metadata=task.get("metadata") or {},
         turns=_turns(record.messages, len(record.turns)),
         counts=record.counts,
         outcome=record.outcome,
+        tokens=imported.line.get("state", {}).get("token_counter") or {},
         record=record,
         place=place,
     )
@@ -321,12 +342,14 @@ def _read_published(path: Path, selection: Selection) -> Iterator[RecordedEpisod
     for number, line in _lines(path):
         place = f"{path}:{number}"
         try:
-            yield _from_published(_PUBLISHED.decode(line), where, place)
+            yield decode_published(line, where, place)
         except ValueError as error:
             raise RecordingError(f"{place}: not a recorded episode: {error}") from error
 
 
-def _from_published(line: _Published, where: RecordedPath, place: str) -> RecordedEpisode:
+def decode_published(content: bytes, where: RecordedPath, place: str) -> RecordedEpisode:
+    """Read one line of a published file; raises `ValueError` where it holds no episode."""
+    line = _PUBLISHED.decode(content)
     state, task = line.state, line.task
     if not state.history:
         raise ValueError("its history is empty")

@@ -1,0 +1,20 @@
+"""``codeact export RUN... out=DIR``: run folders as the published ``results.jsonl`` trees.
+
+Each RUN is a run folder or a tree of them. What ``codeact import`` made comes out with the same
+JSON values; of episodes of our own, the last record of each, without failures that are not the
+model's.
+"""
+
+from codeact.collection.exchange import ExportConfig, export_runs
+from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.results.exchange import show_exchange
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every episode was written."""
+    arguments = parse("export", words, positional="source")
+    if arguments.help:
+        show_help("export", __doc__ or "", arguments)
+        return 0
+    config = configuration("export", sources(arguments), ExportConfig)
+    return int(show_exchange("file", export_runs(config), config.out))

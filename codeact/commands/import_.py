@@ -1,0 +1,20 @@
+"""``codeact import SOURCE... out=DIR``: published recordings become run folders, losslessly.
+
+Each SOURCE is a ``results.jsonl`` or a tree of them (.gz too). Every experiment (model, feedback,
+turn setting) becomes one run folder, as if ``codeact run`` had played it, with all its data sets;
+``codeact export`` gives the same JSON values again.
+"""
+
+from codeact.collection.exchange import ImportConfig, import_trees
+from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.results.exchange import show_exchange
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every line of the sources became an episode."""
+    arguments = parse("import", words, positional="source")
+    if arguments.help:
+        show_help("import", __doc__ or "", arguments)
+        return 0
+    config = configuration("import", sources(arguments), ImportConfig)
+    return int(show_exchange("run folder", import_trees(config), config.out))
