@@ -4,7 +4,8 @@ A filter answers whether the trajectory may be kept. `FILTERS` has all of them b
 names those that it asks, in its order. Rules: postprocess.md, "Select".
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -24,7 +25,13 @@ CODE = "Assistant:\n<execute> 1 + 1 </execute>\n"
 PROPOSAL = "Assistant:\n<solution> 2 </solution>\n"
 
 
-def example(*texts: str, invalid: int = 0, task_name: str = "math") -> Trajectory:
+LEAK = "Observation:\nYour answer is wrong.\n\nExpert feedback:\nNo, it is Ombrey Castle.\n"
+HINT = "Observation:\n2\n\nExpert feedback:\nNo, think of castles.\n"
+
+
+def example(
+    *texts: str, invalid: int = 0, task_name: str = "math", reference: object = None
+) -> Trajectory:
     """A solved trajectory for a filter's cases: what follows the first message, in turn.
 
     Texts that begin with ``Observation:`` are the environment's, all others the model's.
@@ -40,6 +47,7 @@ def example(*texts: str, invalid: int = 0, task_name: str = "math") -> Trajector
         ],
         success=True,
         counts=Counts(propose_solution=1, invalid_action=invalid),
+        reference=msgspec.Raw(msgspec.json.encode(reference)),
         place=Place("example", 1),
     )
 
@@ -114,3 +122,74 @@ def _all_turns_failed(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         "<solution>" not in answer and not ("<execute>" in answer and "Error" in observation)
         for answer, observation in zip(between[::2], between[1::2], strict=False)
     )
+
+
+_FEEDBACK = "\nExpert feedback:"
+_TRIVIAL = {"yes", "no", "true", "false", "none"}
+
+
+@register(
+    "gold_leak",
+    kept=[
+        example(CODE, HINT, "Ombrey Castle", LEAK, PROPOSAL, reference="Ombrey Castle"),
+        example(CODE, "Observation:\nOmbrey Castle\n", CODE, LEAK, reference="Ombrey Castle"),
+        example(CODE, "Observation:\n42\n", PROPOSAL, reference=42),
+        example(CODE, LEAK, PROPOSAL, reference="n"),
+        example(CODE, LEAK, PROPOSAL, reference="No"),
+        example(CODE, LEAK, PROPOSAL, reference="brey"),
+        example(CODE, "Observation:\n\nExpert feedback:\nAdd 1 and 1", reference="Add 1 and 1."),
+        example(CODE, LEAK, PROPOSAL, reference=None),
+    ],
+    dropped=[
+        example(CODE, LEAK, PROPOSAL, reference="ombrey castle"),
+        example(CODE, LEAK, PROPOSAL, reference=["Elsewhere", "Ombrey  Castle"]),
+        example(PROPOSAL, "Observation:\nNo: 1,684.\n", PROPOSAL, reference=1684.0),
+    ],
+)
+def _gold_leak(trajectory: Trajectory, settings: "SelectionSettings") -> bool:
+    """The reference was shown before the model had said it, or its code had printed it.
+
+    A reference of one letter or digit, yes and no are found anywhere and tell nothing; nor does
+    one that stands in the task itself. What is no text, number or list of them is never shown.
+    """
+    first, *rest = (message["content"] for message in trajectory.messages)
+    task = _normal(first.rpartition("\n---\n")[2])
+    for answer in _answers(msgspec.json.decode(trajectory.reference)):
+        shown = re.compile(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)")
+        if shown.search(task):
+            continue
+        for said, by_others in _shown_by(rest, settings.leaks):
+            if shown.search(_normal(said)):
+                if by_others:
+                    return False
+                break
+    return True
+
+
+def _answers(reference: object) -> Iterator[str]:
+    """The forms of a reference that are worth looking for."""
+    if isinstance(reference, list):
+        for one in reference:
+            yield from _answers(one)
+    elif isinstance(reference, str | int | float) and not isinstance(reference, bool):
+        text = _normal(str(reference)).removesuffix(".0")
+        if sum(map(str.isalnum, text)) > 1 and text not in _TRIVIAL:
+            yield text
+
+
+def _normal(text: str) -> str:
+    """Case, runs of white space and commas in numbers tell nothing."""
+    return re.sub(r"(?<=\d),(?=\d{3})", "", " ".join(text.casefold().split()))
+
+
+def _shown_by(rest: Sequence[str], leaks: str) -> Iterator[tuple[str, bool]]:
+    """What was said, piece by piece, and whether it counts as shown to the model."""
+    coded = False
+    for text in rest:
+        if not text.startswith("Observation:"):
+            coded = "<execute>" in text
+            yield text, False
+        else:
+            observation, _, feedback = text.partition(_FEEDBACK)
+            yield observation, leaks == "observation" or not coded
+            yield feedback, True

@@ -24,6 +24,7 @@ from codeact.collection.selection import (
     write_conversations,
 )
 from codeact.collection.settings import CollectionSettings, SelectConfig, TiersConfig
+from codeact.collection.steps import steps
 from codeact.collection.tiers import TIERS, Label, Tiers, decide
 from codeact.collection.trajectory import TaskKey
 from codeact.edge.families import get, task_lines
@@ -37,16 +38,19 @@ UNSOLVED = "unsolved.tsv"
 HARD = "hard"
 
 
-def select(config: SelectConfig, steps: Sequence[Step] = ()) -> Report:
+def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
     """Tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report in `out`.
 
+    Steps are the preset's, and then `more` of a caller's own.
     Raises `ConfigError`, and writes nothing, where no conversation is left.
     """
+    chosen = [*steps(config.selection.steps), *more]
     with _output(config.out) as folder:
         scanned, tiers, report = _decided(config, folder)
         with ExitStack() as stack:
-            found = candidates(scanned, tiers, Spools(scanned, stack))
-            found = counted_steps(found, steps, report)
+            by_task = config.selection.order == "tasks"
+            found = candidates(scanned, tiers, Spools(scanned, stack), by_task=by_task)
+            found = counted_steps(found, chosen, report)
             write_conversations(found, folder, config.selection.conversion, report)
         if not any(tier.kept for tier in report.tiers.values()):
             raise ConfigError(f"nothing is left to train on: {_where_all_went(report)}")

@@ -78,6 +78,7 @@ class _State(msgspec.Struct):
 
 class _Task(msgspec.Struct):
     task_id: str | int
+    reference: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Published(msgspec.Struct):
@@ -116,6 +117,7 @@ def _read_published(path: Path, rename: Rename) -> Iterator[Trajectory | Unreada
             history=state.history,
             success=state.success,
             counts=state.agent_action_count,
+            reference=record.task.reference,
             tokens=Tokens(spent.prompt_tokens, spent.completion_tokens) if spent else None,
             place=place,
         )
@@ -144,6 +146,7 @@ class _Episode(msgspec.Struct):
     counts: Counts
     outcome: _Outcome
     usage: Usage = Usage()
+    reference: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _EPISODE = msgspec.json.Decoder(_Episode)
@@ -186,6 +189,7 @@ def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
             history=record.messages,
             success=record.outcome.success,
             counts=record.counts,
+            reference=record.reference,
             cause=record.outcome.cause,
             tokens=Tokens(record.usage.prompt, record.usage.completion),
             place=place,

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codeact.collection.conversion import conversation_id
 from codeact.collection.report import ByTask, Report, Taken
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
-from codeact.collection.tiers import TIERS, Tiers
+from codeact.collection.tiers import TIERS, Tiers, by_name
 from codeact.collection.trajectory import Experiment, Place, TaskKey
 
 
@@ -43,8 +44,8 @@ class Candidate(NamedTuple):
 class Step(NamedTuple):
     """A decision over many candidates, by its name in the report.
 
-    `choose` gets all of them once, by tier and then in the order of files and lines, and keeps
-    that order.
+    `choose` gets all of them once, by tier and then in the order that the preset asks for, and
+    keeps that order.
     """
 
     name: str
@@ -66,11 +67,15 @@ class Spools:
         return os.pread(self._of_file[file], length, offset)
 
 
-def candidates(scan: Scan, tiers: Tiers, spools: Spools) -> Iterator[Candidate]:
-    """Every record that is left, tier by tier, in the order of files and lines."""
+def candidates(
+    scan: Scan, tiers: Tiers, spools: Spools, *, by_task: bool = False
+) -> Iterator[Candidate]:
+    """Every record that is left, tier by tier, in the order of files and lines, or of tasks."""
     files = [str(path) for path in scan.files]
     for tier in TIERS:
         members = np.flatnonzero((tiers.labels == tier) & (scan.rows["dropped_by"] == 0))
+        if by_task:
+            members = members[_order_of_tasks(scan, members)]
         for block in np.array_split(members, len(members) // 4096 + 1):
             values = zip(block.tolist(), scan.rows[_COLUMNS][block].tolist(), strict=True)
             for row, values_of in values:
@@ -89,6 +94,23 @@ def candidates(scan: Scan, tiers: Tiers, spools: Spools) -> Iterator[Candidate]:
                     Place(files[file], line),
                     partial(spools.read, file, offset, length),
                 )
+
+
+def _order_of_tasks(scan: Scan, members: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Sorts by task, experiment and sample; equal ones stay as they are."""
+    rows = scan.rows[members]
+    tasks = _ranks([by_name(task) for task in scan.tasks])
+    experiments = _ranks(scan.experiments)
+    keys = (rows["sample"], experiments[rows["experiment"]], tasks[rows["task"]])
+    return np.lexsort(keys)
+
+
+def _ranks(values: Sequence[tuple[object, ...]]) -> NDArray[np.intp]:
+    """The place of each value among all of them in order."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = np.empty(len(values), np.intp)
+    ranks[order] = np.arange(len(values))
+    return ranks
 
 
 def counted_steps(

@@ -74,6 +74,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     history: list[msgspec.Raw]
     success: bool
     counts: Counts
+    reference: msgspec.Raw = msgspec.Raw(b"null")
     cause: Cause | None = None
     tokens: Tokens | None = None
     place: Place

@@ -43,6 +43,12 @@ def task_lines(path: Path) -> Iterator[tuple[str, bytes]]:
         yield str(row["id"]), line
 
 
+def task_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every line's number and its object; raises `TaskFileError`."""
+    for number, _, row in _rows(path):
+        yield number, row
+
+
 def _rows(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     for number, line in enumerate(_content(path).split(b"\n"), start=1):
         if not line.strip():

@@ -1,0 +1,256 @@
+"""Steps: decisions that need more than one trajectory, or its whole text, in a fixed order.
+
+Bounds, contamination, the best of each task, duplicates, balance. A preset switches each on by
+giving its settings. Of texts only hashes, counts and places are kept.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
+from itertools import chain
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import msgspec
+
+from codeact.collection.contamination import Grams, task_of
+from codeact.collection.conversion import Conversation
+from codeact.collection.selection import Candidate, Step
+from codeact.collection.settings import (
+    BalanceSettings,
+    BoundsSettings,
+    ContaminationSettings,
+    DuplicateSettings,
+    PerTaskSettings,
+    StepSettings,
+)
+from codeact.episode.effects import Message
+from codeact.episode.protocol import between_tags
+from codeact.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from datasketch import MinHash  # type: ignore[import-untyped]
+
+Tokens = Callable[[Candidate], int]
+"""How many tokens a candidate's conversation has."""
+
+_CONVERSATION = msgspec.json.Decoder(Conversation)
+_ENCODINGS = {"cl100k": "cl100k_base", "o200k": "o200k_base", "llama3": "llama3", "qwen3": "qwen3"}
+_WORD = re.compile(r"\w+|[^\w\s]")
+_SHINGLE = 5
+_CODE_PERMUTATIONS = 64
+_SEED = 1
+
+
+def steps(settings: StepSettings) -> list[Step]:
+    """The steps that are switched on; raises `ConfigError` or `TaskFileError` before any begins."""
+    tokens = partial(_remembered, _tokenizer(settings.tokenizer), {})
+    found: list[Step] = []
+    if settings.bounds:
+        found.append(Step("bounds", partial(within_bounds, settings.bounds, tokens)))
+    if settings.contamination and settings.contamination.files:
+        grams = Grams.read(settings.contamination)
+        found.append(Step("contaminated", partial(uncontaminated, settings.contamination, grams)))
+    if settings.per_task:
+        found.append(Step("per_task", partial(best_of_each_task, settings.per_task, tokens)))
+    if settings.duplicates:
+        found.append(Step("exact_duplicates", without_copies))
+        found.append(Step("near_duplicates", partial(without_likes, settings.duplicates)))
+    if settings.balance:
+        found.append(Step("balance", partial(balanced, settings.balance)))
+    return found
+
+
+def within_bounds(
+    settings: BoundsSettings, tokens: Tokens, found: Iterator[Candidate]
+) -> Iterator[Candidate]:
+    """Drop what is too long or too short; turns are looked at first, for they cost nothing."""
+    for one in found:
+        if settings.max_turns is not None and one.turns > settings.max_turns:
+            continue
+        if settings.min_tokens is not None and tokens(one) < settings.min_tokens:
+            continue
+        if settings.max_tokens is not None and tokens(one) > settings.max_tokens:
+            continue
+        yield one
+
+
+def uncontaminated(
+    settings: ContaminationSettings, grams: Grams, found: Iterator[Candidate]
+) -> Iterator[Candidate]:
+    """Drop tasks of which a `share` of the n-grams or more stand in the evaluation sets."""
+    for one in found:
+        if grams.overlap(task_of(_messages(one))) < settings.share:
+            yield one
+
+
+def best_of_each_task(
+    settings: PerTaskSettings, tokens: Tokens, found: Iterator[Candidate]
+) -> Iterator[Candidate]:
+    """Keep `k` trajectories of each task, over all tiers.
+
+    The best is solved in the fewest turns, of those the one with the fewest tokens, of those the
+    first one. ``best`` takes the next best after it, ``diverse`` whichever has the code that is
+    least like that of those taken already.
+    """
+    everyone = list(found)
+    of_task: dict[Hashable, list[Candidate]] = defaultdict(list)
+    for one in everyone:
+        of_task[one.task].append(one)
+    kept: set[int] = set()
+    for group in of_task.values():
+        if len(group) <= settings.k:
+            kept.update(one.row for one in group)
+            continue
+        ranked = sorted(group, key=lambda one: (one.turns, tokens(one)))
+        chosen = ranked[: settings.k] if settings.keep == "best" else _diverse(ranked, settings.k)
+        kept.update(one.row for one in chosen)
+    yield from (one for one in everyone if one.row in kept)
+
+
+def _diverse(ranked: Sequence[Candidate], k: int) -> list[Candidate]:
+    """The first, then again and again the one whose likest among those taken is least like it."""
+    codes = [_signature(_code(one), _CODE_PERMUTATIONS, _SEED) for one in ranked]
+    taken = [0]
+    likest = [code.jaccard(codes[0]) for code in codes]
+    while len(taken) < k:
+        left = (place for place in range(len(ranked)) if place not in taken)
+        taken.append(min(left, key=lambda place: likest[place]))
+        likest = [
+            max(so_far, code.jaccard(codes[taken[-1]]))
+            for so_far, code in zip(likest, codes, strict=True)
+        ]
+    return [ranked[place] for place in taken]
+
+
+def without_copies(found: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Drop whatever says the same as an earlier one, but for white space."""
+    seen: set[bytes] = set()
+    for one in found:
+        digest = blake2b(" ".join(_answers(one).split()).encode(), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield one
+
+
+def without_likes(settings: DuplicateSettings, found: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Drop what is about the same as an earlier one that is kept.
+
+    Likeness is the Jaccard similarity of the runs of five words or signs in what the model said,
+    estimated by MinHash; a locality-sensitive index finds whom to compare with.
+    """
+    from datasketch import MinHashLSH
+
+    index = MinHashLSH(threshold=settings.threshold, num_perm=settings.permutations)
+    signatures: dict[int, MinHash] = {}
+    for one in found:
+        signature = _signature(_answers(one), settings.permutations, settings.seed)
+        alike = (signatures[row] for row in index.query(signature))
+        if any(other.jaccard(signature) >= settings.threshold for other in alike):
+            continue
+        index.insert(one.row, signature)
+        signatures[one.row] = signature
+        yield one
+
+
+def balanced(settings: BalanceSettings, found: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Cap data sets, then models; which of them stay is drawn from the seed.
+
+    Raises `ConfigError` where there are too few of them for so small a share.
+    """
+    everyone = list(found)
+    draw = random.Random(settings.seed)  # noqa: S311 (a choice, no secret)
+    order = list(range(len(everyone)))
+    draw.shuffle(order)
+    for key, name, most, share in (
+        (_data_set, "data_set", settings.per_data_set, settings.data_set_share),
+        (_model, "model", settings.per_model, settings.model_share),
+    ):
+        groups: dict[str, list[int]] = defaultdict(list)
+        for place in order:
+            groups[key(everyone[place])].append(place)
+        cap = _cap([len(group) for group in groups.values()], most, share, name)
+        order = list(chain.from_iterable(group[:cap] for group in groups.values()))
+    yield from (everyone[place] for place in sorted(order))
+
+
+def _data_set(one: Candidate) -> str:
+    return one.task.task_name
+
+
+def _model(one: Candidate) -> str:
+    return one.experiment.model
+
+
+def _cap(sizes: Sequence[int], most: int | None, share: float | None, name: str) -> int:
+    """The most that a group may keep, so that none has more than `share` of all that are kept."""
+    high = min(max(sizes, default=0), most if most is not None else max(sizes, default=0))
+    if share is None or not sizes:
+        return high
+    low = 0  # the part of the largest group grows with the cap
+    while low < high:
+        middle = (low + high + 1) // 2
+        if middle <= share * sum(min(size, middle) for size in sizes):
+            low = middle
+        else:
+            high = middle - 1
+    if low == 0:
+        raise ConfigError(
+            f"selection.steps.balance.{name}_share={share:g} cannot be met: there are only "
+            f"{len(sizes)} to share among; give {1 / len(sizes):.2f} or more, or null"
+        )
+    return low
+
+
+def _messages(one: Candidate) -> list[Message]:
+    return _CONVERSATION.decode(one.read()).conversations
+
+
+def _answers(one: Candidate) -> str:
+    said = (each["content"] for each in _messages(one) if each["role"] == "assistant")
+    return "\n".join(said)
+
+
+def _code(one: Candidate) -> str:
+    return between_tags(_answers(one), "execute")
+
+
+def _signature(text: str, permutations: int, seed: int) -> "MinHash":
+    from datasketch import MinHash
+
+    words = [word.encode() for word in _split(text)]
+    runs = {
+        b" ".join(words[start : start + _SHINGLE])
+        for start in range(max(len(words) - _SHINGLE, 0) + 1)
+    }
+    signature = MinHash(num_perm=permutations, seed=seed, hashfunc=crc32)
+    signature.update_batch(sorted(runs))
+    return signature
+
+
+def _split(text: str) -> list[str]:
+    """Words and signs; white space, indentation too, tells nothing."""
+    return _WORD.findall(text)
+
+
+def _tokenizer(name: str) -> Tokens:
+    """Count the ChatML rendering (rule 17), its marks as plain text."""
+
+    def count(one: Candidate) -> int:
+        import quicktok  # type: ignore[import-untyped]
+
+        text = "".join(
+            f"<|im_start|>{each['role']}\n{each['content']}<|im_end|>\n" for each in _messages(one)
+        )
+        return len(quicktok.get_encoding(_ENCODINGS[name]).encode_ordinary(text))
+
+    return count
+
+
+def _remembered(count: Tokens, known: dict[int, int], one: Candidate) -> int:
+    if one.row not in known:
+        known[one.row] = count(one)
+    return known[one.row]
