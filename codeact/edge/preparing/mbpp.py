@@ -9,6 +9,8 @@ from codeact.edge.preparing.raw import Raw, missing
 def _read(raw: Raw, _choice: Choice, journal: Journal) -> Iterator[Made]:
     for number, record in enumerate(raw.records("mbpp.jsonl")):
         tests = record.value.get("test_list")
+        # A handful of records has tests that take the names in this code for granted.
+        setup = str(record.value.get("test_setup_code") or "").replace("\r\n", "\n").strip()
         if problem := missing(record, "text", "code"):
             journal.refuse(record.where, problem)
         elif not isinstance(tests, list) or not tests or not all(isinstance(t, str) for t in tests):
@@ -17,7 +19,7 @@ def _read(raw: Raw, _choice: Choice, journal: Journal) -> Iterator[Made]:
             row = {
                 "prompt": f'"""\n{record.value["text"]}\n{tests[0]}\n"""\n',
                 "id": number,
-                "reference": "\n".join(tests),
+                "reference": "\n".join([setup, *tests] if setup else tests),
                 **record.value,
             }
             yield Made("mbpp", row, record.where)

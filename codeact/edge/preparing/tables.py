@@ -1,8 +1,13 @@
-"""Tables of WikiTableQuestions: the CSV file, or its TSV twin where pandas cannot parse that."""
+"""WikiTableQuestions' questions and tables.
 
+A table is read from its CSV file, or from the TSV twin where pandas cannot parse that.
+"""
+
+import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from codeact.edge.preparing.base import Journal
 from codeact.edge.preparing.raw import Raw
@@ -41,3 +46,47 @@ MISSING = (
     "<NA>", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null",
 )  # fmt: skip
 """What pandas 1 reads as a missing value; later versions take the word None for one as well."""
+
+
+class Question(NamedTuple):
+    """A question, and the rows and columns of its table."""
+
+    where: str
+    id: str
+    text: str
+    context: str
+    answer: str
+    shape: tuple[int, int]
+
+
+def _shapes(raw: Raw, root: Path, journal: Journal) -> dict[str, tuple[int, int]]:
+    paths = sorted(root.glob("csv/*/*.csv"))
+    tables = ((path, read_table(raw, path, journal)) for path in paths)
+    shapes = {
+        str(path.relative_to(root)): table.shape for path, table in tables if table is not None
+    }
+    journal.step("tables read", len(paths), len(shapes))
+    return shapes
+
+
+def read_questions(raw: Raw, root: Path, journal: Journal) -> Iterator[Question]:
+    """Read ``training.tsv``, with quotes as published; tells what cannot be used to the journal."""
+    shapes = _shapes(raw, root, journal)
+    path = root / "data" / "training.tsv"
+    reader = csv.reader(io.StringIO(raw.text(path), newline=""), delimiter="\t")
+    begin = reader.line_num + 1
+    for row in reader:
+        where, end = f"{path}, line {begin}", reader.line_num
+        if end > begin:
+            journal.note(f"{where}: a stray quote joins the lines up to {end} to one record")
+        begin = end + 1
+        if row[:1] == ["id"]:
+            continue
+        if len(row) != 4 or not all(row):
+            journal.refuse(where, f"has {len(row)} fields: 4, none empty, are a question")
+            continue
+        context = row[2]
+        if (shape := shapes.get(context)) is None:
+            journal.refuse(where, f"its table {context} is not there or cannot be read")
+        else:
+            yield Question(where, row[0], row[1], context, row[3], shape)

@@ -4,18 +4,16 @@ The order, the draws and the reading of ``training.tsv`` with quotes (which join
 record at a stray quote) are the published ones.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from codeact.edge.preparing.base import Choice, Journal, Made, Preparer
 from codeact.edge.preparing.drawing import drawn
 from codeact.edge.preparing.raw import Raw
 from codeact.edge.preparing.table_text import shown
-from codeact.edge.preparing.tables import read_table
+from codeact.edge.preparing.tables import Question, read_questions, read_table
 
 _SQL = (
     "Write a SQL query to find the answer to the question: {}.\n"
@@ -30,50 +28,9 @@ _PANDAS = (
 _PROMPT = "Given the following table (only the first 5 rows are shown):\n{}\n\n"
 
 
-class _Question(NamedTuple):
-    where: str
-    id: str
-    text: str
-    context: str
-    answer: str
-    shape: tuple[int, int]
-
-
-def _shapes(raw: Raw, root: Path, journal: Journal) -> dict[str, tuple[int, int]]:
-    paths = sorted(root.glob("csv/*/*.csv"))
-    tables = ((path, read_table(raw, path, journal)) for path in paths)
-    shapes = {
-        str(path.relative_to(root)): table.shape for path, table in tables if table is not None
-    }
-    journal.step("tables read", len(paths), len(shapes))
-    return shapes
-
-
-def _questions(raw: Raw, root: Path, journal: Journal) -> Iterator[_Question]:
-    shapes = _shapes(raw, root, journal)
-    path = root / "data" / "training.tsv"
-    reader = csv.reader(io.StringIO(raw.text(path), newline=""), delimiter="\t")
-    begin = reader.line_num + 1
-    for row in reader:
-        where, end = f"{path}, line {begin}", reader.line_num
-        if end > begin:
-            journal.note(f"{where}: a stray quote joins the lines up to {end} to one record")
-        begin = end + 1
-        if row[:1] == ["id"]:
-            continue
-        if len(row) != 4 or not all(row):
-            journal.refuse(where, f"has {len(row)} fields: 4, none empty, are a question")
-            continue
-        context = row[2]
-        if (shape := shapes.get(context)) is None:
-            journal.refuse(where, f"its table {context} is not there or cannot be read")
-        else:
-            yield _Question(where, row[0], row[1], context, row[3], shape)
-
-
 def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
     root = raw.first("data/training.tsv", "*/data/training.tsv").parents[1]
-    found = list(_questions(raw, root, journal))
+    found = list(read_questions(raw, root, journal))
     by_size = sorted(found, key=lambda question: question.shape, reverse=True)
     sample = len(found) if choice.sample is None else choice.sample
     kept, rest = by_size[:sample], by_size[sample:]
@@ -101,7 +58,7 @@ def _described(raw: Raw, root: Path, context: str, journal: Journal) -> dict[str
     return {"text": shown(table), "rows": json.loads(table.to_json(orient="records"))}
 
 
-def _row(question: _Question, form: str, described: dict[str, Any]) -> dict[str, Any]:
+def _row(question: Question, form: str, described: dict[str, Any]) -> dict[str, Any]:
     order = (_SQL if form == "sql" else _PANDAS).format(question.text)
     rows, columns = question.shape
     return {
