@@ -17,7 +17,7 @@ from codeact.experiment.store import SPENT, latest_records, read_records
 from tests.fake_api import FakeApi, threaded
 from tests.ray_cluster import Driver, add_node, cluster, worker_pids
 
-pytestmark = pytest.mark.usefixtures("local_sandbox")
+pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.alone]
 
 TASKS = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
 SLOW = ["model=scripted", "model.latency=0.3", *TASKS, "samples=5", "compute.concurrency=8"]

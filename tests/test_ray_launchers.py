@@ -20,6 +20,8 @@ from codeact.commands.arguments import configurations, parse
 from codeact.experiment.config import RayCompute, RunConfig
 from codeact.experiment.store import latest_records
 
+pytestmark = pytest.mark.alone
+
 LAUNCHERS = Path(__file__).parent.parent / "launchers"
 SUBMIT = LAUNCHERS / "job_submit" / "submit.sh"
 WORDS = ["model=scripted", "task=gsm8k", "tracker=none"]

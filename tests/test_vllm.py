@@ -17,7 +17,7 @@ from codeact.edge import cluster
 from codeact.experiment.store import latest_records
 from tests.vllm_runs import Play, wait_for
 
-pytestmark = pytest.mark.usefixtures("local_sandbox", "ray_cluster")
+pytestmark = [pytest.mark.usefixtures("local_sandbox", "ray_cluster"), pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
