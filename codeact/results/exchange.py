@@ -3,8 +3,12 @@
 import sys
 from collections.abc import Sequence
 
+from rich.console import Console
+from rich.table import Table
+
 from codeact.collection.exchange import Exchange
 from codeact.collection.report import Problem
+from codeact.collection.tokens import ALL, Statistics
 
 _SHOWN_PROBLEMS = 20
 _SHOWN_PLACES = 30
@@ -30,3 +34,28 @@ def list_problems(problems: Sequence[Problem]) -> bool:
     if (more := len(problems) - _SHOWN_PROBLEMS) > 0:
         sys.stderr.write(f"and {more} more such\n")
     return bool(problems)
+
+
+def show_statistics(found: Statistics, out: str) -> None:
+    """One row for each data set of each tier, and one for all of a tier."""
+    table = Table(title=f"tokens by {found.tokenizer}", title_justify="left")
+    table.add_column("tier")
+    table.add_column("task")
+    for head in ("examples", "tokens", "mean", "p50", "p90", "p99", "longest"):
+        table.add_column(head, justify="right")
+    table.add_column(f"over {found.limit:,}", justify="right")
+    for row in found.rows:
+        numbers = (row.p50, row.p90, row.p99, row.longest)
+        table.add_row(
+            row.tier,
+            row.task,
+            f"{row.examples:,}",
+            f"{row.tokens:,}",
+            f"{row.mean:,.1f}",
+            *(f"{number:,}" for number in numbers),
+            f"{row.clipped_share:.2%}",
+            end_section=row.task == ALL,
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(table)
+    sys.stdout.write(f"written to {out}\n")

@@ -1,0 +1,71 @@
+"""Reads files of training conversations, as ``codeact select`` writes them (rule 16)."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from codeact.collection.conversion import Conversation
+from codeact.collection.reading import End, read_lines
+from codeact.collection.report import Problem
+from codeact.exceptions import RecordingError
+
+_CONVERSATION = msgspec.json.Decoder(Conversation)
+_ENDINGS = (".jsonl", ".jsonl.gz")
+
+
+class DataFile(NamedTuple):
+    """A file of conversations; its `name` is the tier's, or whatever else the file is called."""
+
+    name: str
+    path: Path
+
+
+def conversation_files(sources: Iterable[str]) -> list[DataFile]:
+    """Every file of the sources; a folder stands for the files right in it, by name.
+
+    Names are made different where several folders have files of one name. Raises
+    `RecordingError` where there is nothing.
+    """
+    paths: list[Path] = []
+    for source in sources:
+        root = Path(source)
+        found = [root] if root.is_file() else sorted(filter(_is_one, root.glob("*.jsonl*")))
+        if not found:
+            raise RecordingError(f"{root}: there is no such file, or no .jsonl file in the folder")
+        paths += found
+    paths = list({path.resolve(): path for path in paths}.values())
+    stems = [path.name.removesuffix(".gz").removesuffix(".jsonl") for path in paths]
+    return [
+        DataFile(stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}-{stem}", path)
+        for stem, path in zip(stems, paths, strict=True)
+    ]
+
+
+def _is_one(path: Path) -> bool:
+    return path.name.endswith(_ENDINGS) and path.is_file() and not path.name.startswith(".")
+
+
+def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversation]:
+    """Every conversation of a file; lines that hold none are added to `problems`."""
+    for line in read_lines(path):
+        place = f"{path}:{line.number}"
+        if isinstance(line, End):
+            problems.append(Problem(place, line.reason))
+            continue
+        try:
+            conversation = _CONVERSATION.decode(line.content)
+        except (ValueError, RecursionError) as error:
+            problems.append(Problem(place, f"is no conversation: {error}"))
+            continue
+        if any(message["role"] == "assistant" for message in conversation.conversations):
+            yield conversation
+        else:
+            problems.append(Problem(place, "has no message of the assistant"))
+
+
+def data_set_of(conversation: Conversation) -> str:
+    """The data set that an id names (rule 13); empty where it names none."""
+    _, _, rest = conversation.id.partition("/")
+    return rest.partition("/")[0]

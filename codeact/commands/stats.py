@@ -1,0 +1,22 @@
+"""``codeact stats FILE... out=DIR tokenizer=NAME``: how long training conversations are.
+
+Each FILE is one of conversations, or a folder of them, such as ``codeact select`` wrote. Counts
+the ChatML rendering with a token for its beginning, by data set and tier (the file's name).
+Tokenizers: cl100k, o200k, llama3, qwen3, or sentencepiece:PATH.
+"""
+
+from codeact.collection.tokens import StatsConfig, statistics
+from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.results.exchange import list_problems, show_statistics
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every line of the sources could be read."""
+    arguments = parse("stats", words, positional="source")
+    if arguments.help:
+        show_help("stats", __doc__ or "", arguments)
+        return 0
+    config = configuration("stats", sources(arguments), StatsConfig)
+    found = statistics(config)
+    show_statistics(found, config.out)
+    return int(list_problems(found.problems))
