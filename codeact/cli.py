@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "write run folders as the published results.jsonl trees",
     "convert": "write training conversations in other formats, or episodes as preference pairs",
     "stats": "count examples and tokens of training conversations",
+    "collect": "the whole way by a recipe: weaker models, the strong one, selection; resumable",
     "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
 }
 

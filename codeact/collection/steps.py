@@ -27,6 +27,7 @@ from codeact.collection.settings import (
     PerTaskSettings,
     StepSettings,
 )
+from codeact.collection.tokens import CountTokens, chatml, token_counter
 from codeact.episode.effects import Message
 from codeact.episode.protocol import between_tags
 from codeact.exceptions import ConfigError
@@ -38,7 +39,6 @@ Tokens = Callable[[Candidate], int]
 """How many tokens a candidate's conversation has."""
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
-_ENCODINGS = {"cl100k": "cl100k_base", "o200k": "o200k_base", "llama3": "llama3", "qwen3": "qwen3"}
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SHINGLE = 5
 _CODE_PERMUTATIONS = 64
@@ -47,7 +47,8 @@ _SEED = 1
 
 def steps(settings: StepSettings) -> list[Step]:
     """The steps that are switched on; raises `ConfigError` or `TaskFileError` before any begins."""
-    tokens = partial(_remembered, _tokenizer(settings.tokenizer), {})
+    counted = partial(_counted, token_counter(settings.tokenizer))
+    tokens = partial(_remembered, counted, {})
     found: list[Step] = []
     if settings.bounds:
         found.append(Step("bounds", partial(within_bounds, settings.bounds, tokens)))
@@ -236,18 +237,8 @@ def _split(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def _tokenizer(name: str) -> Tokens:
-    """Count the ChatML rendering (rule 17), its marks as plain text."""
-
-    def count(one: Candidate) -> int:
-        import quicktok  # type: ignore[import-untyped]
-
-        text = "".join(
-            f"<|im_start|>{each['role']}\n{each['content']}<|im_end|>\n" for each in _messages(one)
-        )
-        return len(quicktok.get_encoding(_ENCODINGS[name]).encode_ordinary(text))
-
-    return count
+def _counted(count: CountTokens, one: Candidate) -> int:
+    return count([chatml(_messages(one))])[0] + 1  # the beginning of the text
 
 
 def _remembered(count: Tokens, known: dict[int, int], one: Candidate) -> int:

@@ -46,11 +46,11 @@ def parse(
     for word in arguments.overrides:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"{word!r} is no override; write KEY=VALUE")
-    arguments.overrides = [_quoted(word) for word in arguments.overrides]
+    arguments.overrides = [quoted(word) for word in arguments.overrides]
     return arguments
 
 
-def _quoted(word: str) -> str:
+def quoted(word: str) -> str:
     """Hydra's grammar wants quotes around a value with an equals sign, as recorded paths have."""
     key, _, value = word.partition("=")
     if "=" not in value or value[0] in "'\"[{":

@@ -55,6 +55,11 @@ def main(words: list[str]) -> int:
     return uvloop.run(_run(jobs))
 
 
+def play(plan: Plan) -> int:
+    """Play one run, or go on with it, as the command does; answers its exit status."""
+    return uvloop.run(_run([Named("run", plan)]))
+
+
 def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) -> list[Named]:
     """Jobs with a folder each; those of a sweep lie side by side in ``run_dir``."""
     if not sweep:

@@ -1,11 +1,15 @@
 """Tables of collections for the terminal."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from codeact.collection.recipe import Estimate
 from codeact.collection.report import Report
+from codeact.collection.tokens import ALL
 
 _SHOWN_PROBLEMS = 20
 
@@ -51,6 +55,53 @@ def show_selection(report: Report, out: str) -> None:
     console.print(table)
     console.print(_elsewhere(report), highlight=False, soft_wrap=True)
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) -> None:
+    """What the runs of a recipe may cost, and what that assumes."""
+    table = Table(title="estimate of what the runs take", title_justify="left")
+    for head in ("stage", "episodes", "prompt tokens", "completion tokens", "USD"):
+        table.add_column(head, justify="left" if head == "stage" else "right")
+    for one in estimates:
+        numbers = _numbers(one.episodes, one.prompt, one.completion)
+        table.add_row(one.stage, *numbers, _dollars(one.usd))
+    console = _console()
+    console.print(table)
+    console.print(
+        f"assumed for an episode: {assumed['prompt']:,} prompt and {assumed['completion']:,} "
+        "completion tokens (recipe.assumed), no feedback, nothing solved before the strong model",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
+    """What every stage of a recipe did and cost."""
+    table = Table(title="collection", title_justify="left")
+    for head in ("stage", "episodes", "solved", "tokens", "USD", "conversations"):
+        table.add_column(head, justify="left" if head == "stage" else "right")
+    for name, report in stages.items():
+        if "tiers" in report:
+            kept = sum(tier["kept"] for tier in report["tiers"].values())
+            table.add_row(name, f"{report['records']:,}", "", "", "", f"{kept:,}" if kept else "")
+        elif "rows" in report:
+            rows = [row for row in report["rows"] if row["task"] == ALL]
+            tokens, examples = (sum(row[key] for row in rows) for key in ("tokens", "examples"))
+            table.add_row(name, "", "", f"{tokens:,}", "", f"{examples:,}")
+        elif report["episodes"]:
+            tokens = report["prompt"] + report["completion"] + report["feedback_tokens"]
+            numbers = _numbers(report["episodes"], report["successes"], tokens)
+            usd = [one for one in (report["usd"], report["feedback_usd"]) if one is not None]
+            table.add_row(name, *numbers, _dollars(sum(usd) if usd else None), "")
+        else:
+            table.add_row(name, "0", "", "", "", "")
+    console = _console()
+    console.print(table)
+    console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _dollars(usd: float | None) -> str:
+    return "no prices" if usd is None else f"{usd:,.2f}"
 
 
 def show_problems(report: Report) -> bool:

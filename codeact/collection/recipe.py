@@ -1,0 +1,157 @@
+"""What a recipe is, what it may cost, and which of its stages are done.
+
+A stage is done when its file in ``stages/`` was written for the same inputs and its outputs are
+still what they were then. The file is written last, so that a stage that was killed is not done.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import msgspec
+from pydantic import Field
+
+from codeact.collection.settings import SelectionSettings
+from codeact.episode.effects import Usage
+from codeact.episode.settings import Settings
+from codeact.exceptions import ConfigError
+from codeact.experiment.config import RunConfig
+from codeact.experiment.store import write_whole
+
+_STAGES = "stages"
+
+
+class AssumedSettings(Settings):
+    """Tokens of one episode, all its requests together."""
+
+    prompt: int = Field(ge=0)
+    completion: int = Field(ge=0)
+
+
+class StatisticsSettings(Settings):
+    """A tokenizer of ``codeact stats``, and the length in tokens at which training cuts off."""
+
+    tokenizer: str
+    limit: int = Field(ge=1)
+
+
+class RecipeSettings(Settings):
+    """Overrides of ``codeact run``: `common` ones, each weaker model's, and the strong one's."""
+
+    common: list[str]
+    weak: dict[str, list[str]] = Field(min_length=1)
+    strong: list[str]
+    assumed: AssumedSettings
+    tolerated_failures: float = Field(ge=0, lt=1)
+    statistics: StatisticsSettings
+
+
+class CollectConfig(Settings):
+    """``codeact collect``."""
+
+    recipe: RecipeSettings
+    selection: SelectionSettings
+    out: str
+    data: str
+    workers: int | None = Field(ge=1)
+    dry_run: bool
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What a run may take; `usd` is None where its model has no prices."""
+
+    stage: str
+    episodes: int
+    prompt: int
+    completion: int
+    usd: float | None
+
+
+def estimate(stage: str, config: RunConfig, episodes: int, assumed: AssumedSettings) -> Estimate:
+    """From the assumed tokens of an episode; a feedback model's are not known, nor counted."""
+    usage = Usage(assumed.prompt * episodes, assumed.completion * episodes)
+    prices = config.model.prices
+    usd = None if prices is None else prices.cost(usage)
+    return Estimate(stage, episodes, usage.prompt, usage.completion, usd)
+
+
+class Done(msgspec.Struct):
+    """A stage's file: the digest of its inputs, those of its outputs, and what it reports."""
+
+    inputs: str
+    outputs: dict[str, str]
+    report: dict[str, Any]
+
+
+class Output(NamedTuple):
+    """A file that a stage wrote, and the digest of its content."""
+
+    path: str
+    digest: str
+
+
+class Stages:
+    """The stages of one output folder."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._folder = out / _STAGES
+
+    @classmethod
+    @contextmanager
+    def opened(cls, out: Path) -> Iterator[Self]:
+        """The folder's stages, for this process alone; raises `ConfigError` where that cannot be.
+
+        The lock is the process's own and ends with it, however it ends.
+        """
+        try:
+            (out / _STAGES).mkdir(parents=True, exist_ok=True)
+            file = (out / _STAGES / ".lock").open("w")
+        except OSError as error:
+            raise ConfigError(f"out={out}: cannot be written ({error.strerror})") from error
+        with file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(
+                    f"out={out}: another codeact collect is at work in it; wait for it, or choose "
+                    "another folder"
+                ) from error
+            yield cls(out)
+
+    def done(self, name: str, inputs: str) -> Done | None:
+        """The stage's file, if it stands for these inputs and the outputs that are there."""
+        try:
+            found = msgspec.json.decode(self._file(name).read_bytes(), type=Done)
+            if found.inputs == inputs and dict(self._outputs(found.outputs)) == found.outputs:
+                return found
+        except (OSError, msgspec.MsgspecError):
+            return None  # it was never done, or someone has been at its files: it is done again
+        return None
+
+    def finish(
+        self, name: str, inputs: str, outputs: Iterable[Path], report: dict[str, Any]
+    ) -> Done:
+        """Note that a stage is done with the `outputs`, which lie in the folder."""
+        paths = sorted(os.path.relpath(path, self._out) for path in outputs)
+        done = Done(inputs, dict(self._outputs(paths)), report)
+        write_json(self._file(name), done)
+        return done
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _outputs(self, paths: Iterable[str]) -> Iterable[Output]:
+        for path in paths:
+            with (self._out / path).open("rb") as file:
+                yield Output(path, file_digest(file, "blake2b").hexdigest()[:32])
+
+
+def write_json(path: Path, document: object) -> None:
+    """Replace a file by a document, in one step and readable."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    write_whole(path, text.decode() + "\n")

@@ -1,0 +1,304 @@
+"""``codeact collect recipe=NAME out=DIR``: from models and tasks to training conversations.
+
+Weaker models play every task; what none of them solved goes to the strong one; what is worth it of
+both is selected and counted. A stage is skipped while its inputs are what they were, and a run goes
+on where it was stopped: give the same command again. ``report.json`` has what every stage did and
+cost; ``dry_run=true`` estimates the costs and stops.
+"""
+
+import glob
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from codeact import __version__
+from codeact.collection.pipeline import HARD, REPORT, select, sort_into_tiers
+from codeact.collection.recipe import (
+    CollectConfig,
+    Done,
+    Estimate,
+    Stages,
+    estimate,
+    write_json,
+)
+from codeact.collection.scan import renaming
+from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
+from codeact.collection.tokens import StatsConfig, statistics
+from codeact.commands.arguments import Arguments, configuration, parse, quoted, show_help
+from codeact.commands.run import play
+from codeact.exceptions import ConfigError
+from codeact.experiment.causes import counts
+from codeact.experiment.compose import Invocation, compose_config
+from codeact.experiment.config import RunConfig, TaskSet, TaskSettings, digest_of
+from codeact.experiment.plan import Plan, make_plan
+from codeact.experiment.store import EPISODES, read_records
+from codeact.experiment.summary import summarize_folder
+from codeact.experiment.validation import validated
+from codeact.results.collection import show_collection, show_estimates, show_problems
+
+_INTERRUPTED = 130
+SELECTED = "selected"
+
+
+class Runs(NamedTuple):
+    """The composed configurations, each with a run folder of its own beneath `out`."""
+
+    weak: dict[str, RunConfig]
+    strong: RunConfig
+
+
+class Unfinished(Exception):
+    """A run ended before all its episodes; the command does, with its status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every stage is done."""
+    arguments = parse("collect", words)
+    if arguments.help:
+        show_help("collect", __doc__ or "", arguments)
+        return 0
+    config = configuration("collect", arguments, CollectConfig)
+    runs = _composed(config, arguments)
+    selection = _with_strong(config.selection, runs)
+    estimates = _estimates(config, runs)
+    show_estimates(estimates, config.recipe.assumed.model_dump())
+    if config.dry_run:
+        return 0
+    with Stages.opened(Path(config.out)) as stages:
+        return _collect(_Collection(config, selection, stages), config, runs, estimates)
+
+
+def _collect(
+    collection: "_Collection", config: CollectConfig, runs: Runs, estimates: list[Estimate]
+) -> int:
+    try:
+        collection.collect(runs)
+    except Unfinished as stopped:
+        return stopped.status
+    reports = {name: done.report for name, done in collection.done.items()}
+    document = {
+        "assumed": config.recipe.assumed.model_dump(),
+        "estimates": estimates,
+        "stages": reports,
+    }
+    write_json(Path(config.out) / REPORT, document)
+    show_collection(reports, config.out)
+    return 0
+
+
+def _composed(config: CollectConfig, arguments: Arguments) -> Runs:
+    """Compose every run before the first is played; raises `ConfigError`."""
+    recipe = config.recipe
+    weak = {
+        name: _run_config(config, f"weak-{name}", words, arguments)
+        for name, words in recipe.weak.items()
+    }
+    strong = _run_config(config, "strong", recipe.strong, arguments)
+    for name, one in weak.items():
+        if (one.data, one.task, one.limit) != (strong.data, strong.task, strong.limit):
+            raise ConfigError(
+                f"recipe.weak.{name} has other tasks than recipe.strong; give data, task and limit "
+                "in recipe.common"
+            )
+    return Runs(weak, strong)
+
+
+def _run_config(
+    config: CollectConfig, stage: str, words: Sequence[str], arguments: Arguments
+) -> RunConfig:
+    """The run's folder is named by its settings too: other settings are another experiment."""
+    overrides = [f"data={config.data}", *config.recipe.common, *words, "run_dir=x"]
+    for word in overrides:
+        if "=" not in word:
+            raise ConfigError(f"recipe: {word!r} (of {stage}) is no override; write KEY=VALUE")
+    invocation = Invocation("run", tuple(map(quoted, overrides)), arguments.config_dir)
+    composed = validated(RunConfig, compose_config(invocation))
+    folder = Path(config.out) / "runs" / f"{stage}-{composed.digest[:8]}"
+    return composed.model_copy(update={"run_dir": str(folder), "dry_run": False})
+
+
+def _with_strong(selection: SelectionSettings, runs: Runs) -> SelectionSettings:
+    """The preset's rules, with the recipe's word on which model is the strong one."""
+    rename = renaming(selection)
+    strong = rename(runs.strong.model.name)
+    for name, one in runs.weak.items():
+        if rename(one.model.name) == strong:
+            raise ConfigError(
+                f"recipe.weak.{name} and recipe.strong are both called {strong!r}; give each its "
+                "own model.name"
+            )
+    return selection.model_copy(update={"strong": [glob.escape(strong)]})
+
+
+def _estimates(config: CollectConfig, runs: Runs) -> list[Estimate]:
+    """Of whole runs; the strong model's is the most it may be, as if no task were solved before."""
+    found = [(f"weak-{name}", one) for name, one in runs.weak.items()]
+    return [
+        estimate(stage, one, len(make_plan(one).assignments), config.recipe.assumed)
+        for stage, one in [*found, ("strong", runs.strong)]
+    ]
+
+
+class _Collection:
+    """Does the stages that are not done, in their order."""
+
+    def __init__(self, config: CollectConfig, selection: SelectionSettings, stages: Stages) -> None:
+        self.done: dict[str, Done] = {}
+        self._config = config
+        self._selection = selection
+        self._out = Path(config.out)
+        self._stages = stages
+
+    def collect(self, runs: Runs) -> None:
+        """Raises `Unfinished` where a run stopped, `ConfigError` where nothing is left."""
+        weak = {f"weak-{name}": one for name, one in runs.weak.items()}
+        for stage, one in weak.items():
+            self._play(stage, one)
+        played = [one.run_dir for one in weak.values()]
+        self._sort(played, list(weak), runs.strong)
+        hard = self._hard(runs.strong)
+        if hard is None:
+            self.done["strong"] = Done("", {}, {"episodes": 0, "why": "every task is solved"})
+        else:
+            self._play("strong", hard)
+            played.append(hard.run_dir)
+        self._select(played, [*weak, "strong"])
+        self._count()
+
+    def _skipped(self, stage: str, inputs: str) -> bool:
+        found = self._stages.done(stage, inputs)
+        if found is not None:
+            self.done[stage] = found
+        else:
+            (self._out / REPORT).unlink(missing_ok=True)  # it tells of what is about to change
+            for left in self._out.glob("*/.unfinished-*"):  # by a session that was killed
+                shutil.rmtree(left, ignore_errors=True)
+        sys.stderr.write(f"{stage}: {'is done already' if found else 'begins'}\n")
+        return found is not None
+
+    def _finish(
+        self, stage: str, inputs: str, outputs: Sequence[Path], report: dict[str, Any]
+    ) -> None:
+        self.done[stage] = self._stages.finish(stage, inputs, outputs, report)
+
+    def _play(self, stage: str, config: RunConfig) -> None:
+        plan = make_plan(config)
+        asked = sorted((one.task.digest, one.sample) for one in plan.assignments)
+        inputs = digest_of([__version__, config.digest, asked])
+        if self._skipped(stage, inputs):
+            return
+        status = play(plan)
+        if status == _INTERRUPTED:
+            raise Unfinished(status)
+        self._enough(stage, plan)
+        folder = Path(config.run_dir)
+        overall = summarize_folder(folder).overall
+        report = {
+            "run": folder.name,
+            "model": config.model.name,
+            "episodes": overall.episodes,
+            "counted": overall.counted,
+            "successes": overall.successes,
+            "turns": overall.turns,
+            "prompt": overall.usage.prompt,
+            "completion": overall.usage.completion,
+            "feedback_tokens": overall.feedback_usage.total,
+            "usd": overall.cost,
+            "feedback_usd": overall.feedback_cost,
+        }
+        self._finish(stage, inputs, [folder / EPISODES], report)
+
+    def _enough(self, stage: str, plan: Plan) -> None:
+        """Refuse to build on a run that lacks too many of its episodes."""
+        asked = {(one.task.name, one.task.id, one.sample) for one in plan.assignments}
+        counted = _counted(Path(plan.config.run_dir))
+        missing = len(asked - counted)
+        if missing > self._config.recipe.tolerated_failures * len(asked):
+            sys.stderr.write(
+                f"codeact collect: {missing} of {len(asked)} episodes of {stage} have no outcome "
+                "of the model's own; run the same command to play them, or allow for them with "
+                "recipe.tolerated_failures\n"
+            )
+            raise Unfinished(1)
+
+    def _sort(self, played: list[str], before: list[str], strong: RunConfig) -> None:
+        config = TiersConfig(
+            source=played,
+            out=str(self._out / "tiers"),
+            selection=self._selection,
+            workers=self._config.workers,
+            data=strong.data,
+            task=strong.task,
+        )
+        inputs = self._inputs(before, {"task": strong.task.model_dump()})
+        if not self._skipped("tiers", inputs):
+            report = sort_into_tiers(config)
+            show_problems(report)
+            self._finish("tiers", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
+
+    def _hard(self, strong: RunConfig) -> RunConfig | None:
+        """The strong model's run on what nobody solved; None where there is nothing."""
+        folder = self._out / "tiers" / HARD
+        sets = {
+            name: TaskSet(path=str(folder / f"{name}.jsonl"), family=chosen.family)
+            for name, chosen in strong.task.sets.items()
+            if (folder / f"{name}.jsonl").exists()
+        }
+        if not sets:
+            return None
+        return strong.model_copy(update={"task": TaskSettings(sets=sets), "limit": None})
+
+    def _select(self, played: list[str], before: list[str]) -> None:
+        config = SelectConfig(
+            source=played,
+            out=str(self._out / SELECTED),
+            selection=self._selection,
+            workers=self._config.workers,
+        )
+        inputs = self._inputs(before, {})
+        if not self._skipped("select", inputs):
+            report = select(config)
+            show_problems(report)
+            self._finish("select", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
+
+    def _count(self) -> None:
+        chosen = self._config.recipe.statistics
+        config = StatsConfig(
+            source=str(self._out / SELECTED),
+            out=str(self._out / "statistics"),
+            tokenizer=chosen.tokenizer,
+            limit=chosen.limit,
+        )
+        inputs = self._inputs(["select"], chosen.model_dump())
+        if not self._skipped("statistics", inputs):
+            found = statistics(config)
+            report = {"tokenizer": found.tokenizer, "limit": found.limit, "rows": found.rows}
+            self._finish(
+                "statistics", inputs, _files(Path(config.out)), msgspec.to_builtins(report)
+            )
+
+    def _inputs(self, before: Sequence[str], more: Mapping[str, object]) -> str:
+        outputs = [self.done[stage].outputs for stage in before]
+        return digest_of([__version__, outputs, self._selection.model_dump(), more])
+
+
+def _counted(folder: Path) -> set[tuple[str, str, int]]:
+    return {(one.task_name, one.task_id, one.sample) for one in read_records(folder) if counts(one)}
+
+
+def _files(folder: Path) -> list[Path]:
+    """What a stage has written; hidden names are what a killed one left behind."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return [
+        path
+        for path in found
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
