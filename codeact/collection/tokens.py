@@ -54,7 +54,8 @@ class Row(msgspec.Struct, frozen=True):
     """The lengths of some examples, in tokens.
 
     `clipped_tokens` and `clipped_mean` are what is left when all are cut off at the limit;
-    `clipped_share` is the part of the examples that are longer. Percentiles are lengths of examples that exist.
+    `clipped_share` is the part of the examples that are longer.
+    Percentiles are lengths of examples that exist.
     """
 
     tier: str

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codeact.collection.exchange import Exchange
+from codeact.collection.formats import Converted
 from codeact.collection.report import Problem
 from codeact.collection.tokens import ALL, Statistics
 
@@ -59,3 +60,9 @@ def show_statistics(found: Statistics, out: str) -> None:
     console = Console()
     (console if console.is_terminal else Console(width=120)).print(table)
     sys.stdout.write(f"written to {out}\n")
+
+
+def show_converted(done: Converted, out: str) -> None:
+    """Every file that was written, with its examples."""
+    for name, examples in done.examples.items():
+        sys.stdout.write(f"{out}/{name}: {examples:,} examples\n")

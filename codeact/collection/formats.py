@@ -1,0 +1,241 @@
+"""Conversations in the formats that training programs read: SFT, OpenAI's chat, HF data sets."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from pydantic import Field
+
+from codeact import __version__
+from codeact.collection.conversations import DataFile, conversation_files, read_conversations
+from codeact.collection.conversion import Conversation
+from codeact.collection.masks import Preset, TagSettings, loss_mask, rewritten
+from codeact.collection.pairs import write_pairs
+from codeact.collection.report import Problem
+from codeact.collection.settings import SelectionSettings
+from codeact.collection.writing import whole_folder
+from codeact.episode.effects import JSON
+from codeact.episode.settings import Settings
+from codeact.exceptions import ConfigError, RecordingError
+
+CARD = "README.md"
+_SAMPLE_OF_PROBLEMS = 20
+
+
+class ConvertConfig(Settings):
+    """``codeact convert``. `pairs` bounds the preference pairs of one task and first message.
+
+    `push`, `repository` and `private` are of the format ``hf``. `selection` says for preference
+    pairs which episodes count and how they become conversations; of its filters only the excluded
+    tasks apply, as filters are about successes.
+    """
+
+    source: str | list[str]
+    out: str
+    format: Literal["sft", "openai", "hf", "preference"]
+    loss: Preset | None
+    tags: TagSettings
+    selection: SelectionSettings
+    pairs: int = Field(ge=1)
+    push: bool
+    repository: str | None
+    private: bool
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source] if isinstance(self.source, str) else self.source
+
+
+class Converted(NamedTuple):
+    """Examples by the name of what they were written to."""
+
+    examples: dict[str, int]
+    problems: list[Problem]
+
+
+def convert_files(config: ConvertConfig) -> Converted:
+    """Write the sources in a format, and push them if asked to.
+
+    Raises `RecordingError`, and writes nothing, where nothing comes out; `ConfigError` where a
+    push is not possible, with everything written.
+    """
+    if config.push and (config.format != "hf" or not config.repository):
+        raise ConfigError("push=true needs format=hf and repository=OWNER/NAME")
+    done = Converted({}, [])
+    with whole_folder(Path(config.out)) as folder:
+        if config.format == "preference":
+            done.examples["pairs.jsonl"] = write_pairs(
+                config.sources,
+                folder / "pairs.jsonl",
+                settings=config.selection,
+                most=config.pairs,
+                rewrite=lambda text: rewritten(text, config.tags),
+                problems=done.problems,
+            )
+        else:
+            files = conversation_files(config.sources)
+            _refuse_own_output(files, config)
+            write = _write_hf if config.format == "hf" else _write_jsonl
+            write(files, folder, config, done)
+        if not sum(done.examples.values()):
+            places = [f"\n{one.place}: {one.reason}" for one in done.problems]
+            said = "".join(places[:_SAMPLE_OF_PROBLEMS])
+            raise RecordingError(f"{', '.join(config.sources)}: gives no example{said}")
+    if config.push:
+        _push(Path(config.out), config)
+    return done
+
+
+def _refuse_own_output(files: list[DataFile], config: ConvertConfig) -> None:
+    """A file is not replaced by its own conversion."""
+    for file in files:
+        if file.path.resolve() == (Path(config.out) / f"{file.name}.jsonl").resolve():
+            raise ConfigError(f"out={config.out}: would replace {file.path}; choose another folder")
+
+
+def _write_jsonl(
+    files: list[DataFile], folder: Path, config: ConvertConfig, done: Converted
+) -> None:
+    form = _FORMS[config.format]
+    for file in files:
+        name = f"{file.name}.jsonl"
+        done.examples[name] = 0
+        with (folder / name).open("wb") as out:
+            for conversation in read_conversations(file.path, done.problems):
+                out.write(msgspec.json.encode(form(conversation, config)) + b"\n")
+                done.examples[name] += 1
+
+
+def _sft(conversation: Conversation, config: ConvertConfig) -> JSON:
+    messages: list[JSON] = [
+        {"role": one["role"], "content": rewritten(one["content"], config.tags)}
+        for one in conversation.conversations
+    ]
+    if config.loss is not None:
+        mask = loss_mask(conversation.conversations, config.loss)
+        for message, trained in zip(messages, mask, strict=True):
+            message["loss"] = trained
+    return {"id": conversation.id, "conversations": messages}
+
+
+def _openai(conversation: Conversation, config: ConvertConfig) -> JSON:
+    """The chat format; it calls the mask `weight`, has it for the assistant only, and has no id."""
+    messages = _sft(conversation, config)["conversations"]
+    for message in messages:
+        trained = message.pop("loss", None)
+        if trained is not None and message["role"] == "assistant":
+            message["weight"] = int(trained)
+    return {"messages": messages}
+
+
+_FORMS: dict[str, Callable[[Conversation, ConvertConfig], JSON]] = {"sft": _sft, "openai": _openai}
+
+
+# Data sets of a hub
+
+
+def _write_hf(files: list[DataFile], folder: Path, config: ConvertConfig, done: Converted) -> None:
+    """One split for each file, as parquet, and the card."""
+    from datasets import (  # type: ignore[import-untyped]
+        Dataset,
+        Features,
+        Value,
+        disable_progress_bars,
+    )
+
+    disable_progress_bars()
+    message = {"role": Value("string"), "content": Value("string")}
+    if config.loss is not None:
+        message["loss"] = Value("bool")
+    features = Features({"id": Value("string"), "conversations": [message]})
+    (folder / "data").mkdir()
+    written = []
+    for file in files:
+        split = _split_name(file.name)
+        name = f"data/{split}-00000-of-00001.parquet"
+
+        def rows(file: DataFile = file) -> Iterator[JSON]:
+            for conversation in read_conversations(file.path, done.problems):
+                yield _sft(conversation, config)
+
+        # The library finds what it made before by a digest of the generator, which ours lacks.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".cache-") as cache:
+            try:
+                made: Any = Dataset.from_generator(rows, features=features, cache_dir=cache)
+            except ValueError as error:
+                if "corresponds to no data" not in str(error):
+                    raise
+                done.problems.append(Problem(str(file.path), "has no conversation"))
+                continue
+            made.to_parquet(str(folder / name))
+            done.examples[name] = made.num_rows
+        written.append((split, name, file))
+    (folder / CARD).write_text(_card(written, config, done), encoding="utf-8")
+
+
+def _split_name(name: str) -> str:
+    """A hub's splits are words joined by underscores and dots."""
+    return "".join(char if char.isalnum() or char == "." else "_" for char in name)
+
+
+def _card(written: list[tuple[str, str, DataFile]], config: ConvertConfig, done: Converted) -> str:
+    """What the data set holds, and what it was made of."""
+    files = [f"  - split: {split}\n    path: {name}" for split, name, _ in written]
+    counts = [f"| {split} | {done.examples[name]:,} |" for split, name, _ in written]
+    sources = []
+    for split, _, file in written:
+        with file.path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        sources.append(f"- {split}: `{file.path.name}`, sha256 `{digest}`")
+    trained = (
+        "is not said" if config.loss is None else f"`loss` says, by the preset `{config.loss}`"
+    )
+    return "\n".join(
+        [
+            "---",
+            "task_categories:\n- text-generation",
+            "configs:\n- config_name: default\n  data_files:",
+            *files,
+            "---",
+            "",
+            "# Conversations of agents that act by writing code",
+            "",
+            "`conversations` are messages with role and content. Which of them are trained "
+            f"{trained}.",
+            "",
+            "| split | examples |",
+            "|---|---:|",
+            *counts,
+            "",
+            f"Made by codeact {__version__} of:",
+            "",
+            *sources,
+            "",
+        ]
+    )
+
+
+def _push(folder: Path, config: ConvertConfig) -> None:
+    from datasets import load_dataset
+    from huggingface_hub import HfApi
+
+    repository = str(config.repository)
+    try:
+        with tempfile.TemporaryDirectory(prefix="codeact-push-") as cache:
+            made = load_dataset(str(folder), cache_dir=cache)
+            made.push_to_hub(repository, private=config.private)
+        HfApi().upload_file(
+            path_or_fileobj=folder / CARD,
+            path_in_repo=CARD,
+            repo_id=repository,
+            repo_type="dataset",
+        )
+    except Exception as error:  # whatever the libraries beneath raise for a network or a token
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{repository}: could not be pushed ({reason}); everything is written to {folder}: "
+            "give the same command where the hub can be reached, with a token in HF_TOKEN"
+        ) from error

@@ -1,0 +1,171 @@
+"""Preference pairs: a solved and an unsolved trajectory that began with the same message."""
+
+import os
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
+
+import msgspec
+
+from codeact.collection.conversion import Conversation, convert
+from codeact.collection.reading import read_trajectories, source_files
+from codeact.collection.report import Problem
+from codeact.collection.scan import renaming
+from codeact.collection.settings import SelectionSettings
+from codeact.collection.trajectory import Place, Trajectory, Unreadable
+
+_OPENING = 2
+"""Instruction and task, which both sides share."""
+
+
+class _Row(NamedTuple):
+    """What is known of a trajectory between the two times that it is read."""
+
+    opening: bytes
+    model: str
+    turns: int
+    success: bool
+    place: Place
+
+
+class _Pair(NamedTuple):
+    number: int
+    chosen: Place
+    rejected: Place
+
+
+class _Spool:
+    """Conversations by their place, on disk, so that memory does not grow with them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._at: dict[Place, tuple[int, int]] = {}
+        self._end = 0
+
+    def add(self, place: Place, conversation: Conversation) -> None:
+        content = msgspec.json.encode(conversation)
+        self._file.write(content)
+        self._at[place] = (self._end, len(content))
+        self._end += len(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def get(self, place: Place) -> Conversation | None:
+        if place not in self._at:
+            return None
+        start, length = self._at[place]
+        content = os.pread(self._file.fileno(), length, start)
+        return msgspec.json.decode(content, type=Conversation)
+
+
+def write_pairs(
+    sources: Sequence[str],
+    out: Path,
+    *,
+    settings: SelectionSettings,
+    most: int,
+    rewrite: Callable[[str], str],
+    problems: list[Problem],
+) -> int:
+    """Write ``{id, prompt, chosen, rejected}`` lines, at most `most` of a task; answers how many.
+
+    All three are messages; the prompt is the instruction and the task. Shorter solutions are
+    chosen first, and rejected is an episode of the same model where there is one. Every trajectory
+    is in one pair at most. What cannot be read or converted is added to `problems`.
+    """
+    files = source_files(list(sources))
+    pairs = _paired(_rows(files, settings, problems), most)
+    with TemporaryFile(dir=out.parent) as temporary, out.open("wb") as file:
+        spool = _Spool(temporary)
+        _keep_conversations(files, settings, pairs, spool, problems)
+        written = 0
+        for pair in pairs:
+            chosen, rejected = spool.get(pair.chosen), spool.get(pair.rejected)
+            if chosen is None or rejected is None:
+                continue
+            for side in (chosen, rejected):
+                for message in side.conversations:
+                    message["content"] = rewrite(message["content"])
+            line = {
+                "id": f"{chosen.id}/{pair.number}",
+                "prompt": chosen.conversations[:_OPENING],
+                "chosen": chosen.conversations[_OPENING:],
+                "rejected": rejected.conversations[_OPENING:],
+            }
+            file.write(msgspec.json.encode(line) + b"\n")
+            written += 1
+    return written
+
+
+def _rows(
+    files: Sequence[Path], settings: SelectionSettings, problems: list[Problem]
+) -> list[_Row]:
+    """The trajectories that count; a later record of an episode replaces an earlier one."""
+    rename = renaming(settings)
+    found: dict[tuple[str, str], _Row] = {}
+    for path in files:
+        for one in read_trajectories(path, rename):
+            if isinstance(one, Unreadable):
+                problems.append(Problem(str(one.place), one.reason))
+                continue
+            record = (str(path), one.record or str(one.place.line))
+            if _counts(one, settings):
+                found[record] = _Row(
+                    _opening(one), one.experiment.model, one.turns, one.success, one.place
+                )
+            else:
+                found.pop(record, None)
+    return list(found.values())
+
+
+def _counts(one: Trajectory, settings: SelectionSettings) -> bool:
+    if settings.feedback == "none" and one.experiment.feedback_model:
+        return False
+    return one.counted and one.task.task_name not in settings.excluded_tasks
+
+
+def _opening(one: Trajectory) -> bytes:
+    """A digest of the task and of all that the model saw first."""
+    content = msgspec.json.encode([*one.task, one.messages[0]["content"]])
+    return blake2b(content, digest_size=16).digest()
+
+
+def _paired(rows: Sequence[_Row], most: int) -> list[_Pair]:
+    by_opening: dict[bytes, tuple[list[_Row], list[_Row]]] = {}
+    for row in rows:
+        by_opening.setdefault(row.opening, ([], []))[row.success].append(row)
+    pairs: list[_Pair] = []
+    for unsolved, solved in by_opening.values():
+        for number, chosen in enumerate(sorted(solved, key=lambda row: row.turns)[:most], 1):
+            if not unsolved:
+                break
+            rejected = next((row for row in unsolved if row.model == chosen.model), unsolved[0])
+            unsolved.remove(rejected)
+            pairs.append(_Pair(number, chosen.place, rejected.place))
+    return pairs
+
+
+def _keep_conversations(
+    files: Sequence[Path],
+    settings: SelectionSettings,
+    pairs: Sequence[_Pair],
+    spool: _Spool,
+    problems: list[Problem],
+) -> None:
+    wanted = {place for pair in pairs for place in (pair.chosen, pair.rejected)}
+    named = {place.file for place in wanted}
+    rename = renaming(settings)
+    for path in files:
+        if str(path) not in named:
+            continue
+        for one in read_trajectories(path, rename):
+            if isinstance(one, Unreadable) or one.place not in wanted:
+                continue
+            try:
+                spool.add(one.place, convert(one, settings.conversion))
+            except ValueError as error:
+                problems.append(Problem(str(one.place), f"has no form as a conversation: {error}"))
+    spool.flush()

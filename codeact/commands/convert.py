@@ -1,0 +1,22 @@
+"""``codeact convert FILE... out=DIR format=sft|openai|hf|preference``: what training reads.
+
+Each FILE is one of conversations, or a folder of them, such as ``codeact select`` wrote; for
+format=preference, a run folder, a ``results.jsonl`` or a tree of either. loss= says which turns
+are trained, tags= what code and solutions are marked with. push=true sends an hf data set to a hub.
+"""
+
+from codeact.collection.formats import ConvertConfig, convert_files
+from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.results.exchange import list_problems, show_converted
+
+
+def main(words: list[str]) -> int:
+    """The command; 0 when every line of the sources was converted."""
+    arguments = parse("convert", words, positional="source")
+    if arguments.help:
+        show_help("convert", __doc__ or "", arguments)
+        return 0
+    config = configuration("convert", sources(arguments), ConvertConfig)
+    done = convert_files(config)
+    show_converted(done, config.out)
+    return int(list_problems(done.problems))
