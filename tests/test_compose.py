@@ -22,7 +22,7 @@ GIVEN = {
     ("feedback", "textual"): ["model@feedback.model=scripted"],
     ("feedback", "textual_gt"): ["model@feedback.model=scripted"],
 }
-OF_OTHER_COMMANDS = {"recipe", "selection"}
+OF_OTHER_COMMANDS = {"recipe", "selection", "tags"}
 """Groups that ``run`` does not have; their commands' tests compose them."""
 OPTIONS = [
     (folder.name, option.stem)
