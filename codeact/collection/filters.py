@@ -12,6 +12,7 @@ import msgspec
 
 from codeact.collection.trajectory import Experiment, Place, TaskKey, Trajectory
 from codeact.episode.effects import Counts
+from codeact.episode.protocol import PARSE_FAILURE
 
 if TYPE_CHECKING:
     from codeact.collection.settings import SelectionSettings
@@ -26,6 +27,7 @@ PROPOSAL = "Assistant:\n<solution> 2 </solution>\n"
 
 
 LEAK = "Observation:\nYour answer is wrong.\n\nExpert feedback:\nNo, it is Ombrey Castle.\n"
+LEFT = "\nYou have 10 steps left and 1 chances to propose solution left.\n"
 HINT = "Observation:\n2\n\nExpert feedback:\nNo, think of castles.\n"
 
 
@@ -125,6 +127,7 @@ def _all_turns_failed(trajectory: Trajectory, _: "SelectionSettings") -> bool:
 
 
 _FEEDBACK = "\nExpert feedback:"
+_COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
 _TRIVIAL = {"yes", "no", "true", "false", "none"}
 
 
@@ -135,6 +138,8 @@ _TRIVIAL = {"yes", "no", "true", "false", "none"}
         example(CODE, "Observation:\nOmbrey Castle\n", CODE, LEAK, reference="Ombrey Castle"),
         example(CODE, "Observation:\n42\n", PROPOSAL, reference=42),
         example(CODE, LEAK, PROPOSAL, reference="n"),
+        example("Hm.", f"Observation:\n{PARSE_FAILURE}\n", CODE, WORKED, PROPOSAL, reference=42),
+        example(PROPOSAL, f"Observation:\nNo.{LEFT}", CODE, WORKED, PROPOSAL, reference=10),
         example(CODE, LEAK, PROPOSAL, reference="No"),
         example(CODE, LEAK, PROPOSAL, reference="brey"),
         example(CODE, "Observation:\n\nExpert feedback:\nAdd 1 and 1", reference="Add 1 and 1."),
@@ -150,7 +155,8 @@ def _gold_leak(trajectory: Trajectory, settings: "SelectionSettings") -> bool:
     """The reference was shown before the model had said it, or its code had printed it.
 
     A reference of one letter or digit, yes and no are found anywhere and tell nothing; nor does
-    one that stands in the task itself. What is no text, number or list of them is never shown.
+    one that stands in the task itself, nor what the protocol's own words say. What is no text,
+    number or list of them is never shown.
     """
     first, *rest = (message["content"] for message in trajectory.messages)
     task = _normal(first.rpartition("\n---\n")[2])
@@ -191,5 +197,6 @@ def _shown_by(rest: Sequence[str], leaks: str) -> Iterator[tuple[str, bool]]:
             yield text, False
         else:
             observation, _, feedback = text.partition(_FEEDBACK)
+            observation = _COUNT_DOWN.sub("", observation.replace(PARSE_FAILURE, ""))
             yield observation, leaks == "observation" or not coded
             yield feedback, True

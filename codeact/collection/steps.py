@@ -8,7 +8,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -220,16 +220,22 @@ def _code(one: Candidate) -> str:
 
 
 def _signature(text: str, permutations: int, seed: int) -> "MinHash":
-    from datasketch import MinHash
-
     words = [word.encode() for word in _split(text)]
     runs = {
         b" ".join(words[start : start + _SHINGLE])
         for start in range(max(len(words) - _SHINGLE, 0) + 1)
     }
-    signature = MinHash(num_perm=permutations, seed=seed, hashfunc=crc32)
+    signature = _empty_signature(permutations, seed).copy()
     signature.update_batch(sorted(runs))
     return signature
+
+
+@cache
+def _empty_signature(permutations: int, seed: int) -> "MinHash":
+    """Made once: drawing its permutations takes longer than a text's signature."""
+    from datasketch import MinHash
+
+    return MinHash(num_perm=permutations, seed=seed, hashfunc=crc32)
 
 
 def _split(text: str) -> list[str]:
