@@ -114,6 +114,7 @@ def test_submit_refuses_what_would_be_lost_with_the_job(words: list[str], said: 
     assert said in done.stderr
 
 
+@pytest.mark.skipif("CODEACT_SLOW_TESTS" not in os.environ, reason="a minute: CODEACT_SLOW_TESTS=1")
 @pytest.mark.usefixtures("local_sandbox")
 def test_the_slurm_script_starts_two_nodes_plays_and_ends_them(
     tmp_path: Path, short_folder: Path
