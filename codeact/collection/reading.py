@@ -21,7 +21,7 @@ from codeact.collection.trajectory import (
     Unreadable,
 )
 from codeact.edge.families import get
-from codeact.edge.models.recordings import parse_path, recording_files
+from codeact.edge.models.recordings import Imported, parse_path, recording_files
 from codeact.episode.effects import Counts, Usage
 from codeact.exceptions import Cause, ConfigError
 from codeact.experiment.store import CONFIG
@@ -131,6 +131,10 @@ class _Outcome(msgspec.Struct):
     cause: Cause | None = None
 
 
+class _Extra(msgspec.Struct):
+    mint: Imported = Imported()
+
+
 class _Episode(msgspec.Struct):
     """The part of an `EpisodeRecord` that training data needs."""
 
@@ -147,6 +151,7 @@ class _Episode(msgspec.Struct):
     outcome: _Outcome
     usage: Usage = Usage()
     reference: msgspec.Raw = msgspec.Raw(b"null")
+    extra: _Extra = msgspec.field(default_factory=_Extra)
 
 
 _EPISODE = msgspec.json.Decoder(_Episode)
@@ -167,7 +172,7 @@ def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
                 yield Unreadable(place, f"is no episode record: {error}")
             continue  # a killed run leaves a torn last line, and redoes its episode
         try:
-            task_type = task_types[record.task_name]
+            task_type = record.extra.mint.task_type or task_types[record.task_name]
         except ConfigError as error:
             yield Unreadable(place, f"is of a task of unknown type: {error}")
             continue
