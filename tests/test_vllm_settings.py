@@ -81,5 +81,5 @@ def test_the_client_outlasts_a_restart_and_knows_every_server() -> None:
     urls = ["http://10.0.0.1:1/v1", "http://10.0.0.2:2/v1"]
     client = settings(start_seconds=600.0, concurrency=10).client(urls)
     assert client.addresses == urls
-    assert client.concurrency == 20
+    assert client.concurrency == 10
     assert client.max_retries >= 600 / 30
