@@ -112,7 +112,7 @@ CELLS: dict[str, tuple[str, set[str]]] = {
         {"ok"},
     ),
 }
-SHARED = Path("/work/shared/data/hostile_cells.jsonl")
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "hostile_cells.jsonl"
 SHARED_CELLS = SHARED.read_text().splitlines() if SHARED.is_file() else []
 
 
