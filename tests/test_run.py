@@ -114,7 +114,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path)
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert "Finishing the episodes in flight" in errors
     assert "episodes are left" in errors
     assert len(latest_records(tmp_path)) == _lines(tmp_path)

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from codeact.edge.sandboxes.check import check_sandbox
 from codeact.edge.sandboxes.image import ImageSettings, build_image
 from codeact.edge.sandboxes.owner import owner_lives, this_owner
 from codeact.edge.sandboxes.server import Server
-from codeact.edge.sandboxes.sweep import OWNER_FILE, sweep_folders
+from codeact.edge.sandboxes.sweep import OWNER_FILE, PREFIX, sweep_folders
 from codeact.episode.protocol import NO_OUTPUT
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from tests.sandbox_helpers import EXECUTORS, settings, started
@@ -84,6 +86,32 @@ def test_the_sweep_takes_only_what_the_dead_left() -> None:
     assert living.folder.exists()
     (living.folder / OWNER_FILE).unlink()
     living.folder.rmdir()
+
+
+def test_a_sweep_beside_owners_who_come_and_go() -> None:
+    """A folder that vanishes between being seen and being looked at is its owner's doing."""
+    code = (
+        "import shutil, sys, tempfile\n"
+        "print(flush=True)\n"
+        "while True: shutil.rmtree(tempfile.mkdtemp(prefix=sys.argv[1]))"
+    )
+    prefix = f"{PREFIX}come-and-go-"
+    others = [
+        subprocess.Popen([sys.executable, "-c", code, prefix], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        for other in others:
+            assert other.stdout is not None
+            other.stdout.readline()
+        for _ in range(1500):
+            sweep_folders()
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()
+        for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+            folder.rmdir()
 
 
 async def test_an_image_that_cannot_be_fetched_says_what_to_do() -> None:

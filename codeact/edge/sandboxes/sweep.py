@@ -37,11 +37,11 @@ def sweep_folders() -> list[Swept]:
     swept = []
     for parent in {tempfile.gettempdir(), os.path.realpath("/tmp")}:  # noqa: S108
         for folder in Path(parent).glob(f"{PREFIX}*"):
-            if folder.stat().st_uid != os.geteuid():
-                continue
             try:
-                owner = (folder / OWNER_FILE).read_text()
+                ours = folder.stat().st_uid == os.geteuid()
+                owner = (folder / OWNER_FILE).read_text() if ours else ""
             except OSError:
+                # Its owner has just removed it.
                 continue
             if not owner_lives(owner):
                 shutil.rmtree(folder, ignore_errors=True)
