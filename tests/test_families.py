@@ -2,14 +2,12 @@
 
 import gzip
 import json
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codeact.edge import families
-from codeact.edge.families import registry
 from codeact.exceptions import ConfigError, TaskFileError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -103,24 +101,6 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_family_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"'gms8k' \(did you mean 'gsm8k'\?"):
         families.get("gms8k")
-
-
-def plug_in(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    point = EntryPoint("mine", value, registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] * (group == point.group))
-
-
-def test_a_plug_in_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    plug_in(monkeypatch, "codeact.edge.families.gsm8k:FAMILY")
-    assert families.get("mine") is families.get("gsm8k")
-    assert "mine" in families.names()
-
-
-@pytest.mark.parametrize("value", ["no.such.module:FAMILY", "codeact.edge.families.gsm8k:Family"])
-def test_a_broken_plug_in_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    plug_in(monkeypatch, value)
-    with pytest.raises(ConfigError, match="'mine' is a plug-in"):
-        families.get("mine")
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published task files in ../shared are not here")

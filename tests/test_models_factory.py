@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
-from typing import Literal
 
 import pytest
 from pydantic import ValidationError
 
 from codeact.edge.models import factory
-from codeact.edge.models.base import EpisodeKey, ModelSettings, Request
+from codeact.edge.models.base import EpisodeKey, Request
 from codeact.edge.models.factory import AnyModelSettings, create_client, parse_settings
 from codeact.edge.models.scripted import ScriptedModel
 from codeact.episode.effects import Completion
@@ -17,24 +15,10 @@ from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError
 
 
-class PluginSettings(ModelSettings):
-    """A plug-in's model."""
-
-    kind: Literal["echo"]
-
-    def create(self) -> ScriptedModel:
-        return ScriptedModel(["echo"])
-
-
 class Root(Settings):
     """A schema with a model in it, as the run's."""
 
     model: AnyModelSettings
-
-
-def plug_in(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    point = EntryPoint("echo", value, factory.GROUP)
-    monkeypatch.setattr(factory, "entry_points", lambda group: [point])
 
 
 def ask(turn: int) -> Request:
@@ -75,22 +59,6 @@ def test_a_schema_names_the_key_that_is_wrong():
 def test_a_schema_keeps_all_settings_when_it_is_written():
     value = {"kind": "scripted", "name": "s", "prices": None, "texts": ["a"], "latency": 0.5}
     assert Root.model_validate({"model": value}).model_dump() == {"model": value}
-
-
-def test_a_plug_in_adds_a_kind(monkeypatch):
-    plug_in(monkeypatch, f"{__name__}:PluginSettings")
-    assert isinstance(parse_settings({"kind": "echo", "name": "e"}), PluginSettings)
-
-
-@pytest.mark.parametrize(
-    ("value", "problem"),
-    [("no_such_module:X", "cannot be imported"), (f"{__name__}:ask", "is no subclass")],
-)
-def test_a_broken_plug_in_is_named_when_it_is_asked_for(monkeypatch, value, problem):
-    plug_in(monkeypatch, value)
-    assert "echo" in factory.model_kinds()
-    with pytest.raises(ConfigError, match=problem):
-        parse_settings({"kind": "echo"})
 
 
 def test_settings_are_checked_without_importing_a_network_library():

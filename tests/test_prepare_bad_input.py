@@ -13,7 +13,6 @@ import pytest
 from codeact.cli import main
 from codeact.commands.prepare import PrepareConfig
 from codeact.edge import families, preparing
-from codeact.edge.preparing import registry
 from codeact.edge.preparing.base import Preparer
 from codeact.edge.preparing.download import SUMS, download
 from codeact.edge.preparing.table_text import shown
@@ -229,7 +228,7 @@ def test_a_download_has_to_have_its_digest(tmp_path: Path) -> None:
 
 
 def test_every_preparer_has_a_family_and_a_licence() -> None:
-    for name in registry.BUILT_IN:
+    for name in preparing.names():
         preparer = preparing.get(name)
         assert (preparer.name, bool(preparer.licence and preparer.source)) == (name, True)
         families.get(preparer.family)

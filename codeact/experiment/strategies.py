@@ -1,21 +1,25 @@
 """Finds prompt strategies by name: ours, and plug-ins' by the entry point ``codeact.prompts``."""
 
-from importlib.metadata import entry_points
+from typing import Any
 
-from codeact.episode.prompts import CodeStrategy, PromptStrategy
-from codeact.exceptions import ConfigError
-from codeact.wording import nearest
+from codeact.edge.plugins import Registry
+from codeact.episode.prompts import PromptStrategy
 
-_OURS: dict[str, PromptStrategy] = {CodeStrategy.name: CodeStrategy()}
+
+def _made(found: Any) -> PromptStrategy | None:
+    made = found() if callable(found) else None
+    return made if isinstance(made, PromptStrategy) else None
+
+
+STRATEGIES = Registry(
+    group="codeact.prompts",
+    sort="prompt.strategy",
+    wanted="a class with all that codeact.episode.prompts.PromptStrategy has",
+    part=_made,
+    ours={"code": "codeact.episode.prompts:CodeStrategy"},
+)
 
 
 def strategy(name: str) -> PromptStrategy:
     """The strategy of that name; raises `ConfigError` with the nearest one."""
-    if name in _OURS:
-        return _OURS[name]
-    plugins = {entry.name: entry for entry in entry_points(group="codeact.prompts")}
-    if name not in plugins:
-        hint = nearest(name, [*_OURS, *plugins])
-        raise ConfigError(f"prompt.strategy: there is no strategy {name!r} ({hint})")
-    found: PromptStrategy = plugins[name].load()()
-    return found
+    return STRATEGIES.get(name)

@@ -4,32 +4,36 @@ A plug-in names its subclass of `ModelSettings` in the entry point group ``codea
 entry point's name is the settings' `kind`. Its code is imported only when that kind is asked for.
 """
 
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, SerializeAsAny
 
 from codeact.edge.models.base import ModelClient, ModelSettings
+from codeact.edge.plugins import Registry
 from codeact.exceptions import ConfigError
-from codeact.wording import nearest
 
-GROUP = "codeact.models"
-_OURS = {
-    "openai": ("codeact.edge.models.openai_settings", "OpenAISettings"),
-    "recorded": ("codeact.edge.models.recorded", "RecordedSettings"),
-    "scripted": ("codeact.edge.models.scripted", "ScriptedSettings"),
-    "vllm": ("codeact.edge.models.vllm_settings", "VllmSettings"),
-}
+
+def _settings(found: Any) -> type[ModelSettings] | None:
+    return found if isinstance(found, type) and issubclass(found, ModelSettings) else None
+
+
+MODELS = Registry(
+    group="codeact.models",
+    sort="kind of model",
+    wanted="a subclass of codeact.edge.models.base.ModelSettings",
+    part=_settings,
+    ours={
+        "openai": "codeact.edge.models.openai_settings:OpenAISettings",
+        "recorded": "codeact.edge.models.recorded:RecordedSettings",
+        "scripted": "codeact.edge.models.scripted:ScriptedSettings",
+        "vllm": "codeact.edge.models.vllm_settings:VllmSettings",
+    },
+)
 
 
 def model_kinds() -> list[str]:
     """Name every kind of model that can be asked for."""
-    return sorted({*_OURS, *_plugins()})
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+    return MODELS.names()
 
 
 def settings_type(kind: str) -> type[ModelSettings]:
@@ -37,29 +41,7 @@ def settings_type(kind: str) -> type[ModelSettings]:
 
     Ours come first: a plug-in adds kinds and replaces none.
     """
-    if kind in _OURS:
-        module, name = _OURS[kind]
-        found: type[ModelSettings] = getattr(import_module(module), name)
-        return found
-    plugin = _plugins().get(kind)
-    if plugin is None:
-        raise ConfigError(f"there is no kind {kind!r} of model ({nearest(kind, model_kinds())})")
-    return _load(plugin)
-
-
-def _load(plugin: EntryPoint) -> type[ModelSettings]:
-    try:
-        loaded = plugin.load()
-    except Exception as error:
-        raise ConfigError(
-            f"kind={plugin.name}: the plug-in {plugin.value} cannot be imported: {error}"
-        ) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, ModelSettings)):
-        raise ConfigError(
-            f"kind={plugin.name}: the plug-in {plugin.value} is no subclass of "
-            "codeact.edge.models.base.ModelSettings"
-        )
-    return loaded
+    return MODELS.get(kind)
 
 
 def parse_settings(value: Any) -> ModelSettings:

@@ -1,21 +1,34 @@
 """All tools of a run: ours, and those that plug-ins bring by the entry point ``codeact.tools``."""
 
-from importlib.metadata import entry_points
+from typing import Any
 
+from codeact.edge.plugins import Registry
 from codeact.edge.tools.base import Tool, ToolBox
 from codeact.edge.tools.search import SearchSettings, open_search
+from codeact.episode.task import ToolSpec
+
+
+def _tool(found: Any) -> Tool | None:
+    fits = isinstance(found, Tool) and isinstance(found.spec, ToolSpec) and callable(found.call)
+    return found if fits else None
+
+
+TOOLS = Registry(
+    group="codeact.tools",
+    sort="tool",
+    wanted="a codeact.edge.tools.Tool with its spec and the function to call",
+    part=_tool,
+)
 
 
 def open_toolbox(search: SearchSettings) -> ToolBox:
-    """Our tools and the plug-ins'.
+    """Our tools and the plug-ins'; raises `ConfigError` for one that is broken.
 
-    An entry point names a `Tool`; it goes by the name in its spec, and a plug-in's tool replaces
-    ours of the same name.
+    A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name.
     """
     tools: dict[str, Tool] = {}
     if wikipedia := open_search(search):
         tools[wikipedia.spec.name] = wikipedia
-    for entry in entry_points(group="codeact.tools"):
-        tool: Tool = entry.load()
+    for tool in TOOLS.plug_ins():
         tools[tool.spec.name] = tool
     return ToolBox(tools)

@@ -1,6 +1,6 @@
 """What a prompt strategy is: all the words between the state machine and the policy."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -20,6 +20,7 @@ class Action(msgspec.Struct, frozen=True):
     content: str
 
 
+@runtime_checkable
 class PromptStrategy(Protocol):
     """Renders what the policy reads and parses what it writes; holds no state."""
 

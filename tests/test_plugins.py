@@ -1,0 +1,165 @@
+"""Plug-ins of all five groups, installed as packages are: what works, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from codeact.cli import main
+from codeact.edge import families, preparing
+from codeact.edge.models.factory import model_kinds, settings_type
+from codeact.edge.tools import open_toolbox
+from codeact.edge.tools.search import NoSearch, PageSearch
+from codeact.episode.task import Task
+from codeact.exceptions import ConfigError
+from codeact.experiment.strategies import strategy
+
+TASK = Task(name="t", id="0", prompt="p", reference="r", tools=("wikipedia_search",))
+PAGES = "pkg://codeact.sample/encyclopaedia.jsonl"
+TOOL = """
+from codeact.edge.tools import Tool
+from codeact.episode.task import ToolSpec
+async def call(query):
+    return "mine"
+PART = Tool(ToolSpec("wikipedia_search", "wikipedia_search(query)", "Mine."), call)
+"""
+
+
+class Group(NamedTuple):
+    """An entry point group, how its parts are found, and a module that gives a good one."""
+
+    name: str
+    get: Callable[[str], Any]
+    good: str
+    wanted: str
+
+
+GROUPS = [
+    Group(
+        "codeact.families",
+        families.get,
+        "from codeact.edge.families.gsm8k import FAMILY as PART",
+        "Family",
+    ),
+    Group(
+        "codeact.preparers",
+        preparing.get,
+        "from codeact.edge.preparing.gsm8k import PREPARER as PART",
+        "Preparer",
+    ),
+    Group(
+        "codeact.models",
+        settings_type,
+        "from codeact.edge.models.scripted import ScriptedSettings as PART",
+        "ModelSettings",
+    ),
+    Group(
+        "codeact.prompts",
+        strategy,
+        "from codeact.episode.prompts import CodeStrategy as PART",
+        "PromptStrategy",
+    ),
+    Group("codeact.tools", lambda name: open_toolbox(NoSearch()), TOOL, "Tool"),
+]
+BY_NAME = GROUPS[:-1]
+every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a package on the path that is installed like any other, with one entry point."""
+
+    def put(group: str, content: str, name: str = "mine") -> None:
+        module = f"plugin_{tmp_path.name.replace('-', '_')}"
+        (tmp_path / f"{module}.py").write_text(content)
+        about = tmp_path / f"{module}-1.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+        (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:PART\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    return put
+
+
+@every_group
+def test_a_plug_in_is_found(group: Group, install: Install) -> None:
+    install(group.name, group.good)
+    assert group.get("mine") is not None
+
+
+@every_group
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def (", "SyntaxError"),
+        ("", "AttributeError"),
+        ("PART = 'text'", "names an object of type str"),
+        ("class PART: pass", "names the class PART"),
+    ],
+)
+def test_a_broken_plug_in_is_refused_by_name(
+    group: Group, content: str, reason: str, install: Install
+) -> None:
+    install(group.name, content)
+    with pytest.raises(ConfigError) as refusal:
+        group.get("mine")
+    said = str(refusal.value)
+    for words in ("'mine' is a plug-in", ":PART", group.name, group.wanted):
+        assert words in said
+    assert reason in said
+
+
+def test_a_strategy_that_cannot_be_made_is_refused(install: Install) -> None:
+    install("codeact.prompts", "class PART:\n    def __init__(self, needed): pass")
+    with pytest.raises(ConfigError, match=r"cannot be loaded \(TypeError: .*'needed'"):
+        strategy("mine")
+
+
+@pytest.mark.parametrize("group", BY_NAME, ids=lambda group: group.name)
+def test_a_name_that_nobody_has_is_refused_with_the_nearest(group: Group, install: Install) -> None:
+    install(group.name, group.good, name="unmistakable")
+    with pytest.raises(ConfigError, match=r"'unmistakeable' \(did you mean 'unmistakable'\?"):
+        group.get("unmistakeable")
+
+
+def test_ours_come_before_plug_ins(install: Install) -> None:
+    install("codeact.models", "1 / 0", name="openai")
+    assert settings_type("openai").__name__ == "OpenAISettings"
+    assert model_kinds().count("openai") == 1
+
+
+async def test_a_plug_in_replaces_our_tool(install: Install) -> None:
+    install("codeact.tools", TOOL)
+    tools = open_toolbox(PageSearch(path=PAGES))
+    assert await tools.calls(TASK)["wikipedia_search"]("Kettle Bridge") == "mine"
+
+
+@pytest.mark.parametrize("spec", ["None", "{'name': 'twice'}"])
+def test_a_tool_is_looked_at_inside(install: Install, spec: str) -> None:
+    install("codeact.tools", f"from codeact.edge.tools import Tool\nPART = Tool({spec}, print)")
+    with pytest.raises(ConfigError, match="names an object of type Tool"):
+        open_toolbox(NoSearch())
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("codeact.tools", []),
+        ("codeact.prompts", ["prompt.strategy=mine"]),
+        ("codeact.models", ["model.kind=mine"]),
+    ],
+)
+def test_a_run_ends_with_one_message_before_it_begins(
+    group: str, words: list[str], install: Install, tmp_path: Path, capfd: Any
+) -> None:
+    install(group, "PART = 3")
+    folder = f"run_dir={tmp_path / 'run'}"
+    assert main(["run", "model=scripted", "model.texts=[a]", "limit=1", folder, *words]) == 1
+    said = capfd.readouterr().err
+    assert "names an object of type int" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
