@@ -1,6 +1,5 @@
 """Where a run comes from: commit, versions, data digests, command line. Never a secret."""
 
-import hashlib
 import platform
 import subprocess
 import sys
@@ -11,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import codeact
+from codeact.files import file_digest
 from codeact.wording import without_secrets
+
+__all__ = ["file_digest", "provenance"]
 
 PACKAGES = ("hydra-core", "omegaconf", "docker", "ipython", "numpy", "pandas", "sympy")
 
@@ -29,12 +31,6 @@ def provenance(files: Iterable[Path], sandbox: dict[str, Any]) -> dict[str, Any]
         "data": {str(path): file_digest(path) for path in files},
         "sandbox": sandbox,
     }
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -19,6 +19,7 @@ from codeact.episode.record import EpisodeRecord, decode, encode
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.experiment.budget import spent_on
 from codeact.experiment.causes import counts
+from codeact.files import replacing
 
 EPISODES = "episodes.jsonl"
 CONFIG = "config.yaml"
@@ -129,12 +130,10 @@ class RunFolder:
 
 def write_whole(path: Path, text: str) -> None:
     """Write to a temporary name and rename, so that no reader sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RunFolderError(f"{path}: cannot be written ({error.strerror})") from error
 
 

@@ -1,12 +1,14 @@
 """Fetches raw files, only when asked to, and only what has the digest that it should have."""
 
 import hashlib
-import os
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import URLError
 
 from codeact.edge.preparing.base import Preparer
 from codeact.exceptions import ConfigError, TaskFileError
+from codeact.files import file_digest, replacing
 
 SUMS = "SHA256SUMS"
 _SECONDS = 60.0
@@ -25,14 +27,17 @@ def download(preparer: Preparer, folder: Path) -> list[Path]:
         raise ConfigError(
             f"{preparer.name} cannot be fetched for you; get {preparer.source} and give raw=FOLDER"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"raw={folder} cannot be a folder ({error.strerror})") from error
     known = {**_kept(folder), **preparer.sums}
     fetched = []
     for name, address in preparer.downloads.items():
         path = folder / name
         if not path.exists():
             _fetch(address, path, known.get(name))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
         if known.setdefault(name, digest) != digest:
             raise TaskFileError(
                 f"{path} has the SHA-256 digest {digest}, but {known[name]} is known for it; "
@@ -40,7 +45,8 @@ def download(preparer: Preparer, folder: Path) -> list[Path]:
             )
         fetched.append(path)
     lines = [f"{digest}  {name}\n" for name, digest in sorted(known.items())]
-    (folder / SUMS).write_text("".join(lines), "utf-8")
+    with replacing(folder / SUMS) as file:
+        file.write("".join(lines).encode())
     return fetched
 
 
@@ -48,31 +54,35 @@ def _kept(folder: Path) -> dict[str, str]:
     path = folder / SUMS
     if not path.is_file():
         return {}
-    pairs = (line.split(maxsplit=1) for line in path.read_text("utf-8").splitlines() if line)
-    return {name: digest for digest, name in pairs}
+    lines = path.read_text("utf-8", "replace").splitlines()
+    found = {name: digest for digest, _, name in (line.partition("  ") for line in lines if line)}
+    if "" in found:
+        raise TaskFileError(f"{path} is no list of SHA-256 digests and names; remove it")
+    return found
 
 
 def _fetch(address: str, path: Path, wanted: str | None) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
+    digest, size = hashlib.sha256(), 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with (
             urllib.request.urlopen(address, timeout=_SECONDS) as response,  # noqa: S310
-            temporary.open("wb") as file,
+            replacing(path) as file,
         ):
             while block := response.read(_BLOCK):
                 digest.update(block)
-                file.write(block)
-        if wanted is not None and digest.hexdigest() != wanted:
-            raise TaskFileError(
-                f"{address} gives a file with the SHA-256 digest {digest.hexdigest()}, but it "
-                f"should be {wanted}: it has changed, or something on the way changes it"
-            )
-        temporary.replace(path)
-    except OSError as error:
+                size += file.write(block)
+            stated = response.headers.get("Content-Length")
+            # The standard library takes a body that ends too early for a whole one.
+            if stated is not None and int(stated) != size:
+                raise ConnectionError(f"the connection ended after {size:,} of {stated} bytes")
+            if wanted is not None and digest.hexdigest() != wanted:
+                raise TaskFileError(
+                    f"{address} gives a file with the SHA-256 digest {digest.hexdigest()}, but it "
+                    f"should be {wanted}: it has changed, or something on the way changes it"
+                )
+    except (OSError, HTTPException, ValueError) as error:
+        reason = error.reason if type(error) is URLError else error
         raise TaskFileError(
-            f"{address} cannot be fetched ({error}); offline, copy the file to {path} yourself"
+            f"{address} cannot be fetched ({reason}); offline, copy the file to {path} yourself"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ Everything goes to temporary names first; what is there is replaced only when al
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,6 +20,7 @@ from codeact.edge.preparing.base import Choice, Finding, Journal, Made, Preparer
 from codeact.edge.preparing.hub import HubRaw
 from codeact.edge.preparing.raw import HUB, Raw
 from codeact.exceptions import ConfigError, TaskFileError
+from codeact.files import replacing
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -49,7 +51,6 @@ class Card(msgspec.Struct, frozen=True):
 
 class _Open(NamedTuple):
     file: IO[bytes]
-    temporary: Path
     digest: Any
 
 
@@ -68,33 +69,46 @@ def prepare(preparer: Preparer, raw: str, out: Path, choice: Choice) -> Card:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"out={out} cannot be a folder ({error.strerror})") from error
-    files: dict[str, _Open] = {}
-    counts: Counter[str] = Counter()
     try:
-        for made in _fit(preparer, preparer.read(source, choice, journal), journal):
-            if made.stem not in files:
-                files[made.stem] = _create(out, made.stem)
-            line = msgspec.json.encode(made.row) + b"\n"
-            files[made.stem].file.write(line)
-            files[made.stem].digest.update(line)
-            counts[made.stem] += 1
-        if not counts:
-            raise TaskFileError(_nothing(raw, journal))
-        written = {
-            f"{stem}.jsonl": Output(counts[stem], part.digest.hexdigest())
-            for stem, part in files.items()
-        }
-        card = _card(preparer, choice, source, journal, written)
-        files["card"] = _create(out, f"{preparer.name}.card")
-        files["card"].file.write(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
-        _publish(out, files, preparer.name)
+        with ExitStack() as whole:
+            # Renamed in the opposite order of opening: the card, which has the digests, last.
+            card_file = whole.enter_context(replacing(out / f"{preparer.name}.card.json"))
+            rows = _fit(preparer, preparer.read(source, choice, journal), journal)
+            written = _written(rows, out, whole)
+            if not written:
+                raise TaskFileError(_nothing(raw, journal))
+            card = _card(preparer, choice, source, journal, written)
+            card_file.write(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+            _sync(card_file)
     except OSError as error:
         raise ConfigError(f"out={out} cannot be written ({error.strerror or error})") from error
-    finally:
-        for part in files.values():
-            part.file.close()
-            part.temporary.unlink(missing_ok=True)
     return card
+
+
+def _written(rows: Iterator[Made], out: Path, whole: ExitStack) -> dict[str, Output]:
+    """Write the task files, which are renamed when `whole` ends."""
+    files: dict[str, _Open] = {}
+    counts: Counter[str] = Counter()
+    for made in rows:
+        if made.stem not in files:
+            file = whole.enter_context(replacing(out / f"{made.stem}.jsonl"))
+            files[made.stem] = _Open(file, hashlib.sha256())
+        line = msgspec.json.encode(made.row) + b"\n"
+        files[made.stem].file.write(line)
+        files[made.stem].digest.update(line)
+        counts[made.stem] += 1
+    for part in files.values():
+        _sync(part.file)
+    return {
+        f"{stem}.jsonl": Output(counts[stem], part.digest.hexdigest())
+        for stem, part in files.items()
+    }
+
+
+def _sync(file: IO[bytes]) -> None:
+    """What a full disk has against a file comes out here, before any is renamed."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _opened(preparer: Preparer, raw: str, journal: Journal) -> Raw:
@@ -129,21 +143,6 @@ def _fit(preparer: Preparer, rows: Iterator[Made], journal: Journal) -> Iterator
         taken += 1
         yield made
     journal.step("accepted by the task family, ids once", total, taken)
-
-
-def _create(out: Path, stem: str) -> _Open:
-    ending = "json" if stem.endswith(".card") else "jsonl"
-    temporary = out / f".{stem}.{ending}.{os.getpid()}"
-    return _Open(temporary.open("wb"), temporary, hashlib.sha256())
-
-
-def _publish(out: Path, files: Mapping[str, _Open], name: str) -> None:
-    for part in files.values():
-        part.file.flush()
-        os.fsync(part.file.fileno())
-    for stem, part in files.items():
-        final = f"{name}.card.json" if stem == "card" else f"{stem}.jsonl"
-        part.temporary.replace(out / final)
 
 
 def _nothing(raw: str, journal: Journal) -> str:
