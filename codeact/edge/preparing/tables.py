@@ -5,12 +5,14 @@ A table is read from its CSV file, or from the TSV twin where pandas cannot pars
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from codeact.edge.preparing.base import Journal
 from codeact.edge.preparing.raw import Raw
+from codeact.edge.preparing.table_text import shown
 from codeact.exceptions import TaskFileError
 
 if TYPE_CHECKING:
@@ -46,6 +48,20 @@ MISSING = (
     "<NA>", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null",
 )  # fmt: skip
 """What pandas 1 reads as a missing value; later versions take the word None for one as well."""
+
+
+class Contents(NamedTuple):
+    """What a task has of its table: the text of the first rows, and all rows by column."""
+
+    first_rows: str
+    rows: list[dict[str, Any]]
+
+
+def contents(raw: Raw, path: Path, journal: Journal) -> Contents:
+    """Read again a table whose shape is known: only some of the tables are asked about."""
+    table = read_table(raw, path, journal)
+    assert table is not None
+    return Contents(shown(table), json.loads(table.to_json(orient="records")))
 
 
 class Question(NamedTuple):

@@ -4,16 +4,14 @@ The order, the draws and the reading of ``training.tsv`` with quotes (which join
 record at a stray quote) are the published ones.
 """
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 from codeact.edge.preparing.base import Choice, Journal, Made, Preparer
 from codeact.edge.preparing.drawing import drawn
 from codeact.edge.preparing.raw import Raw
-from codeact.edge.preparing.table_text import shown
-from codeact.edge.preparing.tables import Question, read_questions, read_table
+from codeact.edge.preparing.tables import Contents, Question, contents, read_questions
 
 _SQL = (
     "Write a SQL query to find the answer to the question: {}.\n"
@@ -36,7 +34,7 @@ def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
     kept, rest = by_size[:sample], by_size[sample:]
     journal.step("largest tables", len(found), len(kept))
     examples = rest[max(len(rest) - choice.few_shot, 0) :]
-    shown_tables: dict[str, dict[str, Any]] = {}
+    table = cache(lambda context: contents(raw, root / context, journal))
     for stem, questions in [
         ("wiki_table_questions", kept),
         ("wiki_table_questions.fewshot", examples),
@@ -46,30 +44,21 @@ def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
         asked = [(q, "sql" if number < half else "pandas") for number, q in enumerate(mixed)]
         journal.step(f"asked in SQL, {stem}", len(asked), half)
         for question, form in drawn(asked, len(asked), choice.seed):
-            if question.context not in shown_tables:
-                shown_tables[question.context] = _described(raw, root, question.context, journal)
-            row = _row(question, form, shown_tables[question.context])
-            yield Made(stem, row, question.where)
+            yield Made(stem, _row(question, form, table(question.context)), question.where)
 
 
-def _described(raw: Raw, root: Path, context: str, journal: Journal) -> dict[str, Any]:
-    table = read_table(raw, root / context, journal)
-    assert table is not None  # it was read for its shape
-    return {"text": shown(table), "rows": json.loads(table.to_json(orient="records"))}
-
-
-def _row(question: Question, form: str, described: dict[str, Any]) -> dict[str, Any]:
+def _row(question: Question, form: str, table: Contents) -> dict[str, Any]:
     order = (_SQL if form == "sql" else _PANDAS).format(question.text)
     rows, columns = question.shape
     return {
         "id": question.id,
-        "prompt": _PROMPT.format(described["text"]) + order,
+        "prompt": _PROMPT.format(table.first_rows) + order,
         "context": question.context,
         "reference": question.answer,
         "table_id": question.context.removeprefix("csv/").removesuffix(".csv"),
         "num_rows": rows,
         "num_cols": columns,
-        "table": described["rows"],
+        "table": table.rows,
         "question_format": form,
     }
 
