@@ -1,5 +1,6 @@
 """Collections: filters, conversion, bad input, what is written and what is never half-written."""
 
+import errno
 import gzip
 import itertools
 import json
@@ -19,6 +20,7 @@ from codeact.collection.report import Report
 from codeact.collection.selection import Candidate, Step
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.trajectory import Trajectory, Unreadable
+from codeact.collection.writing import whole_folder
 from codeact.episode.prompts.code import CodeStrategy
 from codeact.episode.record import EpisodeRecord, encode
 from codeact.episode.settings import TurnSettings
@@ -352,12 +354,55 @@ def test_a_path_that_says_nothing_is_refused_before_anything_is_read(tmp_path: P
     (tmp_path / "results.jsonl").write_text(line(1))
     with pytest.raises(RecordingError, match="does not say what was recorded"):
         select(config(tmp_path, tmp_path / "o"))
-    assert not list((tmp_path / "o").iterdir())
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_file_in_two_sources_is_read_once(tmp_path: Path) -> None:
     path = recorded(tmp_path, line(1))
     assert source_files([str(tmp_path), str(path)]) == [path]
+
+
+def test_a_folder_of_outputs_appears_at_once_with_the_usual_rights(tmp_path: Path) -> None:
+    (tmp_path / "usual").mkdir()
+    with whole_folder(tmp_path / "a" / "o") as folder:
+        (folder / "one").write_text("1")
+        assert not (tmp_path / "a" / "o").exists()
+    assert (tmp_path / "a" / "o" / "one").read_text() == "1"
+    assert (tmp_path / "a" / "o").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["o"]
+
+
+def test_outputs_take_the_place_of_their_namesakes_and_of_nothing_else(tmp_path: Path) -> None:
+    for name in ("mine", "hard/old", "report.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("old")
+    with whole_folder(tmp_path, last="report.json") as folder:
+        (folder / "hard").mkdir()
+        for name in ("hard/new", "report.json"):
+            (folder / name).write_text("new")
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {"mine", "hard/new", "report.json"}
+    assert (tmp_path / "report.json").read_text() == "new"
+
+
+def test_no_report_stands_beside_outputs_of_which_only_some_were_moved(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("old")
+    (tmp_path / "z").mkdir()  # a folder, where a file is to be: the rename after a's
+    (tmp_path / "z" / "kept").write_text("old")
+
+    def stop(*_: object) -> None:
+        raise OSError(errno.EIO, "no more")
+
+    with (
+        pytest.raises(ConfigError, match="no more"),
+        pytest.MonkeyPatch.context() as patch,
+        whole_folder(tmp_path, last="report.json") as folder,
+    ):
+        for name in ("a", "report.json", "z"):
+            (folder / name).write_text("new")
+        patch.setattr(Path, "rename", stop)
+    assert (tmp_path / "a").read_text() == "new"
+    assert not (tmp_path / "report.json").exists()
 
 
 # Order, processes and steps
@@ -428,7 +473,7 @@ def test_a_killed_process_ends_the_command_and_leaves_nothing(
     monkeypatch.setitem(FILTERS, "invalid_only", Filter("invalid_only", killer, (), ()))
     with pytest.raises(RecordingError, match="was killed"):
         select(config(tmp_path / "s", tmp_path / "o", workers=2))
-    assert not list((tmp_path / "o").iterdir())
+    assert not (tmp_path / "o").exists()
 
 
 def test_an_archive_of_several_parts_is_read_to_its_end(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Both go line by line, whatever the size. A line that holds no episode is left ou
 """
 
 import gzip
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from codeact.episode.record import EpisodeRecord, decode, encode
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.causes import counts
+from codeact.experiment.provenance import file_digest
 from codeact.experiment.store import CONFIG, EPISODES, PROVENANCE
 
 _LEVEL = 6
@@ -98,7 +98,7 @@ def _import_experiment(folder: Path, paths: list[Path], problems: list[Problem])
                 for record in _published_records(path, samples, problems):
                     file.write(encode(record) + b"\n")
                     written += 1
-        sources = {str(path): _digest(path) for path in paths}
+        sources = {str(path): file_digest(path) for path in paths}
         session = {"codeact": __version__, "imported": {"format": "mint", "sha256": sources}}
         (unfinished / PROVENANCE).write_bytes(
             msgspec.json.format(msgspec.json.encode({"sessions": [session]}), indent=2) + b"\n"
@@ -127,11 +127,6 @@ def _published_records(
             continue
         samples[record.task_name, record.task_id] += 1
         yield record
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Out

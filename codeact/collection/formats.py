@@ -1,6 +1,5 @@
 """Conversations in the formats that training programs read: SFT, OpenAI's chat, HF data sets."""
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from codeact.collection.writing import whole_folder
 from codeact.episode.effects import JSON
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.experiment.provenance import file_digest
 
 CARD = "README.md"
 _SAMPLE_OF_PROBLEMS = 20
@@ -185,11 +185,10 @@ def _card(written: list[tuple[str, str, DataFile]], config: ConvertConfig, done:
     """What the data set holds, and what it was made of."""
     files = [f"  - split: {split}\n    path: {name}" for split, name, _ in written]
     counts = [f"| {split} | {done.examples[name]:,} |" for split, name, _ in written]
-    sources = []
-    for split, _, file in written:
-        with file.path.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        sources.append(f"- {split}: `{file.path.name}`, sha256 `{digest}`")
+    sources = [
+        f"- {split}: `{file.path.name}`, sha256 `{file_digest(file.path)}`"
+        for split, _, file in written
+    ]
     trained = (
         "is not said" if config.loss is None else f"`loss` says, by the preset `{config.loss}`"
     )

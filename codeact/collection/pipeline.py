@@ -1,15 +1,15 @@
 """The whole way from sources to an output folder; what both commands do.
 
-Outputs are written under a hidden name beside their place and renamed when all of them are
-whole, ``report.json`` last: whoever finds it may trust the rest.
+Outputs take their place when all of them are whole, ``report.json`` last: whoever finds it may
+trust the rest.
 """
 
 import csv
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,6 +27,7 @@ from codeact.collection.settings import CollectionSettings, SelectConfig, TiersC
 from codeact.collection.steps import steps
 from codeact.collection.tiers import TIERS, Label, Tiers, decide
 from codeact.collection.trajectory import TaskKey
+from codeact.collection.writing import whole_folder
 from codeact.edge.families import get, task_lines
 from codeact.edge.models.recordings import parse_path
 from codeact.exceptions import ConfigError, RecordingError
@@ -45,8 +46,8 @@ def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
     Raises `ConfigError`, and writes nothing, where no conversation is left.
     """
     chosen = [*steps(config.selection.steps), *more]
-    with _output(config.out) as folder:
-        scanned, tiers, report = _decided(config, folder)
+    with _output(config.out) as (folder, spools):
+        scanned, tiers, report = _decided(config, spools)
         with ExitStack() as stack:
             by_task = config.selection.order == "tasks"
             found = candidates(scanned, tiers, Spools(scanned, stack), by_task=by_task)
@@ -61,8 +62,8 @@ def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
 
 def sort_into_tiers(config: TiersConfig) -> Report:
     """Tiers alone: ``records.csv``, ``unsolved.tsv``, ``hard/<task>.jsonl`` and the report."""
-    with _output(config.out) as folder:
-        scanned, tiers, report = _decided(config, folder)
+    with _output(config.out) as (folder, spools):
+        scanned, tiers, report = _decided(config, spools)
         _write_records(folder, scanned, tiers, drop_names(config.selection))
         _write_unsolved(folder, scanned, tiers)
         _write_hard(folder, config, [scanned.tasks[task] for task in tiers.unsolved], report)
@@ -70,7 +71,7 @@ def sort_into_tiers(config: TiersConfig) -> Report:
     return report
 
 
-def _decided(config: CollectionSettings, folder: Path) -> tuple[Scan, Tiers, Report]:
+def _decided(config: CollectionSettings, spools: Path) -> tuple[Scan, Tiers, Report]:
     found = source_files(config.sources)
     files = [path for path in found if _is_wanted(path, config.selection.feedback)]
     if not files:
@@ -78,7 +79,7 @@ def _decided(config: CollectionSettings, folder: Path) -> tuple[Scan, Tiers, Rep
             f"{', '.join(config.sources)}: every file has feedback, and selection.feedback=none; "
             "give selection.feedback=all"
         )
-    scanned = scan(files, config.selection, folder, config.workers)
+    scanned = scan(files, config.selection, spools, config.workers)
     tiers = decide(scanned, config.selection)
     return scanned, tiers, make_report(scanned, tiers, config.selection, len(found) - len(files))
 
@@ -88,23 +89,20 @@ def _is_wanted(path: Path, feedback: str) -> bool:
     return is_run(path) or not parse_path(path).feedback_model or feedback == "all"
 
 
+class _Folders(NamedTuple):
+    """Where outputs are written, and where spool files are: on the same disk, but left behind."""
+
+    output: Path
+    spools: Path
+
+
 @contextmanager
-def _output(out: str) -> Iterator[Path]:
-    """A folder to write into, whose files are moved to `out` in the end if all went well."""
-    target = Path(out)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target) as temporary:
-            folder = Path(temporary)
-            yield folder
-            written = [path for path in folder.iterdir() if path.suffix != ".spool"]
-            (target / REPORT).unlink(missing_ok=True)
-            for path in sorted(written, key=lambda path: path.name == REPORT):
-                if path.is_dir():
-                    shutil.rmtree(target / path.name, ignore_errors=True)
-                path.replace(target / path.name)
-    except OSError as error:
-        raise ConfigError(f"out={out}: cannot be written ({error.strerror})") from error
+def _output(out: str) -> Iterator[_Folders]:
+    with (
+        whole_folder(Path(out), last=REPORT) as folder,
+        TemporaryDirectory(prefix=".spools-", dir=folder) as spools,
+    ):
+        yield _Folders(folder, Path(spools))
 
 
 def _write_report(folder: Path, report: Report) -> None:

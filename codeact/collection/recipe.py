@@ -8,7 +8,6 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +19,7 @@ from codeact.episode.effects import Usage
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError
 from codeact.experiment.config import RunConfig
+from codeact.experiment.provenance import file_digest
 from codeact.experiment.store import write_whole
 
 _STAGES = "stages"
@@ -147,8 +147,7 @@ class Stages:
 
     def _outputs(self, paths: Iterable[str]) -> Iterable[Output]:
         for path in paths:
-            with (self._out / path).open("rb") as file:
-                yield Output(path, file_digest(file, "blake2b").hexdigest()[:32])
+            yield Output(path, file_digest(self._out / path))
 
 
 def write_json(path: Path, document: object) -> None:

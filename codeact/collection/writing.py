@@ -1,46 +1,50 @@
-"""Output that is there whole or not at all: written under a hidden name, then renamed."""
+"""Output folders that are there whole or not at all: written under a hidden name, then renamed."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from codeact.exceptions import ConfigError
 
-HIDDEN = ".unfinished-"
+_HIDDEN = ".unfinished-"
+UNFINISHED = f"**/{_HIDDEN}*"
+"""Finds what a process that was killed has left beneath a folder."""
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of `path` if all went well; raises `ConfigError`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{HIDDEN}{path.name}")
-        try:
-            with temporary.open("wb") as file:
-                yield file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(f"out={path}: cannot be written ({error.strerror})") from error
+def whole_folder(path: Path, *, last: str = "") -> Iterator[Path]:
+    """A folder to write into, which becomes `path` if all went well; raises `ConfigError`.
 
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into, whose entries are moved to `path` if all went well.
-
-    An entry of the same name is replaced, and others stay; raises `ConfigError`.
+    Where nothing is at `path`, one rename makes all of it appear at once. A folder that is there
+    stays, as it may be a mount, and so does what others have put into it: each entry takes the
+    place of the one of its name by a rename of its own. Whoever is killed between two of these
+    leaves old and new ones side by side; so an old entry called `last` is removed before the
+    first, and the new one comes after all others: where it is, the rest is whole.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=HIDDEN, dir=path) as temporary:
-            yield Path(temporary)
-            for entry in sorted(Path(temporary).iterdir()):
-                if entry.is_dir():
-                    shutil.rmtree(path / entry.name, ignore_errors=True)
-                entry.replace(path / entry.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        there = path.exists()
+        with tempfile.TemporaryDirectory(
+            prefix=f"{_HIDDEN}{path.name}-", dir=path if there else path.parent
+        ) as temporary:
+            folder = Path(temporary) / "new"
+            folder.mkdir()  # with the usual rights, unlike a temporary one
+            yield folder
+            if there:
+                _move_entries(folder, path, Path(temporary) / "old", last)
+            else:
+                folder.rename(path)
     except OSError as error:
         raise ConfigError(f"out={path}: cannot be written ({error.strerror})") from error
+
+
+def _move_entries(folder: Path, path: Path, old: Path, last: str) -> None:
+    if last:
+        (path / last).unlink(missing_ok=True)
+    old.mkdir()
+    for entry in sorted(folder.iterdir(), key=lambda entry: (entry.name == last, entry.name)):
+        target = path / entry.name
+        if target.is_dir() and not target.is_symlink():
+            target.rename(old / entry.name)  # a folder with something in it cannot be replaced
+        entry.replace(target)

@@ -28,6 +28,7 @@ from codeact.collection.recipe import (
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.tokens import StatsConfig, statistics
+from codeact.collection.writing import UNFINISHED
 from codeact.commands.arguments import Arguments, configuration, parse, quoted, show_help
 from codeact.commands.run import play
 from codeact.exceptions import ConfigError
@@ -38,7 +39,8 @@ from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.store import EPISODES, read_records
 from codeact.experiment.summary import summarize_folder
 from codeact.experiment.validation import validated
-from codeact.results.collection import show_collection, show_estimates, show_problems
+from codeact.results.collection import show_collection, show_estimates
+from codeact.results.terminal import list_problems
 
 _INTERRUPTED = 130
 SELECTED = "selected"
@@ -179,7 +181,7 @@ class _Collection:
             self.done[stage] = found
         else:
             (self._out / REPORT).unlink(missing_ok=True)  # it tells of what is about to change
-            for left in self._out.glob("*/.unfinished-*"):  # by a session that was killed
+            for left in list(self._out.glob(UNFINISHED)):  # by a session that was killed
                 shutil.rmtree(left, ignore_errors=True)
         sys.stderr.write(f"{stage}: {'is done already' if found else 'begins'}\n")
         return found is not None
@@ -241,7 +243,7 @@ class _Collection:
         inputs = self._inputs(before, {"task": strong.task.model_dump()})
         if not self._skipped("tiers", inputs):
             report = sort_into_tiers(config)
-            show_problems(report)
+            list_problems(report.problems, REPORT)
             self._finish("tiers", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
 
     def _hard(self, strong: RunConfig) -> RunConfig | None:
@@ -266,7 +268,7 @@ class _Collection:
         inputs = self._inputs(before, {})
         if not self._skipped("select", inputs):
             report = select(config)
-            show_problems(report)
+            list_problems(report.problems, REPORT)
             self._finish("select", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
 
     def _count(self) -> None:

@@ -7,7 +7,8 @@ are trained, tags= what code and solutions are marked with. push=true sends an h
 
 from codeact.collection.formats import ConvertConfig, convert_files
 from codeact.commands.arguments import configuration, parse, show_help, sources
-from codeact.results.exchange import list_problems, show_converted
+from codeact.results.exchange import show_converted
+from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:

@@ -4,10 +4,11 @@ Each SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). 
 conversations for each tier, and ``report.json`` with what every rule took.
 """
 
-from codeact.collection.pipeline import select
+from codeact.collection.pipeline import REPORT, select
 from codeact.collection.settings import SelectConfig
 from codeact.commands.arguments import configuration, parse, show_help, sources
-from codeact.results.collection import show_problems, show_selection
+from codeact.results.collection import show_selection
+from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:
@@ -19,4 +20,4 @@ def main(words: list[str]) -> int:
     config = configuration("select", sources(arguments), SelectConfig)
     report = select(config)
     show_selection(report, config.out)
-    return int(show_problems(report))
+    return int(list_problems(report.problems, REPORT))

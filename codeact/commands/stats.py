@@ -7,7 +7,8 @@ Tokenizers: cl100k, o200k, llama3, qwen3, or sentencepiece:PATH.
 
 from codeact.collection.tokens import StatsConfig, statistics
 from codeact.commands.arguments import configuration, parse, show_help, sources
-from codeact.results.exchange import list_problems, show_statistics
+from codeact.results.exchange import show_statistics
+from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:

@@ -5,10 +5,11 @@ tier or the reason why it has none, in ``records.csv``; tasks that no weaker mod
 ``unsolved.tsv``, and with ``task=OPTION data=DIR`` as task files in ``hard/`` for the strong model.
 """
 
-from codeact.collection.pipeline import sort_into_tiers
+from codeact.collection.pipeline import REPORT, sort_into_tiers
 from codeact.collection.settings import TiersConfig
 from codeact.commands.arguments import configuration, parse, show_help, sources
-from codeact.results.collection import show_problems, show_tiers
+from codeact.results.collection import show_tiers
+from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:
@@ -20,4 +21,4 @@ def main(words: list[str]) -> int:
     config = configuration("tiers", sources(arguments), TiersConfig)
     report = sort_into_tiers(config)
     show_tiers(report, config.out)
-    return int(show_problems(report))
+    return int(list_problems(report.problems, REPORT))

@@ -1,17 +1,14 @@
 """Tables of collections for the terminal."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from codeact.collection.recipe import Estimate
 from codeact.collection.report import Report
 from codeact.collection.tokens import ALL
-
-_SHOWN_PROBLEMS = 20
+from codeact.results.terminal import wide_console
 
 
 def show_tiers(report: Report, out: str) -> None:
@@ -30,7 +27,7 @@ def show_tiers(report: Report, out: str) -> None:
     table.add_section()
     totals = [tier.records for tier in report.tiers.values()]
     table.add_row("all", *_numbers(*totals, report.unsolved))
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(_elsewhere(report), highlight=False, soft_wrap=True)
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
@@ -51,7 +48,7 @@ def show_selection(report: Report, out: str) -> None:
     table.add_row("messages", *_numbers(*(tier.messages for tier in tiers)))
     table.add_row("characters", *_numbers(*(tier.characters for tier in tiers)))
     table.add_row("repeated ids", *_numbers(*(tier.duplicate_ids for tier in tiers)))
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(_elsewhere(report), highlight=False, soft_wrap=True)
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
@@ -65,7 +62,7 @@ def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) ->
     for one in estimates:
         numbers = _numbers(one.episodes, one.prompt, one.completion)
         table.add_row(one.stage, *numbers, _dollars(one.usd))
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(
         f"assumed for an episode: {assumed['prompt']:,} prompt and {assumed['completion']:,} "
@@ -95,22 +92,13 @@ def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
             table.add_row(name, *numbers, _dollars(sum(usd) if usd else None), "")
         else:
             table.add_row(name, "0", "", "", "", "")
-    console = _console()
+    console = wide_console()
     console.print(table)
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _dollars(usd: float | None) -> str:
     return "no prices" if usd is None else f"{usd:,.2f}"
-
-
-def show_problems(report: Report) -> bool:
-    """List what is wrong in the sources, on standard error; answers whether anything is."""
-    for problem in report.problems[:_SHOWN_PROBLEMS]:
-        sys.stderr.write(f"{problem.place}: {problem.reason}\n")
-    if (more := len(report.problems) - _SHOWN_PROBLEMS) > 0:
-        sys.stderr.write(f"and {more} more such; all of them are in report.json\n")
-    return bool(report.problems)
 
 
 def _elsewhere(report: Report) -> str:
@@ -127,9 +115,3 @@ def _elsewhere(report: Report) -> str:
 
 def _numbers(*values: int) -> list[str]:
     return [f"{value:,}" for value in values]
-
-
-def _console() -> Console:
-    """Standard output, never narrower than the tables need where it is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)

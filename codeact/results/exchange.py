@@ -1,17 +1,14 @@
 """What import, export, convert and stats tell at the terminal."""
 
 import sys
-from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from codeact.collection.exchange import Exchange
 from codeact.collection.formats import Converted
-from codeact.collection.report import Problem
 from codeact.collection.tokens import ALL, Statistics
+from codeact.results.terminal import list_problems, wide_console
 
-_SHOWN_PROBLEMS = 20
 _SHOWN_PLACES = 30
 
 
@@ -26,15 +23,6 @@ def show_exchange(kind: str, found: Exchange, out: str) -> bool:
         f"{found.episodes:,} episodes in {len(found.places)} {kind}{plural} beneath {out}\n"
     )
     return list_problems(found.problems)
-
-
-def list_problems(problems: Sequence[Problem]) -> bool:
-    """Say what is wrong in the sources, on standard error; answers whether anything is."""
-    for problem in problems[:_SHOWN_PROBLEMS]:
-        sys.stderr.write(f"{problem.place}: {problem.reason}\n")
-    if (more := len(problems) - _SHOWN_PROBLEMS) > 0:
-        sys.stderr.write(f"and {more} more such\n")
-    return bool(problems)
 
 
 def show_statistics(found: Statistics, out: str) -> None:
@@ -57,8 +45,7 @@ def show_statistics(found: Statistics, out: str) -> None:
             f"{row.clipped_share:.2%}",
             end_section=row.task == ALL,
         )
-    console = Console()
-    (console if console.is_terminal else Console(width=120)).print(table)
+    wide_console().print(table)
     sys.stdout.write(f"written to {out}\n")
 
 

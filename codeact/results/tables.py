@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from codeact.edge.sandboxes.check import Promise
@@ -14,6 +13,7 @@ from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
+from codeact.results.terminal import wide_console
 
 COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
 
@@ -29,7 +29,7 @@ def show_run(title: str, summary: Summary) -> None:
         table.add_row(name, *_cells(tally))
     table.add_section()
     table.add_row("all", *_cells(summary.overall))
-    _console().print(table)
+    wide_console().print(table)
 
 
 def show_sweep(summaries: Mapping[str, Summary]) -> None:
@@ -41,12 +41,12 @@ def show_sweep(summaries: Mapping[str, Summary]) -> None:
     table.add_column("failures")
     for name, summary in summaries.items():
         table.add_row(name, *_cells(summary.overall))
-    _console().print(table)
+    wide_console().print(table)
 
 
 def show_failures(summaries: Mapping[str, Summary]) -> bool:
     """List every failed episode of every run; answers whether there was one."""
-    console = _console()
+    console = wide_console()
     found = False
     for name, summary in summaries.items():
         for failure in summary.failures:
@@ -74,15 +74,9 @@ def _cells(tally: Tally) -> list[str]:
     ]
 
 
-def _console() -> Console:
-    """Standard output, never narrower than the tables need where it is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
-
-
 def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) -> None:
     """Agreement by model, then every class of difference, then each difference left unexplained."""
-    console = _console()
+    console = wide_console()
     by_model: dict[str, Score] = {}
     for group, score in scores.items():
         model, feedback, _ = group.split("/", 2)
@@ -126,7 +120,7 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
 
 def show_regrade(regraded: Sequence[Regraded], mode: str, against: str, *, listed: bool) -> None:
     """How often two verdicts agree by data set; if `listed`, also each answer where they do not."""
-    console = _console()
+    console = wide_console()
     table = Table(title=f"{mode} against {against}", title_justify="left")
     table.add_column("task")
     for name in ("answers", "agree", f"only {mode} right", f"only {against} right", "no verdict"):
@@ -162,13 +156,13 @@ def show_promises(executor: str, promises: Sequence[Promise]) -> int:
     table.add_column("seconds", justify="right")
     for row in promises:
         table.add_row(row.promise, "yes" if row.held else "NO", row.seen, f"{row.seconds:.2f}")
-    _console().print(table)
+    wide_console().print(table)
     return int(not all(row.held for row in promises))
 
 
 def show_swept(swept: Sequence[Swept]) -> int:
     """One line for each leftover; 1 if one could not be removed."""
-    console = _console()
+    console = wide_console()
     for one in swept:
         text = f"{one.kind} {one.name}: {one.problem or 'removed'}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -195,7 +189,7 @@ def _short(value: object) -> str:
 
 def show_validation(reports: Mapping[str, Report]) -> None:
     """One row for each data set, then every reference that fails its own grader."""
-    console = _console()
+    console = wide_console()
     table = Table(title="references against their own graders", title_justify="left")
     table.add_column("task")
     table.add_column("grading")

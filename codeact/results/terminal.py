@@ -1,0 +1,31 @@
+"""What all tables and lists at the terminal share."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from codeact.collection.report import Problem
+
+_SHOWN_PROBLEMS = 20
+
+
+def wide_console() -> Console:
+    """Standard output, never narrower than the tables need where it is no terminal."""
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
+def list_problems(problems: Sequence["Problem"], rest: str = "") -> bool:
+    """Say what is wrong in the sources, on standard error; answers whether anything is.
+
+    `rest` is where all of them are to be found, if anywhere.
+    """
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        sys.stderr.write(f"{problem.place}: {problem.reason}\n")
+    if (more := len(problems) - _SHOWN_PROBLEMS) > 0:
+        where = f"; all of them are in {rest}" if rest else ""
+        sys.stderr.write(f"and {more} more such{where}\n")
+    return bool(problems)
