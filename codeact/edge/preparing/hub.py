@@ -1,16 +1,20 @@
 """Raw records from a data-set hub, by the ``datasets`` library, instead of from files."""
 
-import importlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from codeact.edge.preparing.raw import HUB, Raw, Record, Refuse
-from codeact.exceptions import ConfigError, TaskFileError
+from codeact.exceptions import TaskFileError
+
+_SECONDS = 20.0
+_LONGEST_REASON = 400
 
 
 class HubRaw(Raw):
     """One split of a hub's data set; ``NAME:CONFIG`` names a configuration of it.
 
-    Its records have the raw files' own fields. There are no files, and so no digests of any.
+    A name may also be a folder in the hub's layout. Its records have the raw files' own fields.
+    There are no files to digest: what is read from a hub is known by its commit.
     """
 
     def __init__(self, name: str, split: str, refuse: Refuse) -> None:
@@ -18,27 +22,42 @@ class HubRaw(Raw):
         self.split = split
         self.refuse = refuse
         self.digests = {}
+        self.commit: str | None = None
 
     @property
     def label(self) -> str:
-        """What the card calls this."""
-        return f"{HUB}{self.name}, {self.split}"
+        """What the card calls this; the commit is known once records have been read."""
+        name = f"{HUB}{self.name}" + (f":{self.config}" if self.config else "")
+        return f"{name}, {self.split}" + (f", commit {self.commit}" if self.commit else "")
 
     def records(self, *_patterns: str) -> Iterator[Record]:
-        """Stream the split; raises `ConfigError` without the library, `TaskFileError` offline."""
+        """Stream the split; raises `TaskFileError` offline, or if there is no such data set."""
+        from datasets import load_dataset  # type: ignore[import-untyped]
+
         try:
-            load_dataset = importlib.import_module("datasets").load_dataset
-        except ImportError as error:
-            raise ConfigError(
-                f"raw=hub:{self.name} needs the library datasets: pip install datasets"
-            ) from error
-        try:
-            rows = load_dataset(self.name, self.config or None, split=self.split, streaming=True)
+            self.commit = self._commit()
+            rows = load_dataset(
+                self.name,
+                self.config or None,
+                split=self.split,
+                revision=self.commit,
+                streaming=True,
+            )
             for number, row in enumerate(rows, start=1):
                 yield Record(f"hub:{self.name}, {self.split}, row {number}", dict(row))
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+        # The library lets through whatever the many libraries beneath it raise.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             raise TaskFileError(
-                f"raw=hub:{self.name} cannot be read ({type(error).__name__}: {reason}); offline, "
-                "give the folder of the raw files instead"
+                f"raw=hub:{self.name}, split {self.split}, cannot be read "
+                f"({reason[:_LONGEST_REASON]}); give raw=hub:NAME:CONFIG to name a configuration, "
+                "or, offline, the folder of the raw files"
             ) from error
+
+    def _commit(self) -> str | None:
+        """The commit that is read, None of a folder; `load_dataset` tries a dead hub for longer."""
+        from huggingface_hub import HfApi
+
+        if Path(self.name).is_dir():
+            return None
+        return HfApi().dataset_info(self.name, timeout=_SECONDS).sha
