@@ -7,8 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from codeact.collection.conversion import Conversation
-from codeact.collection.reading import End, read_lines
+from codeact.collection.reading import decoded_lines
 from codeact.collection.report import Problem
+from codeact.collection.trajectory import Unreadable
 from codeact.exceptions import RecordingError
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
@@ -49,20 +50,13 @@ def _is_one(path: Path) -> bool:
 
 def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversation]:
     """Every conversation of a file; lines that hold none are added to `problems`."""
-    for line in read_lines(path):
-        place = f"{path}:{line.number}"
-        if isinstance(line, End):
-            problems.append(Problem(place, line.reason))
-            continue
-        try:
-            conversation = _CONVERSATION.decode(line.content)
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem(place, f"is no conversation: {error}"))
-            continue
-        if any(message["role"] == "assistant" for message in conversation.conversations):
-            yield conversation
+    for found in decoded_lines(path, _CONVERSATION.decode, "conversation"):
+        if isinstance(found, Unreadable):
+            problems.append(Problem.of(found))
+        elif any(one["role"] == "assistant" for one in found.content.conversations):
+            yield found.content
         else:
-            problems.append(Problem(place, "has no message of the assistant"))
+            problems.append(Problem(str(found.place), "has no message of the assistant"))
 
 
 def data_set_of(conversation: Conversation) -> str:

@@ -7,15 +7,28 @@ import gzip
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
 import msgspec
 
 from codeact import __version__
-from codeact.collection.mint_format import published_path, to_published, to_record
-from codeact.collection.reading import End, TaskTypes, is_run, read_lines, source_files
+from codeact.collection.mint_format import (
+    another_sample,
+    published_path,
+    to_published,
+    to_record,
+)
+from codeact.collection.reading import (
+    Decoded,
+    TaskTypes,
+    decoded_lines,
+    is_run,
+    source_files,
+)
 from codeact.collection.report import Problem
+from codeact.collection.trajectory import Unreadable
 from codeact.collection.writing import whole_folder
 from codeact.edge.models.recordings import parse_path
 from codeact.episode.record import EpisodeRecord, decode, encode
@@ -110,21 +123,15 @@ def _published_records(
     path: Path, samples: Counter[tuple[str, str]], problems: list[Problem]
 ) -> Iterator[EpisodeRecord]:
     """The records of a file. A task that comes again is another sample of it, and is listed."""
-    where = parse_path(path)
-    for line in read_lines(path):
-        place = f"{path}:{line.number}"
-        if isinstance(line, End):
-            problems.append(Problem(place, line.reason))
+    for found in decoded_lines(path, partial(to_record, parse_path(path)), "recorded episode"):
+        if isinstance(found, Unreadable):
+            problems.append(Problem.of(found))
             continue
-        try:
-            record = to_record(line.content, where, place)
-            if sample := samples[record.task_name, record.task_id]:
-                record = to_record(line.content, where, place, sample)
-                reason = f"repeats the task {record.task_id}; it is kept as sample {sample}"
-                problems.append(Problem(place, reason))
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem(place, f"is no recorded episode: {error}"))
-            continue
+        place, record = found
+        if sample := samples[record.task_name, record.task_id]:
+            record = another_sample(record, sample)
+            reason = f"repeats the task {record.task_id}; it is kept as sample {sample}"
+            problems.append(Problem(str(place), reason))
         samples[record.task_name, record.task_id] += 1
         yield record
 
@@ -154,12 +161,12 @@ def export_runs(config: ExportConfig) -> Exchange:
 
 def _export_run(path: Path, out: Path, config: ExportConfig, found: Exchange) -> None:
     task_types = TaskTypes(path.with_name(CONFIG))
-    last = {record.id: number for number, record in _run_records(path, None)}
+    last = {record.id: place for place, record in _run_records(path, [])}
     mine: dict[str, IO[bytes]] = {}
     with ExitStack() as stack:
-        for number, record in _run_records(path, found.problems):
-            place = f"{path}:{number}"
-            if last[record.id] != number:
+        for where, record in _run_records(path, found.problems):
+            place = str(where)
+            if last[record.id] != where:
                 continue
             if not counts(record):
                 reason = f"failed for no fault of the model's ({record.outcome.cause}); left out"
@@ -181,18 +188,12 @@ def _export_run(path: Path, out: Path, config: ExportConfig, found: Exchange) ->
             found.places[name] = found.places.get(name, 0) + 1
 
 
-def _run_records(path: Path, problems: list[Problem] | None) -> Iterator[tuple[int, EpisodeRecord]]:
-    for line in read_lines(path):
-        if isinstance(line, End):
-            reason = line.reason
+def _run_records(path: Path, problems: list[Problem]) -> Iterator[Decoded[EpisodeRecord]]:
+    for found in decoded_lines(path, decode, "episode record", torn=True):
+        if isinstance(found, Unreadable):
+            problems.append(Problem.of(found))
         else:
-            try:
-                yield line.number, decode(line.content)
-                continue
-            except (ValueError, RecursionError) as error:
-                reason = f"is no episode record: {error}" if line.ended else ""
-        if reason and problems is not None:
-            problems.append(Problem(f"{path}:{line.number}", reason))
+            yield found
 
 
 def _open(path: Path, stack: ExitStack) -> IO[bytes]:

@@ -24,22 +24,21 @@ from codeact.episode.record import EpisodeRecord
 _NO_FEEDBACK = "None"
 
 
-def to_record(content: bytes, where: RecordedPath, place: str, sample: int = 0) -> EpisodeRecord:
+def to_record(where: RecordedPath, content: bytes) -> EpisodeRecord:
     """Make a record of one line of a published file; raises `ValueError` where it holds no episode.
 
-    `sample` tells episodes of one task apart that were played with the same settings. Of these
-    nothing but their names is known, so that the record has no settings digest.
+    Of the settings nothing but their names is known, so that the record has no digest of them.
     """
-    episode = decode_published(content, where, place)
+    episode = decode_published(content, where, place="")  # a record does not say it
     line: JSON = msgspec.json.decode(content)
     task_digest = blake2b(msgspec.json.encode(line["task"], order="deterministic"), digest_size=8)
     record = EpisodeRecord(
-        id=f"{where.task_name}/{episode.task_id}//{sample}",
+        id=_record_id(where.task_name, episode.task_id, 0),
         task_name=where.task_name,
         task_id=episode.task_id,
         task_digest=task_digest.hexdigest(),
         settings_digest="",
-        sample=sample,
+        sample=0,
         model=where.model,
         turn_setting=where.turn_setting,
         feedback=where.feedback,
@@ -54,6 +53,16 @@ def to_record(content: bytes, where: RecordedPath, place: str, sample: int = 0) 
     line["state"] = _without(line["state"], record)
     record.extra = {MINT: msgspec.to_builtins(Imported(where.task_type, where.split, line))}
     return record
+
+
+def another_sample(record: EpisodeRecord, sample: int) -> EpisodeRecord:
+    """The same record, told apart from those of its task with the same settings."""
+    own = _record_id(record.task_name, record.task_id, sample)
+    return msgspec.structs.replace(record, id=own, sample=sample)
+
+
+def _record_id(task_name: str, task_id: str, sample: int) -> str:
+    return f"{task_name}/{task_id}//{sample}"
 
 
 def to_published(record: EpisodeRecord, task_type: str) -> JSON:

@@ -109,7 +109,7 @@ def _rows(
     for path in files:
         for one in read_trajectories(path, rename):
             if isinstance(one, Unreadable):
-                problems.append(Problem(str(one.place), one.reason))
+                problems.append(Problem.of(one))
                 continue
             record = (str(path), one.record or str(one.place.line))
             if _counts(one, settings):

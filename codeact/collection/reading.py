@@ -7,7 +7,7 @@ on. `codeact.edge.models.recordings` reads the same files whole, for replay.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import msgspec
 from isal import isal_zlib
@@ -31,6 +31,7 @@ _GZIP = 31
 _COMPRESSED, _PLAIN = 1 << 14, 1 << 18
 """Bytes read at once: transcripts shrink to a tenth and less."""
 
+Content = TypeVar("Content")
 Rename = Callable[[str], str]
 """From a model's recorded name to the one that it goes by."""
 
@@ -91,20 +92,14 @@ _PUBLISHED = msgspec.json.Decoder(_Published)
 
 def _read_published(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
     where = parse_path(path)
-    file = str(path)
     experiment = Experiment(
         rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
     )
-    for line in read_lines(path):
-        place = Place(file, line.number)
-        if isinstance(line, End):
-            yield Unreadable(place, line.reason)
+    for found in decoded_lines(path, _PUBLISHED.decode, "recorded episode"):
+        if isinstance(found, Unreadable):
+            yield found
             continue
-        try:
-            record = _PUBLISHED.decode(line.content)
-        except (ValueError, RecursionError) as error:
-            yield Unreadable(place, f"is no recorded episode: {error}")
-            continue
+        place, record = found
         state = record.state
         if not state.history:
             yield Unreadable(place, "has an empty history")
@@ -159,18 +154,12 @@ _EPISODE = msgspec.json.Decoder(_Episode)
 
 def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
     task_types = TaskTypes(path.with_name(CONFIG))
-    file = str(path)
-    for line in read_lines(path):
-        place = Place(file, line.number)
-        if isinstance(line, End):
-            yield Unreadable(place, line.reason)
+    # A killed run leaves a torn last line, and redoes its episode.
+    for found in decoded_lines(path, _EPISODE.decode, "episode record", torn=True):
+        if isinstance(found, Unreadable):
+            yield found
             continue
-        try:
-            record = _EPISODE.decode(line.content)
-        except (ValueError, RecursionError) as error:
-            if line.ended:
-                yield Unreadable(place, f"is no episode record: {error}")
-            continue  # a killed run leaves a torn last line, and redoes its episode
+        place, record = found
         try:
             task_type = record.extra.mint.task_type or task_types[record.task_name]
         except ConfigError as error:
@@ -223,6 +212,33 @@ class TaskTypes(dict[str, str]):
             return str(found or task_name)
         except Exception:  # a folder without its configuration, whatever it lacks or holds instead
             return task_name
+
+
+class Decoded(NamedTuple, Generic[Content]):
+    """What a line holds, and where it stands."""
+
+    place: Place
+    content: Content
+
+
+def decoded_lines(
+    path: Path, decode: Callable[[bytes], Content], kind: str, *, torn: bool = False
+) -> Iterator[Decoded[Content] | Unreadable]:
+    """Every line that holds something; a `torn` last one is passed over where there may be one.
+
+    `kind` says what a line was to be, for messages.
+    """
+    file = str(path)
+    for line in read_lines(path):
+        place = Place(file, line.number)
+        if isinstance(line, End):
+            yield Unreadable(place, line.reason)
+            continue
+        try:
+            yield Decoded(place, decode(line.content))
+        except (ValueError, RecursionError) as error:
+            if line.ended or not torn:
+                yield Unreadable(place, f"is no {kind}: {error}")
 
 
 class Line(NamedTuple):

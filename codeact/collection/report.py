@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from codeact.collection.scan import Scan, drop_names
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.tiers import TIERS, Label, Tiers
+from codeact.collection.trajectory import Unreadable
 
 ByTask = dict[str, int]
 """Counts by the data set's name."""
@@ -19,6 +21,10 @@ class Problem(msgspec.Struct, frozen=True):
 
     place: str
     reason: str
+
+    @classmethod
+    def of(cls, line: Unreadable) -> Self:
+        return cls(str(line.place), line.reason)
 
 
 class Taken(msgspec.Struct):
@@ -85,7 +91,7 @@ def make_report(
     strong = tiers.strong[rows["experiment"]]
     distinct = labels != Label.DUPLICATE
     weaker = ~strong & distinct
-    problems = [Problem(str(one.place), one.reason) for one in scan.unreadable]
+    problems = [Problem.of(one) for one in scan.unreadable]
     problems += [
         Problem(str(one.place), f"repeats the episode of line {one.first.line}; that one counts")
         for one in tiers.repeats

@@ -55,10 +55,9 @@ UNCONVERTIBLE = "unconvertible"
 """Named like a filter: the success has no form as a conversation."""
 
 
-class Scan(NamedTuple):
-    """Everything that was read: rows in the order of files and lines, and what they point at."""
+class _Read(msgspec.Struct, kw_only=True):
+    """What was read: rows in the order of files and lines, and the tables that they point into."""
 
-    files: list[Path]
     rows: Rows
     tasks: list[TaskKey]
     experiments: list[Experiment]
@@ -66,6 +65,12 @@ class Scan(NamedTuple):
     redone: int
     uncounted: int
     skipped: int
+
+
+class Scan(_Read, kw_only=True):
+    """Everything that was read."""
+
+    files: list[Path]
     spools: list[Path]
     """The spool file of each file's conversations."""
 
@@ -74,18 +79,11 @@ class Scan(NamedTuple):
         return Place(str(self.files[row["file"]]), int(row["line"]))
 
 
-class _Scanned(NamedTuple):
-    """One file: its rows point into its own small tables."""
+class _Scanned(_Read, kw_only=True):
+    """What was read of one file, with small tables of its own."""
 
     file: int
     spool: int
-    rows: Rows
-    tasks: list[TaskKey]
-    experiments: list[Experiment]
-    unreadable: list[Unreadable]
-    redone: int
-    uncounted: int
-    skipped: int
 
 
 def drop_names(settings: SelectionSettings) -> list[str]:
@@ -261,15 +259,15 @@ class _File:
     def scanned(self, spool: int) -> _Scanned:
         rows = np.frombuffer(self._rows, ROW)
         return _Scanned(
-            self._number,
-            spool,
-            np.delete(rows, self._replaced) if self._replaced else rows,
-            list(self._tasks),
-            list(self._experiments),
-            self.unreadable,
-            self._redone,
-            sum(place is None for place in self._records.values()),
-            self.skipped,
+            file=self._number,
+            spool=spool,
+            rows=np.delete(rows, self._replaced) if self._replaced else rows,
+            tasks=list(self._tasks),
+            experiments=list(self._experiments),
+            unreadable=self.unreadable,
+            redone=self._redone,
+            uncounted=sum(place is None for place in self._records.values()),
+            skipped=self.skipped,
         )
 
 
