@@ -128,6 +128,7 @@ def _all_turns_failed(trajectory: Trajectory, _: "SelectionSettings") -> bool:
 
 _FEEDBACK = "\nExpert feedback:"
 _COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
+_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # begins with what there is little of, to be quick
 _TRIVIAL = {"yes", "no", "true", "false", "none"}
 
 
@@ -160,16 +161,20 @@ def _gold_leak(trajectory: Trajectory, settings: "SelectionSettings") -> bool:
     """
     first, *rest = (message["content"] for message in trajectory.messages)
     task = _normal(first.rpartition("\n---\n")[2])
+    pieces = [(_normal(said), by_others) for said, by_others in _shown_by(rest, settings.leaks)]
     for answer in _answers(msgspec.json.decode(trajectory.reference)):
-        shown = re.compile(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)")
-        if shown.search(task):
+        if _shows(task, answer):
             continue
-        for said, by_others in _shown_by(rest, settings.leaks):
-            if shown.search(_normal(said)):
-                if by_others:
-                    return False
-                break
+        if next((by_others for said, by_others in pieces if _shows(said, answer)), False):
+            return False
     return True
+
+
+def _shows(text: str, answer: str) -> bool:
+    """Whether an answer stands in a text, as a word or number of its own; both are normal."""
+    if answer not in text:  # hardly any is, and to look for it so takes a tenth of the time
+        return False
+    return bool(re.search(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)", text))
 
 
 def _answers(reference: object) -> Iterator[str]:
@@ -185,7 +190,7 @@ def _answers(reference: object) -> Iterator[str]:
 
 def _normal(text: str) -> str:
     """Case, runs of white space and commas in numbers tell nothing."""
-    return re.sub(r"(?<=\d),(?=\d{3})", "", " ".join(text.casefold().split()))
+    return _COMMA.sub("", " ".join(text.casefold().split()))
 
 
 def _shown_by(rest: Sequence[str], leaks: str) -> Iterator[tuple[str, bool]]:

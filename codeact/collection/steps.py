@@ -220,13 +220,10 @@ def _code(one: Candidate) -> str:
 
 
 def _signature(text: str, permutations: int, seed: int) -> "MinHash":
-    words = [word.encode() for word in _split(text)]
-    runs = {
-        b" ".join(words[start : start + _SHINGLE])
-        for start in range(max(len(words) - _SHINGLE, 0) + 1)
-    }
+    words = " ".join(_split(text)).encode().split()  # no word has white space in it
+    runs = zip(*(words[start:] for start in range(min(_SHINGLE, len(words) or 1))), strict=False)
     signature = _empty_signature(permutations, seed).copy()
-    signature.update_batch(sorted(runs))
+    signature.update_batch(set(map(b" ".join, runs)) or {b""})
     return signature
 
 
