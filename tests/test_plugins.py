@@ -15,6 +15,8 @@ from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
 from codeact.experiment.strategies import strategy
 
+pytest_plugins = ["tests.plugin_packages"]
+
 TASK = Task(name="t", id="0", prompt="p", reference="r", tools=("wikipedia_search",))
 PAGES = "pkg://codeact.sample/encyclopaedia.jsonl"
 TOOL = """
@@ -63,24 +65,8 @@ GROUPS = [
     Group("codeact.tools", lambda name: open_toolbox(NoSearch()), TOOL, "Tool"),
 ]
 BY_NAME = GROUPS[:-1]
-every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a package on the path that is installed like any other, with one entry point."""
-
-    def put(group: str, content: str, name: str = "mine") -> None:
-        module = f"plugin_{tmp_path.name.replace('-', '_')}"
-        (tmp_path / f"{module}.py").write_text(content)
-        about = tmp_path / f"{module}-1.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
-        (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:PART\n")
-        monkeypatch.syspath_prepend(tmp_path)
-
-    return put
+every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 
 
 @every_group

@@ -3,9 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,6 @@ import pytest
 from codeact.cli import main
 from codeact.commands.prepare import PrepareConfig
 from codeact.edge import families, preparing
-from codeact.edge.preparing.base import Preparer
-from codeact.edge.preparing.download import SUMS, download
 from codeact.edge.preparing.table_text import shown
 from codeact.exceptions import TaskFileError
 from codeact.experiment.compose import Invocation, compose_config
@@ -172,98 +167,6 @@ def test_the_command_composes_and_names_every_key() -> None:
     config = validated(PrepareConfig, composed)
     assert set(composed.config) == set(PrepareConfig.model_fields)
     assert config.choice(preparing.get("apps")) == preparing.get("apps").choice
-
-
-def hub_prepare(raw: str, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own: the library reads its environment when imported."""
-    return subprocess.run(
-        [sys.executable, "-m", "codeact", "prepare", "task=gsm8k", f"raw=hub:{raw}", f"out={out}"],
-        env={**os.environ, "HF_HOME": str(out.parent / "home"), **environment},
-        cwd=out.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.fixture
-def hub_folder(tmp_path: Path) -> Path:
-    """A data set as hubs have it: parquet files of two configurations, named in a card."""
-    import pandas
-
-    for config, answer in (("main", "#### 4"), ("socratic", "#### 5")):
-        (tmp_path / "gsm" / config).mkdir(parents=True)
-        rows = pandas.DataFrame(
-            [GOOD, {"question": "How?", "answer": answer}, {**GOOD, "answer": ""}]
-        )
-        rows.to_parquet(tmp_path / "gsm" / config / "test-00000-of-00001.parquet")
-    files = "- config_name: {0}\n  data_files:\n  - split: test\n    path: {0}/test-*.parquet\n"
-    configs = files.format("main") + files.format("socratic")
-    (tmp_path / "gsm" / "README.md").write_text(
-        f"---\nlicense: mit\nconfigs:\n{configs}---\n# Gsm\n"
-    )
-    return tmp_path / "gsm"
-
-
-def test_a_hub_is_read_by_the_datasets_library(hub_folder: Path) -> None:
-    out = hub_folder.parent / "out"
-    done = hub_prepare("gsm:socratic", out, HF_HUB_OFFLINE="1")
-    assert done.returncode == 0, done.stderr
-    assert "left out: hub:gsm, test, row 3: field 'answer' has no ####" in done.stderr
-    rows = [json.loads(line) for line in (out / "gsm8k.jsonl").read_text().splitlines()]
-    assert [row["reference"] for row in rows] == ["1004", "5"]
-    assert json.loads((out / "gsm8k.card.json").read_bytes())["raw"] == "hub:gsm:socratic, test"
-
-
-@pytest.mark.parametrize(
-    ("raw", "environment", "told"),
-    [
-        ("gsm", {"HF_HUB_OFFLINE": "1"}, "['main', 'socratic']"),
-        ("someone/gsm", {"HF_HUB_OFFLINE": "1"}, "offline mode is enabled"),
-        ("someone/gsm", {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}, "refused"),
-    ],
-)
-def test_a_hub_that_cannot_be_read_is_told_at_once(
-    hub_folder: Path, raw: str, environment: dict[str, str], told: str
-) -> None:
-    done = hub_prepare(raw, hub_folder.parent / "out", **environment)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()  # nothing of tries, or of a traceback
-    for words in (f"raw=hub:{raw}, split test, cannot be read", told, "folder of the raw files"):
-        assert words in line
-    assert not any((hub_folder.parent / "out").glob("*"))
-
-
-def fetched(address: str, **sums: str) -> Preparer:
-    template = preparing.get("gsm8k")
-    return Preparer(
-        name="mine",
-        family="gsm8k",
-        source="mine",
-        licence="MIT",
-        read=template.read,
-        downloads={"train.jsonl": address},
-        sums={name.replace("_", "."): digest for name, digest in sums.items()},
-    )
-
-
-def test_a_download_has_to_have_its_digest(tmp_path: Path) -> None:
-    content = b"{}\n"
-    (tmp_path / "there").write_bytes(content)
-    address = (tmp_path / "there").as_uri()
-    with pytest.raises(TaskFileError, match="should be 1234"):
-        download(fetched(address, train_jsonl="1234"), tmp_path / "a")
-    assert not (tmp_path / "a" / "train.jsonl").exists()
-    digest = hashlib.sha256(content).hexdigest()
-    download(fetched(address, train_jsonl=digest), tmp_path / "b")
-    assert (tmp_path / "b" / "train.jsonl").read_bytes() == content
-    download(fetched(address), tmp_path / "c")
-    assert digest in (tmp_path / "c" / SUMS).read_text()
-    (tmp_path / "c" / "train.jsonl").write_bytes(b"other")
-    with pytest.raises(TaskFileError, match="is known for it"):
-        download(fetched(address), tmp_path / "c")
-    with pytest.raises(TaskFileError, match="copy the file to"):
-        download(fetched((tmp_path / "nowhere").as_uri()), tmp_path / "d")
 
 
 def test_every_preparer_has_a_family_and_a_licence() -> None:

@@ -75,14 +75,16 @@ def _fetch(address: str, path: Path, wanted: str | None) -> None:
             stated = response.headers.get("Content-Length")
             # The standard library takes a body that ends too early for a whole one.
             if stated is not None and int(stated) != size:
-                raise ConnectionError(f"the connection ended after {size:,} of {stated} bytes")
+                raise ConnectionError(
+                    f"the connection ended after {size:,} of {int(stated):,} bytes"
+                )
             if wanted is not None and digest.hexdigest() != wanted:
                 raise TaskFileError(
                     f"{address} gives a file with the SHA-256 digest {digest.hexdigest()}, but it "
                     f"should be {wanted}: it has changed, or something on the way changes it"
                 )
     except (OSError, HTTPException, ValueError) as error:
-        reason = error.reason if type(error) is URLError else error
+        reason = " ".join(str(error.reason if type(error) is URLError else error).split())
         raise TaskFileError(
             f"{address} cannot be fetched ({reason}); offline, copy the file to {path} yourself"
         ) from error
