@@ -6,7 +6,6 @@ It belongs to no model, sandbox or store: it is handed an `Environment` and give
 import asyncio
 import time
 import traceback
-from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 import msgspec
@@ -116,19 +115,32 @@ async def _bounded(player: "_Player", episode: Episode) -> Result:
 
 
 class _Player:
-    """Performs effects for one episode; holds its REPL, which starts with the first cell."""
+    """Performs effects for one episode; holds its REPL.
+
+    The REPL starts while the policy thinks of its first action: of many episodes that begin at
+    once, none then waits for the sessions of all.
+    """
 
     def __init__(self, assignment: Assignment, environment: Environment) -> None:
         self._assignment = assignment
         self._environment = environment
-        self._session: Session | None = None
-        self._stack = AsyncExitStack()
+        self._opening: asyncio.Task[Session] | None = None
 
     async def __aenter__(self) -> "_Player":
+        if self._environment.settings.turns.max_steps > 1:
+            self._open()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._stack.aclose()
+        opening = self._opening
+        if opening is None:
+            return
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait([opening])
+        # One that did not open is nobody's fault if no cell has asked for it.
+        if not opening.cancelled() and opening.exception() is None:
+            await opening.result().close()
 
     async def perform(self, effect: Effect) -> Result:
         match effect:
@@ -168,14 +180,20 @@ class _Player:
         return answer
 
     async def _execute(self, code: str) -> Execution:
-        task = self._assignment.task
-        if self._session is None:
-            session = await self._environment.sandbox.session(
-                setup="\n".join(part for part in (self._environment.setup, task.setup) if part),
-                tools=self._environment.tools.calls(task),
+        session = await asyncio.shield(self._open())
+        return await session.execute(code)
+
+    def _open(self) -> "asyncio.Task[Session]":
+        """Start the REPL, unless it has been."""
+        if self._opening is None:
+            task = self._assignment.task
+            setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
+            self._opening = asyncio.create_task(
+                self._environment.sandbox.session(
+                    setup=setup, tools=self._environment.tools.calls(task)
+                )
             )
-            self._session = await self._stack.enter_async_context(session)
-        return await self._session.execute(code)
+        return self._opening
 
 
 def record_of(assignment: Assignment, identity: Identity, episode: Episode) -> EpisodeRecord:

@@ -37,6 +37,11 @@ class GuestSandbox(ABC):
         """What a run's provenance says of where its cells ran, as JSON data."""
         return {"executor": self.settings.kind, "guest": guest_digest()}
 
+    @property
+    def live(self) -> int:
+        """How many sessions there are, those that are starting or ending included."""
+        return len(self._sessions)
+
     @abstractmethod
     async def launch(self) -> Server:
         """Start a guest; raises ExecutorUnavailable or SandboxFailure."""

@@ -1,0 +1,139 @@
+"""When an episode's REPL starts, and what becomes of one that nobody needed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+
+from codeact.edge.models.base import Request
+from codeact.edge.models.scripted import ScriptedModel
+from codeact.edge.sandboxes.base import HostTool, Session
+from codeact.edge.sandboxes.sandbox import GuestSandbox
+from codeact.episode.effects import Completion
+from codeact.exceptions import ProviderFailure, SandboxFailure
+from codeact.experiment.budget import Account
+from codeact.experiment.compose import Invocation, compose_config
+from codeact.experiment.compute.local import environment
+from codeact.experiment.config import RunConfig
+from codeact.experiment.driver import Assignment, Environment, play
+from codeact.experiment.plan import make_plan
+from codeact.experiment.resources import Resources
+from codeact.experiment.validation import validated
+
+pytestmark = pytest.mark.usefixtures("local_sandbox")
+
+CELL, PROPOSAL = "<execute> 6 * 7 </execute>", "<solution> 42 </solution>"
+
+
+class Ready(NamedTuple):
+    """An episode that could be played, and the sandbox that it would be played in."""
+
+    assignment: Assignment
+    environment: Environment
+    sandbox: GuestSandbox
+
+
+@asynccontextmanager
+async def ready(*words: str) -> AsyncIterator[Ready]:
+    """One episode of a task of our own."""
+    invocation = Invocation(
+        "run",
+        (
+            "model=scripted",
+            "task=gsm8k",
+            "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl",
+            "executor.preload=[]",
+            "limit=1",
+            *words,
+        ),
+    )
+    config = validated(RunConfig, compose_config(invocation))
+    plan = make_plan(config)
+    async with Resources() as resources:
+        shared = await environment(config, plan.keys, plan.tools, Account(config.budget), resources)
+        assert isinstance(shared.sandbox, GuestSandbox)
+        yield Ready(plan.assignments[0], shared, shared.sandbox)
+
+
+class Watched:
+    """A sandbox that says when it is asked for a session."""
+
+    def __init__(self, sandbox: GuestSandbox) -> None:
+        self._sandbox = sandbox
+        self.asked = asyncio.Event()
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> Session:
+        self.asked.set()
+        return await self._sandbox.session(setup=setup, tools=tools)
+
+    async def close(self) -> None:
+        """It is the other's to close."""
+
+
+class Patient(ScriptedModel):
+    """A policy that thinks until there is what it waits for."""
+
+    awaited: asyncio.Event
+
+    async def complete(self, request: Request) -> Completion:
+        async with asyncio.timeout(20):
+            await self.awaited.wait()
+        return await super().complete(request)
+
+
+class NoSandbox:
+    """An executor whose server has died for good."""
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> Session:
+        raise SandboxFailure("there is none")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def test_the_repl_starts_while_the_policy_thinks_of_its_first_action() -> None:
+    async with ready() as (assignment, shared, sandbox):
+        watched, policy = Watched(sandbox), Patient([CELL, PROPOSAL])
+        policy.awaited = watched.asked
+        record = await play(assignment, shared._replace(policy=policy, sandbox=watched))
+    assert record.turns[0].observation == "Out[1]: 42"
+    assert record.outcome.cause is None
+
+
+async def test_an_episode_of_one_turn_starts_one_for_a_cell_alone() -> None:
+    async with ready("turns=max1_p1") as (assignment, shared, sandbox):
+        for text in (PROPOSAL, CELL):
+            watched = Watched(sandbox)
+            policy = ScriptedModel([text])
+            await play(assignment, shared._replace(policy=policy, sandbox=watched))
+            assert watched.asked.is_set() == (text is CELL)
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.002, 0.5])
+async def test_a_repl_that_nobody_used_is_gone_with_its_episode(latency: float) -> None:
+    async with ready() as (assignment, shared, sandbox):
+
+        def fail(request: Request) -> str:
+            raise ProviderFailure("no answer today")
+
+        policy = ScriptedModel(fail, latency=latency)
+        record = await play(assignment, shared._replace(policy=policy))
+        assert record.outcome.cause == "provider"
+        assert sandbox.live == 0
+
+
+async def test_a_repl_that_cannot_start_matters_to_cells_alone() -> None:
+    async with ready() as (assignment, shared, _):
+        broken = shared._replace(sandbox=NoSandbox())
+        proposing = broken._replace(policy=ScriptedModel(["What now?", "What now?"]))
+        assert (await play(assignment, proposing)).outcome.cause is None
+        acting = broken._replace(policy=ScriptedModel([CELL]))
+        record = await play(assignment, acting)
+    assert record.outcome.cause == "sandbox"
+    assert "there is none" in (record.outcome.error or "")
