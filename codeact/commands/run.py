@@ -40,6 +40,13 @@ class Named(NamedTuple):
         return Path(self.plan.config.run_dir)
 
 
+class Ended(NamedTuple):
+    """How the queue ended, and what each run's folder, by the run's name, then holds."""
+
+    stopped: Stopped
+    summaries: dict[str, Summary]
+
+
 def main(words: list[str]) -> int:
     """The command; 0 when every episode has an outcome of the policy's own."""
     arguments = parse("run", words, sweeps=True)
@@ -106,11 +113,11 @@ async def _run(jobs: list[Named]) -> int:
                 Job(job.name, job.plan.config, folder, job.plan.owed(folder), job.sweep)
                 for job, folder in zip(jobs, folders, strict=True)
             ]
-            stopped = await _play(jobs, prepared, player, accounts)
+            ended = await _play(jobs, prepared, player, accounts)
         finally:
             for folder in folders:
                 folder.close()
-    return _report(jobs, stopped)
+    return _report(jobs, ended)
 
 
 def _notice(text: str) -> None:
@@ -131,7 +138,7 @@ def _open(job: Named, player: Player) -> RunFolder:
 
 async def _play(
     jobs: list[Named], prepared: list[Job], player: Player, accounts: dict[str, Account]
-) -> Stopped:
+) -> Ended:
     total = sum(len(job.plan.assignments) for job in jobs)
     done = total - sum(len(job.owed) for job in prepared)
     config = jobs[0].plan.config
@@ -152,24 +159,19 @@ async def _play(
         )
         try:
             stopped = await runner.run()
+            summaries = {job.name: summarize_folder(job.folder.path) for job in prepared}
             if stopped.error is None:
                 for job in prepared:
-                    audience.run_finished(job, _summarize(job))
+                    job.folder.write_text(SUMMARY, summaries[job.name].to_json())
+                    audience.run_finished(job, summaries[job.name])
         finally:
             audience.close()
-    return stopped
+    return Ended(stopped, summaries)
 
 
-def _summarize(job: Job) -> Summary:
-    """Write the summary of what the folder holds now."""
-    summary = summarize_folder(job.folder.path)
-    job.folder.write_text(SUMMARY, summary.to_json())
-    return summary
-
-
-def _report(jobs: list[Named], stopped: Stopped) -> int:
+def _report(jobs: list[Named], ended: Ended) -> int:
     """Show the tables, and decide the exit status."""
-    summaries = {job.name: summarize_folder(job.path) for job in jobs}
+    stopped, summaries = ended
     for job in jobs:
         show_run(job.name if len(jobs) > 1 else str(job.path), summaries[job.name])
     if len(jobs) > 1:
