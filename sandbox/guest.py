@@ -601,6 +601,8 @@ class Slot:
         self.reason = None  # why it ends: asked, memory, processes, exit, signal
         self.code = 0
         self.told = False  # whether the host is to hear of its end
+        self.last = False  # whether it is at the end of the queue for a processor
+        self.next_kill = 0.0
 
 
 class Server:
@@ -613,9 +615,7 @@ class Server:
             Slot(n, f"{options['slot_root']}/{n}", options["uid"] + 1 + n if self.uids else None)
             for n in range(options["slots"])
         ]
-        self.count = dict.fromkeys(("free", "waiting", "live", "dying"), 0)
-        self.count["free"] = len(self.slots)
-        self.dying = set()
+        self.waiting, self.dying = 0, set()
         self.free = self.slots[::-1]
         self.by_pid = {}
         self.by_namespace = {}
@@ -687,8 +687,7 @@ class Server:
 
     def move(self, slot, state):
         """Note a slot's new state: with a thousand of them, nobody looks through all each time."""
-        self.count[slot.state] -= 1
-        self.count[state] += 1
+        self.waiting += (state == "waiting") - (slot.state == "waiting")
         slot.state = state
         (self.dying.add if state == "dying" else self.dying.discard)(slot)
         if state == "free":
@@ -744,8 +743,8 @@ class Server:
         """
         warm = self.options["warm"]
         self.full = True
-        while self.free and self.count["waiting"] < warm:
-            if self.count["waiting"] > warm // 4 and time.monotonic() < self.next_fork:
+        while self.free and self.waiting < warm:
+            if self.waiting > warm // 4 and time.monotonic() < self.next_fork:
                 self.full = False
                 break
             if not self.fork(self.free[-1]):
@@ -769,7 +768,7 @@ class Server:
                 traceback.print_exc()
             finally:
                 os._exit(0)
-        slot.pid, slot.group, slot.reason = pid, pid, None
+        slot.pid, slot.group, slot.reason, slot.last = pid, pid, None, False
         self.move(self.free.pop(), "waiting")
         self.by_pid[pid] = slot
         if self.options["apart"]:
@@ -824,6 +823,8 @@ class Server:
         With the slot's uid as effective uid, ``kill(-1)`` reaches its processes and no others;
         they in turn may not signal a process whose real and saved uids are not theirs.
         """
+        # It looks at every process there is, and those that die need the processor themselves.
+        slot.next_kill = monotonic() + 0.02
         if not self.uids:
             for kill, target in ((os.killpg, slot.group), (os.kill, slot.pid)):
                 try:
@@ -832,9 +833,9 @@ class Server:
                 except OSError:
                     pass
             return
-        self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 0)
-        for _ in range(2):
-            self.as_slot(slot, os.kill, -1, signal.SIGKILL)
+        if slot.last:
+            self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 0)
+        self.as_slot(slot, os.kill, -1, signal.SIGKILL)
 
     def as_slot(self, slot, function, *args):
         os.setresuid(self.options["uid"], slot.uid, 0)
@@ -848,7 +849,8 @@ class Server:
     def finish(self, slot):
         """Free a dying slot if its processes are gone and its files could be wiped."""
         if slot.pid or (self.uids and uid_lives(slot.uid)):
-            self.kill_all(slot)
+            if monotonic() >= slot.next_kill:
+                self.kill_all(slot)
             return
         if not wiped(slot.folder, slot.uid):
             return
@@ -882,6 +884,7 @@ class Server:
             elif count > self.options["limits"]["processes"]:
                 self.end(slot, "processes")
             elif count > CROWD and self.uids:
+                slot.last = True
                 self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 19)
         now = time.monotonic()
         self.next_look = now + max(0.1, 20 * (now - began))
