@@ -75,6 +75,16 @@ def test_apps_is_the_published_less_its_repeated_records(tmp_path: Path) -> None
     assert [(step.of, step.kept) for step in card.steps[:3]] == [(165, 165)] * 3
 
 
+def test_apps_is_the_same_out_of_its_original_archive(tmp_path: Path) -> None:
+    """The sample has five problems in both layouts."""
+    prepared("apps", RAW / "apps", tmp_path / "a", few_shot=0)
+    prepared("apps", RAW / "apps" / "hendrycks_layout", tmp_path / "b", few_shot=0)
+    ours = {row["problem_id"]: row for row in rows(tmp_path / "a" / "apps.jsonl")}
+    found = rows(tmp_path / "b" / "apps.jsonl")
+    assert [row["problem_id"] for row in found] == [1, 111, 2287, 2404, 4184]
+    assert found == [ours[row["problem_id"]] for row in found]
+
+
 def test_wiki_table_questions_are_the_published_ones(tmp_path: Path) -> None:
     card = prepared("wiki_table_questions", RAW / "wiki_table_question", tmp_path, sample=100)
     published = rows(PUBLISHED / "tabular/train/wiki_table_questions.jsonl")

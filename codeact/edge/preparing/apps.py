@@ -1,7 +1,8 @@
-"""APPS: programs from standard input to output, and functions to complete."""
+"""APPS: programs and functions, from one JSONL file or the archive's folder for each problem."""
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from codeact.edge.preparing.base import Choice, Journal, Made, Preparer
@@ -9,7 +10,17 @@ from codeact.edge.preparing.raw import Raw, Record, missing
 
 _PROGRAM = "You should write code that expect inputs from stdin and print outputs (to stdout)."
 _FUNCTION = "You should complete the provided starter code by filling in the function body for {}."
+_FILES = ("question.txt", "input_output.json", "solutions.json", "starter_code.py")
 _FIELDS = ("problem_id", "question", "solutions", "input_output", "difficulty", "url")
+
+
+def _records(raw: Raw) -> Iterator[Record]:
+    if not raw.has("train/*/metadata.json"):
+        yield from raw.records("train.jsonl", "train.jsonl.gz")
+        return
+    for where, value in raw.folders("train/*/metadata.json", *_FILES):
+        number = int(name) if (name := Path(where).name).isdecimal() else name
+        yield Record(where, {"problem_id": number, "solutions": "", "input_output": "", **value})
 
 
 def _cases(record: Record, journal: Journal) -> dict[str, Any] | None:
@@ -35,7 +46,7 @@ def _row(value: dict[str, Any], cases: dict[str, Any]) -> dict[str, Any]:
 
 def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
     seen = tested = levelled = kept = 0
-    for record in raw.records("train.jsonl", "train.jsonl.gz"):
+    for record in _records(raw):
         seen += 1
         if problem := missing(record, *_FIELDS[1:]):
             journal.refuse(record.where, problem)

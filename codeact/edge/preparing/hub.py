@@ -30,6 +30,10 @@ class HubRaw(Raw):
         name = f"{HUB}{self.name}" + (f":{self.config}" if self.config else "")
         return f"{name}, {self.split}" + (f", commit {self.commit}" if self.commit else "")
 
+    def has(self, _pattern: str) -> bool:
+        """A hub shows records, and no files."""
+        return False
+
     def records(self, *_patterns: str) -> Iterator[Record]:
         """Stream the split; raises `TaskFileError` offline, or if there is no such data set."""
         from datasets import load_dataset  # type: ignore[import-untyped]

@@ -66,6 +66,10 @@ class Raw:
                     return found[0]
         return self.find(*patterns)[0]
 
+    def has(self, pattern: str) -> bool:
+        """Whether any file matches."""
+        return self.path.is_dir() and any(self.path.glob(pattern))
+
     def records(self, *patterns: str) -> Iterator[Record]:
         """Records of one JSON or JSONL file: the first pattern's that is there."""
         path = self.first(*patterns)
@@ -98,6 +102,17 @@ class Raw:
         """The object that a file is."""
         value = self._decoded(self.content(path), str(path))
         return None if value is None else Record(str(path), value)
+
+    def folders(self, pattern: str, *names: str) -> Iterator[Record]:
+        """Records that are a folder each: the JSON object in the file that matches `pattern`.
+
+        The files `names` beside it, those that are there, are fields without their endings.
+        """
+        for path in self.find(pattern):
+            beside = [path.with_name(name) for name in names]
+            texts = {file.stem: self.text(file) for file in beside if file.exists()}
+            if (record := self.one(path)) is not None:
+                yield Record(str(path.parent), {**record.value, **texts})
 
     def table(self, path: Path) -> Iterator[tuple[str, list[str]]]:
         """The rows of a CSV file with where each begins."""
