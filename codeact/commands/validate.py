@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
         return 0
     config = configuration("validate", arguments, ValidateConfig)
     reports = uvloop.run(_validate(config))
-    show_validation(reports)
+    show_validation(reports, {name: chosen.path for name, chosen in config.task.sets.items()})
     unfit = sum(len(report.unfit) for report in reports.values())
     if unfit:
         sys.stderr.write(f"{unfit} references fail their own grader.\n")

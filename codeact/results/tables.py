@@ -187,8 +187,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 160 else f"{text[:80]} … {text[-75:]}"
 
 
-def show_validation(reports: Mapping[str, Report]) -> None:
-    """One row for each data set, then every reference that fails its own grader."""
+def show_validation(reports: Mapping[str, Report], files: Mapping[str, str]) -> None:
+    """One row for each data set, then every reference that fails its own grader, with its file."""
     console = wide_console()
     table = Table(title="references against their own graders", title_justify="left")
     table.add_column("task")
@@ -203,7 +203,7 @@ def show_validation(reports: Mapping[str, Report]) -> None:
         counts = [report.tasks, fit, *([report.unknown] if unknown else [])]
         table.add_row(name, report.mode, *map(str, counts))
     console.print(table)
-    for report in reports.values():
+    for name, report in reports.items():
         for unfit in report.unfit:
-            text = f"fails: {unfit.task}: {_short(unfit.answer)}: {unfit.reason}"
+            text = f"fails: {files[name]}: {unfit.task}: {_short(unfit.answer)}: {unfit.reason}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
