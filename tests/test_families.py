@@ -2,12 +2,15 @@
 
 import gzip
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codeact.edge import families
+from codeact.edge.families.registry import FAMILIES
+from codeact.edge.preparing.registry import PREPARERS
 from codeact.exceptions import ConfigError, TaskFileError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -101,6 +104,13 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_family_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"'gms8k' \(did you mean 'gsm8k'\?"):
         families.get("gms8k")
+
+
+def test_every_data_set_is_a_small_file() -> None:
+    for registry in (FAMILIES, PREPARERS):
+        for entry in registry.ours.values():
+            path = Path(str(import_module(entry.partition(":")[0]).__file__))
+            assert len(path.read_text("utf-8").splitlines()) < 80, path
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published task files in ../shared are not here")
