@@ -1,8 +1,8 @@
 """``codeact prepare task=NAME raw=PATH out=PATH``: raw files of a data set to task files.
 
 Writes NAME.jsonl and NAME.card.json: source, licence, digests, what each filter kept, what was
-left out and why. raw=hub:NAME reads a hub by the library datasets; download=true fetches the raw
-files into the folder raw first, and nothing is fetched without it.
+left out and why. raw=hub:NAME, or raw=hub:NAME:CONFIG, reads a hub by the library datasets;
+download=true fetches the raw files into the folder raw first, and nothing is fetched without it.
 """
 
 import sys
