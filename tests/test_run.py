@@ -1,7 +1,6 @@
 """`codeact run` as a user runs it: records, resume, kill -9, sweeps, exit statuses."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -14,6 +13,8 @@ import pytest
 
 from codeact.cli import main
 from codeact.experiment.store import EPISODES, latest_records, read_records
+from tests.commands import codeact, launch
+from tests.fake_api import FakeApi, threaded
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -22,16 +23,6 @@ QUICK = [
     "task=gsm8k",
     "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl",
 ]
-
-
-def codeact(*words: str, timeout: float = 110) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "codeact", *words],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 def test_a_run_records_what_the_code_really_did(tmp_path: Path) -> None:
@@ -52,17 +43,19 @@ def test_a_run_records_what_the_code_really_did(tmp_path: Path) -> None:
 
 def test_a_finished_run_plays_nothing_again(tmp_path: Path) -> None:
     words = ["run", *QUICK, "limit=1", f"run_dir={tmp_path}"]
-    assert codeact(*words).returncode == 0
+    once = codeact(*words)
+    assert once.returncode == 0, once.stderr
     before = (tmp_path / EPISODES).read_bytes()
     again = codeact(*words)
-    assert again.returncode == 0
+    assert again.returncode == 0, again.stderr
     assert "1 of 1 episodes are there already" in again.stderr
     assert (tmp_path / EPISODES).read_bytes() == before
 
 
 def test_more_tasks_and_samples_are_added_to_what_is_there(tmp_path: Path) -> None:
-    assert codeact("run", *QUICK, "limit=1", f"run_dir={tmp_path}").returncode == 0
-    assert codeact("run", *QUICK, "limit=2", "samples=2", f"run_dir={tmp_path}").returncode == 0
+    for words in (["limit=1"], ["limit=2", "samples=2"]):
+        done = codeact("run", *QUICK, *words, f"run_dir={tmp_path}")
+        assert done.returncode == 0, done.stderr
     played = Counter((r.task_id, r.sample) for r in read_records(tmp_path))
     assert set(played.values()) == {1}
     assert len(played) == 4
@@ -70,27 +63,22 @@ def test_more_tasks_and_samples_are_added_to_what_is_there(tmp_path: Path) -> No
 
 def test_kill_nine_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
     words = ["run", *QUICK, "samples=30", "model.latency=0.01", f"run_dir={tmp_path}"]
+    words += ["executor.preload=[]", "executor.warm=1"]
+    log = tmp_path.with_suffix(".log")
     moments = random.Random(5)
     for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "codeact", *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 30
+        with log.open("wb") as err:
+            process = launch(*words, stdout=err, stderr=err, start_new_session=True)
         before = _lines(tmp_path)
-        while (
-            _lines(tmp_path) < before + 5 and time.monotonic() < deadline and process.poll() is None
-        ):
-            time.sleep(0.02)
+        _wait_for_lines(tmp_path, before + 5, process, log)
         time.sleep(moments.random() * 0.3)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
         # A torn line, as a crash in the middle of a write leaves it.
         with (tmp_path / EPISODES).open("ab") as stream:
             stream.write(b'{"id": "torn')
-    assert codeact(*words).returncode == 0
+    done = codeact(*words)
+    assert done.returncode == 0, done.stderr
     played = Counter((r.task_id, r.sample) for r in read_records(tmp_path))
     assert len(played) == 8 * 30
     assert set(played.values()) == {1}
@@ -101,19 +89,26 @@ def _lines(folder: Path) -> int:
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
+def _wait_for_lines(
+    folder: Path, count: int, process: "subprocess.Popen[bytes]", log: Path
+) -> None:
+    """Wait until a run has written so many episodes, or has ended with what it had to do."""
+    deadline = time.monotonic() + 90
+    while _lines(folder) < count and process.poll() != 0:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
 def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path) -> None:
     words = ["run", *QUICK, "samples=50", "model.latency=0.1", "compute.concurrency=4"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "codeact", *words, f"run_dir={tmp_path}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 30
-    while _lines(tmp_path) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    log = tmp_path.with_suffix(".log")
+    with log.open("wb") as err:
+        process = launch(*words, f"run_dir={tmp_path}", stdout=err, stderr=err)
+    _wait_for_lines(tmp_path, 3, process, log)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    process.wait(90)
+    errors = log.read_text()
     assert process.returncode == 130, errors
     assert "Finishing the episodes in flight" in errors
     assert "episodes are left" in errors
@@ -142,7 +137,7 @@ def test_every_failure_of_a_sweep_is_listed_and_the_status_says_so(tmp_path: Pat
         "limit=2",
         f"run_dir={tmp_path}",
     )
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
     failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert len(failures) == 4
     assert all("provider" in line for line in failures)
@@ -196,17 +191,9 @@ def test_a_wrong_command_line_ends_with_advice(
 
 
 def test_episodes_in_one_process_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    """Forty episodes, twenty at once, take far less time than they wait for the model."""
-    start = time.monotonic()
-    done = codeact(
-        "run",
-        *QUICK,
-        "samples=5",
-        "model.latency=0.2",
-        "compute.concurrency=20",
-        f"run_dir={tmp_path}",
-    )
-    assert done.returncode == 0
+    with threaded(FakeApi(["<solution> 1 </solution>"], latency=0.5)) as api:
+        words = ["run", "model=server", "model.name=m", f"model.base_url={api.base_url}"]
+        words += [*QUICK[1:], "samples=5", "turns=max1_p1", "compute.concurrency=20"]
+        assert main([*words, f"run_dir={tmp_path}"]) == 0
+        assert api.peak_in_flight > 10
     assert len(latest_records(tmp_path)) == 40
-    waited = sum(r.seconds for r in latest_records(tmp_path))
-    assert time.monotonic() - start < waited

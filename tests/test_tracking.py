@@ -4,11 +4,8 @@ import http.server
 import json
 import os
 import pty
-import select
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +21,7 @@ from codeact.experiment.store import EPISODES
 from codeact.experiment.summary import Summary
 from codeact.experiment.validation import validated
 from codeact.results.trackers.metrics import COLUMNS, Conversations, Meter, Scrubber, numbers
+from tests.commands import codeact, launch
 from tests.fake_api import FakeApi, Reply, Seen, threaded
 from tests.records import make_record
 from tests.wandb_files import OfflineRun, offline_runs
@@ -43,14 +41,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def play(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "codeact", "run", *words],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-        env=environment(home, **more),
-    )
+    return codeact("run", *words, env=environment(home, **more))
 
 
 def lines_about_wandb(text: str) -> list[str]:
@@ -104,6 +95,7 @@ def test_an_offline_run_read_back_is_what_the_run_folder_says(tmp_path: Path) ->
 
 def test_without_a_key_one_line_says_where_the_files_are(tmp_path: Path) -> None:
     done = play(tmp_path / "home", *QUICK, "limit=1", f"run_dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
     (line,) = lines_about_wandb(done.stderr)
     assert f"wandb sync {tmp_path / 'run'}/wandb/offline-run-*" in line
     assert lines_about_wandb(done.stdout) == []
@@ -111,9 +103,8 @@ def test_without_a_key_one_line_says_where_the_files_are(tmp_path: Path) -> None
 
 def test_a_terminal_is_not_asked_for_a_key(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    words = ["run", *QUICK, "limit=1", f"run_dir={tmp_path / 'run'}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "codeact", *words],
+    process = launch(
+        *["run", *QUICK, "limit=1", f"run_dir={tmp_path / 'run'}"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -121,17 +112,24 @@ def test_a_terminal_is_not_asked_for_a_key(tmp_path: Path) -> None:
         start_new_session=True,
     )
     os.close(theirs)
+    # One that waits for an answer is killed, and has not ended by itself.
+    late = threading.Timer(150, process.kill)
+    late.start()
     shown = b""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if select.select([ours], [], [], 0.2)[0]:
-            try:
-                shown += os.read(ours, 1 << 16)
-            except OSError:
-                break
+    while part := _read(ours):
+        shown += part
     os.close(ours)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0, shown.decode()
+    late.cancel()
     assert len(lines_about_wandb(shown.decode())) == 1, shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """What it shows next; nothing when its last user has gone."""
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:
+        return b""
 
 
 def test_no_tracker_and_a_disabled_one_leave_nothing(tmp_path: Path) -> None:
@@ -142,7 +140,7 @@ def test_no_tracker_and_a_disabled_one_leave_nothing(tmp_path: Path) -> None:
     ):
         folder = tmp_path / name
         done = play(home, *QUICK, *words, "limit=1", f"run_dir={folder}", **more)
-        assert done.returncode == 0
+        assert done.returncode == 0, done.stderr
         assert not list(folder.glob("wandb*"))
         assert lines_about_wandb(done.stderr) == []
 
@@ -150,7 +148,8 @@ def test_no_tracker_and_a_disabled_one_leave_nothing(tmp_path: Path) -> None:
 def test_a_resumed_run_goes_on_under_its_id(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "run"
     for limit in (2, 4, 4):
-        assert play(home, *QUICK, f"limit={limit}", f"run_dir={folder}").returncode == 0
+        done = play(home, *QUICK, f"limit={limit}", f"run_dir={folder}")
+        assert done.returncode == 0, done.stderr
     # Nothing was left to play the third time, so there was nothing to tell.
     first, second = offline_runs(folder)
     assert first.id == second.id == json.loads((folder / "wandb.json").read_text())["id"]
@@ -173,11 +172,13 @@ def test_episodes_that_are_redone_count_once(tmp_path: Path) -> None:
 
     with threaded(FakeApi(answer)) as api:
         words = [*model, f"model.base_url={api.base_url}", f"run_dir={folder}"]
-        assert play(home, *words).returncode == 1
+        failed = play(home, *words)
+        assert failed.returncode == 1, failed.stderr
         (run,) = offline_runs(folder)
         assert_tells_the_folder_without_a_rate(run, folder)
         down["failed"] = False
-        assert play(home, *words).returncode == 0
+        done = play(home, *words)
+        assert done.returncode == 0, done.stderr
     _, again = offline_runs(folder)
     assert_tells_the_folder(again, folder)
     assert again.history[-1]["episodes/finished"] == 3
