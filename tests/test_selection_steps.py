@@ -1,7 +1,7 @@
 """Steps of a selection: each by itself, and all of them through the command."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -73,8 +73,8 @@ def rows(found: Iterator[Candidate]) -> list[int]:
     return [one.row for one in found]
 
 
-def words(one: Candidate) -> int:
-    return len(one.read().split())
+def words(many: Sequence[Candidate]) -> list[int]:
+    return [len(one.read().split()) for one in many]
 
 
 # One best of each task, or k diverse ones
@@ -165,7 +165,9 @@ def test_bounds_on_tokens_and_turns() -> None:
     found = [candidate(0, "x"), candidate(1, "x " * 50), candidate(2, turns=9), candidate(3)]
     sizes = {0: 3, 1: 90, 2: 10, 3: 10}
     bounds = BoundsSettings(min_tokens=5, max_tokens=50, max_turns=8)
-    assert rows(within_bounds(bounds, lambda one: sizes[one.row], iter(found))) == [3]
+    assert rows(
+        within_bounds(bounds, lambda many: [sizes[one.row] for one in many], iter(found))
+    ) == [3]
     none = BoundsSettings(min_tokens=None, max_tokens=None, max_turns=None)
     assert rows(within_bounds(none, lambda _: 1 // 0, iter(found))) == [0, 1, 2, 3]
 

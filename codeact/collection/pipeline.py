@@ -5,8 +5,9 @@ trust the rest.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import msgspec
 
 from codeact.collection.reading import is_run, source_files
 from codeact.collection.report import Problem, Report, make_report
-from codeact.collection.scan import Scan, drop_names, scan
+from codeact.collection.scan import Scan, drop_names, nothing, scan
 from codeact.collection.selection import (
     Spools,
     Step,
@@ -24,7 +25,7 @@ from codeact.collection.selection import (
     write_conversations,
 )
 from codeact.collection.settings import CollectionSettings, SelectConfig, TiersConfig
-from codeact.collection.steps import steps
+from codeact.collection.steps import get_ready, steps
 from codeact.collection.tiers import TIERS, Label, Tiers, decide
 from codeact.collection.trajectory import TaskKey
 from codeact.collection.writing import whole_folder
@@ -47,7 +48,8 @@ def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
     """
     chosen = [*steps(config.selection.steps), *more]
     with _output(config.out) as (folder, spools):
-        scanned, tiers, report = _decided(config, spools)
+        ready = partial(get_ready, config.selection.steps)
+        scanned, tiers, report = _decided(config, spools, ready)
         with ExitStack() as stack:
             by_task = config.selection.order == "tasks"
             found = candidates(scanned, tiers, Spools(scanned, stack), by_task=by_task)
@@ -71,7 +73,9 @@ def sort_into_tiers(config: TiersConfig) -> Report:
     return report
 
 
-def _decided(config: CollectionSettings, spools: Path) -> tuple[Scan, Tiers, Report]:
+def _decided(
+    config: CollectionSettings, spools: Path, meanwhile: Callable[[], None] = nothing
+) -> tuple[Scan, Tiers, Report]:
     found = source_files(config.sources)
     files = [path for path in found if _is_wanted(path, config.selection.feedback)]
     if not files:
@@ -79,7 +83,7 @@ def _decided(config: CollectionSettings, spools: Path) -> tuple[Scan, Tiers, Rep
             f"{', '.join(config.sources)}: every file has feedback, and selection.feedback=none; "
             "give selection.feedback=all"
         )
-    scanned = scan(files, config.selection, spools, config.workers)
+    scanned = scan(files, config.selection, spools, config.workers, meanwhile)
     tiers = decide(scanned, config.selection)
     return scanned, tiers, make_report(scanned, tiers, config.selection, len(found) - len(files))
 

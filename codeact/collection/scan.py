@@ -10,7 +10,7 @@ import gc
 import multiprocessing
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -91,10 +91,20 @@ def drop_names(settings: SelectionSettings) -> list[str]:
     return [*settings.filters, UNCONVERTIBLE]
 
 
+def nothing() -> None:
+    """There is nothing to do meanwhile."""
+
+
 def scan(
-    files: Sequence[Path], settings: SelectionSettings, folder: Path, workers: int | None = None
+    files: Sequence[Path],
+    settings: SelectionSettings,
+    folder: Path,
+    workers: int | None = None,
+    meanwhile: Callable[[], None] = nothing,
 ) -> Scan:
     """Read `files`; conversations are spooled into `folder`. `workers` None is one a core.
+
+    This process only waits while several workers read, so it does something else `meanwhile`.
 
     Raises `RecordingError` where a path does not say what it holds, or a worker is killed.
     """
@@ -102,7 +112,7 @@ def scan(
     # The longest first, so that no worker is left alone with one at the end.
     wanted = sorted(enumerate(files), key=lambda item: (-_size(item[1]), item[0]))
     merged = _Merged()
-    for one in _scan_all(wanted, settings, folder, workers):
+    for one in _scan_all(wanted, settings, folder, workers, meanwhile):
         merged.add(one)
     return merged.scan(files, folder)
 
@@ -115,7 +125,11 @@ def _size(path: Path) -> int:
 
 
 def _scan_all(
-    wanted: list[tuple[int, Path]], settings: SelectionSettings, folder: Path, workers: int
+    wanted: list[tuple[int, Path]],
+    settings: SelectionSettings,
+    folder: Path,
+    workers: int,
+    meanwhile: Callable[[], None],
 ) -> Iterator[_Scanned]:
     if workers == 1:
         worker = _Worker(settings, folder)
@@ -130,7 +144,9 @@ def _scan_all(
     start = partial(_start_worker, settings, folder)
     try:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=start) as pool:
-            yield from pool.map(_scan_one, wanted)
+            found = pool.map(_scan_one, wanted)
+            meanwhile()
+            yield from found
     except BrokenProcessPool as error:
         raise RecordingError(
             "a process that read recorded files was killed, perhaps for want of memory; "

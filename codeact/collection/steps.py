@@ -4,13 +4,15 @@ Bounds, contamination, the best of each task, duplicates, balance. A preset swit
 giving its settings. Of texts only hashes, counts and places are kept.
 """
 
+import math
 import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cache, partial
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -35,14 +37,15 @@ from codeact.exceptions import ConfigError
 if TYPE_CHECKING:
     from datasketch import MinHash  # type: ignore[import-untyped]
 
-Tokens = Callable[[Candidate], int]
-"""How many tokens a candidate's conversation has."""
+Tokens = Callable[[Sequence[Candidate]], list[int]]
+"""How many tokens each candidate's conversation has; many are counted at once, on all cores."""
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SHINGLE = 5
 _CODE_PERMUTATIONS = 64
 _SEED = 1
+_BATCH = 256
 
 
 def steps(settings: StepSettings) -> list[Step]:
@@ -65,18 +68,26 @@ def steps(settings: StepSettings) -> list[Step]:
     return found
 
 
+def get_ready(settings: StepSettings) -> None:
+    """Import what the steps need; it takes longer than they do, so it is done beside the scan."""
+    if settings.duplicates or (settings.per_task and settings.per_task.keep == "diverse"):
+        import datasketch  # noqa: F401
+
+
 def within_bounds(
     settings: BoundsSettings, tokens: Tokens, found: Iterator[Candidate]
 ) -> Iterator[Candidate]:
     """Drop what is too long or too short; turns are looked at first, for they cost nothing."""
-    for one in found:
-        if settings.max_turns is not None and one.turns > settings.max_turns:
-            continue
-        if settings.min_tokens is not None and tokens(one) < settings.min_tokens:
-            continue
-        if settings.max_tokens is not None and tokens(one) > settings.max_tokens:
-            continue
-        yield one
+    most_turns = math.inf if settings.max_turns is None else settings.max_turns
+    low = settings.min_tokens or 0
+    high = math.inf if settings.max_tokens is None else settings.max_tokens
+    short = (one for one in found if one.turns <= most_turns)
+    if not low and high == math.inf:
+        yield from short
+    while batch := list(islice(short, _BATCH)):
+        for one, count in zip(batch, tokens(batch), strict=True):
+            if low <= count <= high:
+                yield one
 
 
 def uncontaminated(
@@ -106,7 +117,8 @@ def best_of_each_task(
         if len(group) <= settings.k:
             kept.update(one.row for one in group)
             continue
-        ranked = sorted(group, key=lambda one: (one.turns, tokens(one)))
+        lengths = zip((one.turns for one in group), tokens(group), strict=True)
+        ranked = [one for _, one in sorted(zip(lengths, group, strict=True), key=itemgetter(0))]
         chosen = ranked[: settings.k] if settings.keep == "best" else _diverse(ranked, settings.k)
         kept.update(one.row for one in chosen)
     yield from (one for one in everyone if one.row in kept)
@@ -240,11 +252,13 @@ def _split(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def _counted(count: CountTokens, one: Candidate) -> int:
-    return count([chatml(_messages(one))])[0] + 1  # the beginning of the text
+def _counted(count: CountTokens, many: Sequence[Candidate]) -> list[int]:
+    counts = count([chatml(_messages(one)) for one in many])
+    return [tokens + 1 for tokens in counts]  # the beginning of the text
 
 
-def _remembered(count: Tokens, known: dict[int, int], one: Candidate) -> int:
-    if one.row not in known:
-        known[one.row] = count(one)
-    return known[one.row]
+def _remembered(count: Tokens, known: dict[int, int], many: Sequence[Candidate]) -> list[int]:
+    unknown = [one for one in many if one.row not in known]
+    if unknown:
+        known.update(zip((one.row for one in unknown), count(unknown), strict=True))
+    return [known[one.row] for one in many]
