@@ -15,6 +15,7 @@ import pytest
 
 from codeact.cli import main
 from codeact.edge.preparing.download import SUMS
+from tests.fake_hub import COMMIT, fake_hub
 
 pytest_plugins = ["tests.plugin_packages"]
 
@@ -83,6 +84,20 @@ def test_a_hub_that_cannot_be_read_is_told_at_once(
     for words in (f"raw=hub:{raw}, split test, cannot be read", told, "folder of the raw files"):
         assert words in line
     assert not any((hub_folder.parent / "out").glob("*"))
+
+
+def test_what_a_hub_gives_is_pinned_to_its_commit(hub_folder: Path) -> None:
+    out = hub_folder.parent / "out"
+    with fake_hub("me/gsm", hub_folder) as address:
+        known = hub_prepare("me/gsm:main", out, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
+        unknown = hub_prepare("me/none", out, HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
+    assert known.returncode == 0, known.stderr
+    card = json.loads((out / "gsm8k.card.json").read_bytes())
+    assert card["raw"] == f"hub:me/gsm:main, test, commit {COMMIT}"
+    assert card["files"]["gsm8k.jsonl"]["rows"] == 2
+    assert unknown.returncode == 1
+    (line,) = unknown.stderr.splitlines()
+    assert "RepositoryNotFoundError" in line
 
 
 class Handler(BaseHTTPRequestHandler):

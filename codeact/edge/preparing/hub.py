@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 
 from codeact.edge.preparing.raw import HUB, Raw, Record, Refuse
 from codeact.exceptions import TaskFileError
@@ -51,10 +52,10 @@ class HubRaw(Raw):
                 yield Record(f"hub:{self.name}, {self.split}, row {number}", dict(row))
         # The library lets through whatever the many libraries beneath it raise.
         except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            reason = shorten(f"{type(error).__name__}: {error}", _LONGEST_REASON)
             raise TaskFileError(
                 f"raw=hub:{self.name}, split {self.split}, cannot be read "
-                f"({reason[:_LONGEST_REASON]}); give raw=hub:NAME:CONFIG to name a configuration, "
+                f"({reason}); give raw=hub:NAME:CONFIG to name a configuration, "
                 "or, offline, the folder of the raw files"
             ) from error
 
