@@ -926,7 +926,8 @@ class Server:
         tempfile.tempdir = None
         sys.path.insert(0, "")
         if "numpy" in sys.modules:
-            sys.modules["numpy"].random.seed()
+            # A number of its own: left to itself, numpy takes three times as long to draw one.
+            sys.modules["numpy"].random.seed(int.from_bytes(os.urandom(4), "little"))
         no_way_back()
         self.meet(slot, limits)
 

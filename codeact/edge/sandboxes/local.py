@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # Pandas loads pyarrow where it is installed, and with it an allocator with such a thread.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     # The same order of sets in every run.
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
