@@ -19,7 +19,8 @@ ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 NOTICES_THE_DEAD_SOON = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
-    "health_check_timeout_ms": 1000,
+    # One that is killed refuses the check at once; one on a busy machine only answers late.
+    "health_check_timeout_ms": 10000,
     "health_check_failure_threshold": 3,
 }
 
@@ -78,7 +79,7 @@ class Driver:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
 
-    def finish(self, seconds: float = 100) -> int:
+    def finish(self, seconds: float = 240) -> int:
         """Wait for the end; the exit status."""
         try:
             return self.process.wait(seconds)
@@ -88,11 +89,12 @@ class Driver:
     def until_played(self, count: int) -> None:
         self.until(lambda: self.played() >= count)
 
-    def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
-            assert self.process.poll() is None, self.stderr
-            assert time.monotonic() < deadline, self.stderr
+            said = f"{self.played()} episodes played; stderr: {self.stderr}"
+            assert self.process.poll() is None, f"ended ({self.process.returncode}); {said}"
+            assert time.monotonic() < deadline, f"not in {seconds:.0f} s; {said}"
             time.sleep(0.05)
 
     def played(self) -> int:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from codeact.experiment.store import SPENT, latest_records, read_records
 from tests.fake_api import FakeApi, threaded
 from tests.ray_cluster import Driver, add_node, cluster, worker_pids
 
-pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.alone]
+pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600)]
 
 TASKS = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
 SLOW = ["model=scripted", "model.latency=0.3", *TASKS, "samples=5", "compute.concurrency=8"]
@@ -127,7 +126,7 @@ def test_an_episode_that_was_handed_out_often_enough_is_a_failure_of_its_own(
     run = Driver(ray_cluster, tmp_path, *SLOW, "compute.workers=1", "compute.handouts=1")
     run.until_played(10)
     os.kill(worker_pids(first_node(ray_cluster))[0], signal.SIGKILL)
-    assert run.finish() == 1
+    assert run.finish() == 1, run.stderr
     records = latest_records(tmp_path)
     assert len(records) == EPISODES
     failed = [record for record in records if record.outcome.cause is not None]
@@ -149,7 +148,7 @@ def test_a_driver_that_is_killed_is_resumed(ray_cluster: Any, tmp_path: Path) ->
     assert again.finish() == 0, again.stderr
     assert f"{before} of {EPISODES} episodes are there already" in again.stderr
     assert_complete(tmp_path)
-    _, alive = psutil.wait_procs(workers, timeout=20)
+    _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
 
 
@@ -160,12 +159,12 @@ def test_a_second_ctrl_c_ends_episodes_and_workers(ray_cluster: Any, tmp_path: P
         run.until(lambda: len(api.seen) == 8)
         (worker,) = (psutil.Process(pid) for pid in worker_pids(first_node(ray_cluster)))
         guests = worker.children(recursive=True)
-        for _ in range(2):
-            os.killpg(run.process.pid, signal.SIGINT)
-            time.sleep(0.5)
-        assert run.finish(30) == 130
+        os.killpg(run.process.pid, signal.SIGINT)
+        run.until(lambda: "Finishing the episodes in flight" in run.stderr)
+        os.killpg(run.process.pid, signal.SIGINT)
+        assert run.finish() == 130, run.stderr
     assert guests
-    _, alive = psutil.wait_procs([worker, *guests], timeout=10)
+    _, alive = psutil.wait_procs([worker, *guests], timeout=60)
     assert not alive
     assert run.played() == 0
 
@@ -180,13 +179,14 @@ def test_a_budget_holds_over_all_workers(
     ray_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """18 tokens an answer: a budget of 900 is 50 answers."""
-    with threaded(FakeApi(["<execute> 6 * 7 </execute>"], latency=0.1)) as api:
+    with threaded(FakeApi(["<execute> 6 * 7 </execute>"], latency=0.5)) as api:
         words = [*TASKS, "samples=20", "model=server", "model.name=m", "compute.workers=2"]
         words += [f"model.base_url={api.base_url}", "compute.concurrency=8", "budget.tokens=900"]
         assert on(ray_cluster, tmp_path, *words) == 1
         answered = len(api.seen)
     assert "the budget of 900 tokens is used up" in capsys.readouterr().err
-    # A worker knows what the other spent as of an exchange, a second ago: 4 episodes at 0.1 s.
+    # A worker knows what the other spent as of an exchange, a second ago: 8 answers. On a busy
+    # machine an exchange takes longer.
     assert 50 <= answered <= 50 + 8 + 40
     tokens, _ = json.loads((tmp_path / SPENT).read_text())
     assert tokens == 18 * answered

@@ -1,13 +1,14 @@
 """What starts clusters: run where one machine is enough, checked against schemas elsewhere."""
 
+import contextlib
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from codeact.commands.arguments import configurations, parse
 from codeact.experiment.config import RayCompute, RunConfig
 from codeact.experiment.store import latest_records
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(600)
 
 LAUNCHERS = Path(__file__).parent.parent / "launchers"
 SUBMIT = LAUNCHERS / "job_submit" / "submit.sh"
@@ -57,11 +58,11 @@ def test_submit_plays_a_run_as_a_job_on_a_cluster_that_is_there(
     tmp_path: Path, short_folder: Path
 ) -> None:
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PATH": PROGRAMS}
-    port, dashboard = "26379", "28265"
+    port, dashboard, client = free_ports(3)
     start = ["ray", "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
     start += [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
     head = subprocess.Popen(
-        [*start, f"--temp-dir={short_folder}", "--ray-client-server-port=26380"],
+        [*start, f"--temp-dir={short_folder}", f"--ray-client-server-port={client}"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -72,7 +73,7 @@ def test_submit_plays_a_run_as_a_job_on_a_cluster_that_is_there(
         done = _once_it_answers(command, environment)
     finally:
         head.terminate()
-        head.wait(30)
+        head.wait(60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"run folder: {tmp_path}/run" in done.stdout
     assert len(latest_records(tmp_path / "run")) == 8
@@ -81,17 +82,30 @@ def test_submit_plays_a_run_as_a_job_on_a_cluster_that_is_there(
 def _once_it_answers(
     command: list[str], environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command when the head's dashboard is up."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    """Submit when the head's dashboard is up, and again while it has nobody to give the job to."""
+    deadline = time.monotonic() + 240
+    while True:
         try:
             urllib.request.urlopen(f"{environment['RAY_ADDRESS']}/api/version", timeout=5)
-            break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=100, check=False
-    )
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=240, check=False
+            )
+            if "No available agent" not in done.stderr + done.stdout:
+                return done
+            said = done.stderr
+        except OSError as error:
+            said = str(error)
+        assert time.monotonic() < deadline, said
+        time.sleep(0.3)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody has; taken all at once, so that no two are the same."""
+    with contextlib.ExitStack() as doors:
+        held = [doors.enter_context(socket.socket()) for _ in range(count)]
+        for door in held:
+            door.bind(("127.0.0.1", 0))
+        return [door.getsockname()[1] for door in held]
 
 
 @pytest.mark.parametrize(
@@ -128,12 +142,12 @@ def test_the_slurm_script_starts_two_nodes_plays_and_ends_them(
             "NODES": "2",
             "CPUS": "2",
             "ON_THE_OTHERS": "env --",
-            "PORT": "27379",
+            "PORT": str(free_ports(1)[0]),
             "RAY_FOLDER": str(short_folder / "ray"),
         },
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -6,8 +6,8 @@ once more plays those, and then the set is whole.
 
 import json
 import os
+import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,11 @@ import pytest
 
 from codeact.edge.sandboxes.sandbox import guest_digest
 from codeact.experiment.store import EPISODES, latest_records
-from tests.conftest import LAUNCHER
+from tests.commands import codeact, launch
+from tests.conftest import Engine, own_engine
+from tests.vllm_runs import is_alive, wait_for
+
+pytestmark = pytest.mark.timeout(400)
 
 TEXTS = [
     "<execute> import time; time.sleep(0.2); a = 6 </execute>",
@@ -28,54 +32,35 @@ EPISODES_IN_ALL = 9
 
 
 @pytest.fixture(scope="module")
-def own_engine() -> Iterator[str]:
-    """An engine that is nobody else's, to be stopped under a run."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can start an engine of its own")
-    folder = f"/tmp/codeact-faults-{os.getpid()}"
-    try:
-        start(folder)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no engine here: {error.stderr.strip()[-300:]}")
-    yield folder
-    subprocess.run(["sh", str(LAUNCHER), "stop", folder], check=False, timeout=60)
-    subprocess.run(["rm", "-rf", folder], check=False)
+def engine() -> Iterator[Engine]:
+    """An engine to be stopped under a run."""
+    with own_engine("faults") as engine:
+        yield engine
 
 
-def start(folder: str) -> None:
-    words = ["sh", str(LAUNCHER), "start", folder]
-    subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+def restart_engine(engine: Engine) -> None:
+    pid = int((engine.folder / "dockerd.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    assert wait_for(lambda: not is_alive(pid))
+    again = engine.start()
+    assert again.returncode == 0, again.stderr
 
 
-def restart_engine(folder: str) -> None:
-    pid = int(Path(folder, "dockerd.pid").read_text())
-    os.kill(pid, 15)
-    while Path(f"/proc/{pid}").exists() and "Z" not in state(pid):
-        time.sleep(0.05)
-    start(folder)
-
-
-def state(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
-
-
-def kill_containers(folder: str) -> None:
-    docker = ["docker", "--host", f"unix://{folder}/docker.sock"]
+def kill_containers(engine: Engine) -> None:
+    docker = ["docker", "--host", engine.address]
     names = subprocess.run([*docker, "ps", "--quiet"], capture_output=True, text=True, check=True)
-    subprocess.run([*docker, "kill", *names.stdout.split()], check=True, capture_output=True)
+    # One that has ended by itself meanwhile is no fault of the test's.
+    subprocess.run([*docker, "kill", *names.stdout.split()], check=False, capture_output=True)
 
 
-def command(folder: str, out: Path, *words: str) -> list[str]:
+def command(engine: Engine, out: Path, *words: str) -> list[str]:
     return [
-        *[sys.executable, "-m", "codeact", "run", "model=scripted", "model.latency=0.2"],
+        *["run", "model=scripted", "model.latency=0.2"],
         f"model.texts={json.dumps(TEXTS)}",
         *["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"],
         *["limit=3", f"samples={EPISODES_IN_ALL // 3}", "compute.concurrency=3"],
         *["executor=docker", "executor.image=host", "executor.preload=[]"],
-        *[f"executor.engine=unix://{folder}/docker.sock", f"run_dir={out}", *words],
+        *[f"executor.engine={engine.address}", f"run_dir={out}", *words],
     ]
 
 
@@ -84,18 +69,22 @@ def command(folder: str, out: Path, *words: str) -> list[str]:
     [(restart_engine, "shared"), (kill_containers, "shared"), (kill_containers, "container")],
 )
 def test_a_run_survives(
-    own_engine: str, tmp_path: Path, fault: Callable[[str], None], isolation: str
+    engine: Engine, tmp_path: Path, fault: Callable[[Engine], None], isolation: str
 ) -> None:
-    words = command(own_engine, tmp_path / "run", f"executor.isolation={isolation}")
-    run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    words = command(engine, tmp_path / "run", f"executor.isolation={isolation}")
+    log = tmp_path / "log"
+    with log.open("wb") as err:
+        run = launch(*words, stdout=err, stderr=err)
     try:
         episodes = tmp_path / "run" / EPISODES
+        deadline = time.monotonic() + 120
         while not episodes.exists() or not episodes.read_bytes():
-            assert run.poll() is None, run.stderr and run.stderr.read()
+            assert run.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         time.sleep(0.5)
-        fault(own_engine)
-        assert run.wait(60) in (0, 1)
+        fault(engine)
+        assert run.wait(120) in (0, 1), log.read_text()
     finally:
         run.kill()
         run.wait()
@@ -112,7 +101,7 @@ def test_a_run_survives(
         else:
             assert not record.outcome.success
 
-    again = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
+    again = codeact(*words)
     assert again.returncode == 0, again.stderr
     records = latest_records(tmp_path / "run")
     assert len(records) == EPISODES_IN_ALL
