@@ -17,6 +17,7 @@ from codeact.experiment.compose import Invocation, compose_config
 from codeact.experiment.validation import validated
 from codeact.resources import data_folder
 
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 RECIPES = [path.stem for path in data_folder("conf").glob("recipe/*.yaml")]
 DETERMINED = ("report.json", "selected", "tiers/hard", "tiers/unsolved.tsv", "tiers/report.json")
 
@@ -184,6 +185,26 @@ def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(
     assert "0.48" in said  # 16 episodes of 10,000 tokens for 2 and 1,000 for 10 USD a million
     assert "assumed for an episode: 10,000 prompt and 1,000 completion" in said
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.timeout(300)  # three runs with a sandbox
+def test_a_recorded_strong_model_solves_some_of_what_weaker_ones_did_not(
+    local_sandbox: None, tmp_path: Path
+) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the shared recordings (../shared/data) are not here")
+    overrides = ("recipe=recorded_models", "out=x", f"data={SHARED / 'mint_tasks'}")
+    common = compose_config(Invocation("collect", overrides)).config["recipe"]["common"]
+    sets = [f"task.sets.{name}.ids=[]" for name in ("gsm8k", "mbpp", "humaneval", "theoremqa")]
+    chosen = f"recipe.common={json.dumps([*common, *sets])}"
+    assert main(["collect", overrides[0], overrides[2], f"out={tmp_path}", chosen]) == 0
+    stages = json.loads((tmp_path / "report.json").read_bytes())["stages"]
+    assert stages["weak-gpt-3.5"]["episodes"] == stages["weak-claude-2"]["episodes"] == 20
+    assert 20 > stages["strong"]["episodes"] > stages["strong"]["successes"] > 0
+    tiers = stages["select"]["tiers"]
+    assert tiers["easy"]["kept"] > 0
+    strong = (tmp_path / "selected" / "strong.jsonl").read_text().splitlines()
+    assert len(strong) == tiers["strong"]["kept"] > 0
 
 
 def test_an_empty_selection_ends_it_with_a_reason_and_no_report(

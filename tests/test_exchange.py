@@ -75,6 +75,28 @@ def test_a_slice_of_every_published_file_comes_back(
     assert values(there_and_back(tree, tmp_path, zipped=zipped)) == before
 
 
+def test_published_selection_is_the_same_of_run_folders_as_of_the_recordings(
+    tree: Path, tmp_path: Path
+) -> None:
+    assert import_trees(ImportConfig(source=str(tree), out=str(tmp_path / "runs"))).problems == []
+    kept = []
+    for source in (tree, tmp_path / "runs"):
+        out = tmp_path / f"of-{source.name}"
+        words = [str(source), f"out={out}", "selection=published", "selection.feedback=all"]
+        words.append("selection.complete_only=false")  # a slice completes nothing
+        # A run folder has no order of files; of duplicates, the first has to be the same one.
+        assert main(["select", *words, "selection.order=tasks"]) == 0
+        kept.append(
+            {
+                path.name: path.read_bytes()
+                for path in out.glob("*.*l*")
+                if path.name != "report.json"
+            }
+        )
+    assert kept[0] == kept[1]
+    assert kept[0]["easy.jsonl"].count(b"\n") > 10
+
+
 def test_run_folders_say_to_every_reader_what_the_tree_says(tree: Path, tmp_path: Path) -> None:
     there_and_back(tree, tmp_path)
     fields = ("place", "record", "outcome")
