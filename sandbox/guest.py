@@ -36,7 +36,7 @@ there is one uid for all sessions; under bubblewrap each then gets user, process
 namespaces of its own instead, and without bubblewrap (`allow_unisolated`) nothing is promised.
 """
 # This file must run alone and quickly, on plain os calls; it lives on broad excepts.
-# ruff: noqa: D103, PLW2901, PTH101, PTH103, PTH104, PTH106, PTH108, PTH116, PTH123, PTH208
+# ruff: noqa: D103, PTH101, PTH103, PTH104, PTH106, PTH108, PTH116, PTH123, PTH208
 # ruff: noqa: PTH102, PTH115, S102, S108, SIM105
 
 import builtins
@@ -78,6 +78,7 @@ ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 LENGTH = struct.Struct(">I")
 LIBC = ctypes.CDLL(None, use_errno=True)
 MAX_REQUEST = 64 << 20
+MUST_BE_BOUND = [getattr(resource, f"RLIMIT_{name}") for name in ("AS", "FSIZE", "NOFILE", "CORE")]
 PAGE = resource.getpagesize()
 WORD = re.compile(r"\w+")
 CROWD = 8  # A session with more processes than this is the last to get a processor.
@@ -212,8 +213,8 @@ def no_way_back():
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
-def set_limits(limits, base_address_space):
-    """Bound what one process may take; what a uid may take in all is the watch's business."""
+def bounds_of(limits, base_address_space):
+    """Return what one process may take, by the kernel's numbers for its kinds."""
     megabyte = 1 << 20
     bounds = {
         "AS": base_address_space + limits["memory_mb"] * megabyte,
@@ -227,15 +228,22 @@ def set_limits(limits, base_address_space):
         "NICE": 20,  # Back to normal, not above: a crowd is put last, and hurried when it must end.
         "RTPRIO": 0,
     }
+    found = {}
     for name, bound in bounds.items():
-        hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1]
-        if hard != resource.RLIM_INFINITY:
-            bound = min(bound, hard)
+        kind = getattr(resource, "RLIMIT_" + name)
+        hard = resource.getrlimit(kind)[1]
+        found[kind] = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+    return found
+
+
+def set_limits(bounds):
+    """Bound this process; what a uid may take in all is the watch's business."""
+    for kind, bound in bounds.items():
         try:
-            resource.setrlimit(getattr(resource, "RLIMIT_" + name), (bound, bound))
+            resource.setrlimit(kind, (bound, bound))
         except (OSError, ValueError):
             # gVisor's kernel has not all of them; for processes, the watch stands in.
-            if name in ("AS", "FSIZE", "NOFILE", "CORE"):
+            if kind in MUST_BE_BOUND:
                 raise
 
 
@@ -640,6 +648,7 @@ class Server:
         gc.freeze()
         into_huge_pages()
         self.base_pages, self.base_resident = statm("self")
+        self.bounds = bounds_of(self.options["limits"], self.base_pages * PAGE)
         self.listen()
         signal.set_wakeup_fd(self.wakeup[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -901,13 +910,13 @@ class Server:
         """Turn this fresh child into a caged session, wait for a host, and serve it."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+            set_handler(number, _signal.SIG_DFL)
+        set_handler(signal.SIGINT, signal.default_int_handler)
         os.setsid()
-        limits = self.options["limits"]
         try:
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write("1000")
+            score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+            write(score, b"1000")
+            os.close(score)
         except OSError:
             pass
         for fd in (self.control_door.fileno(), self.control.fileno(), *self.wakeup, self.taken[0]):
@@ -919,7 +928,7 @@ class Server:
         LIBC.prctl(4, 0, 0, 0, 0)
         if not self.options["apart"]:
             die_with_parent()
-        set_limits(limits, self.base_pages * PAGE)
+        set_limits(self.bounds)
         os.chdir(slot.folder)
         for name in ("HOME", "TMPDIR", "MPLCONFIGDIR"):
             os.environ[name] = slot.folder
@@ -929,9 +938,9 @@ class Server:
             # A number of its own: left to itself, numpy takes three times as long to draw one.
             sys.modules["numpy"].random.seed(int.from_bytes(os.urandom(4), "little"))
         no_way_back()
-        self.meet(slot, limits)
+        self.meet(slot)
 
-    def meet(self, slot, limits):
+    def meet(self, slot):
         """Accept one host, hide the connection from careless code, and serve."""
         connection = Session(None, self.cells, self.options, slot.folder)
         connection.prepare()
