@@ -1,7 +1,9 @@
 """Steps: decisions that need more than one trajectory, or its whole text, in a fixed order.
 
 Bounds, contamination, the best of each task, duplicates, balance. A preset switches each on by
-giving its settings. Of texts only hashes, counts and places are kept.
+giving its settings. Of texts only hashes, counts and places are kept: in bytes, about 700 for each
+candidate where the best of a task or a balance is chosen, and 3,700 for each that
+``near_duplicates`` keeps (its signature of 128 numbers, and its places in the index).
 """
 
 import math
