@@ -127,46 +127,42 @@ def driver_killed(folder: Path) -> Run:
     return run
 
 
-def worker_killed(folder: Path) -> Run:
-    """One of two Ray workers is killed, twice."""
+def _struck(
+    folder: Path, strike: Callable[[int], None], moments: tuple[int, ...], *words: str
+) -> Run:
+    """Play a run whose driver's pid is given to `strike` when so many episodes have finished."""
     with server() as (_, url):
-        run = Run(folder, url, "compute=ray", "compute.workers=2")
+        run = Run(folder, url, *words)
         process = run.start()
-        for done in (20, 60):
+        for done in moments:
             run.wait_for(done)
-            _kill_one(process.pid, "EpisodeWorker")
+            strike(process.pid)
         if process.wait(240):
             run.to_the_end()
     return run
+
+
+def worker_killed(folder: Path) -> Run:
+    """One of two Ray workers is killed, twice."""
+    words = ("compute=ray", "compute.workers=2")
+    return _struck(folder, lambda driver: _kill_one(driver, "EpisodeWorker"), (20, 60), *words)
 
 
 def sandbox_killed(folder: Path) -> Run:
     """The process that holds all the interpreters is killed, three times."""
-    with server() as (_, url):
-        run = Run(folder, url)
-        process = run.start()
-        for done in (20, 50, 80):
-            run.wait_for(done)
-            _kill_one(process.pid, "guest.py")
-        if process.wait(240):
-            run.to_the_end()
-    return run
+    return _struck(folder, lambda driver: _kill_one(driver, "guest.py"), (20, 50, 80))
 
 
 def container_killed(folder: Path) -> Run:
     """The container with all the interpreters is killed, twice."""
     import docker
 
-    with server() as (_, url):
-        run = Run(folder, url, "executor=docker", "executor.image=host")
-        process = run.start()
-        for done in (20, 60):
-            run.wait_for(done)
-            for container in docker.from_env().containers.list(filters={"label": "codeact.owner"}):
+    def strike(driver: int) -> None:
+        for container in docker.from_env().containers.list(filters={"label": "codeact.owner"}):
+            if f"/{driver}/" in container.labels["codeact.owner"]:
                 container.kill()
-        if process.wait(240):
-            run.to_the_end()
-    return run
+
+    return _struck(folder, strike, (20, 60), "executor=docker", "executor.image=host")
 
 
 def server_killed(folder: Path) -> Run:

@@ -84,7 +84,11 @@ class Answering(asyncio.Protocol):
             self.moments.append(time.monotonic())
             turn = min(body.count(b'"role":"assistant"'), len(self.bodies) - 1)
             loop = asyncio.get_running_loop()
-            loop.call_later(self.latency, self.transport.write, self.bodies[turn])
+            loop.call_later(self.latency, self.answer, self.bodies[turn])
+
+    def answer(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(body)
 
 
 def serve(latency: float, turns: int, port: int = 0) -> None:
