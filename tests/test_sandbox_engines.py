@@ -265,7 +265,7 @@ async def test_runsc() -> None:
     if not has_runsc():
         pytest.skip("the engine has no runtime runsc (apt-get install runsc, start it anew)")
     async with (
-        running(runtime="runsc", slots=2, cell_seconds=10.0, start_seconds=90.0) as sandbox,
+        running(runtime="runsc", slots=2, cell_seconds=10.0, start_seconds=200.0) as sandbox,
         await sandbox.session() as session,
     ):
         await session.execute("mine = 41\nopen('note', 'w').write('x')")
