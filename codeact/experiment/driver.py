@@ -140,7 +140,7 @@ class _Player:
             await asyncio.wait([opening])
         # One that did not open is nobody's fault if no cell has asked for it.
         if not opening.cancelled() and opening.exception() is None:
-            await opening.result().close()
+            opening.result().retire()
 
     async def perform(self, effect: Effect) -> Result:
         match effect:

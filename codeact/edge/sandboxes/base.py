@@ -41,6 +41,10 @@ class Session(Protocol):
         """
         ...
 
+    def retire(self) -> None:
+        """Begin to close it, and do not wait: the sandbox itself sees to the end of it."""
+        ...
+
     async def close(self) -> None:
         """End the interpreter and wipe what it left. Never raises."""
         ...

@@ -92,12 +92,18 @@ class GuestSession:
                 status=_status(answer),
             )
 
+    def retire(self) -> None:
+        self._end_of_it()
+
     async def close(self) -> None:
+        # Who gives up waiting does not keep the interpreter alive, nor its slot taken.
+        await asyncio.shield(self._end_of_it())
+
+    def _end_of_it(self) -> asyncio.Future[None]:
         self._closed = True
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
-        # Who gives up waiting does not keep the interpreter alive, nor its slot taken.
-        await asyncio.shield(self._closing)
+        return self._closing
 
     async def __aenter__(self) -> Self:
         return self
