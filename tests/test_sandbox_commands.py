@@ -29,9 +29,9 @@ async def test_every_promise_holds(kind: str) -> None:
 
 
 async def test_cells_of_a_session_run_in_order() -> None:
-    sandbox = await started("local", preload=())
+    sandbox = await started("local", preload=(), cell_seconds=30.0)
     lines = [
-        '{"session": "a", "code": "import time; time.sleep(0.5); x = 1"}',
+        '{"session": "a", "code": "import time; time.sleep(3); x = 1"}',
         '{"session": "b", "code": "x = 2"}',
         '{"session": "a", "code": "x += 10; x"}',
         '{"session": "b", "code": "1 / 0"}',

@@ -129,7 +129,7 @@ async def compare(episodes: list[list[str]]) -> int:
                 f"open('cells.json', 'w').write({json.dumps(episodes)!r})\n"
                 f"subprocess.run([sys.executable, '-c', {REFERENCE!r}], check=True)"
             )
-            run = await session.evaluate(program, seconds=100)
+            run = await session.evaluate(program, seconds=250)
             assert run.ok, run.error
             expected: list[Any] = (await session.evaluate(collect, seconds=10)).value
         for cells, outputs in zip(episodes, expected, strict=True):

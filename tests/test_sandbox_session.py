@@ -91,7 +91,8 @@ json.dump(outputs, open("outputs.json", "w"))
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=EXECUTORS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]:
     engine_where_named(request)
-    running = await started(request.param)
+    # Where a limit is what is tested, the test gives it; elsewhere a busy machine needs time.
+    running = await started(request.param, cell_seconds=20.0)
     yield running
     await running.close()
 
@@ -176,12 +177,12 @@ async def test_an_interpreter_that_ends_between_cells_is_told_at_once(
     async with await sandbox.session() as session:
         timer = "import os, threading; threading.Timer(0.2, os._exit, (3,)).start()"
         assert (await session.execute(timer)).status == "ok"
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.5)
         began = asyncio.get_running_loop().time()
         result = await session.execute("1", seconds=20)
         assert (result.status, result.state_lost) == ("killed", True)
         assert "(it exited)" in result.output
-        assert asyncio.get_running_loop().time() - began < 5
+        assert asyncio.get_running_loop().time() - began < 15
         assert (await session.execute("1")).output == "Out[1]: 1\n"
 
 
