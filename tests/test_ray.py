@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.ray_cluster import Driver, add_node, cluster, worker_pids
 
 pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600)]
 
+SUBMIT = Path(__file__).parent.parent / "launchers" / "job_submit" / "submit.sh"
 TASKS = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
 SLOW = ["model=scripted", "model.latency=0.3", *TASKS, "samples=5", "compute.concurrency=8"]
 EPISODES = 8 * 5
@@ -169,6 +173,32 @@ def test_a_second_ctrl_c_ends_episodes_and_workers(ray_cluster: Any, tmp_path: P
     assert run.played() == 0
 
 
+def test_submit_plays_a_run_as_a_job(ray_cluster: Any, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CODEACT": f"{Path(sys.executable).parent}/codeact",
+        "RAY_ADDRESS": f"http://{ray_cluster.head_node.webui_url}",
+    }
+    words = [f"run_dir={tmp_path}/run", "model=scripted", *TASKS, "tracker=none"]
+    deadline = time.monotonic() + 120
+    while True:
+        done = subprocess.run(
+            ["sh", str(SUBMIT), *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        # A dashboard that has only just started has nobody yet to give a job to.
+        if "submitted successfully" in done.stdout + done.stderr or time.monotonic() > deadline:
+            break
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"run folder: {tmp_path}/run" in done.stdout
+    assert_complete(tmp_path / "run", 8)
+
+
 def on(made: Any, folder: Path, *words: str) -> int:
     """A run whose driver is this process."""
     where = ["compute=ray", f"compute.address={made.address}", f"run_dir={folder}"]
@@ -179,7 +209,7 @@ def test_a_budget_holds_over_all_workers(
     ray_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """18 tokens an answer: a budget of 900 is 50 answers."""
-    with threaded(FakeApi(["<execute> 6 * 7 </execute>"], latency=0.5)) as api:
+    with threaded(FakeApi(["<execute> 6 * 7 </execute>"], latency=0.3)) as api:
         words = [*TASKS, "samples=20", "model=server", "model.name=m", "compute.workers=2"]
         words += [f"model.base_url={api.base_url}", "compute.concurrency=8", "budget.tokens=900"]
         assert on(ray_cluster, tmp_path, *words) == 1
