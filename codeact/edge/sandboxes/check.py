@@ -138,7 +138,7 @@ _ENVIRONMENT = (
     "import os\nallowed = {'PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ', 'USER', 'LOGNAME', 'TERM'}\n"
     "allowed |= {'PWD', 'IPYTHONDIR', 'MPLCONFIGDIR', 'HOSTNAME', 'PYTHONHASHSEED', 'GPG_KEY'}\n"
     "sorted(n for n in os.environ if n not in allowed and not n.startswith(('PYTHON', 'OPENBLAS', "
-    "'OMP_', 'MKL_')))"
+    "'OMP_', 'MKL_', 'JE_ARROW_')))"
 )
 _ALARM = "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
 _HOARD = (
