@@ -17,6 +17,8 @@ from tests.fake_api import FakeApi, Reply, Seen, threaded
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
 SAMPLE = "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"
+# No cell here imports anything.
+LIGHT = ["executor.preload=[]", "executor.warm=1"]
 
 
 def play(
@@ -33,6 +35,7 @@ def play(
                 "task=gsm8k",
                 SAMPLE,
                 "limit=1",
+                *LIGHT,
                 f"run_dir={folder}",
                 *words,
             ]
@@ -103,7 +106,7 @@ def test_a_server_that_fails_ends_its_episode_and_not_the_run(
         answer,
         "limit=2",
         "model.max_retries=1",
-        "model.timeout.total=1.5",
+        "model.timeout.total=2",
         "turns=max2_p2",
     )
     by_task = {record.task_id: record for record in records}
@@ -165,6 +168,7 @@ def test_the_policys_stop_strings_and_seed_are_sent(tmp_path: Path) -> None:
                 "samples=2",
                 "seed=40",
                 "turns=max1_p1",
+                *LIGHT,
                 f"run_dir={tmp_path}",
             ]
         )
@@ -210,7 +214,7 @@ def test_a_full_disk_stops_the_run_and_a_resume_finishes_it(
     if mounted.returncode:
         pytest.skip("this machine does not let a test mount a file system")
     words = ["run", "model=scripted", "task=gsm8k", SAMPLE, "samples=4", f"run_dir={tmp_path}/run"]
-    words += ["full_disk_seconds=1"]
+    words += ["full_disk_seconds=1", *LIGHT]
     try:
         assert main(words) == 1
         assert "No space left" in capsys.readouterr().err

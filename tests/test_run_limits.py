@@ -22,6 +22,7 @@ from tests.records import make_record
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
 GSM8K = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
+GSM8K += ["executor.preload=[]", "executor.warm=1"]
 TOKENS = 18  # of each of the server's answers
 
 
@@ -129,7 +130,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_episode(tmp_path: Path) -> Non
     try:
         run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert run.stderr is not None
-        watchdog = threading.Timer(60, run.kill)
+        watchdog = threading.Timer(200, run.kill)
         watchdog.start()
         told = next(line for line in run.stderr if "for room" in line)
         assert "No space left" in told
