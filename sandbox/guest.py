@@ -639,6 +639,7 @@ class Server:
     def run(self):
         self.make_slots()
         loaded = preload(self.options["preload"])
+        use_once(sys.modules)
         for name, source in self.options.get("modules", ()):
             module = sys.modules[name] = types.ModuleType(name)
             exec(compile(source, f"<{name}>", "exec"), module.__dict__)
@@ -946,7 +947,6 @@ class Server:
         connection.prepare()
         for fd in (0, 1, 2):
             connection.point(fd, os.open("/dev/null", os.O_RDWR))
-        self.cells.rehearse()
         accepted, _ = self.session_door.accept()
         os.write(self.taken[1], LENGTH.pack(slot.number))
         os.close(self.taken[1])
@@ -1179,20 +1179,6 @@ class Cells:
             history.exceptions[count] = shell._format_exception_for_storage(error)
         return result.success
 
-    def rehearse(self):
-        """Run a cell and undo it: the first one then does not wait for the pages it writes to."""
-        shell, history, hook = self.shell, self.shell.history_manager, self.hook
-        spaces = [(space, dict(space)) for space in (shell.user_ns, shell.user_ns_hidden)]
-        kept = [shell.compile._filename_map, linecache.cache, shell.user_ns["_oh"]]
-        spaces += [(space, dict(space)) for space in (*kept, history.output_hist_reprs)]
-        self.run("0")
-        for space, content in spaces:
-            space.clear()
-            space.update(content)
-        del history.input_hist_parsed[1:], history.input_hist_raw[1:]
-        shell.execution_count, shell.last_execution_result = 1, None
-        hook._ = hook.__ = hook.___ = ""
-
     def plain(self, whole):
         """Return the tree of a cell that is Python and nothing else, or None."""
         # What IPython adds to the language is no Python, but for its own prompts ("In [1]: x" is
@@ -1342,6 +1328,16 @@ def preload(names):
             continue
         loaded.append(name)
     return loaded
+
+
+def use_once(modules):
+    """Have libraries make here, for all sessions, what they make when they are first used."""
+    if "numpy" in modules:
+        importlib.import_module("numpy.random")
+    if "pandas" in modules:
+        # Where pyarrow is installed, the first table with words in it takes six megabytes.
+        table = modules["pandas"].DataFrame({"word": ["a", "b"], "number": [0.5, 1.5]})
+        repr(table.groupby("word").sum())
 
 
 def into_huge_pages():
