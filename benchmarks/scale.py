@@ -53,8 +53,8 @@ class Row(NamedTuple):
 
 
 ROWS = {
-    "2000-local": Row(2000, 500, 2.0, goal=">= 90 % of ideal"),
-    "2000-ray": Row(2000, 500, 2.0, words=RAY, goal=">= 85 % of ideal"),
+    "2000-local": Row(2000, 500, 2.0, goal=">= 90 % of ideal", warm=500),
+    "2000-ray": Row(2000, 500, 2.0, words=RAY, goal=">= 85 % of ideal", warm=250),
     "200-local": Row(200, 200, 0.5, goal=">= 70 % of ideal", warm=200),
     "200-docker": Row(200, 200, 0.5, executor="docker", goal=">= 70 % of ideal", warm=200),
     "zero-latency": Row(1000, 16, 0.0, goal=">= 90 episodes/s"),

@@ -81,6 +81,7 @@ MAX_REQUEST = 64 << 20
 MUST_BE_BOUND = [getattr(resource, f"RLIMIT_{name}") for name in ("AS", "FSIZE", "NOFILE", "CORE")]
 PAGE = resource.getpagesize()
 WORD = re.compile(r"\w+")
+FEW = 8  # Children that are waiting: with more than this, the next is in no hurry.
 CROWD = 8  # A session with more processes than this is the last to get a processor.
 # Bound here once: what a cell does to the modules is then its own problem. Those of _signal are
 # signal's without the enumerations around them.
@@ -657,8 +658,8 @@ class Server:
         if not select.select([self.control_door], [], [], self.options["patience"])[0]:
             return
         self.control = Channel(self.control_door.accept()[0].detach())
-        self.control.send({"ready": loaded, "pid": os.getpid(), "uids": self.uids})
         self.refill(pace=0.0)
+        self.control.send({"ready": loaded, "pid": os.getpid(), "uids": self.uids})
         self.loop()
 
     def make_slots(self):
@@ -754,7 +755,7 @@ class Server:
         warm = self.options["warm"]
         self.full = True
         while self.free and self.waiting < warm:
-            if self.waiting > warm // 4 and time.monotonic() < self.next_fork:
+            if self.waiting > min(warm // 4, FEW) and time.monotonic() < self.next_fork:
                 self.full = False
                 break
             if not self.fork(self.free[-1]):
