@@ -93,8 +93,11 @@ def test_an_offline_run_read_back_is_what_the_run_folder_says(tmp_path: Path) ->
         assert records[id_]["messages"][-1]["content"][:200] in row["conversation"]
 
 
-def test_without_a_key_one_line_says_where_the_files_are(tmp_path: Path) -> None:
-    done = play(tmp_path / "home", *QUICK, "limit=1", f"run_dir={tmp_path / 'run'}")
+@pytest.mark.parametrize("variables", [{}, {"WANDB_MODE": "offline"}], ids=["no key", "asked for"])
+def test_offline_one_line_says_where_the_files_are(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    done = play(tmp_path / "home", *QUICK, "limit=1", f"run_dir={tmp_path / 'run'}", **variables)
     assert done.returncode == 0, done.stderr
     (line,) = lines_about_wandb(done.stderr)
     assert f"wandb sync {tmp_path / 'run'}/wandb/offline-run-*" in line

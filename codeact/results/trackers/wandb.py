@@ -312,9 +312,10 @@ class Sender:
             f"upload them with: wandb sync {folder}/offline-run-*"
         )
 
-    @staticmethod
-    def _where(described: Described, run: "wandb.Run") -> str:
-        return run.url or str(described.folder.path / "wandb")
+    def _where(self, described: Described, run: "wandb.Run") -> str:
+        # W&B warns of a run without an address when it is asked for it.
+        url = run.url if self._offline_because is None else None
+        return url or str(described.folder.path / "wandb")
 
 
 def _wandb() -> Any:
