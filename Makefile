@@ -13,7 +13,8 @@ demo-live: $(READY)  ## fetch a small model (about 5 GB), serve it on the CPU, p
 	$(BIN)/python launchers/demo_live.py
 
 test: $(READY)  ## every test that this machine can run; the others say why they are skipped
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not alone"
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m ray
 	$(BIN)/pytest -m alone
 
 check: $(READY)  ## format, lint, types, import layers

@@ -22,7 +22,7 @@ LAUNCHER = Path(__file__).parent.parent / "launchers" / "docker_engine.sh"
 
 
 # Those that take longest: begun first, they do not run on alone in the end.
-LONGEST = ("test_ray", "test_vllm", "test_sandbox_run_faults", "test_graders_mint_parity")
+LONGEST = ("test_sandbox_run_faults", "test_graders_mint_parity")
 LONGEST += ("test_sandbox_recorded_cells", "test_sandbox_engines", "test_sandbox_session")
 
 

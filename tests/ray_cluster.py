@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,8 @@ def cluster() -> Iterator[Any]:
             "object_store_memory": 1 << 27,
             "include_dashboard": True,
             "dashboard_port": 0,
+            # The usual one may be taken by another Ray, and jobs are for the agent behind it.
+            "dashboard_agent_listen_port": _free_port(),
             "_system_config": NOTICES_THE_DEAD_SOON,
             "temp_dir": folder,
         },
@@ -50,6 +53,13 @@ def cluster() -> Iterator[Any]:
     finally:
         made.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port: int = door.getsockname()[1]
+        return port
 
 
 def add_node(made: Any, **options: Any) -> Any:

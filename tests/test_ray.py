@@ -19,7 +19,7 @@ from codeact.experiment.store import SPENT, latest_records, read_records
 from tests.fake_api import FakeApi, threaded
 from tests.ray_cluster import Driver, add_node, cluster, worker_pids
 
-pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600), pytest.mark.ray]
 
 SUBMIT = Path(__file__).parent.parent / "launchers" / "job_submit" / "submit.sh"
 TASKS = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
@@ -194,6 +194,7 @@ def test_submit_plays_a_run_as_a_job(ray_cluster: Any, tmp_path: Path) -> None:
         # A dashboard that has only just started has nobody yet to give a job to.
         if "submitted successfully" in done.stdout + done.stderr or time.monotonic() > deadline:
             break
+        time.sleep(1)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"run folder: {tmp_path}/run" in done.stdout
     assert_complete(tmp_path / "run", 8)

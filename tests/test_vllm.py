@@ -20,6 +20,7 @@ from tests.vllm_runs import Play, wait_for
 pytestmark = [
     pytest.mark.usefixtures("local_sandbox", "ray_cluster"),
     pytest.mark.timeout(600),
+    pytest.mark.ray,
 ]
 
 
