@@ -47,6 +47,8 @@ def cluster() -> Iterator[Any]:
             "temp_dir": folder,
         },
     )
+    # As `ray start` does it: without this file a job may join any other Ray of this machine.
+    Path(folder, "ray_current_cluster").write_text(made.address)
     try:
         add_node(made)
         yield made
