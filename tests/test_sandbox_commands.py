@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from codeact.edge.sandboxes.check import check_sandbox
 from codeact.edge.sandboxes.image import ImageSettings, build_image
 from codeact.edge.sandboxes.owner import owner_lives, this_owner
 from codeact.edge.sandboxes.server import Server
-from codeact.edge.sandboxes.sweep import OWNER_FILE, PREFIX, sweep_folders
+from codeact.edge.sandboxes.sweep import OWNER_FILE, PREFIX, UNNAMED_SECONDS, sweep_folders
 from codeact.episode.protocol import NO_OUTPUT
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from tests.sandbox_helpers import EXECUTORS, settings, started
@@ -86,6 +87,18 @@ def test_the_sweep_takes_only_what_the_dead_left() -> None:
     assert living.folder.exists()
     (living.folder / OWNER_FILE).unlink()
     living.folder.rmdir()
+
+
+def test_a_folder_that_nobody_signed_is_swept_once_it_is_old() -> None:
+    """Its maker died before it wrote its name; one that was made just now is about to."""
+    new, old = (Path(tempfile.mkdtemp(prefix=PREFIX)) for _ in range(2))
+    past = time.time() - 2 * UNNAMED_SECONDS
+    os.utime(old, (past, past))
+    swept = [row.name for row in sweep_folders()]
+    assert str(old) in swept
+    assert not old.exists()
+    assert new.exists()
+    new.rmdir()
 
 
 def test_a_sweep_beside_owners_who_come_and_go() -> None:

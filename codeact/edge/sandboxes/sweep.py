@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from codeact.edge.sandboxes.owner import OWNER, owner_lives
 
 PREFIX = "codeact-sandbox-"
 OWNER_FILE = "owner"
+UNNAMED_SECONDS = 600.0
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -38,16 +40,27 @@ def sweep_folders() -> list[Swept]:
     for parent in {tempfile.gettempdir(), os.path.realpath("/tmp")}:  # noqa: S108
         for folder in Path(parent).glob(f"{PREFIX}*"):
             try:
-                ours = folder.stat().st_uid == os.geteuid()
-                owner = (folder / OWNER_FILE).read_text() if ours else ""
+                left = _left(folder)
             except OSError:
                 # Its owner has just removed it.
                 continue
-            if not owner_lives(owner):
+            if left:
                 shutil.rmtree(folder, ignore_errors=True)
                 problem = "it could not be removed" if folder.exists() else ""
                 swept.append(Swept("folder", str(folder), problem))
     return swept
+
+
+def _left(folder: Path) -> bool:
+    """Tell whether nobody will use a folder again; raises OSError where it vanishes meanwhile."""
+    made = folder.stat()
+    if made.st_uid != os.geteuid():
+        return False
+    try:
+        return not owner_lives((folder / OWNER_FILE).read_text())
+    except FileNotFoundError:
+        # Its maker is about to write its name, or died before it did.
+        return time.time() - made.st_mtime > UNNAMED_SECONDS
 
 
 def sweep_containers(engine: str | None = None) -> list[Swept]:
