@@ -32,6 +32,7 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 CELLS = ("a = 6", "b = a * 7", "print(a, b)", "sum(range(b))")
 TASKS = 8
 RAY = ("compute=ray",)
+WANDB = ("tracker=wandb", "tracker.mode=offline")
 LOOKED_AT = ["pid", "ppid", "name", "cmdline", "cpu_times", "memory_info"]
 
 
@@ -46,6 +47,7 @@ class Row(NamedTuple):
     words: tuple[str, ...] = ()
     goal: str = ""
     warm: int = 32
+    tracker: tuple[str, ...] = ("tracker=none",)
 
     @property
     def ideal(self) -> float:
@@ -54,6 +56,9 @@ class Row(NamedTuple):
 
 ROWS = {
     "2000-local": Row(2000, 500, 2.0, goal=">= 90 % of ideal", warm=500),
+    "2000-wandb": Row(
+        *(2000, 500, 2.0), goal="<= 2 % longer with start-up", warm=500, tracker=WANDB
+    ),
     "2000-ray": Row(2000, 500, 2.0, words=RAY, goal=">= 85 % of ideal", warm=250),
     "200-local": Row(200, 200, 0.5, goal=">= 70 % of ideal", warm=200),
     "200-docker": Row(200, 200, 0.5, executor="docker", goal=">= 70 % of ideal", warm=200),
@@ -180,7 +185,7 @@ def measure(name: str, row: Row) -> dict[str, Any]:
                 f"executor.slots={3 * row.at_once}",
                 f"executor.warm={row.warm}",
             ),
-            *(f"run_dir={folder}/run", "progress_seconds=600", "tracker=none", *row.words),
+            *(f"run_dir={folder}/run", "progress_seconds=600", *row.tracker, *row.words),
             f"compute.concurrency={row.at_once}",
         ]
         if row.executor == "docker":

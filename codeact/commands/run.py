@@ -25,7 +25,7 @@ from codeact.experiment.store import CONFIG, SUMMARY, RunFolder
 from codeact.experiment.summary import Summary, summarize_folder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
-from codeact.results.trackers import trackers
+from codeact.results.trackers import expect_trackers, trackers
 
 
 class Named(NamedTuple):
@@ -100,6 +100,7 @@ def _describe(job: Named) -> str:
 async def _run(jobs: list[Named]) -> int:
     plans = {job.name: job.plan for job in jobs}
     accounts = {name: Account(plan.config.budget) for name, plan in plans.items()}
+    expect_trackers(plan.config for plan in plans.values())
     async with (
         Resources(_notice) as resources,
         opened_player(plans, accounts, resources) as player,

@@ -1,10 +1,19 @@
 """Which trackers listen to a command's runs."""
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 
-from codeact.experiment.config import WandbTracker
+from codeact.experiment.config import RunConfig, WandbTracker
 from codeact.experiment.events import Job, Listener
+
+
+def expect_trackers(configs: Iterable[RunConfig]) -> None:
+    """Begin to import what `trackers` will want, which takes seconds, while sandboxes start."""
+    if any(map(_tracked, configs)):
+        from codeact.results.trackers.wandb import load
+
+        threading.Thread(target=load, name="wandb import", daemon=True).start()
 
 
 def trackers(jobs: Sequence[Job], notice: Callable[[str], None]) -> list[Listener]:
@@ -12,11 +21,15 @@ def trackers(jobs: Sequence[Job], notice: Callable[[str], None]) -> list[Listene
 
     ``WANDB_MODE=disabled`` in the environment switches W&B off whatever the configuration says.
     """
-    tracked = {
-        job.name: job.config.tracker for job in jobs if isinstance(job.config.tracker, WandbTracker)
-    }
-    if not tracked or os.environ.get("WANDB_MODE") == "disabled":
+    tracked = {job.name: settings for job in jobs if (settings := _tracked(job.config))}
+    if not tracked:
         return []
     from codeact.results.trackers.wandb import WandbListener
 
     return [WandbListener(tracked, notice)]
+
+
+def _tracked(config: RunConfig) -> WandbTracker | None:
+    switched_off = os.environ.get("WANDB_MODE") == "disabled"
+    settings = config.tracker
+    return settings if isinstance(settings, WandbTracker) and not switched_off else None

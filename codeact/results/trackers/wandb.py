@@ -11,8 +11,9 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -280,8 +281,6 @@ class Sender:
             where = self._where(described, run)
             kept = msgspec.structs.replace(self._described[name].kept, where=where)
             kept.write(described.folder)
-            # The first table imports pandas: better now than when everyone waits for the end.
-            _wandb().Table(columns=["-"], data=[["-"]])
         return run
 
     def _opened(self, name: str, described: Described) -> "wandb.Run":
@@ -324,6 +323,14 @@ def _wandb() -> Any:
     import wandb
 
     return wandb
+
+
+def load() -> None:
+    """Import W&B with what it would import later, at a run's first and last moments."""
+    # Whoever uses it will say what is wrong with it.
+    with suppress(Exception):
+        _wandb().Table(columns=["-"], data=[["-"]])
+        import_module("wandb.apis.public")
 
 
 def _why_offline(mode: str) -> str | None:
