@@ -180,11 +180,7 @@ def measure(name: str, row: Row) -> dict[str, Any]:
             *(f"model.base_url={url}", f"model.concurrency={row.at_once}", "model.probe=false"),
             *("task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"),
             *(f"samples={row.episodes // TASKS}", f"turns=max{5 if row.turns == 5 else 1}_p1"),
-            *(
-                f"executor={row.executor}",
-                f"executor.slots={3 * row.at_once}",
-                f"executor.warm={row.warm}",
-            ),
+            *(f"executor={row.executor}", f"executor.warm={row.warm}"),
             *(f"run_dir={folder}/run", "progress_seconds=600", *row.tracker, *row.words),
             f"compute.concurrency={row.at_once}",
         ]

@@ -158,3 +158,15 @@ def test_incidental_settings_do_not_change_what_an_episode_is() -> None:
     other = run_config("model=openai", "model.name=m", "model.sampling.temperature=1.0")
     assert plain.digest == moved.digest
     assert plain.digest != other.digest
+
+
+def test_the_sandbox_has_room_for_the_episodes_at_once() -> None:
+    """Three sessions an episode, on each worker; what is too few would be a deadlock."""
+    policy = ("model=openai", "model.name=m", "compute.concurrency=100")
+    assert run_config(*policy).executor.slots == 300
+    assert run_config(*policy, "compute=ray", "compute.workers=4").executor.slots == 75
+    assert run_config(*policy, "executor.slots=400").executor.slots == 400
+    with pytest.raises(ConfigError, match=r"give executor\.slots=300"):
+        run_config(*policy, "executor.slots=299")
+    with pytest.raises(ConfigError, match=r"compute\.workers=N"):
+        run_config(*policy, "compute.concurrency=1334")

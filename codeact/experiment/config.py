@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from codeact.edge.graders.base import Mode
 from codeact.edge.models.factory import AnyModelSettings
 from codeact.edge.sandboxes.image import ImageSettings
-from codeact.edge.sandboxes.settings import DockerSettings, LocalSettings
+from codeact.edge.sandboxes.settings import MOST_SLOTS, DockerSettings, LocalSettings
 from codeact.edge.tools import SearchSettings
 from codeact.episode.settings import (
     EpisodeSettings,
@@ -161,12 +161,22 @@ class GradedSettings(Settings):
     @model_validator(mode="after")
     def _slots_suffice(self) -> Self:
         """An episode holds one session and its grader up to two, and none gives its own up."""
-        needed = _SESSIONS_PER_EPISODE * self.compute.for_each_worker
+        at_once = self.compute.for_each_worker
+        needed = _SESSIONS_PER_EPISODE * at_once
+        told = f"{at_once} episodes at once (compute.concurrency)"
+        told += f" of up to {_SESSIONS_PER_EPISODE} sessions"
+        if needed > MOST_SLOTS:
+            raise ValueError(
+                f"{told} are more than the {MOST_SLOTS} sessions that one sandbox holds: lower "
+                "compute.concurrency, or spread it over compute=ray compute.workers=N"
+            )
+        if self.executor.slots is None:
+            executor = self.executor.model_copy(update={"slots": needed})
+            return self.model_copy(update={"executor": executor})
         if self.executor.slots < needed:
             raise ValueError(
-                f"executor.slots={self.executor.slots} is too few for "
-                f"{self.compute.for_each_worker} episodes at once (compute.concurrency) of up to "
-                f"{_SESSIONS_PER_EPISODE} sessions: give executor.slots={needed}"
+                f"executor.slots={self.executor.slots} is too few for {told}: give "
+                f"executor.slots={needed}, or null"
             )
         return self
 

@@ -26,7 +26,7 @@ class GuestSandbox(ABC):
         self.settings: AnyExecutorSettings = settings
         self._server: Server | None = None
         self._starting = asyncio.Lock()
-        self._slots = asyncio.Semaphore(settings.slots)
+        self._slots = asyncio.Semaphore(settings.capacity)
         self._sessions: set[GuestSession] = set()
         self._closed = False
         self._tried = 0
@@ -55,7 +55,7 @@ class GuestSandbox(ABC):
                 await asyncio.wait_for(self._slots.acquire(), self.settings.wait_seconds)
             except TimeoutError:
                 raise SandboxFailure(
-                    f"all {self.settings.slots} slots of the sandbox were in use for "
+                    f"all {self.settings.capacity} slots of the sandbox were in use for "
                     f"{self.settings.wait_seconds:g} s: raise executor.slots, or run fewer "
                     "episodes at a time"
                 ) from None

@@ -30,6 +30,8 @@ _INCIDENTAL = frozenset(
 )
 """Where sessions run and how many at a time: an episode is the same experiment either way."""
 
+MOST_SLOTS = 4000
+
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -53,8 +55,9 @@ class ExecutorSettings(Settings):
     """Open files per process."""
     output_bytes: int = Field(default=1 << 20, ge=1024)
     """What is kept of a cell's output: its beginning."""
-    slots: int = Field(default=64, ge=1, le=4000)
-    """Sessions at a time in one server; more wait their turn."""
+    slots: int | None = Field(default=None, ge=1, le=MOST_SLOTS)
+    """Sessions at a time in one server; more wait their turn. None is what the episodes at once
+    can need, or 64 where there are no episodes."""
     warm: int = Field(default=4, ge=1)
     """Interpreters forked ahead of need."""
     preload: Names = ("numpy", "pandas", "sympy", "math_verify")
@@ -75,6 +78,11 @@ class ExecutorSettings(Settings):
     """First uid given to sessions; by default a range of its own for every server. Set it where
     only some uids exist, as under a rootless engine."""
 
+    @property
+    def capacity(self) -> int:
+        """The sessions that one server has room for."""
+        return self.slots or 64
+
     def guest_limits(self) -> dict[str, int]:
         """Return the limits that the guest enforces."""
         names = (
@@ -93,8 +101,8 @@ class ExecutorSettings(Settings):
         """Return the guest's options that do not depend on where it runs."""
         return {
             "limits": self.guest_limits(),
-            "slots": self.slots,
-            "warm": min(self.warm, self.slots),
+            "slots": self.capacity,
+            "warm": min(self.warm, self.capacity),
             "preload": list(self.preload),
             "patience": self.start_seconds,
         }
