@@ -35,10 +35,13 @@ def secrets_of(environment: Mapping[str, str], named: Iterable[str]) -> list[str
     return sorted(found, key=len, reverse=True)
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """What to say instead of a wrong name: the closest valid one, or all if none is close."""
+def nearest(name: str, valid: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """What to say instead of a wrong name: the closest valid one if there is one.
+
+    Else all of them, or those that are to be `listed`.
+    """
     names = sorted(set(valid))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"valid: {', '.join(names)}"
+    return f"valid: {', '.join(names if listed is None else sorted(set(listed)))}"

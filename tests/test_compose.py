@@ -79,6 +79,8 @@ def test_every_command_composes(command: str, schema: type, overrides: tuple[str
             ["model=openai", "model.name=m", "+model.sampling.temprature=1"],
             ["model.sampling.temprature", "did you mean 'temperature'"],
         ),
+        (["zzz=1"], ["unknown key 'zzz'", "(valid: budget, cache, compute,"]),
+        (["turns.zzz=1"], ["(valid: turns.count_down, turns.max_propose_solution,"]),
         (["samples=0"], ["samples", "greater than or equal to 1"]),
         (["task=gsm9k"], ["gsm9k", "did you mean 'gsm8k'"]),
     ],

@@ -200,7 +200,10 @@ def _refusal(name: str, before: list[str], override: str, cause: Exception) -> s
         return f"{override!r}: {_first_line(cause)}"
     keys = set(flat_keys(OmegaConf.to_container(compose(name, overrides=before))))
     if key not in keys:
-        return f"{override!r}: unknown key {key!r} ({nearest(key, [*keys, *options])})"
+        parent = key.rpartition(".")[0]
+        beside = [one for one in keys if one.rpartition(".")[0] == parent]
+        hint = nearest(key, [*keys, *options], beside or [one for one in keys if "." not in one])
+        return f"{override!r}: unknown key {key!r} ({hint})"
     return f"{override!r}: {_first_line(cause)}"
 
 
