@@ -202,7 +202,8 @@ def _refusal(name: str, before: list[str], override: str, cause: Exception) -> s
     if key not in keys:
         parent = key.rpartition(".")[0]
         beside = [one for one in keys if one.rpartition(".")[0] == parent]
-        hint = nearest(key, [*keys, *options], beside or [one for one in keys if "." not in one])
+        others = [one for one in (*keys, *options) if not key.startswith(f"{one}.")]
+        hint = nearest(key, others, beside or [one for one in keys if "." not in one])
         return f"{override!r}: unknown key {key!r} ({hint})"
     return f"{override!r}: {_first_line(cause)}"
 
