@@ -148,6 +148,24 @@ def test_a_task_that_comes_twice_is_kept_as_a_sample_and_said(
     assert values(tmp_path / "again") == values(tmp_path / "tree")
 
 
+def test_the_last_of_several_words_is_where_to_write(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(tmp_path / "tree", full(1))
+    tree, runs, again = (str(tmp_path / name) for name in ("tree", "runs", "again"))
+    assert main(["import", tree, runs]) == 0
+    assert main(["export", runs, "format=mint", again]) == 0
+    assert values(tmp_path / "again") == values(tmp_path / "tree")
+    before = values(tmp_path / "again")
+    capsys.readouterr()
+    # Two sources, and no word of where to: the second must not be written into.
+    assert main(["export", runs, again]) == 1
+    assert f"{again} is there already" in capsys.readouterr().err
+    assert values(tmp_path / "again") == before
+    assert main(["export", runs, "format=sft", f"out={again}2"]) == 1
+    assert "codeact convert DIR format=sft" in capsys.readouterr().err
+
+
 def test_what_is_no_episode_is_said_with_its_line_and_the_rest_imported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
 import msgspec
+from pydantic import field_validator
 
 from codeact import __version__
 from codeact.collection.mint_format import (
@@ -58,6 +59,16 @@ class ExportConfig(ImportConfig):
 
     format: Literal["mint"]
     gzip: bool
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _a_format_of_episodes(cls, value: object) -> object:
+        if value in ("sft", "openai", "hf", "preference"):
+            raise ValueError(
+                f"{value} is a format of conversations: codeact select RUN... out=DIR makes them, "
+                f"and codeact convert DIR format={value} out=OTHER writes them so"
+            )
+        return value
 
 
 class Exchange(NamedTuple):

@@ -23,31 +23,50 @@ class Arguments(Namespace):
     config_dir: str | None
     config_name: str | None
     help: bool
+    sweeps: bool
 
 
 def parse(
-    command: str, words: list[str], *, positional: str | None = None, sweeps: bool = False
+    command: str,
+    words: list[str],
+    *,
+    positional: str | None = None,
+    out_last: bool = False,
+    sweeps: bool = False,
 ) -> Arguments:
-    """Split a command line; a bare word sets the key `positional`."""
+    """Split a command line; a bare word sets the key `positional`.
+
+    With `out_last` the last of several sets ``out``, where no word does so by name.
+    """
     parser = ArgumentParser(prog=f"codeact {command}", add_help=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("-cn", "--config-name")
     parser.add_argument("-m", "--multirun", action="store_true")
-    arguments = parser.parse_intermixed_args(words, namespace=Arguments())
+    arguments = parser.parse_intermixed_args(words, namespace=Arguments(sweeps=sweeps))
     if arguments.multirun and not sweeps:
         raise ConfigError(f"codeact {command} does one thing at a time: leave -m out")
     if positional is not None:
-        arguments.overrides = [
-            f"{positional}={word}" if "=" not in word or Path(word).exists() else word
-            for word in arguments.overrides
-        ]
+        _name_bare_words(arguments, positional, out_last=out_last)
     for word in arguments.overrides:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"{word!r} is no override; write KEY=VALUE")
     arguments.overrides = [quoted(word) for word in arguments.overrides]
     return arguments
+
+
+def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -> None:
+    words = arguments.overrides
+    bare = [n for n, word in enumerate(words) if "=" not in word or Path(word).exists()]
+    named = dict.fromkeys(bare, positional)
+    if out_last and len(bare) > 1 and not any(word.startswith("out=") for word in words):
+        last = Path(words[bare[-1]])
+        if last.is_file() or (last.is_dir() and any(last.iterdir())):
+            raise ConfigError(f"{last} is there already; if it is what to write, say out={last}")
+        named[bare[-1]] = "out"
+    for n, key in named.items():
+        words[n] = f"{key}={words[n]}"
 
 
 def quoted(word: str) -> str:
@@ -94,31 +113,31 @@ def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> S
 
 def show_help(command: str, about: str, arguments: Arguments) -> None:
     """Groups with their options, then every key with its default."""
+    invocation = Invocation(command, (), arguments.config_dir, arguments.config_name)
+    defaults = compose_config(invocation, resolve=False)
+    chosen = [f"  {group}={option}" for group, option in defaults.groups.items()]
+    group = " [GROUP=OPTION]" if chosen else ""
     lines = [
         about.strip().replace("``", ""),
         "",
-        f"usage: codeact {command} [GROUP=OPTION] [KEY=VALUE] ...",
-        "",
+        f"usage: codeact {command}{group} [KEY=VALUE] ...",
     ]
-    lines += ["Config groups and their options:"]
-    invocation = Invocation(command, (), arguments.config_dir, arguments.config_name)
-    defaults = compose_config(invocation, resolve=False)
-    used = {key.partition("@")[0] for key in defaults.groups}
-    for name, options in groups(invocation).items():
-        if name in used:
-            lines.append(f"  {name}: {', '.join(options)}")
-    lines += ["", "Chosen when nothing is given:"]
-    lines += [f"  {group}={option}" for group, option in defaults.groups.items()]
+    if chosen:
+        used = {key.partition("@")[0] for key in defaults.groups}
+        lines += ["", "Config groups and their options:"]
+        known = groups(invocation).items()
+        lines += [f"  {name}: {', '.join(options)}" for name, options in known if name in used]
+        lines += ["", "Chosen when nothing is given:", *chosen]
     own = {k: v for k, v in defaults.config.items() if not isinstance(v, dict)}
     lines += ["", "Keys of the command itself:"]
     lines += [f"  {key}={_shown(own[key])}" for key in flat_keys(own)]
-    lines += [
-        "",
-        "Keys inside a group are set as GROUP.KEY=VALUE; dry_run=true prints them all."
-        if "dry_run" in own
-        else "Keys inside a group are set as GROUP.KEY=VALUE.",
-        "-m plays every combination of a=1,2 b=3,4; --config-dir DIR adds your own options.",
-    ]
+    lines += [""]
+    if chosen:
+        rest = "; dry_run=true prints them all" if "dry_run" in own else ""
+        lines += [f"Keys inside a group are set as GROUP.KEY=VALUE{rest}."]
+    lines += ["--config-dir DIR adds your own options."]
+    if arguments.sweeps:
+        lines += ["-m plays every combination of a=1,2 b=3,4."]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""``codeact export RUN... out=DIR``: run folders as the published ``results.jsonl`` trees.
+"""``codeact export RUN... OUT``: run folders as the published ``results.jsonl`` trees.
 
 Each RUN is a run folder or a tree of them. What ``codeact import`` made comes out with the same
 JSON values; of episodes of our own, the last record of each, without failures that are not the
@@ -12,7 +12,7 @@ from codeact.results.exchange import show_exchange
 
 def main(words: list[str]) -> int:
     """The command; 0 when every episode was written."""
-    arguments = parse("export", words, positional="source")
+    arguments = parse("export", words, positional="source", out_last=True)
     if arguments.help:
         show_help("export", __doc__ or "", arguments)
         return 0

@@ -1,4 +1,4 @@
-"""``codeact import SOURCE... out=DIR``: published recordings become run folders, losslessly.
+"""``codeact import SOURCE... OUT``: published recordings become run folders, losslessly.
 
 Each SOURCE is a ``results.jsonl`` or a tree of them (.gz too). Every experiment (model, feedback,
 turn setting) becomes one run folder, as if ``codeact run`` had played it, with all its data sets;
@@ -12,7 +12,7 @@ from codeact.results.exchange import show_exchange
 
 def main(words: list[str]) -> int:
     """The command; 0 when every line of the sources became an episode."""
-    arguments = parse("import", words, positional="source")
+    arguments = parse("import", words, positional="source", out_last=True)
     if arguments.help:
         show_help("import", __doc__ or "", arguments)
         return 0
