@@ -52,9 +52,10 @@ _BATCH = 256
 
 def steps(settings: StepSettings) -> list[Step]:
     """The steps that are switched on; raises `ConfigError` or `TaskFileError` before any begins."""
-    counted = partial(_counted, token_counter(settings.tokenizer))
-    tokens = partial(_remembered, counted, {})
     found: list[Step] = []
+    if settings.bounds or settings.per_task:
+        counted = partial(_counted, token_counter(settings.tokenizer))
+        tokens = partial(_remembered, counted, {})
     if settings.bounds:
         found.append(Step("bounds", partial(within_bounds, settings.bounds, tokens)))
     if settings.contamination and settings.contamination.files:
