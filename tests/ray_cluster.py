@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 import psutil
 
 from codeact.experiment.store import EPISODES
+from tests.ports import free_port
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 NOTICES_THE_DEAD_SOON = {
@@ -42,7 +42,7 @@ def cluster() -> Iterator[Any]:
             "include_dashboard": True,
             "dashboard_port": 0,
             # The usual one may be taken by another Ray, and jobs are for the agent behind it.
-            "dashboard_agent_listen_port": _free_port(),
+            "dashboard_agent_listen_port": free_port(),
             "_system_config": NOTICES_THE_DEAD_SOON,
             "temp_dir": folder,
         },
@@ -55,13 +55,6 @@ def cluster() -> Iterator[Any]:
     finally:
         made.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port: int = door.getsockname()[1]
-        return port
 
 
 def add_node(made: Any, **options: Any) -> Any:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import random
-import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,6 +19,7 @@ from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.protocol import POLICY_STOP, POLICY_STOP_PLAIN
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from tests.fake_api import FakeApi, Reply
+from tests.ports import free_port
 
 KEY = EpisodeKey("gsm8k", "1")
 HELLO: tuple[Message, ...] = ({"role": "user", "content": "Task:\nadd\n"},)
@@ -58,12 +58,6 @@ async def sent(request: Request | None = None, **settings) -> dict:
     async with FakeApi() as api, client_of(api.base_url, **settings) as client:
         await client.complete(request or ask())
         return api.seen[0].body
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 # What is sent

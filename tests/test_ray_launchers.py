@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import yaml
 from codeact.commands.arguments import configurations, parse
 from codeact.experiment.config import RayCompute, RunConfig
 from codeact.experiment.store import latest_records
+from tests.ports import free_port
 
 LAUNCHERS = Path(__file__).parent.parent / "launchers"
 SUBMIT = LAUNCHERS / "job_submit" / "submit.sh"
@@ -46,14 +46,6 @@ def commands_in(readme: Path) -> list[list[str]]:
     text = readme.read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.startswith("launchers/job_submit/submit")]
     return [shlex.split(line)[1:] for line in lines]
-
-
-def free_port() -> int:
-    """A port of this machine that nobody has."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port: int = door.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(
