@@ -32,6 +32,8 @@ def cluster() -> Iterator[Any]:
     os.environ.update(ENVIRONMENT)
     from ray.cluster_utils import Cluster
 
+    # Where Ray notes the last cluster that was started here; it fails where the folder is missing.
+    Path("/tmp/ray").mkdir(exist_ok=True)
     # Paths of sockets are short, so Ray's folder is not beneath pytest's.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     made = Cluster(

@@ -124,6 +124,35 @@ def test_a_node_that_is_killed_loses_nothing(
     assert session["sandbox"]["ray"]["nodes"] == 2
 
 
+def test_nodes_that_join_get_workers_and_those_that_leave_give_their_episodes_back(
+    ray_cluster: Any, tmp_path: Path
+) -> None:
+    """One node, three, two and one again, in one run."""
+    run = Driver(ray_cluster, tmp_path, *SLOW[:-2], "samples=60", "compute.concurrency=12")
+    run.until_played(10)
+    joined = [add_node(ray_cluster), add_node(ray_cluster)]
+    try:
+        for node in joined:
+            run.until(lambda node=node: bool(worker_pids(node)))
+            run.until(lambda node=node: f"({node.node_id[:8]}) joined" in run.stderr)
+        assert "3 play now" in run.stderr
+        run.until_played(run.played() + 20)
+        ray_cluster.remove_node(joined.pop(), allow_graceful=True)
+        run.until(lambda: run.stderr.count("was lost") == 1)
+        run.until_played(run.played() + 20)
+        ray_cluster.remove_node(joined.pop(), allow_graceful=False)
+        run.until(lambda: run.stderr.count("was lost") == 2)
+        assert run.played() < 8 * 60
+        assert run.finish() == 0, run.stderr
+    finally:
+        for node in joined:
+            ray_cluster.remove_node(node)
+    assert_complete(tmp_path, 8 * 60)
+    assert handed_out_again(tmp_path)
+    assert run.stderr.count("was lost") == 2
+    assert len(worker_pids(first_node(ray_cluster))) <= 1
+
+
 def test_an_episode_that_was_handed_out_often_enough_is_a_failure_of_its_own(
     ray_cluster: Any, tmp_path: Path
 ) -> None:
@@ -230,7 +259,10 @@ def test_a_budget_holds_over_all_workers(
             ["model=server", "model.name=m", "model.base_url=http://127.0.0.1:9/v1"],
             ["127.0.0.1:9/", "cannot play"],
         ),
-        (["model=scripted", "compute.cpus_per_worker=64"], ["compute.cpus_per_worker"]),
+        (
+            ["model=scripted", "compute.cpus_per_worker=64", "compute.start_seconds=2"],
+            ["compute.cpus_per_worker", "Waiting 2 s"],
+        ),
         (["model=scripted", "compute.address=127.0.0.1:9"], ["127.0.0.1:9 cannot be reached"]),
     ],
     ids=["model", "room", "cluster"],

@@ -26,20 +26,24 @@ class _Link:
 
     users: ClassVar[int] = 0
     ours: ClassVar[bool] = False
+    joined: ClassVar[bool] = True
 
 
-def connect(address: str | None = None) -> None:
+def connect(address: str | None = None) -> bool:
     """Become a driver of a cluster, if this process is none yet; `disconnect` as often.
 
     None takes the cluster that the environment names (RAY_ADDRESS, as in a Ray job), and starts
-    Ray on this machine where it names none. Raises `ComputeUnavailable`.
+    Ray on this machine where it names none. Returns whether it joined: to what was started here
+    no node will be added. Raises `ComputeUnavailable`.
     """
     import ray
 
     if not ray.is_initialized():
-        _init(address or os.environ.get("RAY_ADDRESS"))
-        _Link.users, _Link.ours = 0, True
+        address = address or os.environ.get("RAY_ADDRESS")
+        _init(address)
+        _Link.users, _Link.ours, _Link.joined = 0, True, bool(address)
     _Link.users += 1
+    return _Link.joined
 
 
 def _init(address: str | None) -> None:

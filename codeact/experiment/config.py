@@ -101,9 +101,10 @@ class RayCompute(Settings):
 
     `address` of a cluster is an ``host:port`` or ``auto``; None takes the one that the environment
     names (a Ray job's own, for example), and starts Ray on this machine where it names none.
-    `workers` is the number of actors; None is one on each node. An episode whose worker is lost is
-    handed out again, `handouts` times in all. The run ends when there has been no worker at all
-    for `start_seconds`.
+    `workers` is the number of actors. None is one on each node, also on those that join later, and
+    an autoscaler is asked for up to `pending` nodes at a time while more episodes are played at
+    once than the nodes have CPUs. An episode whose worker is lost is handed out again, `handouts`
+    times in all. The run ends when there has been no worker at all for `start_seconds`.
     """
 
     kind: Literal["ray"]
@@ -111,6 +112,7 @@ class RayCompute(Settings):
     address: str | None = None
     workers: int | None = Field(default=None, ge=1)
     cpus_per_worker: float = Field(default=1.0, ge=0)
+    pending: int = Field(default=4, ge=0)
     handouts: int = Field(default=3, ge=1)
     start_seconds: float = Field(default=300.0, gt=0)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 from pydantic import Field
@@ -58,6 +58,15 @@ class ModelClient(Protocol):
         ...
 
 
+@runtime_checkable
+class SharesLimits(Protocol):
+    """A client whose limits may have to hold over several processes, whose number changes."""
+
+    def share(self, workers: int) -> None:
+        """Take one of so many equal shares of every limit from now on, at least 1 of each."""
+        ...
+
+
 class Prices(Settings):
     """USD per million tokens. `cached` is for prompt tokens out of the server's prefix cache."""
 
@@ -93,10 +102,6 @@ class ModelSettings(Settings):
         user should read. Raises `ModelUnavailable`.
         """
         yield self
-
-    def shared_by(self, workers: int) -> "ModelSettings":
-        """The settings for each of so many processes, which keep to the same limits together."""
-        return self
 
     def create(self) -> ModelClient:
         """Make a client that obeys these settings."""

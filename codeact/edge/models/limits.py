@@ -30,6 +30,12 @@ class AdaptiveLimit:
         self.under_way = 0
         self.closed_until = 0.0
 
+    def bound(self, upper: int) -> None:
+        """Change the most that the limit may be; one that was never cut goes along."""
+        untouched = self.level >= self._upper
+        self._upper = upper
+        self.level = float(upper) if untouched else min(self.level, float(upper))
+
     def is_free(self, now: float) -> bool:
         """Whether one more request may go out."""
         return self.under_way < int(self.level) and now >= self.closed_until
@@ -95,6 +101,11 @@ class Gate:
         self.limit.end()
         self._let_out()
 
+    def bound(self, upper: int) -> None:
+        """Change the most that may be under way at once."""
+        self.limit.bound(upper)
+        self._let_out()
+
     async def reopened(self) -> None:
         """Wait until the gate is not closed; for who has a place and was kept by something else."""
         left = self.limit.closed_until - self._clock()
@@ -137,6 +148,10 @@ class Pace:
         self._portion = 0.0
         self._credit = 0.0
         self._turn = asyncio.Lock()
+        self.limit(requests, tokens)
+
+    def limit(self, requests: int | None, tokens: int | None) -> None:
+        """Allow so many a minute from now on."""
         if requests is None and tokens is None:
             return
         from aiolimiter import AsyncLimiter

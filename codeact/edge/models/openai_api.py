@@ -93,6 +93,13 @@ class OpenAIClient:
             await probe_all(self._settings, self._connections)
             self._probed = True
 
+    def share(self, workers: int) -> None:
+        """Keep to one of so many shares of the limits: other processes ask the same servers."""
+        share = self._settings.shared_by(workers)
+        self._pace.limit(share.requests_per_minute, share.tokens_per_minute)
+        for endpoint in self._endpoints.members:
+            endpoint.gate.bound(share.concurrency)
+
     def standings(self) -> list[Standing]:
         """How each server has done so far."""
         return [endpoint.standing() for endpoint in self._endpoints.members]

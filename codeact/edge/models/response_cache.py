@@ -15,7 +15,14 @@ from threading import Lock
 
 import msgspec
 
-from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Request, Role
+from codeact.edge.models.base import (
+    EpisodeKey,
+    ModelClient,
+    ModelSettings,
+    Request,
+    Role,
+    SharesLimits,
+)
 from codeact.episode.effects import Completion
 from codeact.exceptions import ConfigError
 
@@ -63,6 +70,11 @@ class CachedModel:
         digest = self._settings.copy()
         digest.update(_canonical(request))
         return digest.digest()
+
+    def share(self, workers: int) -> None:
+        """Only what is asked of the model itself falls under its limits."""
+        if isinstance(self._client, SharesLimits):
+            self._client.share(workers)
 
     async def close(self) -> None:
         await self._client.close()

@@ -1,20 +1,26 @@
 """Keeps workers alive: starts them on the nodes, replaces the lost, tells who is free."""
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
 from codeact.edge.models.base import Notice
 from codeact.exceptions import CodeactError, ComputeUnavailable
+from codeact.experiment.compute.nodes import Demand, nodes_with
 from codeact.experiment.compute.worker import NOTHING, Brief, EpisodeWorker, Opened
 from codeact.experiment.config import RayCompute
 from codeact.experiment.store import Spent
 
+log = logging.getLogger(__name__)
+
+_LOOK = 1.0
+"""Seconds between two looks at the nodes of the cluster."""
 _LATECOMERS = 30.0
 """Seconds for which workers are waited for once there is one; the others join when they can."""
 _PAUSE = 1.0
@@ -47,70 +53,63 @@ class Worker:
 
 
 class Seat:
-    """A place for one worker; `node` is where it should be, None for wherever Ray spreads it."""
+    """A place for one worker. `node` is where it is; None is wherever Ray spreads it."""
 
     def __init__(self, node: str | None) -> None:
         self.node = node
         self.starting = True
+        self.gone = asyncio.Event()
+        """The node has left, and the seat with it."""
         self.refusal: CodeactError | None = None
 
     @property
     def strategy(self) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # Soft: once the node is dead, any other may take its place.
-        return NodeAffinitySchedulingStrategy(self.node, soft=True) if self.node else "SPREAD"
-
-
-def seats_for(compute: RayCompute) -> list[Seat]:
-    """One for each worker that the settings ask for; raises `ComputeUnavailable`."""
-    import ray
-
-    if compute.workers is not None:
-        return [Seat(None) for _ in range(compute.workers)]
-    seats = [
-        Seat(node["NodeID"])
-        for node in ray.nodes()  # type: ignore[no-untyped-call]
-        if node["Alive"] and node["Resources"].get("CPU", 0) >= compute.cpus_per_worker
-    ]
-    if not seats:
-        raise ComputeUnavailable(
-            f"no node of the cluster has {compute.cpus_per_worker:g} CPUs for a worker: see "
-            "compute.cpus_per_worker, or give compute.workers=N to wait for nodes"
-        )
-    return seats
+        return NodeAffinitySchedulingStrategy(self.node, soft=False) if self.node else "SPREAD"
 
 
 class Crew:
-    """Workers that play up to `share` episodes each."""
+    """Workers that play all episodes between them.
+
+    There are as many as the settings say. Where they do not say, there is one on each node that
+    has room for it: a node that joins gets one, a node that leaves takes its own along, and while
+    there are more episodes at once than these nodes have CPUs, an autoscaler is asked for more.
+    """
 
     def __init__(
-        self,
-        seats: Sequence[Seat],
-        briefs: Mapping[str, Brief],
-        compute: RayCompute,
-        concurrency: int,
-        notice: Notice,
+        self, briefs: Mapping[str, Brief], compute: RayCompute, concurrency: int, notice: Notice
     ) -> None:
         import ray
 
         self.workers: list[Worker] = []
-        self._seats = seats
+        self._elastic = compute.workers is None
+        self._seats = [Seat(None) for _ in range(compute.workers or 0)]
         self._compute = compute
-        self._share = math.ceil(concurrency / len(seats))
+        self._concurrency = concurrency
         self._notice = notice
         # Once for all workers: it names every episode of the run.
         self._briefs = ray.put(dict(briefs))
+        self._demand = Demand(compute.cpus_per_worker)
+        self._turns = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._without_since = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._moved = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._opened = False
 
     async def open(self) -> None:
         """Start the workers; raises the first one's error when none of them can play."""
-        self._tasks = [asyncio.create_task(self._keep(seat)) for seat in self._seats]
+        for seat in self._seats:
+            self._begin(self._keep(seat))
+        if self._elastic:
+            await self._look()
+            if not self._seats:
+                self._notice(f"{self._no_room} Waiting {self._compute.start_seconds:g} s for one.")
+            self._begin(self._watch())
         begun = time.monotonic()
-        while any(seat.starting for seat in self._seats):
+        while not self._seats or any(seat.starting for seat in self._seats):
             seconds = _LATECOMERS if self.workers else self._compute.start_seconds
             if (left := begun + seconds - time.monotonic()) <= 0:
                 break
@@ -120,6 +119,10 @@ class Crew:
                     await self._moved.wait()
         if not self.workers:
             raise self._unavailable()
+        self._opened = True
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
         """End all workers."""
@@ -128,6 +131,7 @@ class Crew:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._demand.close()
         workers, self.workers = self.workers, []
         closing = [
             asyncio.ensure_future(_answer(worker.actor.close.remote())) for worker in workers
@@ -143,14 +147,18 @@ class Crew:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Worker]:
         """The least loaded worker, for one episode; raises `ComputeUnavailable`."""
-        while (worker := self._free()) is None:
-            await self._wait()
-        worker.playing += 1
+        self._turns += 1
         try:
-            yield worker
+            while (worker := self._free()) is None:
+                await self._wait()
+            worker.playing += 1
+            try:
+                yield worker
+            finally:
+                worker.playing -= 1
+                self._wake(1)
         finally:
-            worker.playing -= 1
-            self._wake(1)
+            self._turns -= 1
 
     def lose(self, worker: Worker, why: str) -> None:
         """Take a worker out; another one is started in its place."""
@@ -167,7 +175,24 @@ class Crew:
         self._notice(
             f"The worker on {worker.opened.place} was lost ({why}); its episodes go to others."
         )
+        self._share_limits()
         self._wake(len(self._waiting))
+
+    @property
+    def _most(self) -> int:
+        """How many episodes a worker may come to play at once: all, where the others may leave."""
+        return self._concurrency if self._elastic else self._share
+
+    @property
+    def _share(self) -> int:
+        """How many episodes a worker plays at once."""
+        workers = len(self.workers if self._elastic else self._seats)
+        return math.ceil(self._concurrency / max(1, workers))
+
+    def _share_limits(self) -> None:
+        """Tell the workers among how many the limits of a model are divided."""
+        for worker in self.workers:
+            worker.actor.share.remote(len(self.workers))
 
     def _free(self) -> Worker | None:
         least = min(self.workers, key=lambda worker: worker.playing, default=None)
@@ -201,21 +226,74 @@ class Crew:
     async def _keep(self, seat: Seat) -> None:
         """Have a worker on the seat as long as the run lasts, if the first one can play."""
         pause = _PAUSE
-        while True:
+        while not seat.gone.is_set():
             worker = await self._started(seat)
             first, seat.starting = seat.starting, False
             if worker is not None:
                 pause, seat.refusal = _PAUSE, None
-                self.workers.append(worker)
-                self._wake(self._share)
+                self._admit(worker)
             self._moved.set()
             if worker is not None:
-                await worker.lost.wait()
+                await self._end_of(worker, seat)
             elif first:
                 return
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _admit(self, worker: Worker) -> None:
+        self.workers.append(worker)
+        self._share_limits()
+        self._wake(len(self._waiting))
+        if self._opened:
+            self._notice(f"A worker on {worker.opened.place} joined; {len(self.workers)} play now.")
+
+    async def _end_of(self, worker: Worker, seat: Seat) -> None:
+        """Wait until a worker is lost, or its node has left."""
+        ends = [asyncio.ensure_future(one.wait()) for one in (worker.lost, seat.gone)]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        if self._elastic:
+            await self._look()
+        self.lose(worker, "its node has left")
+
+    async def _watch(self) -> None:
+        """Look for nodes that come and go, as long as the run lasts."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            await self._look()
+
+    async def _look(self) -> None:
+        """Have a seat on each node, and none elsewhere."""
+        async with self._looking:
+            try:
+                nodes = await asyncio.to_thread(nodes_with, self._compute.cpus_per_worker)
+            except Exception as error:
+                # The cluster's head is away or busy: what was known is as good as any guess.
+                log.warning("the cluster does not say which nodes it has: %s", error)
+                return
+            for seat in [seat for seat in self._seats if seat.node not in nodes]:
+                self._seats.remove(seat)
+                seat.gone.set()
+            seated = {seat.node for seat in self._seats}
+            for node in sorted(nodes.keys() - seated):
+                seat = Seat(node)
+                self._seats.append(seat)
+                self._begin(self._keep(seat))
+            self._demand.want(self._missing(nodes), nodes)
+            self._tasks = [task for task in self._tasks if not task.done()]
+            self._moved.set()
+
+    def _missing(self, nodes: Mapping[str, float]) -> int:
+        """How many more nodes are wanted now."""
+        used = [nodes[seat.node] for seat in self._seats if seat.node and seat.refusal is None]
+        if not used:
+            return min(1, self._compute.pending)
+        short = self._turns - sum(used)
+        return min(self._compute.pending, max(0, math.ceil(short * len(used) / max(sum(used), 1))))
 
     async def _started(self, seat: Seat) -> Worker | None:
         """A worker that can play; None after it was told why there is none."""
@@ -228,15 +306,19 @@ class Crew:
                 num_cpus=self._compute.cpus_per_worker,
                 max_restarts=0,
                 max_task_retries=0,
-                max_concurrency=self._share + _SPARE_CALLS,
+                max_concurrency=self._most + _SPARE_CALLS,
                 scheduling_strategy=seat.strategy,
             )
             .remote()
         )
         try:
-            opened = await _answer(actor.open.remote(self._briefs, version("codeact")))
+            sharing = len(self.workers) + 1
+            opened = await _answer(actor.open.remote(self._briefs, version("codeact"), sharing))
         except RayError as error:
-            self._refused(seat, ComputeUnavailable(f"a worker did not start: {gist(error)}"))
+            if self._elastic:
+                await self._look()
+            if not seat.gone.is_set():
+                self._refused(seat, ComputeUnavailable(f"a worker did not start: {gist(error)}"))
         except BaseException:
             ray.kill(actor)
             raise
@@ -260,12 +342,22 @@ class Crew:
         if refusals:
             others = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
             return type(refusals[0])(f"{refusals[0]}{others}")
+        if self._elastic and not self._seats:
+            return ComputeUnavailable(
+                f"{self._no_room} None has joined for {self._compute.start_seconds:g} s "
+                "(compute.start_seconds)"
+            )
         return ComputeUnavailable(
             f"there has been no worker for {self._compute.start_seconds:g} s "
             "(compute.start_seconds): has the cluster nodes with "
             f"{self._compute.cpus_per_worker:g} CPUs free (compute.cpus_per_worker)? "
             "See `ray status`"
         )
+
+    @property
+    def _no_room(self) -> str:
+        cpus = f"{self._compute.cpus_per_worker:g} CPUs"
+        return f"No node of the cluster has the {cpus} of a worker (compute.cpus_per_worker)."
 
 
 async def _answer(reference: Any) -> Any:

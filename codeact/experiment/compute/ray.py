@@ -18,10 +18,11 @@ from codeact.edge.cluster import connect, disconnect
 from codeact.episode.effects import Failure
 from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
-from codeact.exceptions import BudgetExhausted
+from codeact.exceptions import BudgetExhausted, ComputeUnavailable
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist, seats_for
+from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist
 from codeact.experiment.compute.local import identity_of
+from codeact.experiment.compute.nodes import nodes_with
 from codeact.experiment.compute.worker import NOTHING, Brief, Order, Reply
 from codeact.experiment.config import RayCompute, RunConfig
 from codeact.experiment.driver import Assignment, record_of
@@ -156,12 +157,16 @@ async def open_ray(
     compute: RayCompute,
 ) -> AsyncIterator[RayPlayer]:
     """Have workers ready that can play all runs, refusing what cannot work before any spending."""
-    connect(compute.address)
+    joined = connect(compute.address)
     try:
-        seats = seats_for(compute)
-        briefs = {name: await _brief(plan, resources, len(seats)) for name, plan in plans.items()}
+        if not joined and not nodes_with(compute.cpus_per_worker):
+            raise ComputeUnavailable(
+                f"this machine has no {compute.cpus_per_worker:g} CPUs for a worker: see "
+                "compute.cpus_per_worker"
+            )
+        briefs = {name: await _brief(plan, resources) for name, plan in plans.items()}
         concurrency = max(plan.config.compute.concurrency for plan in plans.values())
-        crew = Crew(seats, briefs, compute, concurrency, resources.notice)
+        crew = Crew(briefs, compute, concurrency, resources.notice)
         exchanges = None
         try:
             await crew.open()
@@ -178,13 +183,13 @@ async def open_ray(
         disconnect()
 
 
-async def _brief(plan: Plan, resources: Resources, workers: int) -> Brief:
-    """The run as workers see it: models that run already, their limits divided by so many."""
+async def _brief(plan: Plan, resources: Resources) -> Brief:
+    """The run as workers see it: the models run already."""
     config = plan.config
-    model = (await resources.served(config.model)).shared_by(workers)
+    model = await resources.served(config.model)
     feedback = config.feedback
     if feedback.kind != "none" and feedback.model is not None:
-        critic = (await resources.served(feedback.model)).shared_by(workers)
+        critic = await resources.served(feedback.model)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
     return Brief(told, _asked(config), identity_of(config), plan.keys)

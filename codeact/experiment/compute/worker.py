@@ -10,7 +10,7 @@ import msgspec
 
 from codeact.edge.families import get
 from codeact.edge.graders.base import Mode
-from codeact.edge.models.base import EpisodeKey
+from codeact.edge.models.base import EpisodeKey, SharesLimits
 from codeact.edge.sandboxes.start import facts_of
 from codeact.edge.tools import open_toolbox
 from codeact.episode.record import encode
@@ -96,10 +96,10 @@ class EpisodeWorker:
         self._accounts: dict[str, Account] = {}
         self._others: dict[str, Spent] = {}
 
-    async def open(self, briefs: Mapping[str, Brief], release: str) -> Opened:
+    async def open(self, briefs: Mapping[str, Brief], release: str, sharing: int) -> Opened:
         """Have ready what the runs need, or say why this node cannot play them.
 
-        `release` is the driver's version of codeact.
+        `release` is the driver's version of codeact; `sharing` is as in `share`.
         """
         from ray import get_runtime_context
 
@@ -109,6 +109,7 @@ class EpisodeWorker:
             _same_release(release)
             for name, brief in briefs.items():
                 facts |= await self._prepare(name, brief)
+            await self.share(sharing)
         except CodeactError as error:
             refusal = error
         node = get_runtime_context().get_node_id()
@@ -134,6 +135,13 @@ class EpisodeWorker:
         except CodeactError as error:
             return Reply(b"", error, self._own(told.run))
         return Reply(record, None, self._own(told.run))
+
+    async def share(self, workers: int) -> None:
+        """Keep to the limits of all models together with the others of so many workers."""
+        for made in self._environments.values():
+            for client in (made.policy, made.critic):
+                if isinstance(client, SharesLimits):
+                    client.share(workers)
 
     async def exchange(self, others: Mapping[str, Spent]) -> dict[str, Spent]:
         """Hear what was spent elsewhere, and tell what was spent here."""
