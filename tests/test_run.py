@@ -1,5 +1,6 @@
 """`codeact run` as a user runs it: records, resume, kill -9, sweeps, exit statuses."""
 
+import csv
 import json
 import random
 import signal
@@ -14,7 +15,7 @@ import pytest
 from codeact.cli import main
 from codeact.experiment.store import EPISODES, latest_records, read_records
 from tests.commands import codeact, launch
-from tests.fake_api import FakeApi, threaded
+from tests.fake_api import FakeApi, Reply, Seen, threaded
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -118,12 +119,15 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path)
 def test_a_sweep_is_one_queue_with_a_folder_and_a_row_for_each_run(tmp_path: Path) -> None:
     done = codeact("run", *QUICK, "-m", "turns=max1_p1,max2_p2", "limit=1", f"run_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["turns=max1_p1", "turns=max2_p2"]
+    folders = sorted(p.name for p in tmp_path.iterdir() if p.is_dir())
+    assert folders == ["turns=max1_p1", "turns=max2_p2"]
     assert done.stdout.count("turns=max1_p1") >= 2
     assert len(latest_records(tmp_path / "turns=max2_p2")) == 1
 
 
-def test_every_failure_of_a_sweep_is_listed_and_the_status_says_so(tmp_path: Path) -> None:
+def test_failures_of_a_sweep_are_grouped_and_the_table_is_one(tmp_path: Path) -> None:
+    (tmp_path / "turns=max1_p1").mkdir()
+    (tmp_path / "turns=max1_p1" / "failures.jsonl").write_text("of an earlier session")
     done = codeact(
         "run",
         "model=server",
@@ -138,9 +142,42 @@ def test_every_failure_of_a_sweep_is_listed_and_the_status_says_so(tmp_path: Pat
         f"run_dir={tmp_path}",
     )
     assert done.returncode == 1, done.stderr
-    failures = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
-    assert len(failures) == 4
-    assert all("provider" in line for line in failures)
+    (failures,) = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
+    assert failures.startswith("failed: 4 × provider: ")
+    assert failures.count("gsm8k/") == 3
+    assert done.stdout.count("┏") == 1
+    for turns in ("max1_p1", "max2_p2"):
+        folder = tmp_path / f"turns={turns}"
+        lines = (folder / "failures.jsonl").read_text().splitlines()
+        assert [json.loads(line)["cause"] for line in lines] == ["provider"] * 2
+        assert f"every failed episode: {folder / 'failures.jsonl'}" in done.stdout
+    rows = list(csv.DictReader((tmp_path / "sweep.csv").open()))
+    assert [row["override:turns"] for row in rows] == ["max1_p1", "max2_p2"]
+    assert [row["failures/total"] for row in rows] == ["2", "2"]
+    documents = json.loads((tmp_path / "sweep.json").read_text())
+    summary = json.loads((tmp_path / "turns=max1_p1" / "summary.json").read_text())
+    assert documents[0]["overrides"]["limit"] == "2"
+    assert documents[0]["status"] == "finished"
+    for name, value in summary["overall"].items():
+        if not isinstance(value, dict):
+            assert documents[0]["summary"][f"overall/{name}"] == value
+            assert rows[0][f"overall/{name}"] == ("" if value is None else str(value))
+
+
+def test_a_mended_run_lists_no_failures_any_more(tmp_path: Path) -> None:
+    down = {"down": True}
+
+    def answer(seen: Seen, number: int) -> Reply | str:
+        return Reply(status=404) if down["down"] else "<solution> 1 </solution>"
+
+    with threaded(FakeApi(answer)) as api:
+        words = ["run", "model=server", "model.name=m", f"model.base_url={api.base_url}"]
+        words += [*QUICK[1:], "limit=1", "model.probe=false", f"run_dir={tmp_path}"]
+        assert main(words) == 1
+        assert (tmp_path / "failures.jsonl").exists()
+        down["down"] = False
+        assert main(words) == 0
+    assert not (tmp_path / "failures.jsonl").exists()
 
 
 def test_dry_run_shows_the_configuration_and_the_prompt_and_spends_nothing(

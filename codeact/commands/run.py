@@ -11,18 +11,21 @@ from typing import NamedTuple
 import uvloop
 
 from codeact.commands.arguments import configurations, parse, show_help
+from codeact.exceptions import CodeactError, RunFolderError
 from codeact.experiment.budget import Account
 from codeact.experiment.compose import to_yaml
 from codeact.experiment.compute import opened_player
 from codeact.experiment.compute.base import Player
 from codeact.experiment.config import RunConfig
 from codeact.experiment.events import Audience, Job
+from codeact.experiment.failures import FAILURES, to_lines
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.provenance import provenance
 from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner, Stopped
 from codeact.experiment.store import CONFIG, SUMMARY, RunFolder
 from codeact.experiment.summary import Summary, summarize_folder
+from codeact.experiment.sweep_report import SWEEP_CSV, SweepRow, write_sweep
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expect_trackers, trackers
@@ -34,6 +37,7 @@ class Named(NamedTuple):
     name: str
     plan: Plan
     sweep: str | None = None
+    overrides: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -41,10 +45,14 @@ class Named(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How the queue ended, and what each run's folder, by the run's name, then holds."""
+    """How the queue ended, and what each run's folder, by the run's name, then holds.
+
+    `errors` are those of runs that ended early.
+    """
 
     stopped: Stopped
     summaries: dict[str, Summary]
+    errors: dict[str, CodeactError]
 
 
 def main(words: list[str]) -> int:
@@ -74,11 +82,11 @@ def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) ->
     parent = Path(composed[0][1].run_dir)
     named = []
     varying = _varying([overrides for overrides, _ in composed])
-    for (_, config), chosen in zip(composed, varying, strict=True):
+    for (overrides, config), chosen in zip(composed, varying, strict=True):
         name = ",".join(chosen) or "run"
         folder = str(parent / name.replace("/", "_"))
         plan = make_plan(config.model_copy(update={"run_dir": folder}))
-        named.append(Named(name, plan, sweep=str(parent)))
+        named.append(Named(name, plan, str(parent), overrides))
     return named
 
 
@@ -161,23 +169,40 @@ async def _play(
         try:
             stopped = await runner.run()
             summaries = {job.name: summarize_folder(job.folder.path) for job in prepared}
+            for job in prepared:
+                _list_failures(job, summaries[job.name], audience)
             if stopped.error is None:
                 for job in prepared:
                     job.folder.write_text(SUMMARY, summaries[job.name].to_json())
                     audience.run_finished(job, summaries[job.name])
         finally:
             audience.close()
-    return Ended(stopped, summaries)
+    errors = {} if stopped.error is None else {job.name: stopped.error for job in jobs}
+    return Ended(stopped, summaries, errors)
+
+
+def _list_failures(job: Job, summary: Summary, audience: Audience) -> None:
+    """Keep every failure of a run in its folder; what an earlier session left there is replaced."""
+    try:
+        if summary.failures:
+            job.folder.write_text(FAILURES, to_lines(summary.failures))
+        else:
+            (job.folder.path / FAILURES).unlink(missing_ok=True)
+    except (OSError, CodeactError) as error:
+        audience.notice(f"{job.folder.path / FAILURES}: cannot be written: {error}")
 
 
 def _report(jobs: list[Named], ended: Ended) -> int:
-    """Show the tables, and decide the exit status."""
-    stopped, summaries = ended
-    for job in jobs:
-        show_run(job.name if len(jobs) > 1 else str(job.path), summaries[job.name])
-    if len(jobs) > 1:
-        show_sweep(summaries)
-    failed = show_failures(summaries)
+    """Show the table, and decide the exit status."""
+    stopped, summaries = ended.stopped, ended.summaries
+    if jobs[0].sweep is None:
+        for job in jobs:
+            if job.name in summaries:
+                show_run(str(job.path), summaries[job.name])
+    else:
+        _report_sweep(Path(jobs[0].sweep), jobs, ended)
+    files = {job.name: str(job.path / FAILURES) for job in jobs if job.name in summaries}
+    failed = show_failures(summaries, files)
     for job in jobs:
         sys.stdout.write(f"run folder: {job.path}\n")
     if stopped.error is not None:
@@ -185,3 +210,24 @@ def _report(jobs: list[Named], ended: Ended) -> int:
     if stopped.left:
         sys.stderr.write(f"{stopped.left} episodes are left; run the same command to play them.\n")
     return 130 if stopped.interrupted else int(failed or bool(stopped.left))
+
+
+def _report_sweep(folder: Path, jobs: list[Named], ended: Ended) -> None:
+    """One table at the terminal, and the same with all numbers in the sweep's folder."""
+    rows = [
+        SweepRow(
+            job.name,
+            job.path,
+            job.overrides,
+            len(job.plan.assignments),
+            ended.summaries.get(job.name),
+            str(ended.errors.get(job.name, "")),
+        )
+        for job in jobs
+    ]
+    show_sweep(rows)
+    try:
+        write_sweep(folder, rows)
+        sys.stdout.write(f"all numbers: {folder / SWEEP_CSV}\n")
+    except RunFolderError as error:
+        sys.stderr.write(f"{error}\n")

@@ -103,12 +103,16 @@ class Audience:
         self._tell("close")
 
     def _tell(self, event: str, *args: object) -> None:
+        failed: list[str] = []
         for listener in list(self._listeners):
             try:
                 getattr(listener, event)(*args)
             except Exception as error:
                 # The episodes matter more than who watches them.
-                self._listeners.remove(listener)
+                self._listeners = [one for one in self._listeners if one is not listener]
                 name = type(listener).__name__
                 log.exception("%s failed at %s", name, event)
-                self.notice(f"{name} failed and is left out from here on: {error}")
+                failed.append(f"{name} failed and is left out from here on: {error}")
+        # Only now: a notice may fail, too, and each failure leaves one listener less.
+        for text in failed:
+            self.notice(text)

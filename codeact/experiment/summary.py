@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +173,18 @@ class Latest:
 def summarize_folder(path: Path) -> Summary:
     """The summary of a run folder."""
     return summarize(Latest(path).records())
+
+
+def flat_summary(summary: Summary) -> dict[str, Any]:
+    """``summary.json`` as one level of ``a/b/c`` keys; of the failures, how many there are."""
+    document = summary.document()
+    failures = document.pop("failures")
+    return {**dict(_flat(document)), "failures/total": len(failures)}
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value

@@ -3,19 +3,27 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from codeact.edge.sandboxes.check import Promise
 from codeact.edge.sandboxes.sweep import Swept
 from codeact.edge.validate import Report
 from codeact.episode.effects import total_cost
 from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
+from codeact.experiment.failures import grouped
 from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
+from codeact.experiment.sweep_report import SweepRow
 from codeact.results.terminal import wide_console
 
 COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
+_MOST_KINDS = 20
+"""Of failures, that are listed; the others are in the file."""
+_LONGEST = 300
+"""Characters of an error."""
 
 
 def show_run(title: str, summary: Summary) -> None:
@@ -32,28 +40,51 @@ def show_run(title: str, summary: Summary) -> None:
     wide_console().print(table)
 
 
-def show_sweep(summaries: Mapping[str, Summary]) -> None:
-    """One row for each run of a sweep."""
+def show_sweep(rows: Sequence[SweepRow]) -> None:
+    """One row for each run of a sweep; of one that ended early, why it did."""
     table = Table(title="sweep", title_justify="left")
-    table.add_column("run")
+    table.add_column("run", overflow="fold")
     for name in COLUMNS:
         table.add_column(name, justify="right")
-    table.add_column("failures")
-    for name, summary in summaries.items():
-        table.add_row(name, *_cells(summary.overall))
+    table.add_column("failures", overflow="fold")
+    for row in rows:
+        *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall)
+        if row.error:
+            failures = f"ended early: {_line(row.error)}"
+        elif row.status == "incomplete":
+            failures = f"{row.planned - int(cells[0])} episodes left; {failures}"
+        table.add_row(*map(Text, (row.name, *cells, failures)))
     wide_console().print(table)
 
 
-def show_failures(summaries: Mapping[str, Summary]) -> bool:
-    """List every failed episode of every run; answers whether there was one."""
+def show_failures(summaries: Mapping[str, Summary], files: Mapping[str, str]) -> bool:
+    """One line for each kind of failure, and the `files` with all of them; whether there is any."""
     console = wide_console()
-    found = False
-    for name, summary in summaries.items():
-        for failure in summary.failures:
-            found = True
-            text = f"failed: {name}: {failure.id}: {failure.cause}: {failure.error}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
-    return found
+    many = len(files) > 1
+    groups = grouped(
+        msgspec.structs.replace(failure, id=f"{name}: {failure.id}") if many else failure
+        for name, summary in summaries.items()
+        for failure in summary.failures
+    )
+    lines = []
+    for group in groups[:_MOST_KINDS]:
+        ids = ", ".join(group.ids) + (", …" if group.episodes > len(group.ids) else "")
+        lines.append(f"failed: {group.episodes:,} × {group.cause}: {_line(group.error)} ({ids})")
+    if (rest := groups[_MOST_KINDS:]) != []:
+        count = sum(group.episodes for group in rest)
+        lines.append(f"failed: {count:,} more episodes, of {len(rest):,} other kinds")
+    lines += [
+        f"every failed episode: {file}" for name, file in files.items() if summaries[name].failures
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return bool(groups)
+
+
+def _line(error: str) -> str:
+    """An error in one line, which may stand among others."""
+    text = " ".join(error.split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
 def _cells(tally: Tally) -> list[str]:

@@ -214,18 +214,3 @@ def _of_turns(turns: int, tally: Tally) -> dict[str, float | None]:
         f"turns/{turns}/success_rate": tally.success_rate,
         f"turns/{turns}/episodes": tally.episodes,
     }
-
-
-def flat_summary(summary: Summary) -> dict[str, Any]:
-    """``summary.json`` as one level of ``a/b/c`` keys; of the failures, how many there are."""
-    document = summary.document()
-    failures = document.pop("failures")
-    return {**dict(_flat(document)), "failures/total": len(failures)}
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}/")
-        else:
-            yield f"{prefix}{key}", value

@@ -24,14 +24,13 @@ from codeact.exceptions import RunFolderError
 from codeact.experiment.config import WandbTracker
 from codeact.experiment.events import Job, Load, Silent
 from codeact.experiment.store import RunFolder
-from codeact.experiment.summary import Latest, Summary
+from codeact.experiment.summary import Latest, Summary, flat_summary
 from codeact.results.trackers.metrics import (
     COLUMNS,
     Conversations,
     Meter,
     Scrubber,
     Sent,
-    flat_summary,
 )
 
 if TYPE_CHECKING:
