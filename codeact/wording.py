@@ -35,6 +35,17 @@ def secrets_of(environment: Mapping[str, str], named: Iterable[str]) -> list[str
     return sorted(found, key=len, reverse=True)
 
 
+def with_whole_keys(text: str, parent: str, names: Iterable[str]) -> str:
+    """A message that names keys by their last part alone, with the whole keys beneath `parent`.
+
+    Only names of several words, with an underscore: others are English.
+    """
+    known = [re.escape(name) for name in names if "_" in name]
+    if not known or not parent:
+        return text
+    return re.sub(rf"(?<![\w.])(?=(?:{'|'.join(known)})(?!\w))", f"{parent}.", text)
+
+
 def nearest(name: str, valid: Iterable[str], listed: Iterable[str] | None = None) -> str:
     """What to say instead of a wrong name: the closest valid one if there is one.
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from codeact.exceptions import ConfigError
 from codeact.experiment.compose import Invocation, compose_config, expand_sweep, flat_keys, groups
+from codeact.experiment.overrides import literal, quoted
 from codeact.experiment.validation import validated
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -52,7 +53,7 @@ def parse(
     for word in arguments.overrides:
         if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"{word!r} is no override; write KEY=VALUE")
-    arguments.overrides = [quoted(word) for word in arguments.overrides]
+    arguments.overrides = [quoted(word, sweep=arguments.multirun) for word in arguments.overrides]
     return arguments
 
 
@@ -66,19 +67,8 @@ def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -
             raise ConfigError(f"{last} is there already; if it is what to write, say out={last}")
         named[bare[-1]] = "out"
     for n, key in named.items():
-        words[n] = f"{key}={words[n]}"
-
-
-def quoted(word: str) -> str:
-    """Hydra's grammar wants quotes around a value with an equals sign, as recorded paths have."""
-    key, _, value = word.partition("=")
-    if "=" not in value or value[0] in "'\"[{":
-        return word
-    return f"{key}='{_escaped(value)}'"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")
+        # What is there under this name means itself, whatever the name looks like.
+        words[n] = f"{key}={literal(words[n]) if Path(words[n]).exists() else words[n]}"
 
 
 def sources(arguments: Arguments) -> Arguments:
@@ -87,8 +77,8 @@ def sources(arguments: Arguments) -> Arguments:
     found = [word.removeprefix(prefix) for word in arguments.overrides if word.startswith(prefix)]
     if len(found) > 1:
         others = [word for word in arguments.overrides if not word.startswith(prefix)]
-        quoted = [word if word[0] in "'\"" else f"'{_escaped(word)}'" for word in found]
-        arguments.overrides = [*others, f"{prefix}[{','.join(quoted)}]"]
+        named = [word if word[:1] in ("'", '"') else literal(word) for word in found]
+        arguments.overrides = [*others, f"{prefix}[{','.join(named)}]"]
     return arguments
 
 

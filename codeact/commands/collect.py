@@ -29,12 +29,13 @@ from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.tokens import StatsConfig, statistics
 from codeact.collection.writing import UNFINISHED
-from codeact.commands.arguments import Arguments, configuration, parse, quoted, show_help
+from codeact.commands.arguments import Arguments, configuration, parse, show_help
 from codeact.commands.run import play
 from codeact.exceptions import ConfigError
 from codeact.experiment.causes import counts
 from codeact.experiment.compose import Invocation, compose_config
 from codeact.experiment.config import RunConfig, TaskSet, TaskSettings, digest_of
+from codeact.experiment.overrides import quoted
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.store import EPISODES, read_records
 from codeact.experiment.summary import summarize_folder

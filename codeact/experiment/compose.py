@@ -4,6 +4,8 @@ Commands call Hydra's API rather than its decorator: a sweep is then one process
 episodes, and every refusal names the key, the file and the nearest valid name.
 """
 
+import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,15 +13,17 @@ from typing import Any, NamedTuple
 import msgspec
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from codeact.exceptions import ConfigError
+from codeact.experiment.overrides import literal, parsed
 from codeact.resources import data_folder
 from codeact.wording import nearest, without_secrets
+
+_SHOWN = 4
+"""Keys of one ending, that are suggested."""
 
 
 class Invocation(NamedTuple):
@@ -49,7 +53,7 @@ class Invocation(NamedTuple):
     @property
     def all_overrides(self) -> list[str]:
         """Overrides with the other folder put on Hydra's search path."""
-        others = [f"file://{folder}" for folder in self.folders[1:]]
+        others = [literal(f"file://{folder}") for folder in self.folders[1:]]
         return [*(f"hydra.searchpath=[{other}]" for other in others), *self.overrides]
 
 
@@ -85,7 +89,7 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     Without `resolve`, interpolations and values still to be given stay as they are written.
     """
     overrides = invocation.all_overrides
-    _parse(overrides)
+    _refuse_sweeps(invocation.command, overrides)
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
         try:
             config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
@@ -110,9 +114,9 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
 
 def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
     """The override lists of a ``--multirun``, in Hydra's order: ``a=1,2 b=3,4`` gives four."""
-    parsed = _parse(list(overrides))
+    words = [parsed(word) for word in overrides]
     try:
-        (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        (batch,) = BasicSweeper.split_arguments(words, max_batch_size=None)
     except HydraException as error:
         raise ConfigError(f"this sweep cannot be expanded: {error}") from error
     return [tuple(job) for job in batch]
@@ -125,12 +129,15 @@ def groups(invocation: Invocation) -> dict[str, list[str]]:
         return _options(compose(invocation.name, overrides=overrides, return_hydra_config=True))
 
 
-def _parse(overrides: list[str]) -> list[Override]:
-    try:
-        parsed: list[Override] = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as error:
-        raise ConfigError(f"an override cannot be parsed: {error}") from error
-    return parsed
+def _refuse_sweeps(command: str, overrides: list[str]) -> None:
+    """Raise `ConfigError` for a word that cannot be read, or gives a key several values."""
+    for word in overrides:
+        if parsed(word).is_sweep_override():
+            key, _, value = word.partition("=")
+            remedy = f'as one text it is {key}="{literal(value)}"'
+            if command == "run":
+                remedy = f"codeact run -m {word} plays a run for each; {remedy}"
+            raise ConfigError(f"{without_secrets(word)!r} gives {key} several values: {remedy}")
 
 
 def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
@@ -195,17 +202,70 @@ def _refusal(name: str, before: list[str], override: str, cause: Exception) -> s
     options = _options(compose(name, overrides=before, return_hydra_config=True))
     if group in options:
         if value not in options[group]:
-            hint = nearest(value, options[group])
+            hint = nearest(value, options[group]) + _as_keys(group, value)
             return f"{override!r}: {group} has no option {value!r} ({hint})"
         return f"{override!r}: {_first_line(cause)}"
     keys = set(flat_keys(OmegaConf.to_container(compose(name, overrides=before))))
-    if key not in keys:
-        parent = key.rpartition(".")[0]
-        beside = [one for one in keys if one.rpartition(".")[0] == parent]
-        others = [one for one in (*keys, *options) if not key.startswith(f"{one}.")]
-        hint = nearest(key, others, beside or [one for one in keys if "." not in one])
-        return f"{override!r}: unknown key {key!r} ({hint})"
+    missing = key if key not in keys else _missing_beneath(key, cause)
+    if missing not in keys:
+        return f"{override!r}: unknown key {missing!r} ({_instead(missing, keys, options)})"
     return f"{override!r}: {_first_line(cause)}"
+
+
+def _as_keys(group: str, value: str) -> str:
+    """How to say by keys what the name of an option that is not there seems to say."""
+    turns = re.fullmatch(r"max(\d+)_p(\d+)", value) if group == "turns" else None
+    if turns is None:
+        return ""
+    steps, proposals = turns.groups()
+    return f"; or give turns.max_steps={steps} turns.max_propose_solution={proposals}"
+
+
+def _missing_beneath(key: str, cause: Exception) -> str:
+    """The key in a mapping given for `key` that is not there to be set."""
+    found = re.search(r"full_key: (\S+)", str(cause))
+    named = re.search(r"Key '([^']+)' is not in struct", str(cause))
+    if named and found and _within(found[1], key):
+        return found[1]
+    return f"{key}.{named[1]}" if named else key
+
+
+def _instead(key: str, keys: set[str], options: dict[str, list[str]]) -> str:
+    """What to give in place of a key that is not there."""
+    parent, _, leaf = key.rpartition(".")
+    if parent == "task.sets":
+        there = sorted(one.rpartition(".")[2] for one in keys if one.rpartition(".")[0] == parent)
+        return (
+            f"task.sets has {', '.join(there)}; one more is "
+            f'"+{key}={{path:FILE,family:NAME}}", and ~task.sets.NAME takes one out'
+        )
+    if whole := whole_keys(key, keys):
+        return whole
+    beside = [one for one in keys if one.rpartition(".")[0] == parent]
+    others = [one for one in (*keys, *options) if not key.startswith(f"{one}.")]
+    hint = nearest(key, others, ())
+    if hint.startswith("did you mean"):
+        return hint
+    near = difflib.get_close_matches(leaf, {one.rpartition(".")[2] for one in keys}, n=1)
+    if near and (whole := whole_keys(near[0], keys)):
+        return whole
+    return nearest(key, (), beside or [one for one in keys if "." not in one])
+
+
+def whole_keys(end: str, keys: Iterable[str]) -> str:
+    """The keys that end like this, as a suggestion; of the options that are not chosen, too."""
+    found = sorted(one for one in keys if one.endswith(f".{end}"))
+    if found:
+        others = f" or {len(found) - _SHOWN} others" if len(found) > _SHOWN else ""
+        return f"did you mean {' or '.join(map(repr, found[:_SHOWN]))}{others}?"
+    elsewhere: dict[str, list[str]] = {}
+    for file in sorted(data_folder("conf").glob("*/*.yaml")):
+        group, tree = file.parent.name, OmegaConf.to_container(OmegaConf.load(file))
+        for one in flat_keys(tree):
+            if f"{group}.{one}".endswith(f".{end}"):
+                elsewhere.setdefault(f"{group}.{one}", []).append(f"{group}={file.stem}")
+    said = [f"{key!r} with {', '.join(chosen)}" for key, chosen in sorted(elsewhere.items())]
+    return f"did you mean {' or '.join(said[:_SHOWN])}?" if said else ""
 
 
 def flat_keys(tree: Any, prefix: str = "") -> Iterable[str]:

@@ -11,7 +11,9 @@ from codeact.edge.models.response_cache import CachedModel, ResponseStore
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.edge.sandboxes.start import start_sandbox
+from codeact.exceptions import ConfigError
 from codeact.experiment.config import digest_of
+from codeact.wording import with_whole_keys
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,12 @@ class Resources:
                 client = CachedModel(client, cache.settings, self._store(cache.folder))
             self._open[key] = client
         found: ModelClient = self._open[key]
-        await found.check(keys, role)
+        try:
+            await found.check(keys, role)
+        except ConfigError as error:
+            group = "feedback.model" if role == "feedback" else "model"
+            fields = type(settings).model_fields
+            raise type(error)(with_whole_keys(str(error), group, fields)) from error
         return found
 
     def _store(self, folder: str) -> ResponseStore:

@@ -8,8 +8,8 @@ from pydantic_core import ErrorDetails
 from codeact.edge.models.base import ModelSettings
 from codeact.edge.models.factory import model_kinds, settings_type
 from codeact.exceptions import ConfigError
-from codeact.experiment.compose import Composed
-from codeact.wording import nearest
+from codeact.experiment.compose import Composed, flat_keys, whole_keys
+from codeact.wording import nearest, with_whole_keys
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -31,11 +31,15 @@ def _problem(key: str, fields: list[str], composed: Composed, detail: ErrorDetai
     match detail["type"]:
         case "extra_forbidden":
             hint = nearest(key.rpartition(".")[2], fields)
+            if "." not in key and (whole := whole_keys(key, flat_keys(composed.config))):
+                hint = whole
             return f"{key}: unknown key ({hint}) [{where}]"
         case "missing":
-            return f"{key}: missing; give {key}=VALUE [{where}]"
+            # A key that the YAML lacks can only be added.
+            return f"{key}: missing; give +{key}=VALUE [{where}]"
         case "value_error":
-            return f"{key or 'the whole'}: {detail['ctx']['error']} [{where}]"
+            words = with_whole_keys(str(detail["ctx"]["error"]), key.rpartition(".")[0], fields)
+            return f"{key or 'the whole'}: {words} [{where}]"
         case _:
             return f"{key}: {detail['msg']}, not {detail['input']!r} [{where}]"
 
@@ -91,5 +95,7 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tag(model: type[BaseModel]) -> object:
+    """What `kind` has to be for a model."""
     field = model.model_fields.get("kind")
-    return field.default if field else None
+    named = get_args(field.annotation) if field else ()
+    return named[0] if named else None

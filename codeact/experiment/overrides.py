@@ -1,0 +1,92 @@
+"""Words of a command line as Hydra's grammar wants them: a path needs no quotes of the user's.
+
+What a shell hands over as one word may hold commas, parentheses, spaces and equals signs, which
+Hydra takes for a sweep, a function call or a fault.
+"""
+
+import re
+from functools import cache
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
+
+from codeact.exceptions import ConfigError
+from codeact.wording import without_secrets
+
+_PATHS = {"run_dir", "data", "out", "source", "path", "raw", "cache", "cells", "python"}
+_PATHS |= {"model.model", "filter", "tokenizer"}
+"""Keys, or the last parts of keys, whose value is one path or pattern, whatever it looks like."""
+_WHOLE = {"run_dir"}
+"""Keys whose value is one path in a sweep, too."""
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+def parsed(word: str) -> Override:
+    """An override; raises `ConfigError` with the word that cannot be read."""
+    try:
+        found: Override = _parser().parse_override(word)
+    except HydraException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"{without_secrets(word)!r} cannot be read ({reason}); quote its value: KEY=\"'VALUE'\""
+        ) from error
+    return found
+
+
+def literal(text: str) -> str:
+    """A text in quotes, so that it means itself."""
+    # A backslash is one, but for those before a quote.
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
+
+
+def quoted(word: str, *, sweep: bool = False) -> str:
+    """An override, its value in quotes if that is the only sense or the key's value is a path.
+
+    In a `sweep` commas separate values.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or not value or value[0] in "'\"":
+        return word
+    is_path = _is_path(key)
+    found = _found(word)
+    if found is None:
+        if value[0] in "[{" and not is_path:
+            return word
+        values = value.split(",") if sweep and key not in _WHOLE else [value]
+        better = f"{key}={','.join(literal(one) for one in values)}"
+        return word if _found(better) is None else better
+    if not is_path or _means_itself(found, value) or _is_structure(found):
+        return word
+    if found.is_sweep_override() and sweep and key not in _WHOLE:
+        return word
+    return f"{key}={literal(value)}"
+
+
+def _is_path(key: str) -> bool:
+    key = key.lstrip("+")
+    return key in _PATHS or key.rpartition(".")[2] in _PATHS
+
+
+def _found(word: str) -> Override | None:
+    try:
+        found: Override = _parser().parse_override(word)
+    except HydraException:
+        return None
+    return found
+
+
+def _means_itself(found: Override, value: str) -> bool:
+    return not found.is_sweep_override() and found.value() == value
+
+
+def _is_structure(found: Override) -> bool:
+    """A list, a mapping, null or what was in quotes already."""
+    if found.is_sweep_override():
+        return False
+    value = found._value
+    return value is None or isinstance(value, list | dict | QuotedString)
