@@ -7,6 +7,7 @@ on disk: a pair costs the places of its two, however long they are.
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,12 +15,14 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from codeact.collection.conversations import conversation_files, read_conversations
 from codeact.collection.conversion import Conversation, convert
 from codeact.collection.reading import read_trajectories, source_files
 from codeact.collection.report import Problem
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.trajectory import Place, Trajectory, Unreadable
+from codeact.exceptions import RecordingError
 
 _OPENING = 2
 """Instruction and task, which both sides share."""
@@ -79,10 +82,14 @@ def write_pairs(
 
     All three are messages; the prompt is the instruction and the task. Shorter solutions are
     chosen first, and rejected is an episode of the same model where there is one. Every trajectory
-    is in one pair at most. What cannot be read or converted is added to `problems`.
+    is in one pair at most. What cannot be read or converted is added to `problems`. Raises
+    `RecordingError` where no pair can be made, with the reason.
     """
-    files = source_files(list(sources))
-    pairs = _paired(_rows(files, settings, problems), most)
+    files = _recordings(sources)
+    rows = _rows(files, settings, problems)
+    pairs = _paired(rows, most)
+    if not pairs and not problems:
+        raise RecordingError(f"{', '.join(sources)}: gives no pair: {_why_none(rows, settings)}")
     with TemporaryFile(dir=out.parent) as temporary, out.open("wb") as file:
         spool = _Spool(temporary)
         _keep_conversations(files, settings, pairs, spool, problems)
@@ -103,6 +110,34 @@ def write_pairs(
             file.write(msgspec.json.encode(line) + b"\n")
             written += 1
     return written
+
+
+def _recordings(sources: Sequence[str]) -> list[Path]:
+    """The recorded files of the sources; raises `RecordingError`, also for conversations."""
+    found: list[Path] = []
+    for source in sources:
+        with suppress(RecordingError):
+            # A tree of recordings has nothing of the kind right in it, or files of other lines.
+            for file in conversation_files([source]):
+                if next(read_conversations(file.path, []), None) is not None:
+                    found.append(file.path)
+    if found:
+        raise RecordingError(
+            f"{found[0]}: is of conversations, which are selected from solved episodes alone; a "
+            "preference pair needs an unsolved one of the same task, too: give the recordings "
+            "that they were selected from (run folders or results.jsonl)"
+        )
+    return source_files(list(sources))
+
+
+def _why_none(rows: Sequence[_Row], settings: SelectionSettings) -> str:
+    """Why these trajectories, which can all be read, make no pair."""
+    only = " without feedback (selection.feedback=none)" if settings.feedback == "none" else ""
+    solved = sum(row.success for row in rows)
+    counts = f"{len(rows)} episodes count{only}, {solved} of them solved"
+    if solved in (0, len(rows)):
+        return f"{counts}; a pair is a solved and an unsolved episode of one task"
+    return f"{counts}, but none of these tasks has both a solved and an unsolved episode"
 
 
 def _rows(

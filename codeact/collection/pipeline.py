@@ -32,6 +32,7 @@ from codeact.collection.writing import whole_folder
 from codeact.edge.families import get, task_lines
 from codeact.edge.models.recordings import parse_path
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.experiment.plan import refuse_missing
 from codeact.resources import resolve_path
 
 REPORT = "report.json"
@@ -165,6 +166,7 @@ def _write_hard(
     (folder / HARD).mkdir()
     for name, chosen in config.task.sets.items():
         family = get(chosen.family)
+        refuse_missing(config.data, name, chosen)
         path = resolve_path(chosen.path)
         wanted = {task.task_id for task in unsolved if task[:2] == (family.task_type, name)}
         if not wanted:

@@ -1,11 +1,12 @@
 """Output folders that are there whole or not at all: written under a hidden name, then renamed."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from codeact.exceptions import ConfigError
+from codeact.exceptions import ConfigError, RecordingError
 
 _HIDDEN = ".unfinished-"
 UNFINISHED = f"**/{_HIDDEN}*"
@@ -30,13 +31,26 @@ def whole_folder(path: Path, *, last: str = "") -> Iterator[Path]:
         ) as temporary:
             folder = Path(temporary) / "new"
             folder.mkdir()  # with the usual rights, unlike a temporary one
-            yield folder
+            try:
+                yield folder
+            except OSError as error:
+                if (other := _elsewhere(error, Path(temporary))) is None:
+                    raise
+                raise RecordingError(f"{other}: cannot be used ({error.strerror})") from error
             if there:
                 _move_entries(folder, path, Path(temporary) / "old", last)
             else:
                 folder.rename(path)
     except OSError as error:
         raise ConfigError(f"out={path}: cannot be written ({error.strerror})") from error
+
+
+def _elsewhere(error: OSError, temporary: Path) -> Path | None:
+    """The file that an error is about, where it is none of those that are being written."""
+    if not isinstance(error.filename, str | bytes):
+        return None
+    file = Path(os.fsdecode(error.filename))
+    return None if file.absolute().is_relative_to(temporary.absolute()) else file
 
 
 def _move_entries(folder: Path, path: Path, old: Path, last: str) -> None:

@@ -1,6 +1,6 @@
 """Finds parts by name: ours, and those that other packages bring by their entry points."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -41,17 +41,26 @@ class Registry(Generic[Part]):
             return self._load(point)
         raise ConfigError(f"there is no {self.sort} {name!r} ({nearest(name, self.names())})")
 
-    def plug_ins(self) -> Iterator[Part]:
-        """Every part that plug-ins bring; raises `ConfigError` for a broken one."""
-        return map(self._load, entry_points(group=self.group))
+    def plug_ins(self) -> tuple[list[Part], dict[str, ConfigError]]:
+        """Every part that plug-ins bring; and why, by the entry's name, where one is broken."""
+        parts: list[Part] = []
+        broken: dict[str, ConfigError] = {}
+        for point in entry_points(group=self.group):
+            try:
+                parts.append(self._load(point))
+            except ConfigError as error:
+                broken[point.name] = error
+        return parts, broken
 
     def _load(self, point: EntryPoint) -> Part:
-        where = f"{self.sort} {point.name!r} is a plug-in ({point.value}, group {self.group}) that"
+        package = f"package {point.dist.name}, " if point.dist else ""
+        place = f"{package}{point.value}, group {self.group}"
+        where = f"{self.sort} {point.name!r} is a plug-in ({place}) that"
         remedy = f"it has to name {self.wanted}; mend or remove its package"
         try:
             found = point.load()
             part = self.part(found)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             raise ConfigError(f"{where} cannot be loaded ({reason}); {remedy}") from error
         if part is None:

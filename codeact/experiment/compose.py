@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from codeact.exceptions import ConfigError
 from codeact.experiment.overrides import literal, parsed
@@ -209,7 +209,8 @@ def _refusal(name: str, before: list[str], override: str, cause: Exception) -> s
     missing = key if key not in keys else _missing_beneath(key, cause)
     if missing not in keys:
         return f"{override!r}: unknown key {missing!r} ({_instead(missing, keys, options)})"
-    return f"{override!r}: {_first_line(cause)}"
+    why = f": {_first_line(cause.__cause__)}" if isinstance(cause.__cause__, Exception) else ""
+    return f"{override!r}: {_first_line(cause)}{why}"
 
 
 def _as_keys(group: str, value: str) -> str:
@@ -218,16 +219,14 @@ def _as_keys(group: str, value: str) -> str:
     if turns is None:
         return ""
     steps, proposals = turns.groups()
-    return f"; or give turns.max_steps={steps} turns.max_propose_solution={proposals}"
+    return f" Or give turns.max_steps={steps} turns.max_propose_solution={proposals}"
 
 
 def _missing_beneath(key: str, cause: Exception) -> str:
-    """The key in a mapping given for `key` that is not there to be set."""
-    found = re.search(r"full_key: (\S+)", str(cause))
-    named = re.search(r"Key '([^']+)' is not in struct", str(cause))
-    if named and found and _within(found[1], key):
-        return found[1]
-    return f"{key}.{named[1]}" if named else key
+    """The key in a mapping given for `key` that is not there to be set, or `key` itself."""
+    reason = cause.__cause__
+    found = getattr(reason, "full_key", None) if isinstance(reason, ConfigKeyError) else None
+    return str(found) if found and _within(str(found), key) else key
 
 
 def _instead(key: str, keys: set[str], options: dict[str, list[str]]) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from codeact.edge import preparing
 from codeact.edge.families import Family, get, load_tasks
 from codeact.edge.graders.base import Grader
 from codeact.edge.models.base import EpisodeKey
@@ -13,12 +14,14 @@ from codeact.edge.tools import ToolBox, open_toolbox
 from codeact.edge.tools.search import files_of
 from codeact.episode.machine import Episode
 from codeact.episode.task import Task
-from codeact.exceptions import ConfigError
+from codeact.exceptions import ConfigError, TaskFileError
 from codeact.experiment.config import GradedSettings, RunConfig, TaskSet
 from codeact.experiment.driver import Assignment
 from codeact.experiment.store import Owed, RunFolder
 from codeact.experiment.strategies import strategy
 from codeact.resources import resolve_path
+
+_SAMPLE = "pkg://codeact.sample/tasks"
 
 
 class LoadedSet(NamedTuple):
@@ -70,12 +73,30 @@ def load_sets(config: GradedSettings) -> list[LoadedSet]:
     loaded = []
     for name, chosen in config.task.sets.items():
         family = get(chosen.family)
+        refuse_missing(config.data, name, chosen)
         tasks = load_tasks(family, resolve_path(chosen.path))
         tasks = _narrow(name, chosen, tasks)[: config.limit]
         if name != family.name:
             tasks = [msgspec.structs.replace(task, name=name) for task in tasks]
         loaded.append(LoadedSet(name, family, family.grader(config.grading.mode), tasks))
     return loaded
+
+
+def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
+    """Raise `TaskFileError` where a set's file is not there, with what would put one there."""
+    path = resolve_path(chosen.path)
+    if path.exists():
+        return
+    ways = [f"check task.sets.{name}.path"]
+    if path.parent == Path(data).expanduser():
+        ways = [f"check data={data}"]
+        if chosen.family in preparing.names():
+            ways += [f"make it of the raw data by codeact prepare task={chosen.family} out={data}"]
+        if resolve_path(f"{_SAMPLE}/{path.name}").exists():
+            ways += [
+                f"take the sample: data=codeact/sample/tasks in a checkout, else data={_SAMPLE}"
+            ]
+    raise TaskFileError(f"{path} is not there; {', or '.join(ways)}")
 
 
 def make_plan(config: RunConfig) -> Plan:
@@ -89,7 +110,9 @@ def make_plan(config: RunConfig) -> Plan:
     if config.shuffle:
         random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
     files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
-    return Plan(config, assignments, open_toolbox(config.search), files + files_of(config.search))
+    tools = open_toolbox(config.search)
+    tools.require(sorted({name for assignment in assignments for name in assignment.task.tools}))
+    return Plan(config, assignments, tools, files + files_of(config.search))
 
 
 def _seed(seed: int | None, sample: int) -> int | None:

@@ -1,11 +1,14 @@
 """All tools of a run: ours, and those that plug-ins bring by the entry point ``codeact.tools``."""
 
+import logging
 from typing import Any
 
 from codeact.edge.plugins import Registry
 from codeact.edge.tools.base import Tool, ToolBox
 from codeact.edge.tools.search import SearchSettings, open_search
 from codeact.episode.task import ToolSpec
+
+log = logging.getLogger(__name__)
 
 
 def _tool(found: Any) -> Tool | None:
@@ -22,13 +25,17 @@ TOOLS = Registry(
 
 
 def open_toolbox(search: SearchSettings) -> ToolBox:
-    """Our tools and the plug-ins'; raises `ConfigError` for one that is broken.
+    """Our tools and the plug-ins'.
 
-    A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name.
+    A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name. A
+    plug-in that is broken is told of and left out; `ToolBox.require` refuses tasks that need it.
     """
     tools: dict[str, Tool] = {}
     if wikipedia := open_search(search):
         tools[wikipedia.spec.name] = wikipedia
-    for tool in TOOLS.plug_ins():
+    plug_ins, broken = TOOLS.plug_ins()
+    for tool in plug_ins:
         tools[tool.spec.name] = tool
-    return ToolBox(tools)
+    for error in broken.values():
+        log.warning("left out: %s", error)
+    return ToolBox(tools, broken)
