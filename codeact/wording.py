@@ -4,23 +4,76 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-_NAMES = "key|token|secret|password|authorization"
 # A word is gone through once, from its start: model output may be a megabyte without a space.
-_SECRET = re.compile(
-    rf"(?i)((?<!\w)\w*?(?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s,}}\"']+"
+_ASSIGNED = re.compile(
+    r"(?i)(?<![\w-])(?P<name>[\w-]*?(?:key|token|secret|password|passwd|passphrase|authorization))"
+    r"(?P<sep>[\"']?\s{0,8}[=:](?!=)\s{0,8})"
+    r"(?:(?P<quote>[\"'])(?P<quoted>[^\"'\n]{1,4096})|(?P<bare>(?:(?:bearer|basic)\s+)?[^\s,}\"')]+))"
 )
+_OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_]\w*(?:[.@/]\w+)+=(?=\S)")
+"""How a word of our command lines begins: in it, any name of a secret has one."""
+_ALWAYS = re.compile(
+    r"(?i).*(?:(?:api|access|secret|private|auth|client|refresh|session|signing|encryption)[_-]?"
+    r"(?:key|token|secret)|password|passwd|passphrase|secret|authorization)"
+)
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
+_NAME_OF_A_SECRET = re.compile(
+    r"(?i)(?:key|token|secret|password|authorization)s?$",
+)
+_CONSTANT = re.compile(r"(?:lambda|none|null|true|false)(?![\w-])|[({\[<*$]", re.IGNORECASE)
+_EXPRESSION = re.compile(
+    # A call, an element, an attribute of an attribute, or the type in an annotation.
+    r"[A-Za-z_]\w*[(\[]|[A-Za-z_]+(?:\.[A-Za-z_]+)+(?![\w-])|(?:str|int|bytes|Any|Optional)(?!\w)"
+)
+_RANDOM = re.compile(r"[A-Za-z0-9+]{16,}")
+_BEARER = re.compile(r"(?i)(?<!\w)(bearer\s{1,8})[\w.~+/=-]{16,}")
 _CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
-_LOOKS_LIKE_A_KEY = re.compile(r"(?<!\w)(?:sk-|hf_|gh[opsu]_|github_pat_|xox[a-z]-)[\w-]{16,}")
-_NAME_OF_A_SECRET = re.compile(rf"(?i)(?:{_NAMES})s?$")
+_KEYS = re.compile(
+    r"(?<![\w-])(?:(?:sk-|hf_|gh[opsur]_|github_pat_|glpat-|xox[a-z]-|gsk_|xai-|pplx-|nvapi-|r8_)"
+    r"[\w-]{16,}|A(?:KI|SI)A[0-9A-Z]{16}(?!\w)|AIza[\w-]{30,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,})"
+)
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]*")
 
 
 def without_secrets(text: str) -> str:
     """A word of the command line, or any other text, without what may be a key or a password.
 
-    Keys come from the environment; this is for what was typed, or said, in the wrong place.
+    Keys come from the environment; this is for what was typed, or said, in the wrong place. Text
+    is code, too: ``sorted(words, key=len)`` and ``token = tokens[i]`` stay. So in any text but an
+    override only names that are always those of secrets count, and values that look like keys.
     """
-    text = _SECRET.sub(r"\1***", text)
-    return _LOOKS_LIKE_A_KEY.sub("***", _CREDENTIALS.sub(r"\1***@", text))
+    typed = _OVERRIDE.match(text) is not None
+
+    def hidden(match: re.Match[str]) -> str:
+        if not _is_secret(match, typed=typed):
+            return match[0]
+        return f"{match['name']}{match['sep']}{match['quote'] or ''}***"
+
+    text = _ASSIGNED.sub(hidden, text)
+    for pattern in (_PRIVATE_KEY, _BEARER):
+        text = pattern.sub(r"\1***", text)
+    return _KEYS.sub("***", _CREDENTIALS.sub(r"\1***@", text))
+
+
+def _is_secret(match: re.Match[str], *, typed: bool) -> bool:
+    name, quoted, bare = match["name"], match["quoted"], match["bare"]
+    value = quoted or bare
+    if bare and _CONSTANT.match(bare):
+        return False
+    if typed:
+        return True
+    if bare and _EXPRESSION.match(bare):
+        return False
+    if _ALWAYS.fullmatch(name) or _VARIABLE.fullmatch(name):
+        # A name handed on, as in f(password=password), is no secret.
+        return (
+            quoted is not None
+            or not re.fullmatch(r"[A-Za-z_]*", value)
+            or (_NAME_OF_A_SECRET.search(value) is None and "=" in match["sep"])
+        )
+    return any(
+        any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in _RANDOM.findall(value)
+    )
 
 
 def secrets_of(environment: Mapping[str, str], named: Iterable[str]) -> list[str]:

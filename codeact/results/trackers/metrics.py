@@ -65,7 +65,8 @@ class Scrubber:
         if isinstance(value, list):
             return [self.data(item, key) for item in value]
         if isinstance(value, str):
-            label = f"{key}="
+            # As an override, in which any name of a secret has one.
+            label = f"config.{key}="
             return self.text(label + value, limit=100_000).removeprefix(label)
         return value
 
