@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from codeact.collection.actions import ended
 from codeact.collection.trajectory import Experiment, TaskKey, Trajectory
 from codeact.episode.effects import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _TASK = "\n---\n\nTask:"
 _THOUGHT = re.compile(r"<thought>(.*?)</thought>", re.DOTALL)
+_THOUGHT_TAG = re.compile(r"</?thought>[ \t]*")
 _LABEL = re.compile("Assistant[:：]")  # some models write the colon in its full-width form
 _CODE = re.compile(r"(<execute>.*?</execute>)", re.DOTALL)
 
@@ -52,6 +54,10 @@ def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversat
         text = message["content"].strip()
         if message["role"] == "assistant":
             text = without_label(_thoughts_untagged(text))
+            if settings.thoughts == "untagged":
+                text = _outside_code(text, _THOUGHT_TAG)
+            if settings.after_action == "cut":
+                text = ended(text) or text
         messages.append({"role": message["role"], "content": text})
     task, experiment = trajectory.task, trajectory.experiment
     return Conversation(conversation_id(task, experiment, trajectory.sample, settings), messages)
@@ -79,9 +85,9 @@ def _everywhere(text: str) -> str:
     return _LABEL.sub("", text)
 
 
-def _outside_code(text: str) -> str:
+def _outside_code(text: str, unwanted: "re.Pattern[str]" = _LABEL) -> str:
     pieces = _CODE.split(text)
-    pieces[::2] = [_LABEL.sub("", piece) for piece in pieces[::2]]
+    pieces[::2] = [unwanted.sub("", piece) for piece in pieces[::2]]
     return "".join(pieces).strip()
 
 
