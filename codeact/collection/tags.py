@@ -89,7 +89,7 @@ _THOUGHTS = "plain text"
 
 _TASK = "Task:\n"
 _OBSERVATION = "Observation:\n"
-_FEEDBACK = "\nExpert feedback:\n"
+FEEDBACK = "\nExpert feedback:\n"
 
 
 def rewritten(text: str, tags: TagSettings) -> str:
@@ -148,7 +148,7 @@ def _parts(text: str, observed: bool) -> Iterator[tuple[str, bool]]:
     if not observed:
         yield text, not text.startswith(_TASK)
         return
-    printed, heading, feedback = text.partition(_FEEDBACK)
+    printed, heading, feedback = text.partition(FEEDBACK)
     yield printed, False
     yield heading + feedback, True
 
@@ -257,6 +257,7 @@ def _longer_than(inner: str, marks: Marks) -> tuple[str, str]:
 
 _TAG_WORD = re.compile(r"\btags?\b", re.IGNORECASE)
 _QUOTE = "[\"'`“”]?"
+_ADJECTIVE = "(?:proper|correct|appropriate|right|required|necessary|following) "
 _FORMAT = re.compile(
     r"\b(?:(?P<these>these|those)|(?P<one>correct|proper|appropriate|right|required|necessary|"
     r"specified|provided|same|needed|this|such|any|other|missing|following|both|all))(?P<of> the)?"
@@ -269,7 +270,7 @@ def _named(marks: Mapping[str, Marks]) -> "re.Pattern[str]":
     """Any words that name one of the tags, or tags of which they do not say the name."""
     names = "|".join((*marks, "thought"))
     return re.compile(
-        rf"(?:\b(?:the|an?) )?{_QUOTE}\b(?P<tag>{names}){_QUOTE}[ \t]+tags?\b|{_FORMAT.pattern}",
+        rf"(?:\b(?:the|an?) (?:{_ADJECTIVE})?)?{_QUOTE}\b(?P<tag>{names}){_QUOTE}[ \t]+tags?\b|{_FORMAT.pattern}",
         re.IGNORECASE,
     )
 
@@ -286,18 +287,17 @@ def _mentions(text: str, marks: Mapping[str, Marks], *, is_prose: bool) -> str:
 def _instead(found: "re.Match[str]", marks: Mapping[str, Marks]) -> str:
     if found["tag"]:
         tag = found["tag"].lower()
-        name = marks[tag].called if tag in marks else _THOUGHTS
-        return name[:1].upper() + name[1:] if found[0][0].isupper() else name
+        return _capital(marks[tag].called if tag in marks else _THOUGHTS, found[0])
     if found["these"]:
-        return "This format" if found[0][0].isupper() else "this format"
+        return _capital("this format", found[0])
     return _TAG_WORD.sub("format", found[0])
 
 
 _TAG_ALONE = re.compile(
-    rf"(?:\b(?P<article>[Tt]he|[Aa]n?) )?(?P<quote>{_QUOTE})"
+    rf"(?:\b(?P<article>[Tt]he|[Aa]n?) (?:{_ADJECTIVE})?)?(?P<quote>{_QUOTE})"
     r"<(?P<end>/?)(?P<tag>execute|solution|thought)>"
     rf"{_QUOTE}(?:[ \t]+(?:and|or|to)[ \t]+{_QUOTE}</(?P=tag)>{_QUOTE})?"
-    r"(?P<noun>[ \t]+(?:tags?|blocks?)\b)?"
+    r"(?P<noun>[ \t]+(?:tags?|blocks?|environment)\b)?"
 )
 """A tag that stands for no action: someone speaks of it, or it has no other end."""
 
@@ -313,7 +313,26 @@ def _alone(text: str, marks: Mapping[str, Marks]) -> str:
         begins_line = text[: found.start()].rpartition("\n")[2].strip() == ""
         if not spoken_of and (found["end"] or begins_line):
             return "" if found["end"] else marks[tag].open
-        name = marks[tag].called
-        return name[:1].upper() + name[1:] if (found["article"] or "a")[0].isupper() else name
+        return _capital(marks[tag].called, found["article"] or "")
 
     return _TAG_ALONE.sub(instead, text)
+
+
+_THOUGHT_NAMED = re.compile(
+    rf"(?:\b(?:the|an?) (?:{_ADJECTIVE})?)?{_QUOTE}</?thought>{_QUOTE}[ \t]+tags?\b|"
+    r"\b(?:the |a )?thought tags?\b",
+    re.IGNORECASE,
+)
+_THOUGHT_TAG = re.compile(r"</?thought>[ \t]*")
+
+
+def thoughts_untagged(prose: str) -> str:
+    """Prose without tags around thoughts, and without words about them."""
+    if "thought" not in prose.lower():
+        return prose
+    named = _THOUGHT_NAMED.sub(lambda found: _capital(_THOUGHTS, found[0]), prose)
+    return _THOUGHT_TAG.sub("", named)
+
+
+def _capital(name: str, instead_of: str) -> str:
+    return name[:1].upper() + name[1:] if instead_of[:1].isupper() else name
