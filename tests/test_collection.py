@@ -134,11 +134,30 @@ def test_a_conversation_has_the_task_without_the_example() -> None:
     assert found[1]["content"] == "Task:\nAdd 1 and 1."
 
 
-def test_thoughts_lose_their_tags_but_not_where_one_is_left_open() -> None:
+@pytest.mark.parametrize(("preset", "left"), [("published", "<thought> "), ("ours", "")])
+def test_thoughts_lose_their_tags_and_a_single_one_goes_but_for_the_published_quirk(
+    preset: str, left: str
+) -> None:
     text = "Assistant:\n<thought> a\nb </thought>\n<thought> open <solution> 2 </solution>\n"
-    assert spoken(example(CODE, WORKED, text), "ours")[-1] == (
-        "a\nb\n<thought> open <solution> 2 </solution>"
+    assert spoken(example(CODE, WORKED, text), preset)[-1] == (
+        f"a\nb\n{left}open <solution> 2 </solution>"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "cut"),
+    [
+        ("It is <solution> 2 </solution>.", "It is <solution> 2 </solution>"),
+        ("```\n<execute> 2 </execute>\n```", "```\n<execute> 2 </execute>"),
+        ("<execute> 2 </execute> <solution> 2", "<execute> 2 </execute> <solution> 2"),
+        ("<execute> 2 </execute> <execute> 3 </execute>",) * 2,
+        ("None at all.", "None at all."),
+    ],
+)
+def test_a_turn_ends_with_its_only_action(said: str, cut: str) -> None:
+    one = example(CODE, WORKED, f"Assistant:\n{said}\n", WORKED, PROPOSAL)
+    assert spoken(one, "ours")[4] == cut
+    assert spoken(one, "published")[4] == said
 
 
 @pytest.mark.parametrize(

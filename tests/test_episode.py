@@ -1,7 +1,13 @@
 """The state machine: counters, endings, messages, feedback, limits (protocol.md)."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from codeact.edge.families.registry import get, names
+from codeact.edge.tools import open_toolbox
+from codeact.edge.tools.search import SPEC
 from codeact.episode import protocol
 from codeact.episode.effects import (
     Complete,
@@ -18,6 +24,11 @@ from codeact.episode.machine import Episode
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.settings import EpisodeSettings, FeedbackSettings, LimitSettings, TurnSettings
 from codeact.episode.task import Task, ToolSpec
+from codeact.experiment.compose import Invocation, compose_config
+from codeact.experiment.config import RunConfig
+from codeact.experiment.validation import validated
+from codeact.resources import data_folder
+from codeact.sample import encyclopaedia_path
 
 TASK = Task(name="gsm8k", id="0", prompt="How many?", reference="42")
 
@@ -228,6 +239,39 @@ def test_the_first_message_has_four_parts_and_states_the_limits() -> None:
     assert "[1] wikipedia_search(query: str) -> str" in head
     assert example.startswith("Task:\n")
     assert task == "Task:\nHow many?\n"
+
+
+SEARCHES = [path.stem for path in data_folder("conf").glob("search/*.yaml")]
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("use_tools", [True, False])
+def test_the_example_shows_no_function_that_the_episode_lacks(
+    search: str, use_tools: bool, tmp_path: Path
+) -> None:
+    """Every family with every search; and a family that has a tool of another kind."""
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text('{"query": "q", "result": "r"}')
+    files = {"pages": encyclopaedia_path(), "recorded": answers}
+    path = [f"search.path={files[search]}"] if search in files else []
+    words = (f"search={search}", "model=scripted", *path)
+    config = validated(RunConfig, compose_config(Invocation("run", words)))
+    toolbox = open_toolbox(config.search)
+    other = ToolSpec("goto", "goto(place: str) -> str", "Goes there.")
+    turns = TurnSettings(max_steps=5, max_propose_solution=2, use_tools=use_tools)
+    for name in names():
+        family = get(name)
+        task = Task(name=name, id="0", prompt="How many?", reference="2", tools=family.tools)
+        for tools in (toolbox.specs(task), (other,)):
+            first = CodeStrategy().first_message(task, family.task_type, turns, tools)
+            instruction, example, _ = first.split(protocol.SEPARATOR)
+            has_search = use_tools and SPEC in tools
+            shown = {"wikipedia_search"} & set(re.findall(r"\w+", example))
+            assert bool(shown) == (has_search and family.task_type == "reasoning"), (name, tools)
+            assert ("wikipedia_search" in instruction) == has_search
+            assert ("goto" in instruction) == (use_tools and other in tools)
+            assert ("<execute>" in example) == ("<execute>" in instruction) == use_tools
+            assert protocol.between_tags(example, "solution")
 
 
 def test_a_megabyte_of_unclosed_tags_is_parsed_in_linear_time() -> None:

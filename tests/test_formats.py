@@ -9,7 +9,8 @@ import yaml
 
 from codeact.cli import main
 from codeact.collection.formats import ConvertConfig, convert_files
-from codeact.collection.masks import Marks, Preset, TagSettings, loss_mask, rewritten
+from codeact.collection.masks import Preset, loss_mask
+from codeact.collection.tags import Marks, TagSettings, rewritten
 from codeact.experiment.compose import Invocation, compose_config
 from codeact.experiment.validation import validated
 from codeact.resources import data_folder

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from codeact.episode import protocol
-from codeact.episode.prompts.examples import EXAMPLES
+from codeact.episode.prompts.examples import EXAMPLES, WITHOUT_CODE
 from codeact.sample import encyclopaedia_path, tasks_path
 
 PLAIN = {"id", "prompt", "reference"}
@@ -175,7 +175,7 @@ def test_examples_show_what_the_repl_prints(task_type: str, tmp_path: Path) -> N
 
 
 def test_examples_are_short_and_contain_no_task() -> None:
-    for example in EXAMPLES.values():
+    for example in (*EXAMPLES.values(), *WITHOUT_CODE.values()):
         assert len(example.split()) < 450
         for family in FIELDS:
             assert not any(task["prompt"] in example for task in load(family))
@@ -186,7 +186,8 @@ def test_the_page_of_the_reasoning_example_is_in_the_encyclopaedia() -> None:
     assert f"Page: {page['title']}\nSummary: {page['text']}" in EXAMPLES["reasoning"]
 
 
-def test_proposed_code_of_the_example_passes_its_own_task() -> None:
-    example = EXAMPLES["code_generation"]
+@pytest.mark.parametrize("examples", [EXAMPLES, WITHOUT_CODE])
+def test_proposed_code_of_the_example_passes_its_own_task(examples: dict[str, str]) -> None:
+    example = examples["code_generation"]
     assertion = next(line for line in example.splitlines() if line.startswith("assert "))
     exec(protocol.between_tags(example, "solution") + "\n" + assertion, {})

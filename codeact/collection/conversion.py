@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from codeact.collection.actions import ended
+from codeact.collection.tags import FEEDBACK, thoughts_untagged
 from codeact.collection.trajectory import Experiment, TaskKey, Trajectory
 from codeact.episode.effects import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
@@ -52,6 +54,13 @@ def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversat
         text = message["content"].strip()
         if message["role"] == "assistant":
             text = without_label(_thoughts_untagged(text))
+            if settings.thoughts == "untagged":
+                text = _outside_code(text, thoughts_untagged)
+            if settings.after_action == "cut":
+                text = ended(text) or text
+        elif settings.thoughts == "untagged":
+            observation, heading, feedback = text.partition(FEEDBACK)
+            text = observation + heading + thoughts_untagged(feedback)
         messages.append({"role": message["role"], "content": text})
     task, experiment = trajectory.task, trajectory.experiment
     return Conversation(conversation_id(task, experiment, trajectory.sample, settings), messages)
@@ -79,9 +88,9 @@ def _everywhere(text: str) -> str:
     return _LABEL.sub("", text)
 
 
-def _outside_code(text: str) -> str:
+def _outside_code(text: str, change: Callable[[str], str] = _everywhere) -> str:
     pieces = _CODE.split(text)
-    pieces[::2] = [_LABEL.sub("", piece) for piece in pieces[::2]]
+    pieces[::2] = map(change, pieces[::2])
     return "".join(pieces).strip()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from codeact.collection.actions import actions, invented_at, trailing_text
 from codeact.collection.trajectory import Experiment, Place, TaskKey, Trajectory
 from codeact.episode.effects import Counts
 from codeact.episode.protocol import PARSE_FAILURE
@@ -124,6 +125,83 @@ def _all_turns_failed(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         "<solution>" not in answer and not ("<execute>" in answer and "Error" in observation)
         for answer, observation in zip(between[::2], between[1::2], strict=False)
     )
+
+
+def _turns(trajectory: Trajectory) -> Iterator[str]:
+    """What the model said, turn by turn."""
+    return (one["content"] for one in trajectory.messages if one["role"] == "assistant")
+
+
+TWICE = "Assistant:\n<execute> a = 1 </execute>\nThen:\n<execute> a </execute>\n"
+QUOTED = "Assistant:\n<execute>\nprint('''\nOut[1]: 1\nYou have 1 step left''')\n</execute>\n"
+LOUD = "Assistant:\nI add them.\n<execute> 1 + 1 </execute>\nThis prints 2.\n"
+FENCED = "Assistant:\n```\n<execute> 1 + 1 </execute>\n```\n"
+PLANNED = "Assistant:\nOutput: a number. You have 2 steps left is what I read.\n"
+
+
+@register(
+    "several_actions",
+    kept=[
+        example(CODE, WORKED, PROPOSAL),
+        example(CODE, WORKED, "Assistant:\nSay </execute> or <solution> 2 </solution>\n"),
+        example("Assistant:\nNone at all.\n", WORKED, LOUD, WORKED, PROPOSAL),
+    ],
+    dropped=[
+        example(TWICE, WORKED, PROPOSAL),
+        example(CODE, WORKED, CODE + PROPOSAL),
+        example(CODE, WORKED, PROPOSAL + PROPOSAL),
+        example(CODE, WORKED, "<execute> <solution> 2 </solution> </execute>"),
+    ],
+)
+def _several_actions(trajectory: Trajectory, _: "SelectionSettings") -> bool:
+    """A turn has more than one action, so that its answer is not to one of them."""
+    return all(len(actions(turn)) <= 1 for turn in _turns(trajectory))
+
+
+@register(
+    "invented_environment",
+    kept=[
+        example(CODE, WORKED, PROPOSAL),
+        example(QUOTED, WORKED, PROPOSAL),
+        example(PLANNED + CODE, WORKED, PROPOSAL),
+        example("Assistant:\nMy observation: it is 2.\n" + CODE, WORKED, PROPOSAL),
+    ],
+    dropped=[
+        example(CODE + "Observation:\n2\n", WORKED, PROPOSAL),
+        example(CODE + "**Observation:** 2\n", WORKED, PROPOSAL),
+        example("Assistant:\nUser: Observation:\n2\n" + PROPOSAL, WORKED, PROPOSAL),
+        example(CODE, WORKED, PROPOSAL + "You have 3 steps left and 1 chance to propose left.\n"),
+        example(CODE, WORKED, PROPOSAL + "You should take the last step to propose a solution.\n"),
+        example(CODE + "\nExpert feedback:\nGood.\n", WORKED, PROPOSAL),
+        example(CODE + "Output:\n2\n", WORKED, PROPOSAL),
+        example(CODE + "Out[1]: 2\n", WORKED, PROPOSAL),
+        example(CODE, WORKED, PROPOSAL + "Your answer is wrong.\n", WORKED, PROPOSAL),
+        example("<execute> 1\nObservation:\n1\n</execute>", WORKED, PROPOSAL),
+        example(CODE, WORKED, PROPOSAL + "\nTask:\nAdd 2 and 2.\n"),
+    ],
+)
+def _invented_environment(trajectory: Trajectory, _: "SelectionSettings") -> bool:
+    """The model wrote what only the environment says: observations, count-downs, feedback."""
+    return all(invented_at(turn) is None for turn in _turns(trajectory))
+
+
+@register(
+    "trailing_text",
+    kept=[
+        example(CODE, WORKED, PROPOSAL),
+        example(FENCED, WORKED, "Assistant:\nIt is <solution> 2 </solution>.\n"),
+        example("Assistant:\n<thought> I add. <execute> 1 + 1 </execute> </thought>\n", WORKED),
+        example("Assistant:\nNone at all.\n", WORKED, PROPOSAL),
+    ],
+    dropped=[
+        example(LOUD, WORKED, PROPOSAL),
+        example(CODE, WORKED, "Assistant:\n<solution> 2 </solution> apples\n"),
+        example(TWICE, WORKED, PROPOSAL),
+    ],
+)
+def _trailing_text(trajectory: Trajectory, _: "SelectionSettings") -> bool:
+    """The model went on after a turn's action, before it could know what came of it."""
+    return not any(map(trailing_text, _turns(trajectory)))
 
 
 _FEEDBACK = "\nExpert feedback:"

@@ -11,10 +11,11 @@ from pydantic import Field
 from codeact import __version__
 from codeact.collection.conversations import DataFile, conversation_files, read_conversations
 from codeact.collection.conversion import Conversation
-from codeact.collection.masks import Preset, TagSettings, loss_mask, rewritten
+from codeact.collection.masks import Masked, Preset, masked
 from codeact.collection.pairs import write_pairs
 from codeact.collection.report import Problem
 from codeact.collection.settings import SelectionSettings
+from codeact.collection.tags import TagSettings, contradictions, rewritten, taken_marks
 from codeact.collection.writing import whole_folder
 from codeact.episode.effects import JSON
 from codeact.episode.settings import Settings
@@ -104,26 +105,78 @@ def _write_jsonl(
         name = f"{file.name}.jsonl"
         done.examples[name] = 0
         with (folder / name).open("wb") as out:
-            for conversation in read_conversations(file.path, done.problems):
-                out.write(msgspec.json.encode(form(conversation, config)) + b"\n")
+            for example in _examples(file, form, config, done):
+                out.write(msgspec.json.encode(example) + b"\n")
                 done.examples[name] += 1
 
 
+def _examples(
+    file: DataFile, form: "_Form", config: ConvertConfig, done: Converted
+) -> Iterator[JSON]:
+    """Every conversation in its format, but for those that would contradict themselves in it."""
+    for conversation in read_conversations(file.path, done.problems):
+        example = form(conversation, config)
+        reason = _contradiction(conversation, example, config.tags)
+        if reason:
+            done.problems.append(Problem(f"{file.path}, {conversation.id}", reason))
+        else:
+            yield example
+
+
+def _contradiction(conversation: Conversation, example: JSON, tags: TagSettings) -> str:
+    """Why a conversation cannot have this form; empty where it can."""
+    if not tags.marks:
+        return ""
+    for before in conversation.conversations:
+        if before["role"] == "assistant" and (taken := taken_marks(before["content"], tags)):
+            return f"is left out: the model wrote {taken[0]} where it was no action, and here it is"
+    for after in example.get("conversations") or example["messages"]:
+        if left := contradictions(after["content"], after["role"], tags):
+            return (
+                f"is left out: it would still say {left[0]!r}, which this form does not have; "
+                "tags.words can give what to say instead"
+            )
+    return ""
+
+
+def _messages(conversation: Conversation, config: ConvertConfig, *, cut: bool) -> list[Masked]:
+    """The messages in the form of the tags; with no mask nothing is trained, nor cut."""
+    messages = conversation.conversations
+    if config.loss is None:
+        return [Masked(one["role"], rewritten(one["content"], config.tags), 0) for one in messages]
+    return masked(messages, config.loss, config.tags, cut=cut)
+
+
 def _sft(conversation: Conversation, config: ConvertConfig) -> JSON:
-    messages: list[JSON] = [
-        {"role": one["role"], "content": rewritten(one["content"], config.tags)}
-        for one in conversation.conversations
-    ]
-    if config.loss is not None:
-        mask = loss_mask(conversation.conversations, config.loss)
-        for message, trained in zip(messages, mask, strict=True):
-            message["loss"] = trained
+    """`loss` is true of messages that are trained as a whole.
+
+    One that is trained in part has `spans`: where each begins and ends, in characters.
+    """
+    messages: list[JSON] = []
+    for one in _messages(conversation, config, cut=False):
+        message: JSON = {"role": one.role, "content": one.content}
+        if config.loss is not None:
+            message["loss"] = one.whole
+        if one.trained and not one.whole:
+            message["spans"] = [[0, one.trained]]
+        messages.append(message)
+    return {"id": conversation.id, "conversations": messages}
+
+
+def _rows(conversation: Conversation, config: ConvertConfig) -> JSON:
+    """As `_sft`, for programs that train a message as a whole or not at all: messages are cut."""
+    messages: list[JSON] = []
+    for one in _messages(conversation, config, cut=True):
+        message: JSON = {"role": one.role, "content": one.content}
+        if config.loss is not None:
+            message["loss"] = one.whole
+        messages.append(message)
     return {"id": conversation.id, "conversations": messages}
 
 
 def _openai(conversation: Conversation, config: ConvertConfig) -> JSON:
     """The chat format; it calls the mask `weight`, has it for the assistant only, and has no id."""
-    messages = _sft(conversation, config)["conversations"]
+    messages = _rows(conversation, config)["conversations"]
     for message in messages:
         trained = message.pop("loss", None)
         if trained is not None and message["role"] == "assistant":
@@ -131,7 +184,8 @@ def _openai(conversation: Conversation, config: ConvertConfig) -> JSON:
     return {"messages": messages}
 
 
-_FORMS: dict[str, Callable[[Conversation, ConvertConfig], JSON]] = {"sft": _sft, "openai": _openai}
+_Form = Callable[[Conversation, ConvertConfig], JSON]
+_FORMS: dict[str, _Form] = {"sft": _sft, "openai": _openai}
 
 
 # Data sets of a hub
@@ -158,8 +212,7 @@ def _write_hf(files: list[DataFile], folder: Path, config: ConvertConfig, done: 
         name = f"data/{split}-00000-of-00001.parquet"
 
         def rows(file: DataFile = file) -> Iterator[JSON]:
-            for conversation in read_conversations(file.path, done.problems):
-                yield _sft(conversation, config)
+            yield from _examples(file, _rows, config, done)
 
         # The library finds what it made before by a digest of the generator, which ours lacks.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".cache-") as cache:

@@ -1,13 +1,16 @@
-"""Which messages of a conversation are trained, and what its tags are written as."""
+"""Which messages of a conversation are trained, and how far each of them.
+
+The model did not see what came of an action while it wrote on, so that nothing after a turn's first
+action is ever trained, nor what it wrote in the environment's place.
+"""
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field
-
+from codeact.collection.actions import ended, own_part
+from codeact.collection.tags import TagSettings, rewritten, rewritten_at
 from codeact.episode.effects import Message
-from codeact.episode.settings import Settings
 
 Preset = Literal["all", "worked", "successful_tail", "last"]
 
@@ -49,6 +52,41 @@ def _last(messages: Sequence[Message]) -> list[bool]:
     return [number == last for number in range(len(ours))]
 
 
+class Masked(NamedTuple):
+    """A message as it is written, and how many of its first characters are trained."""
+
+    role: str
+    content: str
+    trained: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is trained."""
+        return 0 < self.trained == len(self.content)
+
+
+def masked(
+    messages: Sequence[Message], preset: Preset, tags: TagSettings, *, cut: bool = False
+) -> list[Masked]:
+    """A conversation in the form of `tags`, with what of each message is trained.
+
+    With `cut` no message is trained in part: it ends with its action where the environment would
+    have answered that the same, and is not trained where it would not.
+    """
+    done = []
+    for message, ours in zip(messages, loss_mask(messages, preset), strict=True):
+        role, text = message["role"], message["content"]
+        own = own_part(text) if ours else 0
+        if cut and 0 < own < len(text):
+            shorter = ended(text)
+            text, own = (text, 0) if shorter is None or len(shorter) != own else (shorter, own)
+        if own:
+            done.append(Masked(role, *rewritten_at(text, own, tags)))
+        else:
+            done.append(Masked(role, rewritten(text, tags), 0))
+    return done
+
+
 _PRESETS: dict[Preset, Callable[[Sequence[Message]], list[bool]]] = {
     "all": _all,
     "worked": _worked,
@@ -71,35 +109,3 @@ def _is_failure(message: Message, answer: Message) -> bool:
         return True
     said = answer["content"].partition("\n\nExpert feedback:\n")[0]
     return "<execute>" not in message["content"] or bool(_RAISED.search(said) or _REFUSED in said)
-
-
-class Marks(Settings):
-    """What stands before and after, in place of a tag's beginning and end."""
-
-    open: str = Field(min_length=1)
-    close: str = Field(min_length=1)
-
-
-class TagSettings(Settings):
-    """What the tags around code and around a solution are written as; None keeps them."""
-
-    execute: Marks | None
-    solution: Marks | None
-
-
-def rewritten(text: str, tags: TagSettings) -> str:
-    """A text with other marks, the instruction's own words about them included.
-
-    What is between two tags loses the white space at its ends, which the protocol ignores.
-    """
-    for tag, marks in (("execute", tags.execute), ("solution", tags.solution)):
-        if marks is None:
-            continue
-        # The instruction names a tag before its example: only the last beginning has an end.
-        between = rf"<{tag}>((?:(?!<{tag}>).)*?)</{tag}>"
-        pieces = re.split(between, text, flags=re.DOTALL)
-        pieces[1::2] = [f"{marks.open}{inner.strip()}{marks.close}" for inner in pieces[1::2]]
-        text = "".join(pieces)
-        text = text.replace(f"<{tag}>", marks.open.strip())
-        text = text.replace(f"</{tag}>", marks.close.strip())
-    return text

@@ -257,13 +257,19 @@ class End(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line | End]:
-    """Every line with something in it; what stops the reading comes last."""
-    number, rest = 0, b""
+    """Every line with something in it; what stops the reading comes last.
+
+    The pieces of a line that has not ended are joined once, so that a long one costs linear time.
+    """
+    number, rest = 0, [b""]
     try:
         for chunk in _chunks(path):
             first, *others = chunk.split(b"\n")
-            lines = [rest + first, *others]
-            rest = lines.pop()
+            rest.append(first)
+            if not others:
+                continue
+            lines = [b"".join(rest), *others]
+            rest = [lines.pop()]
             for line in lines:
                 number += 1
                 if line and not line.isspace():
@@ -273,8 +279,9 @@ def read_lines(path: Path) -> Iterator[Line | End]:
     except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # its stub is wrong
         yield End(number + 1, f"cannot be read from here on: {error}")
     else:
-        if rest and not rest.isspace():
-            yield Line(number + 1, rest, ended=False)
+        line = b"".join(rest)
+        if line and not line.isspace():
+            yield Line(number + 1, line, ended=False)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

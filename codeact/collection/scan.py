@@ -10,6 +10,8 @@ import gc
 import multiprocessing
 import os
 import struct
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -108,13 +110,31 @@ def scan(
 
     Raises `RecordingError` where a path does not say what it holds, or a worker is killed.
     """
-    workers = min(workers or len(os.sched_getaffinity(0)), max(len(files), 1))
+    workers = min(workers or _cores(), max(len(files), 1))
     # The longest first, so that no worker is left alone with one at the end.
     wanted = sorted(enumerate(files), key=lambda item: (-_size(item[1]), item[0]))
     merged = _Merged()
     for one in _scan_all(wanted, settings, folder, workers, meanwhile):
         merged.add(one)
     return merged.scan(files, folder)
+
+
+def _cores() -> int:
+    """The cores that this process may use; of macOS and others, all that there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def start_method() -> str:
+    """How workers are started: the quickest way that is safe here.
+
+    A fork copies only the thread that asks for it, and whatever lock another one holds stays locked
+    in the child. On macOS the system's own libraries have threads, too.
+    """
+    if sys.platform == "darwin" or "fork" not in multiprocessing.get_all_start_methods():
+        return "spawn"
+    return "fork" if threading.active_count() == 1 else "forkserver"
 
 
 def _size(path: Path) -> int:
@@ -139,8 +159,7 @@ def _scan_all(
         finally:
             worker.close()
         return
-    kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
-    context = multiprocessing.get_context(kind)
+    context = multiprocessing.get_context(start_method())
     start = partial(_start_worker, settings, folder)
     try:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=start) as pool:

@@ -23,11 +23,15 @@ class ConversionSettings(Settings):
     Published `ids` name task, model and turn setting only, so they repeat where a model was
     recorded with several kinds of feedback. The speaker's label ``Assistant:`` is deleted from
     what the model wrote, `everywhere` or only `outside_code`; at the beginning it always is.
+    `thoughts` lose the tags around them in ``pairs`` only, or are ``untagged`` altogether. What the
+    model said `after_action`, and the environment did not answer, is kept or cut.
     """
 
     ids: Literal["published", "unique"]
     instruction: list[Replacement]
     label: Literal["everywhere", "outside_code"]
+    thoughts: Literal["pairs", "untagged"]
+    after_action: Literal["keep", "cut"]
 
 
 class BoundsSettings(Settings):

@@ -3,7 +3,7 @@
 from codeact.episode import protocol
 from codeact.episode.effects import Counts
 from codeact.episode.prompts.base import Action
-from codeact.episode.prompts.examples import EXAMPLES
+from codeact.episode.prompts.examples import example_for
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task, ToolSpec
 
@@ -47,7 +47,9 @@ class CodeStrategy:
         head = template.format(limits=_limits(turns))
         if turns.use_tools and tools:
             head += "\n" + describe_tools(tools)
-        parts = [head, EXAMPLES[task_type], f"Task:\n{task.prompt}"]
+        names = {tool.name for tool in tools}
+        example = example_for(task_type, code=turns.use_tools, tools=names)
+        parts = [head, example, f"Task:\n{task.prompt}"]
         return protocol.SEPARATOR.join(part.strip("\n") for part in parts) + "\n"
 
     def stop(self, *, plain: bool) -> tuple[str, ...]:

@@ -1,9 +1,12 @@
-"""One worked example per task type, in our own words, to show the policy how an episode goes.
+"""Worked examples in our own words, to show the policy how an episode of a task type goes.
 
-The observations are what the REPL prints for the code before them; a test keeps them so. The
-page that `REASONING` finds is in the sample encyclopaedia, and no sample task needs it.
-The table of `TABULAR` goes on for two rows that only the test has.
+An example shows only what the episode has: no function that the interpreter lacks, and no code
+where none is run. The observations are what the REPL prints for the code before them; a test keeps
+them so. The page that `REASONING` finds is in the sample encyclopaedia, and no sample task needs
+it. The table of `TABULAR` goes on for two rows that only the test has.
 """
+
+from collections.abc import Collection
 
 REASONING = """\
 Task:
@@ -131,8 +134,99 @@ Assistant:
 The answer is <solution> ["Ardle", "Corran", "Foyers"] </solution>
 """
 
+REASONING_WITHOUT_SEARCH = """\
+Task:
+A clock strikes once at one o'clock, twice at two and so on to twelve, by day and by night. After \
+how many of the 24 hours of a day is the number of strokes since midnight a multiple of 13? Give \
+your answer as a whole number.
+
+Assistant:
+<thought> I let Python add the strokes up. First I check the total of a whole day. </thought>
+<execute>
+strokes = [(hour - 1) % 12 + 1 for hour in range(1, 25)]
+sum(strokes)
+</execute>
+
+Observation:
+Out[1]: 156
+
+Assistant:
+<thought> That is 2 times 78, as it should be. Now I count the hours. </thought>
+<execute>
+from itertools import accumulate
+sum(1 for total in accumulate(strokes) if total % 13 == 0)
+</execute>
+
+Observation:
+Out[2]: 2
+
+Assistant:
+<thought> These are noon, with 78 strokes, and midnight, with 156; both are multiples of 13. \
+</thought>
+The answer is <solution> 2 </solution>
+"""
+
+REASONING_WITHOUT_CODE = """\
+Task:
+Seven crates hold the same number of lamps. After 12 lamps were sold 100 are left. How many lamps \
+did each crate hold? Give your answer as a whole number.
+
+Assistant:
+<thought> Before the sale there were 100 + 12 = 112 lamps, and 112 / 7 = 16. </thought>
+The answer is <solution> 16 </solution>
+"""
+
+CODE_GENERATION_WITHOUT_CODE = """\
+Task:
+Write a function to count how often a walker changes direction on a route of the letters \
+N, E, S and W.
+assert count_turns("NNEES") == 2
+
+Assistant:
+<thought> A turn is a place where two neighbouring letters differ. Pairs of neighbours come from \
+the route and the route without its first letter; an empty route has none. </thought>
+<solution>
+def count_turns(route):
+    return sum(a != b for a, b in zip(route, route[1:]))
+</solution>
+"""
+
+TABULAR_WITHOUT_CODE = """\
+Task:
+Given the following table:
+     Ferry    Quay  Cars
+0    Ardle   Brisk    40
+1  Benmore  Sallow    28
+2   Corran   Brisk    36
+3    Dunan   Brisk    22
+
+Answer the question: which ferries of brisk carry more than 35 cars?
+
+Assistant:
+<thought> Ardle, Corran and Dunan are of Brisk; of these Ardle with 40 and Corran with 36 carry \
+more than 35 cars. </thought>
+The answer is <solution> ["Ardle", "Corran"] </solution>
+"""
+
 EXAMPLES = {
     "reasoning": REASONING,
+    "reasoning_without_search": REASONING_WITHOUT_SEARCH,
     "code_generation": CODE_GENERATION,
     "tabular": TABULAR,
 }
+"""Those with code; all but the first use no tool."""
+
+WITHOUT_CODE = {
+    "reasoning": REASONING_WITHOUT_CODE,
+    "code_generation": CODE_GENERATION_WITHOUT_CODE,
+    "tabular": TABULAR_WITHOUT_CODE,
+}
+
+
+def example_for(task_type: str, *, code: bool, tools: Collection[str]) -> str:
+    """The example of a task type for an episode that runs code or does not, and has these tools."""
+    if not code:
+        return WITHOUT_CODE[task_type]
+    if task_type == "reasoning" and "wikipedia_search" not in tools:
+        return REASONING_WITHOUT_SEARCH
+    return EXAMPLES[task_type]

@@ -1,0 +1,120 @@
+"""What a turn of the model consists of: its actions, what follows them, and whose words it took.
+
+Each turn is meant to hold one action, to end with it, and to leave the environment's words to the
+environment. All of this reads text in linear time, whatever a model wrote.
+"""
+
+import re
+from typing import NamedTuple
+
+TAGS = ("execute", "solution")
+
+
+class Action(NamedTuple):
+    """One ``<tag>…</tag>`` of a text, from the first character of its tags to after the last."""
+
+    tag: str
+    start: int
+    end: int
+
+
+def actions(text: str) -> list[Action]:
+    """Every action in its order, as the protocol finds them; what is never closed is none."""
+    found: list[Action] = []
+    for tag in TAGS:
+        opened, closed, position = f"<{tag}>", f"</{tag}>", 0
+        while (start := text.find(opened, position)) >= 0:
+            end = text.find(closed, start + len(opened))
+            if end < 0:
+                break
+            position = end + len(closed)
+            found.append(Action(tag, start, position))
+    return sorted(found, key=lambda one: one.start)
+
+
+def own_part(text: str) -> int:
+    """How many characters of a turn, from its beginning, a model may be trained on.
+
+    Its first action is the last of them, and what the model wrote in the environment's place ends
+    them earlier. None are where one action lies within another, so that nobody can say which was
+    meant.
+    """
+    found = actions(text)
+    if len(found) > 1 and found[1].start < found[0].end:
+        return 0
+    end = found[0].end if found else len(text)
+    invented = invented_at(text, found)
+    return end if invented is None else min(end, invented)
+
+
+def ended(text: str) -> str | None:
+    """A turn that ends with its action; None where the environment may have answered what follows.
+
+    It answered nothing that follows if that holds no part of an action.
+    """
+    found = actions(text)
+    if not found:
+        return text
+    rest = text[found[0].end :]
+    if len(found) > 1 or any(f"<{tag}>" in rest for tag in TAGS):
+        return None
+    return text[: found[0].end]
+
+
+_NO_WORDS = re.compile(r"</?thought>|Assistant[:：]")
+
+
+def trailing_text(text: str) -> str:
+    """What is said after the first action; a full stop or a fence that ends there says nothing."""
+    found = actions(text)
+    if not found:
+        return ""
+    rest = _NO_WORDS.sub("", text[found[0].end :]).strip()
+    return rest if any(map(str.isalnum, rest)) else ""
+
+
+_MARGIN = r"^[ \t*#>_\[(]*"
+_SPEAKER = r"(?:(?:User|Human|Environment|System|INST)[\]:*_ \t]+)?"
+_COLON = r"[ \t]*\d*[*_ \t]*[:：]"
+_ENVIRONMENT = re.compile(
+    rf"{_MARGIN}(?:"
+    rf"{_SPEAKER}(?:Observation|OBSERVATION|Expert feedback|EXPERT FEEDBACK){_COLON}"
+    r"|You have -?\d+ (?:more )?(?:steps?|chances?|turns?) "
+    r"(?:left|and|to (?:propose|interact)|in all)"
+    r"|You should take the last step to propose"
+    r"|Your answer is wrong\."
+    r"|I don't understand your input\."
+    r"|Executed Successfully with No Output\]"
+    r"|Out\[\d+\]:"
+    r"|Task:[ \t]*$"
+    r")",
+    re.MULTILINE,
+)
+"""Whatever begins a line as only the environment does: headings, count-downs, its verdicts."""
+_HEADING_IN_CODE = re.compile(r"^(?:Observation|Expert feedback):[ \t]*$", re.MULTILINE)
+"""A line of its own, which is no Python: it is invented although an action seems to go on."""
+_OUTPUT = re.compile(rf"{_MARGIN}(?:Output|Result)s?{_COLON}", re.MULTILINE)
+"""Before an action this may be a plan; after one it stands for what only running it can tell."""
+
+
+def invented_at(text: str, found: list[Action] | None = None) -> int | None:
+    """Where the model begins to write what only the environment says; None where it never does.
+
+    Code and solutions may say what they like, but for the headings that cannot belong to them.
+    """
+    found = actions(text) if found is None else found
+    prose = blanked(text, found)
+    places = [_ENVIRONMENT.search(prose), _HEADING_IN_CODE.search(text)]
+    if found:
+        places.append(_OUTPUT.search(prose, found[0].end))
+    return min((one.start() for one in places if one), default=None)
+
+
+def blanked(text: str, found: list[Action]) -> str:
+    """The text with its actions blanked out, so that all else stands where it stood."""
+    pieces, position = [], 0
+    for one in found:
+        if one.start >= position:
+            pieces += [text[position : one.start], "\0" * (one.end - one.start)]
+            position = one.end
+    return "".join([*pieces, text[position:]])
