@@ -11,13 +11,17 @@ from codeact.episode.task import Task
 _TAILS = (". which option is correct?", ". which one is correct?")
 _MARKER = re.compile(r"(?:^|,|\s)([A-Da-d]) ?\) ")
 _ALONE = re.compile(r"[\"'(\[*$ ]{0,4}([A-Da-d])[\"')\]*$. :]{0,4}")
-_LEADING = re.compile(r"[\"'(\[*$ ]{0,4}([A-Da-d]) ?[).:](?!\w)")
+_LEADING = re.compile(
+    r"[\"'(\[*$ ]{0,4}(?:([A-Da-d]) ?[).:](?!\w)|([A-D])(?= (?:is|was|are|isn|can|does|would)\b))"
+)
 _NAMED = re.compile(r"\b(?i:option|choice|answer) \(?([A-D]\b|[a-d]\))")
 _MENTIONED = re.compile(r"(?<!\w)([A-D]) ?\)")
 _LETTER = re.compile(
-    r"(?<![\w^_{\\'’.+*/=<>&-])([A-D])(?=\s?[).:;,!?\"']|\s?$|\s(?:and|or|is|are|was|but|not|isn|because)\b)"
+    r"(?<![\w^_{\\'’.+*/=<>&-])([A-D])(?=\s?[).:;,!?\"']|\s?$|\s\(|\s(?:and|or|is|are|was|but|not|isn|because)\b)"
 )
+_GOES_ON = re.compile(r"[\s.]{0,4}(?=,|&|and\b|or\b)")
 _SHORT = 12
+_LONGEST_LIST = 2
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\{([^{}]{0,400})\}")
 
 
@@ -77,7 +81,7 @@ def _option(text: str, texts: dict[str, str]) -> str | None:
     by_text = _option_of_text(text, texts)
     leading = _LEADING.match(text)
     if leading is not None:
-        return _unless_doubtful(leading.group(1).lower(), text, texts)
+        return _unless_doubtful(leading, text, texts)
     if by_text is not None:
         return by_text
     named = {letter.lower() for letter in _NAMED.findall(text)}
@@ -88,15 +92,20 @@ def _option(text: str, texts: dict[str, str]) -> str | None:
     return mentioned.pop() if len(mentioned) == 1 else None
 
 
-def _unless_doubtful(letter: str, text: str, texts: dict[str, str]) -> str | None:
-    """Refuse a letter whose first line has another letter, or the text of another option."""
-    line = text.partition("\n")[0]
-    said = _bare(_LEADING.sub("", line, count=1))
+def _unless_doubtful(
+    leading: "re.Match[str]", text: str, texts: dict[str, str]
+) -> str | None:
+    """Refuse a letter whose sentence has another letter, or the text of another option."""
+    letter = (leading[1] or leading[2]).lower()
     own = texts.get(letter, "")
-    if any(said == _bare(option) != _bare(own) for other, option in texts.items()):
+    rest = text[leading.end() :].partition("\n")[0]
+    if any(_bare(rest) == _bare(option) != _bare(own) for option in texts.values()):
         return None
-    rest = line.replace(own, " ") if own else line
-    others = {found.lower() for found in _LETTER.findall(_LEADING.sub("", rest, count=1))}
+    rest = rest.replace(own, " ") if own else rest
+    sentence = _GOES_ON.sub("", rest, count=1).partition(". ")[0]
+    if leading[0].rstrip().endswith(".") and len(sentence.split()) > _LONGEST_LIST:
+        return letter
+    others = {found.lower() for found in _LETTER.findall(sentence)}
     return None if others - {letter} else letter
 
 

@@ -37,7 +37,11 @@ _MARK = re.compile(
     r"(?i)\b(?P<final>final )?(?:(?:answer|solution|result)(?: is\b|:)(?:[*_]{0,2}:)?"
     r"|(?<=final )(?:answer|solution|result))\s*"
 )
-_SENTENCE = re.compile(r"(?<=[.!?;])[\"')\]*_]{0,3}\s+|\n+")
+_SENTENCE = re.compile(r"(?<=[.!?;])(?<!\.\.\.)[\"')\]*_]{0,3}\s+|\n+")
+_ABBREVIATED = re.compile(
+    r"(?:\b[A-Z][\w'’]{1,30} [A-Z]\.|\b[A-Z]\.(?:[A-Z]\.)+|\b(?:[A-Z] ?\. ){1,3}[A-Z]\."
+    r"|\b(?:St|Mr|Mrs|Ms|Dr|Prof|Jr|Sr|vs|v|e\.g|i\.e|approx|ca?|No|Mt|Ft)\.)\Z"
+)
 _LEAD = re.compile(r"(?i)[,;:—]|\b(?:but|so|thus|hence|therefore|and)\b")
 _STRUCK = (("~~", "~~"), ("<s>", "</s>"), ("<del>", "</del>"), ("<strike>", "</strike>"))
 _CROSSED = re.compile("[\u0335-\u0338]|\\\\(?:x|b)?cancel\\b|\\\\sout\\b|\\\\st\\{")
@@ -155,7 +159,7 @@ class _Reading:
 
     def _heads(self, text: str) -> Iterator[tuple[str, list[str]]]:
         """Cut off what contrasts or explains in the first sentence, if a value stands before it."""
-        first, *others = _some(_SENTENCE.split(text)) or [""]
+        first, *others = sentences(text) or [""]
         explained = cues.EXPLANATION.search(first)
         head, rest = first, ""
         if explained and self.read(bare(first[: explained.start()])) is not None:
@@ -176,12 +180,12 @@ class _Reading:
     def _reading(self, statement: _Statement, text: str, remarks: list[str]) -> Commitment:
         value = self.read(text)
         allowed = Counter(cues.found(self.own(value), bounds=self.bounds))
-        parts = _some(_SENTENCE.split(text))
+        parts = sentences(text)
         stating = [part for part in parts if self._states(part, value)] or parts
         problem = self._denied(_LEAD.split(statement.lead)[-1], value, allowed)
         for part in stating:
             problem = problem or self._denied(part, value, allowed)
-        for part in (*parts[1:], *remarks, *_some(_SENTENCE.split(statement.after))):
+        for part in (*parts[1:], *remarks, *sentences(statement.after)):
             problem = problem or self._taken_back(part, value, allowed)
         for part in (*(parts if len(parts) > 1 else ()), *remarks):
             problem = problem or self._replaced(part, value)
@@ -189,13 +193,14 @@ class _Reading:
 
     def _denied(self, part: str, value: Any, allowed: "Counter[str]") -> str:
         if self.truth and value is not None and cues.led_by_truth(part):
-            part = cues.after_truth(part)
-            if value is False:
-                return cues.doubt(part)
-        extra = Counter(cues.found(part, bounds=self.bounds, truth=self.truth)) - allowed
-        for cue in extra:
-            if not self._echoes(cue, part):
-                return f"the answer does not assert its value: {cue!r}"
+            doubt = cues.doubt(cues.after_truth(part), value=value)
+            if doubt:
+                return f"the answer does not assert its value: {doubt!r}"
+        else:
+            extra = Counter(cues.found(part, bounds=self.bounds, truth=self.truth)) - allowed
+            for cue in extra:
+                if not self._echoes(cue, part):
+                    return f"the answer does not assert its value: {cue!r}"
         correction = cues.CORRECTION.search(part)
         if correction and self.read(bare(part[: correction.start()])) is not None:
             return f"the answer corrects itself: {correction.group().strip()!r}"
@@ -209,12 +214,16 @@ class _Reading:
         return len(after.split()) >= _BARE and not cues.JUDGEMENT.match(after)
 
     def _taken_back(self, part: str, value: Any, allowed: "Counter[str]") -> str:
-        if cues.RETRACTION.match(part) or cues.REGRET.search(part):
+        retraction = cues.RETRACTION.match(part)
+        says_no = self.truth and value is False
+        if retraction and says_no and cues.NO.match(part):
+            retraction = None
+        if retraction or cues.REGRET.search(part):
             return f"the answer takes something back: {part.strip()[:60]!r}"
         about = cues.ABOUT_THE_ANSWER.match(part)
         if about and cues.judged_wrong(part[about.end() :]):
             return f"the answer denies or doubts its value: {part.strip()[:60]!r}"
-        if (self.truth and value is False) or not self._states(part, value):
+        if says_no or not self._states(part, value):
             return ""
         return self._denied(part, value, allowed)
 
@@ -273,8 +282,14 @@ def _boxes(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _some(parts: list[str]) -> list[str]:
-    """The parts that say something; of very many, the first and the last."""
+def sentences(text: str) -> list[str]:
+    """Split a text into sentences and lines; of very many, the first and the last."""
+    parts: list[str] = []
+    for part in _SENTENCE.split(text):
+        if parts and _ABBREVIATED.search(parts[-1][-40:]):
+            parts[-1] += f" {part}"
+        else:
+            parts.append(part)
     parts = [part for part in parts if part.strip(" .$*_`\"')(")]
     half = _MOST_PARTS // 2
     return parts if len(parts) <= _MOST_PARTS else parts[:half] + parts[-half:]

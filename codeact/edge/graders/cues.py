@@ -34,13 +34,20 @@ _BOUND = re.compile(
     r"|\bat (?:least|most)\b|\b(?:between|within|up to|over|under|above|below|beyond|exceeds"
     r"|exceeding|nearly|almost|just short of|close to|near|upwards of)\s(?=[-$\\(]{0,3}\d)"
     r"|\btoo (?:big|large|small|low|high|many|few|much|little)\b|(?<=\d)-?ish\b"
+    r"|\b(?:half|half of|twice|double|triple) (?=[-$\\(]{0,3}\d)"
 )
-_TRUTH = re.compile(r"\W{0,4}(?:yes|no|true|false)\b(?! (?:is|was|isn|would|does)\b)", re.IGNORECASE)
+_TRUTH = re.compile(r"[\"'(\[*\s]{0,4}(?:yes|no|true|false)\b(?! (?:is|was|isn|would|does)\b)", re.IGNORECASE)
+_TAKES_BACK_NO = re.compile(rf"(?<![\w-])(?:{_DOUBTS}|or|yes|true)(?![\w-])|\?")
+_TAKES_BACK_YES = re.compile(
+    rf"(?<![\w-])(?:{_DOUBTS}|or|no(?=\W{{0,4}}$)|false)(?![\w-])"
+    r"|\?|[❌✗✘✖]|\b(?:wrong|incorrect)\W{0,4}$|\bnot (?:\w+ )?(?:sure|certain|confident)\b"
+)
+NO = re.compile(r"(?i)\W{0,4}(?:no|not|false)\b")
 
 EXPLANATION = re.compile(
     r"(?i)\s?[,;(—–-]?\s?\b(?:because|since|due to|given that|seeing that|considering)\b"
     r"|,\s(?:as|for|which|who|whose|where|while|whereas)\b|\s[—–]\s"
-    r"|(?<=[\w.)\]\"'])\s\((?=[a-z]{2,20} )(?!not )(?=[^()]{0,200}\))"
+    r"|(?<=[\w.)\]\"'])\s\((?=[a-z]{1,20} [a-z]{2})(?!not )(?=[^()]{0,200}\))"
 )
 """Begins a remark that explains what stands before it."""
 
@@ -60,7 +67,7 @@ JUDGEMENT = re.compile(
 CORRECTION = re.compile(
     r"(?i)\b(?:wait|actually|correction|scratch that|strike that|on second thoughts?|oops|sorry"
     r"|i mean|i meant|make that|my mistake|hold on|on reflection|no longer|instead)\b"
-    r"|[,—–-]\s*no\b|\bbut (?:also|maybe|then|now|really|the)\b"
+    r"|[,—–-]\s*no\b|\bbut (?:also|maybe|then|now)\b"
 )
 """Takes back a value that stands before it in the same sentence."""
 
@@ -69,7 +76,7 @@ RETRACTION = re.compile(
     r"|on (?:second|further)|oops|sorry|i mean|i meant|make that|my mistake|never ?mind|hold on"
     r"|on reflection|no\b|nope\b|or\b|instead\b|not\b|alternatively|maybe|perhaps|possibly|could be"
     r"|rather\b|wrong|incorrect|false\b|just kidding|kidding|edit\b|revised|update\b|but (?:also|then)"
-    r"|unless|except|i (?:doubt|guess|am not|take)|i'm not|let me (?:re|correct|fix|try|think))"
+    r"|unless|except|i (?:doubt|guess|take)\b|let me (?:re|correct|fix|try|think))"
 )
 """Begins a sentence that takes back the one before it."""
 
@@ -117,11 +124,14 @@ def judged_wrong(rest: str) -> bool:
     return not after or JUDGEMENT.match(after) is not None
 
 
-def doubt(text: str) -> str:
-    """Say what doubts a text holds that deny nothing; nothing if there are none."""
-    lowered = text.lower()
-    hit = re.search(rf"(?<![\w-])(?:{_DOUBTS}|or|yes|true)(?![\w-])|\?", lowered)
-    return f"the answer does not assert its value: {hit.group()!r}" if hit else ""
+def doubt(after: str, *, value: bool) -> str:
+    """Find what takes back a leading yes or no in the words after it; nothing if they explain."""
+    lowered = after.lower()
+    about = ABOUT_THE_ANSWER.match(lowered)
+    if value and about and judged_wrong(lowered[about.end() :]):
+        return about.group().strip()
+    hit = _TAKES_BACK_NO.search(lowered) if not value else _TAKES_BACK_YES.search(lowered)
+    return hit.group() if hit else ""
 
 
 def led_by_truth(text: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from codeact.edge.graders.places import PLACES
 
-_SEPARATORS = re.compile(r"\s*(?:[,;|•&+→]|->|/(?!\d)|\n[-*]?|\b(?:and|or|then|plus|nor|vs\.?|versus|as well as|along with)\b(?!-))\s*", re.IGNORECASE)
+_SEPARATORS = re.compile(r"\s*(?:[,;|•&+→(]|->|(?:(?<=\s)|^)\d{1,2}[.)](?=\s)|/(?!\d)|\n[-*]?|\b(?:and|or|then|plus|nor|vs\.?|versus|as well as|along with)\b(?!-))\s*", re.IGNORECASE)
 _DESCRIBES = frozenset(
     "a an the who whom whose which where when that in of from on at by with because since as for to "
     "also born known formerly now later based located founded is was are were both using after "
@@ -19,6 +19,7 @@ _LEADS_IN = _DESCRIBES | frozenset("according thus therefore hence yes no so how
 _MONTHS = frozenset(
     "january february march april may june july august september october november december".split()
 )
+_SOFT = ("\0,", "\0(")
 _ARTICLES = frozenset({"a", "an", "the"})
 _LONGEST_NAME = 6
 
@@ -48,7 +49,7 @@ def _marked(text: str) -> str:
 def _item_before(before: list[str]) -> bool:
     if not before or not before[-1].startswith("\0"):
         return False
-    if before[-1] != "\0,":
+    if before[-1] not in _SOFT:
         return True
     item: list[str] = []
     for word in reversed(before[:-1]):
@@ -74,6 +75,8 @@ def _item_after(after: list[str], wanted: list[str], *, cased: bool) -> bool:
         text = " ".join(words).strip("\"'().!*_ ")
         if not text:
             continue
+        if separator == "\0(":
+            return False
         if separator != "\0,":
             return True
         if not place and text.lower().replace(".", "") in PLACES:

@@ -27,6 +27,7 @@ _SCALES = ("hundred", "thousand", "million", "billion", "trillion", "dozen")
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,50})\}\{(\d{1,50})\}")
 _STATED = re.compile(r"\b(?:is|are|was|were)\s{0,3}\$?-?\d")
 _SIGN_IN_WORDS = re.compile(r"(?i)\b(?:negative|minus) (?=\$?\d)", re.ASCII)
+_MINUS = str.maketrans("‐‑‒–－﹣", "------")
 _OPERATORS = "+-*/^×·−("
 _HARMLESS_LATEX = {
     "\\times": "×",
@@ -49,7 +50,7 @@ def single_number(text: str) -> Fraction | None:
     """Read the one number that a text states; None if there is none, or more than one."""
     if len(text) > _LONGEST_STATEMENT:
         return None
-    text = _SIGN_IN_WORDS.sub("-", text)
+    text = _SIGN_IN_WORDS.sub("-", text.translate(_MINUS))
     lines = text.split("\n")
     if len(lines) > 1 and all(_whole_number(line) is not None for line in lines if line.strip()):
         lines = [", ".join(lines)]  # several answers, and none of them is the last word
@@ -122,6 +123,8 @@ def _is_term(text: str, match: "re.Match[str]") -> bool:
     """Whether a numeral is part of a formula: ``3x``, ``2*pi``, ``n + 1``; a unit makes none."""
     rest = text[match.end() : match.end() + 12]
     before = text[max(0, match.start() - 3) : match.start()].rstrip()
+    if rest[:1] == "," and rest[1:2].isdigit():
+        return True
     if rest.lstrip()[:1] in set("*(/+×·√") or before[-1:] in set(_OPERATORS):
         return True
     if match["sign"] and before and before[-1] not in "=:$≈,[":
@@ -132,6 +135,8 @@ def _is_term(text: str, match: "re.Match[str]") -> bool:
         return True
     word = re.match(r"[^\W\d_]*", rest)
     letters = word.group() if word else ""
+    if re.match(r" [xyz]\b", rest):
+        return True
     return len(letters) == 1 or letters.startswith("pi") or rest[len(letters) :][:1] in ("_", "(")
 
 

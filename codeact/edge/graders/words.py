@@ -1,5 +1,6 @@
 """Strict verdicts on words: yes or no, and the short answers of HotpotQA."""
 
+import re
 import string
 
 from codeact.edge.graders.commitment import Commitment, commitment, last_part
@@ -14,6 +15,8 @@ _ARTICLES = {"a", "an", "the"}
 _PREDICATES = {"is", "was", "are", "were", "than", "therefore"}
 _LONGEST_SENTENCE = 40
 _LONGEST_ITEM = 4
+_NAMELESS = {"it", "its", "is", "was", "are", "were", "they", "he", "she", "that", "this", "answer"}
+_REASON = re.compile(r"(?i)\b(?:because|since)\b|, (?:as|for)\b(?! well)")
 _DASHES = str.maketrans(dict.fromkeys("-–—/", " "))
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…")
 
@@ -31,11 +34,20 @@ async def short_answer(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     wanted, asked = normalise(reference), normalise(task.prompt)
     found = commitment(
         answer,
-        lambda text: _says(text, wanted, asked) or None,
+        lambda text: _states(text, wanted, asked),
         own=lambda _: reference,
         question=task.prompt,
     )
-    return Verdict(found.value is True, found.problem)
+    detail = "" if found.value else "the answer says something else"
+    return Verdict(found.value is True, found.problem or detail)
+
+
+def _states(text: str, wanted: list[str], asked: list[str]) -> bool | None:
+    """Whether a text says the wanted words; None if it is too long to say just something else."""
+    if _says(text, wanted, asked):
+        return True
+    names = set(normalise(text)) - _NAMELESS
+    return False if names and len(text.split()) <= _LONGEST_ITEM else None
 
 
 def _says(text: str, wanted: list[str], asked: list[str]) -> bool:
@@ -52,6 +64,9 @@ def _says(text: str, wanted: list[str], asked: list[str]) -> bool:
         return True
     if not 0 < len(given) <= _LONGEST_SENTENCE:
         return False
+    reason = _REASON.search(text)
+    if reason and normalise(text[: reason.start()]):
+        return _says(text[: reason.start()], wanted, asked)
     if _contains(asked, wanted):
         sentence = normalise(text.strip().rstrip(".").rpartition(". ")[2])
         return sentence[: len(wanted)] == wanted and set(sentence) <= {*asked, *_PREDICATES}
@@ -63,7 +78,8 @@ async def yes_or_no(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     found = committed_truth(answer, task.prompt)
     if found.problem:
         return Verdict(False, found.problem)
-    return Verdict(found.value == TRUTH[str(task.reference).strip().lower()])
+    detail = f"read as {'yes' if found.value else 'no'}"
+    return Verdict(found.value == TRUTH[str(task.reference).strip().lower()], detail)
 
 
 def committed_truth(answer: str, question: str) -> Commitment:
