@@ -125,7 +125,34 @@ class Value(NamedTuple):
     normal: str
     typed: Fraction | Date | None
 
-    async def _compare(task: Task, answer: str, sandbox: Sandbox, *, repeats: bool) -> Verdict:
+    def same(self, other: "Value") -> bool:
+        """Whether two values are the same text, number or date."""
+        if self.normal == other.normal:
+            return True
+        if isinstance(self.typed, Fraction) and isinstance(other.typed, Fraction):
+            return abs(self.typed - other.typed) < _NEAR
+        return isinstance(self.typed, Date) and self.typed == other.typed
+
+
+def read(text: str) -> Value:
+    """Read one value."""
+    written, stripped = normal(text), text.strip()
+    if _NUMBER.fullmatch(stripped):
+        return Value(written, Fraction(stripped))
+    return Value(written, _date(written))
+
+
+def _date(written: str) -> Date | None:
+    found = _DATE.fullmatch(written)
+    if found is None:
+        return None
+    year, month, day = (None if "x" in part else int(part) for part in found.groups())
+    if year is month is day is None or not 1 <= (month or 1) <= 12 or not 1 <= (day or 1) <= 31:
+        return None
+    return Date(year, month, day)
+
+
+async def _compare(task: Task, answer: str, sandbox: Sandbox, *, repeats: bool) -> Verdict:
     if len(answer) > LONGEST:
         return Verdict(False, "the answer is longer than any list of values")
     wanted = [read(value) for value in values_of(str(task.reference))]
@@ -154,7 +181,7 @@ async def _given(answer: str, sandbox: Sandbox) -> list[str]:
     values: Any = outcome.value if outcome.ok else None
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         return [answer]
-    return values if sum(map(len, values)) <= LONGEST else [answer]
+    return values if len(values) + sum(map(len, values)) <= 2 * LONGEST else [answer]
 
 
 def _unquoted(answer: str) -> str:
