@@ -2,7 +2,7 @@
 
 import re
 
-from codeact.edge.graders.commitment import committed, last_part
+from codeact.edge.graders.commitment import Commitment, commitment, last_part
 from codeact.edge.graders.numbers import single_number
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
@@ -11,9 +11,17 @@ from codeact.episode.task import Task
 _TAILS = (". which option is correct?", ". which one is correct?")
 _MARKER = re.compile(r"(?:^|,|\s)([A-Da-d]) ?\) ")
 _ALONE = re.compile(r"[\"'(\[*$ ]{0,4}([A-Da-d])[\"')\]*$. :]{0,4}")
-_LEADING = re.compile(r"[\"'(\[*$ ]{0,4}([A-Da-d]) ?[).:](?!\w)")
-_NAMED = re.compile(r"\b(?:option|choice|answer) \(?([A-D])\b", re.IGNORECASE)
+_LEADING = re.compile(
+    r"[\"'(\[*$ ]{0,4}(?:([A-Da-d]) ?[).:](?!\w)|([A-D])(?= (?:is|was|are|isn|can|does|would)\b))"
+)
+_NAMED = re.compile(r"\b(?i:option|choice|answer) \(?([A-D]\b|[a-d]\))")
 _MENTIONED = re.compile(r"(?<!\w)([A-D]) ?\)")
+_LETTER = re.compile(
+    r"(?<![\w^_{\\'’.+*/=<>&-])([A-D])(?=\s?[).:;,!?\"']|\s?$|\s\(|\s(?:and|or|is|are|was|but|not|isn|because)\b)"
+)
+_GOES_ON = re.compile(r"[\s.]{0,4}(?=,|&|and\b|or\b)")
+_SHORT = 12
+_LONGEST_LIST = 2
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\{([^{}]{0,400})\}")
 
 
@@ -43,34 +51,62 @@ def full_options(prompt: str) -> dict[str, str]:
 
 async def committed_letter(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     """Grade mmlu: the one option that the answer commits to, by letter or by text."""
-    letter = committed_option(answer, full_options(task.prompt))
-    if letter is None:
-        return Verdict(False, "the answer does not commit to one option")
-    return Verdict(letter == str(task.reference).strip().strip("()").lower(), f"read as {letter}")
+    return verdict(task, answer)
 
 
-def committed_option(answer: str, texts: dict[str, str]) -> str | None:
-    """Find the option that an answer commits to; None if there is none, or doubt."""
-    text = _TEXT_COMMAND.sub(r"\1", committed(answer)).strip("$ ")
+def verdict(task: Task, answer: str) -> Verdict:
+    """Judge an answer against the letter that is a task's reference."""
+    found = committed_option(answer, full_options(task.prompt), task.prompt)
+    if found.problem:
+        return Verdict(False, found.problem)
+    letter = str(task.reference).strip().strip("()").lower()
+    return Verdict(found.value == letter, f"read as {found.value}")
+
+
+def committed_option(answer: str, texts: dict[str, str], prompt: str = "") -> Commitment:
+    """Find the letter of the one option that an answer commits to."""
+    return commitment(
+        answer,
+        lambda text: _option(text, texts),
+        own=lambda letter: texts.get(letter, ""),
+        question=prompt,
+    )
+
+
+def _option(text: str, texts: dict[str, str]) -> str | None:
+    text = _TEXT_COMMAND.sub(r"\1", text).strip("$ ")
     alone = _ALONE.fullmatch(text)
     if alone:
         return alone.group(1).lower()
     by_text = _option_of_text(text, texts)
     leading = _LEADING.match(text)
     if leading is not None:
-        return _unless_doubtful(leading.group(1).lower(), text)
+        return _unless_doubtful(leading, text, texts)
     if by_text is not None:
         return by_text
     named = {letter.lower() for letter in _NAMED.findall(text)}
+    named = {letter.strip(")").lower() for letter in named}
     mentioned = named | {letter.lower() for letter in _MENTIONED.findall(text)}
+    if not mentioned and len(text.split()) <= _SHORT:
+        mentioned = {letter.lower() for letter in _LETTER.findall(text)}
     return mentioned.pop() if len(mentioned) == 1 else None
 
 
-def _unless_doubtful(letter: str, text: str) -> str | None:
-    """Refuse an answer that names another letter in its first line too."""
-    line = text.partition("\n")[0]
-    others = {found.lower() for found in _MENTIONED.findall(line)} - {letter}
-    return None if others else letter
+def _unless_doubtful(
+    leading: "re.Match[str]", text: str, texts: dict[str, str]
+) -> str | None:
+    """Refuse a letter whose sentence has another letter, or the text of another option."""
+    letter = (leading[1] or leading[2]).lower()
+    own = texts.get(letter, "")
+    rest = text[leading.end() :].partition("\n")[0]
+    if any(_bare(rest) == _bare(option) != _bare(own) for option in texts.values()):
+        return None
+    rest = rest.replace(own, " ") if own else rest
+    sentence = _GOES_ON.sub("", rest, count=1).partition(". ")[0]
+    if leading[0].rstrip().endswith(".") and len(sentence.split()) > _LONGEST_LIST:
+        return letter
+    others = {found.lower() for found in _LETTER.findall(sentence)}
+    return None if others - {letter} else letter
 
 
 def _option_of_text(text: str, texts: dict[str, str]) -> str | None:

@@ -5,9 +5,10 @@ reference is a number then only the expression's value comes back, and is compar
 there is nothing in the session to forge a verdict from.
 """
 
+import re
 from fractions import Fraction
 
-from codeact.edge.graders.commitment import committed
+from codeact.edge.graders.commitment import NO_VALUE, Commitment, commitment
 from codeact.edge.graders.evaluation import evaluate
 from codeact.edge.graders.numbers import agrees, shown, single_number
 from codeact.edge.sandboxes.base import Sandbox
@@ -18,6 +19,8 @@ _SECONDS = 10.0
 _LONGEST_EXPRESSION = 2000
 _NOISE = Fraction(1, 10**9)
 """What floating point may lose; references are exact unless they have decimals."""
+
+_GROUPED = re.compile(r"\d_\d")
 
 _PARSE = """
 from math_verify import LatexExtractionConfig, parse
@@ -55,48 +58,73 @@ RESULT = any(
 
 async def equivalent(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade math: the same number, exactly or as far as the reference is written; or expression."""
-    text = committed(answer)
     reference = str(task.reference).strip()
     try:
         Fraction(reference)
     except ValueError:
-        return await _same_expression(reference, text, sandbox)
-    number = single_number(text)
+        return await _same_expression(task, reference, answer, sandbox)
+    number = await committed_number(answer, reference, task.prompt, sandbox)
+    if number.problem:
+        return Verdict(False, number.problem)
+    return Verdict(
+        agrees(number.value, reference, relative=_NOISE), f"read as {shown(number.value)}"
+    )
+
+
+async def committed_number(
+    answer: str, reference: str, question: str, sandbox: Sandbox
+) -> Commitment:
+    """Find the number that an answer commits to: plain, or the value of an expression."""
+    plain = commitment(answer, single_number, question=question, bounds=True)
+    if plain.value is not None or plain.problem != NO_VALUE:
+        return plain
+    found = commitment(answer, _expression, question=question, bounds=True)
+    if found.problem:
+        return found
+    number = await number_of_expression(found.value, sandbox)
     if number is None:
-        number = await number_of_expression(text, sandbox)
-    if number is None:
-        return Verdict(False, "the answer does not commit to one number")
-    return Verdict(agrees(number, reference, relative=_NOISE), f"read as {shown(number)}")
+        return Commitment(None, problem=NO_VALUE)
+    return Commitment(number, found.text)
 
 
 async def number_of_expression(text: str, sandbox: Sandbox) -> Fraction | None:
     """Evaluate an expression in a session; None if it has no real value."""
-    text = _expression(text)
-    if not _worth_parsing(text):
-        return None
     outcome = await evaluate(sandbox, f"TEXT = {text!r}\n{_PARSE}{_VALUE}", seconds=_SECONDS)
     if not outcome.ok or not isinstance(outcome.value, str) or len(outcome.value) > 400:
         return None
     return single_number(outcome.value)
 
 
-async def _same_expression(reference: str, text: str, sandbox: Sandbox) -> Verdict:
+async def _same_expression(
+    task: Task, reference: str, answer: str, sandbox: Sandbox
+) -> Verdict:
+    found = commitment(
+        answer, _whole, own=lambda _: reference, question=task.prompt, bounds=True, whole=True
+    )
+    if found.problem:
+        return Verdict(False, found.problem)
+    text = found.value
     if text == reference:
         return Verdict(True)
-    if not text or len(text) > _LONGEST_EXPRESSION or "__" in text:
+    if "__" in text:
         return Verdict(False, "the answer is no expression")
     source = f"TEXT = {text!r}\nREFERENCE = {reference!r}\n{_PARSE}{_VERIFY}"
     outcome = await evaluate(sandbox, source, seconds=_SECONDS)
     return Verdict(outcome.ok and outcome.value is True, outcome.error)
 
 
-def _expression(text: str) -> str:
-    """Take the right-hand side, without what only sets an expression off from its sentence."""
+def _whole(text: str) -> str | None:
+    return text if 0 < len(text) <= _LONGEST_EXPRESSION else None
+
+
+def _expression(text: str) -> str | None:
+    """Take a text's one expression: the right-hand side, without what only sets an expression off from its sentence."""
     text = text.strip().strip("$. ")
     if not any(separator in text for separator in (" and ", " or ", ", ")):
         for sign in ("=", "≈"):
             text = text.rpartition(sign)[2]
-    return text.strip().strip("$. ")
+    text = text.strip().strip("$. ")
+    return text if _worth_parsing(text) else None
 
 
 def _worth_parsing(text: str) -> bool:
@@ -105,5 +133,7 @@ def _worth_parsing(text: str) -> bool:
         return False
     words = [word for word in text.split() if word.isalpha() and len(word) > 3]
     has_sign = any(character.isdigit() or character in "\\πe√E" for character in text)
+    if not all(map(str.isascii, filter(str.isdigit, text))) or _GROUPED.search(text):
+        return False
     several = any(separator in text for separator in (" and ", " or ", ", ", ";", "\n"))
     return has_sign and not words and not several and "±" not in text

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from codeact.edge.graders.commitment import committed, last_part
+from codeact.edge.graders.commitment import commitment, last_part
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
@@ -23,31 +23,34 @@ _NOT_PLAIN = re.compile(
     r"[\\√π∞±^!]|\*\*|(?<![a-z])(?:sqrt|log|ln|sin|cos|tan|exp|pi)(?![a-z])", re.IGNORECASE
 )
 _UNIT_POWER = re.compile(r"\b(mm|cm|km|m|ft|in|s|min|hr|h|units?)\^[({]?-?[1-4][)}]?")
-_SCALES = ("hundred", "thousand", "million", "billion", "trillion", "dozen")
+_SCALES = ("hundred", "thousand", "million", "billion", "trillion", "dozen", "squared", "cubed", "factorial")
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,50})\}\{(\d{1,50})\}")
 _STATED = re.compile(r"\b(?:is|are|was|were)\s{0,3}\$?-?\d")
+_SIGN_IN_WORDS = re.compile(r"(?i)\b(?:negative|minus) (?=\$?\d)", re.ASCII)
+_MINUS = str.maketrans("‐‑‒–－﹣", "------")
 _OPERATORS = "+-*/^×·−("
 _HARMLESS_LATEX = {
     "\\times": "×",
     "\\cdot": "×",
     **dict.fromkeys(("\\$", "\\%", "\\,", "\\!", "\\ ", "\\text", "\\circ"), " "),
 }
-_SEPARATORS = (" and ", " or ", ";", ", ")
+_SEPARATORS = (" and ", " or ", ";", ",", "|", "&")
 
 
 async def plain_number(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     """Grade gsm8k: the one number that the answer commits to must be the reference, exactly."""
     wanted = Fraction(str(task.reference).strip().replace(",", ""))
-    number = single_number(committed(answer))
-    if number is None:
-        return Verdict(False, "the answer does not commit to one number")
-    return Verdict(number == wanted, f"read as {shown(number)}")
+    found = commitment(answer, single_number, question=task.prompt, bounds=True)
+    if found.problem:
+        return Verdict(False, found.problem)
+    return Verdict(found.value == wanted, f"read as {shown(found.value)}")
 
 
 def single_number(text: str) -> Fraction | None:
     """Read the one number that a text states; None if there is none, or more than one."""
     if len(text) > _LONGEST_STATEMENT:
         return None
+    text = _SIGN_IN_WORDS.sub("-", text.translate(_MINUS))
     lines = text.split("\n")
     if len(lines) > 1 and all(_whole_number(line) is not None for line in lines if line.strip()):
         lines = [", ".join(lines)]  # several answers, and none of them is the last word
@@ -61,10 +64,12 @@ def single_number(text: str) -> Fraction | None:
 
 
 def number_list(text: str) -> list[Fraction] | None:
-    """Read a list of plain numbers, in brackets or bare; the last one in brackets counts."""
+    """Read a list of plain numbers, in brackets or bare; None if there is more than one."""
     for opening, closing in ("[]", "()", "{}"):
         start, end = text.rfind(opening), text.rfind(closing)
         if 0 <= start < end:
+            if any(bracket in text[:start] for bracket in (opening, closing)):
+                return None
             text = text[start + 1 : end]
             break
     items = [_whole_number(item) for item in last_part(text).replace(" and ", ",").split(",")]
@@ -102,16 +107,24 @@ def _values(text: str) -> set[Fraction] | None:
         if value is None or _is_term(text, match):
             return None
         values.append(value)
-    if len(values) > 1 and any(separator in text for separator in _SEPARATORS):
+    if len(values) > 1 and _several(text):
         # A pair of equal numbers is still a pair.
         return set(values) if len(set(values)) > 1 else None
     return set(values)
+
+
+def _several(text: str) -> bool:
+    """Whether a text sets things side by side; the commas within numbers do not count."""
+    between = _NUMERAL.sub(" ", text)
+    return any(separator in between for separator in _SEPARATORS)
 
 
 def _is_term(text: str, match: "re.Match[str]") -> bool:
     """Whether a numeral is part of a formula: ``3x``, ``2*pi``, ``n + 1``; a unit makes none."""
     rest = text[match.end() : match.end() + 12]
     before = text[max(0, match.start() - 3) : match.start()].rstrip()
+    if rest[:1] == "," and rest[1:2].isdigit():
+        return True
     if rest.lstrip()[:1] in set("*(/+×·√") or before[-1:] in set(_OPERATORS):
         return True
     if match["sign"] and before and before[-1] not in "=:$≈,[":
@@ -122,6 +135,8 @@ def _is_term(text: str, match: "re.Match[str]") -> bool:
         return True
     word = re.match(r"[^\W\d_]*", rest)
     letters = word.group() if word else ""
+    if re.match(r" [xyz]\b", rest):
+        return True
     return len(letters) == 1 or letters.startswith("pi") or rest[len(letters) :][:1] in ("_", "(")
 
 
@@ -157,7 +172,7 @@ def _stated(text: str) -> str:
 
 def _right_hand_side(text: str) -> str:
     """Take what follows the last equals sign, unless several things are stated."""
-    if any(separator in text for separator in _SEPARATORS):
+    if _several(text):
         return ""
     for sign in ("=", "≈"):
         text = text.rpartition(sign)[2]

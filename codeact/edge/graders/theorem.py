@@ -8,11 +8,10 @@ commitment.
 from fractions import Fraction
 from typing import Any
 
-from codeact.edge.graders.choice import committed_option, full_options
-from codeact.edge.graders.commitment import committed
-from codeact.edge.graders.equivalence import number_of_expression
-from codeact.edge.graders.numbers import agrees, number_list, shown, single_number
-from codeact.edge.graders.words import truth
+from codeact.edge.graders import choice, words
+from codeact.edge.graders.commitment import commitment
+from codeact.edge.graders.equivalence import committed_number
+from codeact.edge.graders.numbers import agrees, number_list, shown
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
@@ -22,24 +21,21 @@ _TOLERANCE = Fraction(5, 1000)
 
 async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade one answer."""
-    text = committed(answer)
     kind = str(task.metadata["answer_type"])
     if kind == "bool":
-        said = truth(text)
-        return Verdict(said is not None and said == task.reference, f"read as {said}")
+        said = words.committed_truth(answer, task.prompt)
+        return Verdict(said.value is task.reference, said.problem or f"read as {said.value}")
     if kind.lower() == "option":
-        letter = committed_option(answer, full_options(task.prompt))
-        wanted = str(task.reference).strip().strip("()").lower()
-        return Verdict(letter == wanted, f"read as {letter}")
+        return choice.verdict(task, answer)
     if kind.startswith("list"):
-        numbers = number_list(text)
-        return Verdict(numbers is not None and _same_list(numbers, task.reference))
-    number = single_number(text)
-    if number is None:
-        number = await number_of_expression(text, sandbox)
-    if number is None:
-        return Verdict(False, "the answer does not commit to one number")
-    return Verdict(_same_number(number, task.reference), f"read as {shown(number)}")
+        found = commitment(answer, number_list, question=task.prompt, bounds=True)
+        if found.problem:
+            return Verdict(False, found.problem)
+        return Verdict(_same_list(found.value, task.reference), "read as a list")
+    number = await committed_number(answer, str(task.reference), task.prompt, sandbox)
+    if number.problem:
+        return Verdict(False, number.problem)
+    return Verdict(_same_number(number.value, task.reference), f"read as {shown(number.value)}")
 
 
 def _same_number(number: Fraction, reference: Any) -> bool:

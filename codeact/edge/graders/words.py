@@ -1,26 +1,30 @@
 """Strict verdicts on words: yes or no, and the short answers of HotpotQA."""
 
+import re
 import string
-import unicodedata
 
-from codeact.edge.graders.commitment import committed, last_part
+from codeact.edge.graders.commitment import Commitment, commitment, last_part
+from codeact.edge.graders.lists import listed
+from codeact.edge.graders.unicode import without_marks
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 
 TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 _ARTICLES = {"a", "an", "the"}
-_DOUBTS = {"not", "no", "or", "cannot", "unknown", "unable", "neither", "either", "nor"}
 _PREDICATES = {"is", "was", "are", "were", "than", "therefore"}
 _LONGEST_SENTENCE = 40
-_DASHES = str.maketrans(dict.fromkeys("-–—/", " "))
+_LONGEST_ITEM = 4
+_NAMELESS = {"it", "its", "is", "was", "are", "were", "they", "he", "she", "that", "this", "answer"}
+_REASON = re.compile(r"(?i)\b(?:because|since)\b|, (?:as|for)\b(?! well)")
+_DASHES = str.maketrans({**dict.fromkeys("-–—/", " "), "&": " and "})
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…")
 
 
 async def short_answer(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     """Grade hotpotqa: exact match as SQuAD normalises it, of the answer or of its last part.
 
-    A sentence may also contain the reference, unless it doubts, denies or lists. If the question
+    A sentence may also contain the reference, unless it denies, doubts or lists. If the question
     names the reference too, the sentence may be about the other candidate: then it must be the
     sentence's subject, and all else in it the question's own words.
     """
@@ -28,38 +32,64 @@ async def short_answer(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     if reference.strip().lower() in TRUTH:
         return await yes_or_no(task, answer, _sandbox)
     wanted, asked = normalise(reference), normalise(task.prompt)
-    text = committed(answer)
-    lines = [line for line in text.splitlines() if line.strip()] or [""]
-    return Verdict(any(_says(line, wanted, asked) for line in (text, lines[0], lines[-1])))
+    found = commitment(
+        answer,
+        lambda text: _states(text, wanted, asked),
+        own=lambda _: reference,
+        question=task.prompt,
+    )
+    detail = "" if found.value else "the answer says something else"
+    return Verdict(found.value is True, found.problem or detail)
+
+
+def _states(text: str, wanted: list[str], asked: list[str]) -> bool | None:
+    """Whether a text says the wanted words; None if it is too long to say just something else."""
+    if _says(text, wanted, asked):
+        return True
+    names = set(normalise(text)) - _NAMELESS
+    return False if names and len(text.split()) <= _LONGEST_ITEM else None
 
 
 def _says(text: str, wanted: list[str], asked: list[str]) -> bool:
-    given, part = normalise(text), normalise(last_part(text))
-    if wanted in (given, part):
+    if wanted == normalise(text):
         return True
-    if not 0 < len(given) <= _LONGEST_SENTENCE or _DOUBTS & set(given) - set(wanted):
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1:
+        first, last = (line for line in (lines[0], lines[-1]))
+        rest = [line for line in lines if normalise(line) != wanted]
+        several = any(len(normalise(line)) <= _LONGEST_ITEM for line in rest)
+        return not several and any(_says(line, wanted, asked) for line in (first, last))
+    given, part = normalise(text), normalise(last_part(text))
+    if wanted == part:
+        return True
+    if not 0 < len(given) <= _LONGEST_SENTENCE:
         return False
+    reason = _REASON.search(text)
+    if reason and normalise(text[: reason.start()]):
+        return _says(text[: reason.start()], wanted, asked)
     if _contains(asked, wanted):
         sentence = normalise(text.strip().rstrip(".").rpartition(". ")[2])
         return sentence[: len(wanted)] == wanted and set(sentence) <= {*asked, *_PREDICATES}
-    return _contains(given, wanted) and not _listed(part, wanted)
-
-
-def _listed(words: list[str], wanted: list[str]) -> bool:
-    """Whether the words name others beside the wanted ones: ``X, Y and Z``."""
-    before, _, after = f" {' '.join(words)} ".partition(f" {' '.join(wanted)} ")
-    return before.endswith(" and") or " and " in f" {after} "
+    return _contains(given, wanted) and not listed(text, wanted, normalise)
 
 
 async def yes_or_no(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     """Grade strategyqa: the one truth value that the answer commits to."""
-    text = committed(answer)
+    found = committed_truth(answer, task.prompt)
+    if found.problem:
+        return Verdict(False, found.problem)
+    detail = f"read as {'yes' if found.value else 'no'}"
+    return Verdict(found.value == TRUTH[str(task.reference).strip().lower()], detail)
+
+
+def committed_truth(answer: str, question: str) -> Commitment:
+    """Find the truth value that an answer commits to."""
+    return commitment(answer, _truth, question=question, truth=True)
+
+
+def _truth(text: str) -> bool | None:
     said = truth(text)
-    if said is None:
-        said = truth(last_part(text))
-    if said is None:
-        return Verdict(False, "the answer commits neither to yes nor to no")
-    return Verdict(said == TRUTH[str(task.reference).strip().lower()])
+    return truth(last_part(text)) if said is None else said
 
 
 def truth(text: str) -> bool | None:
@@ -75,8 +105,7 @@ def truth(text: str) -> bool | None:
 
 def normalise(text: str) -> list[str]:
     """Lower-case, without accents, punctuation and articles, as words (SQuAD's evaluator)."""
-    decomposed = unicodedata.normalize("NFKD", text.lower().translate(_DASHES))
-    bare = "".join(character for character in decomposed if not unicodedata.combining(character))
+    bare = without_marks(text.lower().translate(_DASHES))
     return [word for word in bare.translate(_PUNCTUATION).split() if word not in _ARTICLES]
 
 
