@@ -1,6 +1,5 @@
 """The settings of an OpenAI-compatible endpoint, and what they say about reaching it."""
 
-import ipaddress
 import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -120,23 +119,3 @@ class OpenAISettings(ModelSettings):
         from codeact.edge.models.openai_api import OpenAIClient  # it imports this module
 
         return OpenAIClient(self)
-
-
-def proxy_of(url: str) -> str | None:
-    """Find the proxy that the environment names for an address; none for this machine."""
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine, where no key is needed and no proxy is used."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
