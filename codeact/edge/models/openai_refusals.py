@@ -21,9 +21,7 @@ class Absence(NamedTuple):
     may_pass: bool
 
 
-def absence(
-    settings: OpenAISettings, url: str, response: Response, words: Words
-) -> Absence | None:
+def absence(settings: OpenAISettings, url: str, response: Response, words: Words) -> Absence | None:
     """Tell whether an answer says "not here": a wrong address, key or model, or a page.
 
     None for an answer, and for what only this request is refused for, or only now.
@@ -31,12 +29,11 @@ def absence(
     status = response.status
     if status >= 500 or status in (408, 425):
         return None
-    if status < 300 or status == 404 or status == 403:
-        page = web.is_page(response.headers, response.body)
-        if page:
-            what = words(web.seen(status, response.headers, response.body))
-            why = f"{url} answered with a web page, not with JSON ({what}); {_place(settings, url)}"
-            return Absence(why, may_pass=status < 300)
+    if (status < 300 or status in (403, 404)) and web.is_page(response.headers, response.body):
+        what = words(web.seen(status, response.headers, response.body))
+        place = f"check base_url, which has to be the API's own address{_version(url)}"
+        why = f"{url} answered with a web page, not with JSON ({what}); {place}"
+        return Absence(why, may_pass=status < 300)
     if status == 200:
         return None
     error = wire.parse_error(response.body)
@@ -67,10 +64,6 @@ def refusal(
     elif 300 <= status < 400:
         advice = "it redirects elsewhere: give the final address as base_url"
     return f"{url} refused the request with HTTP {status}: {words}; {advice}"
-
-
-def _place(settings: OpenAISettings, url: str) -> str:
-    return f"check base_url, which has to be the API's own address{_version(url)}"
 
 
 def _version(url: str) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from codeact.edge.models.base import ModelClient, ModelSettings
+from codeact.edge.models.base import ModelClient, ModelSettings, without_none
 from codeact.episode.settings import Settings
 
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
@@ -74,6 +74,7 @@ class OpenAISettings(ModelSettings):
             "base_urls",
             "affinity",
             "api_key_env",
+            "use_proxy",
             "timeout",
             "max_retries",
             "concurrency",
@@ -89,6 +90,12 @@ class OpenAISettings(ModelSettings):
     base_urls: list[Annotated[str, AfterValidator(_endpoint)]] = Field(default_factory=list)
     affinity: bool = True
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    use_proxy: bool = True
+    """Whether servers are reached by the proxy that the environment names (HTTPS_PROXY, NO_PROXY).
+    A server on this machine never is."""
+    revision: str | None = None
+    """Which version of the model the servers have, in the user's own words, where its name does not
+    say so. Another one is another experiment, and shares no cached answers."""
     api: Literal["chat", "completion"] = "chat"
     sampling: SamplingSettings = SamplingSettings()
     timeout: TimeoutSettings = TimeoutSettings()
@@ -100,6 +107,10 @@ class OpenAISettings(ModelSettings):
     overflow: Literal["fail", "shrink"] = "fail"
     probe: bool = True
     """Whether `check` asks the server for its models before the run starts."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers; a revision only where there is one."""
+        return without_none(super().identity(), "revision")
 
     @property
     def addresses(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from codeact.edge.models.base import ModelSettings, Notice
+from codeact.edge.models.base import ModelSettings, Notice, without_none
 from codeact.edge.models.openai_settings import OpenAISettings, SamplingSettings, TimeoutSettings
 from codeact.exceptions import ModelUnavailable
 
@@ -113,6 +113,9 @@ class VllmSettings(ModelSettings):
     restarts: int = Field(default=3, ge=0)
     log_dir: str | None = None
     """The folder of the logs, on the servers' nodes; None is a new one in the temporary folder."""
+    revision: str | None = None
+    """Which version of the model it is, in the user's own words: a folder may be written anew.
+    Another one is another experiment. vLLM's own flag is ``args.revision``."""
     api: Literal["chat", "completion"] = "chat"
     sampling: SamplingSettings = SamplingSettings()
     timeout: TimeoutSettings = TimeoutSettings()
@@ -153,7 +156,7 @@ class VllmSettings(ModelSettings):
         """What decides the answers: of `args` those that are not only about speed and memory."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
-        return {**super().identity(), "args": decisive}
+        return {**without_none(super().identity(), "revision"), "args": decisive}
 
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator[ModelSettings]:
@@ -174,6 +177,8 @@ class VllmSettings(ModelSettings):
             base_url=urls[0],
             base_urls=urls[1:],
             affinity=self.affinity,
+            # They are looked after directly, so they are asked directly too.
+            use_proxy=False,
             api=self.api,
             sampling=self.sampling,
             timeout=self.timeout,
