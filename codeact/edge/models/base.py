@@ -113,6 +113,10 @@ class ModelSettings(Settings):
         """
         yield self
 
+    def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of what the servers say that they serve, what answers are kept by."""
+        return serving
+
     def shared_by(self, workers: int) -> "ModelSettings":
         """The settings for each of so many processes, which keep to the same limits together."""
         return self

@@ -86,7 +86,9 @@ class Probe:
             log.warning("%s: cannot list its models: HTTP %d", base_url, response.status)
             return Look(base_url)
         if response.status not in (401, 403) and (better := await self._better(base_url)):
-            return Look(base_url, wrong=f"{base_url} is not the API: did you mean {better}?")
+            return Look(
+                base_url, wrong=f"{base_url} is not the API: did you mean base_url={better}?"
+            )
         return Look(base_url, wrong=await self._wrong(base_url, response))
 
     async def _wrong(self, base_url: str, response: Response) -> str | None:
