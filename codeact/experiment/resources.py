@@ -12,6 +12,7 @@ from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.edge.sandboxes.start import start_sandbox
 from codeact.edge.tools import SearchSettings, ToolBox
+from codeact.exceptions import ConfigError
 from codeact.experiment.config import digest_of
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,10 @@ class Resources:
                 client = CachedModel(client, cache.settings, self._store(cache.folder))
             self._open[key] = client
         found: ModelClient = self._open[key]
-        await found.check(keys, role)
+        try:
+            await found.check(keys, role)
+        except ConfigError as error:
+            raise error if role == "policy" else ConfigError(f"feedback.model: {error}") from None
         return found
 
     def _store(self, folder: str) -> ResponseStore:
