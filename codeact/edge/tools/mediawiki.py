@@ -22,21 +22,37 @@ _LONGEST_QUERY = 1000
 """Characters; MediaWiki itself takes 300, and says so."""
 _MAX_BODY = 4 * 2**20
 _CACHE_ENTRIES, _CACHE_CHARACTERS = 10_000, 64 * 2**20
+_SLOW = 5.0
+"""Seconds after which an answer is late."""
 _PASSING_STATUS = {408, 425, 429}
 _REFUSED_QUERY = {400, 413, 414, 431}
 """A query may be the reason of these: the policy is told."""
-_PASSING_ERRORS: tuple[str, ...] = (
-    "maxlag",
-    "ratelimited",
-    "readonly",
-    "internal_api_error",
-    "search-error",
+_PASSING_ERRORS = tuple(
+    [
+        "maxlag",
+        "ratelimited",
+        "readonly",
+        "timeout",
+        "internal_api_error",
+        "search-error",
+        "cirrussearch-backend-error",
+        "cirrussearch-too-busy-error",
+    ]
 )
-_PASSING_ERRORS += ("cirrussearch-backend-error", "cirrussearch-too-busy-error", "timeout")
-
-_OURS_TO_MEND: tuple[str, ...] = ("readapidenied", "permissiondenied", "blocked", "autoblocked")
-_OURS_TO_MEND += ("unknown_", "assert", "mwoauth")
-_OURS_TO_MEND += ("search-text-disabled", "gsrsearch-text-disabled")
+_OURS_TO_MEND = tuple(
+    [
+        "readapidenied",
+        "permissiondenied",
+        "blocked",
+        "autoblocked",
+        "unknown_",
+        "assert",
+        "mwoauth",
+        "search-text-disabled",
+        "gsrsearch-text-disabled",
+    ]
+)
+"""How the API's codes begin for what another attempt may not meet, and for a wrong address."""
 
 
 class _Fault(Exception):
@@ -62,6 +78,7 @@ class MediaWiki:
         self._answers: OrderedDict[str, str] = OrderedDict()
         self._characters = 0
         self._closed_until = 0.0
+        self._trouble = "it is slow"
 
     async def __call__(self, query: str) -> str:
         """Return the best pages as text.
@@ -89,62 +106,60 @@ class MediaWiki:
 
     async def _patiently(self, query: str, *, fresh: bool = False) -> str:
         deadline = time.monotonic() + self._settings.patience
-        why = "others were waiting for it"
         attempts = 0
         while True:
+            await self._take_place(deadline, attempts)
             try:
-                async with asyncio.timeout_at(_loop_time(deadline)):
-                    with held_up(f"{self._settings.url}: {why}"):
-                        await self._reopened(deadline, why)
-                        await self._places.acquire()
-            except TimeoutError:
-                raise self._failure(attempts, why) from None
-            try:
+                await self._reopened(deadline)
                 if not fresh and (kept := self._kept(query)) is not None:
                     return kept
                 attempts += 1
-                left = max(0.001, deadline - time.monotonic())
-                return self._keep(query, await self._ask(query, left, again=attempts > 1))
+                late = _SLOW if attempts == 1 else 0.0
+                with held_up(f"{self._settings.url}: {self._trouble}", grace=late):
+                    answer = await self._ask(query, max(0.001, deadline - time.monotonic()))
+                return self._keep(query, answer)
             except _Fault as fault:
-                why = str(fault)
+                self._trouble = str(fault)
                 if not fault.passing or attempts > self._settings.retries:
-                    raise self._failure(attempts, why) from fault
+                    raise self._failure(attempts) from fault
                 self._pause(attempts, fault.wait)
             finally:
                 self._places.release()
 
-    async def _reopened(self, deadline: float, why: str) -> None:
+    async def _take_place(self, deadline: float, attempts: int) -> None:
+        try:
+            async with asyncio.timeout_at(_loop_time(deadline)):
+                with held_up(f"{self._settings.url} is busy with other queries"):
+                    await self._places.acquire()
+        except TimeoutError:
+            raise self._failure(attempts) from None
+
+    async def _reopened(self, deadline: float) -> None:
         """Wait as long as the service asked to; not at all where that is beyond the deadline."""
         while (now := time.monotonic()) < self._closed_until:
             if self._closed_until > deadline:
-                left = math.ceil(self._closed_until - now)
                 raise ToolFailure(
-                    f"{self._settings.url} wants no question for {left} s ({why}), longer than "
-                    f"search.patience={self._settings.patience:g}"
+                    f"{self._settings.url} wants no question for "
+                    f"{math.ceil(self._closed_until - now)} s, and search.patience is "
+                    f"{self._settings.patience:g} s; it said: {self._trouble}"
                 )
-            await asyncio.sleep(self._closed_until - now)
+            with held_up(f"{self._settings.url} wants to be left alone: {self._trouble}"):
+                await asyncio.sleep(self._closed_until - now)
 
     def _pause(self, attempts: int, wait: float | None) -> None:
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempts - 1, 10))
         pause = longest * random.uniform(0.5, 1.0) if wait is None else wait  # noqa: S311
         self._closed_until = max(self._closed_until, time.monotonic() + pause)
 
-    def _failure(self, attempts: int, why: str) -> ToolFailure:
+    def _failure(self, attempts: int) -> ToolFailure:
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         return ToolFailure(
-            f"{self._settings.url} gave no answer in {times} and "
-            f"{self._settings.patience:g} s at most (search.retries, search.patience); "
-            f"the last: {why}"
+            f"{self._settings.url} gave no answer in {times} (search.retries, search.patience, "
+            f"search.connections); the last: {self._trouble}"
         )
 
-    async def _ask(self, query: str, seconds: float, *, again: bool) -> str:
-        """Make one request; raises `_Fault`, or `ValueError` for the query."""
-        if again:
-            with held_up(f"{self._settings.url} is asked again"):
-                return await self._request(query, seconds)
-        return await self._request(query, seconds)
-
-    async def _request(self, query: str, seconds: float) -> str:
+    async def _ask(self, query: str, seconds: float) -> str:
+        """Make one request; raises `_Fault`, or `ValueError` for what the query is refused for."""
         import aiohttp
 
         url = self._settings.url
@@ -161,7 +176,7 @@ class MediaWiki:
         except TimeoutError:
             raise _Fault(f"no answer in {limit:.0f} s") from None
         except (aiohttp.ClientError, OSError, web.TooLong) as error:
-            raise _Fault(f"{type(error).__name__}: {error}"[:300]) from None
+            raise _Fault(_shown(f"{type(error).__name__}: {error}")) from None
 
     def _read(self, status: int, headers: Any, body: bytes) -> str:
         wait = web.retry_after(headers)
