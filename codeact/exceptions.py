@@ -10,10 +10,12 @@ CodeactError
 ├── ComputeUnavailable      Ray cannot be started or reached, or lost its last worker
 ├── ModelUnavailable        a model's own servers do not come up, or stay down
 ├── BudgetExhausted         a run has spent what it may; what is open is played another time
+├── RunStopped              a run in which nothing works; what is open is played another time
 └── EpisodeFailure          one episode could not go on; the run does
     ├── ModelFailure        the policy's own doing (its context is full, say)
     ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
     ├── SandboxFailure      the sandbox: its server died, its channel broke
+    ├── ToolFailure         a tool's service: down, refusing, asking for more patience than there is
     ├── GraderFailure       the grader could not reach a verdict
     └── HarnessFailure      a fault of codeact itself
 
@@ -23,7 +25,7 @@ All but the last end a command, before anything is spent where that is possible.
 
 from typing import ClassVar, Literal
 
-Cause = Literal["model", "provider", "sandbox", "grader", "harness"]
+Cause = Literal["model", "provider", "sandbox", "tool", "grader", "harness"]
 
 
 class CodeactError(Exception):
@@ -66,6 +68,10 @@ class BudgetExhausted(CodeactError):
     """A request was not made, because the run's tokens or dollars are spent."""
 
 
+class RunStopped(CodeactError):
+    """A run plays no more episodes: too many failed in a row, and what they need does not work."""
+
+
 class EpisodeFailure(CodeactError):
     """One episode cannot go on. `cause` says whose fault it was."""
 
@@ -88,6 +94,12 @@ class SandboxFailure(EpisodeFailure):
     """The sandbox broke; a cell that merely fails, hangs or is killed is an observation."""
 
     cause = "sandbox"
+
+
+class ToolFailure(EpisodeFailure):
+    """What a tool asks did not answer, after all retries; "nothing found" is an observation."""
+
+    cause = "tool"
 
 
 class GraderFailure(EpisodeFailure):

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -78,7 +79,9 @@ def _completion(reply: Reply, path: str) -> dict[str, Any]:
 class FakeApi:
     """Serves while its context is open; `seen` is the log of completion requests.
 
-    `replies` is a list, used one by one (its last one for good), or a function.
+    `replies` is a list, used one by one (its last one for good), or a function. `models` are what
+    it lists, `models_reply` is an answer in place of that list, `elsewhere` is what any other
+    address gets. `hits` counts all requests by path.
     """
 
     def __init__(
@@ -89,8 +92,11 @@ class FakeApi:
         self.seen: list[Seen] = []
         self.count = 0
         self.keep_log = True
-        self.models: Sequence[str] = ("m",)
+        self.models: Sequence[str | dict[str, Any]] = ("m",)
         self.models_status = 200
+        self.models_reply: Reply | None = None
+        self.elsewhere = Reply(status=404, text="no such page")
+        self.hits: Counter[str] = Counter()
         self.base_url = ""
         self.in_flight = self.peak_in_flight = 0
         self._runner: web.AppRunner | None = None
@@ -101,6 +107,7 @@ class FakeApi:
         app.router.add_post("/v1/chat/completions", self._handle)
         app.router.add_post("/v1/completions", self._handle)
         app.router.add_get("/v1/models", self._handle_models)
+        app.router.add_route("*", "/{path:.*}", self._handle_elsewhere)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024)
@@ -129,6 +136,7 @@ class FakeApi:
         return Reply(text=reply) if isinstance(reply, str) else reply
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.hits[request.path] += 1
         seen = Seen(request.path, dict(request.headers), json.loads(await request.read()))
         if self.keep_log:
             self.seen.append(seen)
@@ -141,8 +149,16 @@ class FakeApi:
             self.in_flight -= 1
 
     async def _handle_models(self, request: web.Request) -> web.StreamResponse:
-        data = {"object": "list", "data": [{"id": m} for m in self.models]}
+        self.hits[request.path] += 1
+        if self.models_reply is not None:
+            return await self._answer(request, self.models_reply)
+        listed = [{"id": m} if isinstance(m, str) else m for m in self.models]
+        data = {"object": "list", "data": listed}
         return web.json_response(data, status=self.models_status)
+
+    async def _handle_elsewhere(self, request: web.Request) -> web.StreamResponse:
+        self.hits[request.path] += 1
+        return await self._answer(request, self.elsewhere)
 
     async def _answer(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         if delay := reply.latency + self.latency:

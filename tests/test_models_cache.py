@@ -281,6 +281,7 @@ async def test_policy_and_feedback_share_one_folder(tmp_path: Path) -> None:
     keys = [EpisodeKey("t", "1")]
     other = SETTINGS.model_copy(update={"name": "critic"})
     async with FakeApi() as api, Resources() as resources:
+        api.models = ("m", "critic")
         found = []
         for settings in (SETTINGS, other):
             here = settings.model_copy(update={"base_url": api.base_url})

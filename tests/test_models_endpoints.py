@@ -9,7 +9,7 @@ import pytest
 
 from codeact.edge.models import endpoints, openai_api
 from codeact.edge.models.base import EpisodeKey, Request, Role
-from codeact.edge.models.endpoints import Endpoints, Health
+from codeact.edge.models.endpoints import CircuitBreaker, Endpoints
 from codeact.edge.models.openai_api import OpenAIClient
 from codeact.edge.models.openai_settings import OpenAISettings
 from codeact.exceptions import ConfigError, ProviderFailure
@@ -112,48 +112,48 @@ async def test_without_affinity_the_least_busy_server_is_asked() -> None:
         assert quick.count > 3 * slow.count
 
 
-# Health, on a clock of the test's own
+# The circuit breaker, on a clock of the test's own
 
 
 def test_a_failure_or_two_may_be_chance() -> None:
-    health = Health()
-    assert not health.failed(0.0, for_certain=False)
-    assert not health.failed(0.0, for_certain=False)
-    health.answered()
-    assert not health.failed(0.0, for_certain=False)
-    assert health.is_open(0.0)
+    breaker = CircuitBreaker()
+    assert not breaker.failed(0.0, for_certain=False)
+    assert not breaker.failed(0.0, for_certain=False)
+    breaker.succeeded()
+    assert not breaker.failed(0.0, for_certain=False)
+    assert breaker.admits(0.0)
 
 
 def test_a_server_that_is_left_is_tried_by_one_request_after_growing_pauses() -> None:
-    health = Health()
-    assert health.failed(0.0, for_certain=True)
+    breaker = CircuitBreaker()
+    assert breaker.failed(0.0, for_certain=True)
     pauses = []
     now = 0.0
     for _ in range(5):
-        assert health.left_until is not None
-        pauses.append(health.left_until - now)
-        now = health.left_until
-        assert health.is_open(now)
-        health.asked(now)
-        assert not health.is_open(now)
-        assert health.failed(now, for_certain=False)
+        assert breaker.open_until is not None
+        pauses.append(breaker.open_until - now)
+        now = breaker.open_until
+        assert breaker.admits(now)
+        breaker.begin(now)
+        assert not breaker.admits(now)
+        assert breaker.failed(now, for_certain=False)
     assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.4, 0.4])
 
 
 def test_failures_of_what_was_sent_before_do_not_lengthen_the_pause() -> None:
-    health = Health()
-    health.failed(0.0, for_certain=True)
+    breaker = CircuitBreaker()
+    breaker.failed(0.0, for_certain=True)
     for _ in range(100):
-        assert not health.failed(0.05, for_certain=True)
-    assert health.left_until == pytest.approx(0.1)
+        assert not breaker.failed(0.05, for_certain=True)
+    assert breaker.open_until == pytest.approx(0.1)
 
 
 def test_a_trial_that_was_called_off_is_no_verdict() -> None:
-    health = Health()
-    health.failed(0.0, for_certain=True)
-    health.asked(0.2)
-    health.given_up()
-    assert health.is_open(0.2)
+    breaker = CircuitBreaker()
+    breaker.failed(0.0, for_certain=True)
+    breaker.begin(0.2)
+    breaker.abandoned()
+    assert breaker.admits(0.2)
 
 
 # Servers that fail

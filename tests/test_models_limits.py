@@ -161,14 +161,13 @@ async def test_tokens_of_one_large_request_are_waited_for() -> None:
 
 async def test_tokens_that_were_not_taken_are_given_to_the_next() -> None:
     pace = Pace(requests=None, tokens=600)
-    await pace.admit(10)
-    pace.settle(charged=10, taken=0)
+    pace.settle(await pace.admit(10), taken=0)
     await asyncio.wait_for(pace.admit(10), 0.9)  # by itself it would take a second
 
 
 async def test_tokens_taken_beyond_the_guess_are_paid_by_the_next() -> None:
     pace = Pace(requests=None, tokens=6_000)
-    pace.settle(charged=0, taken=120)
+    pace.settle(await pace.admit(0), taken=120)
     started = time.monotonic()
     await pace.admit(1)
     assert time.monotonic() - started >= 0.19

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from codeact.edge.models import openai_api
 from codeact.edge.models.base import EpisodeKey, Request
 from codeact.edge.models.openai_api import OpenAIClient
-from codeact.edge.models.openai_settings import OpenAISettings, SamplingSettings, proxy_of
+from codeact.edge.models.openai_settings import OpenAISettings, SamplingSettings
+from codeact.edge.web import proxy_of
 from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.protocol import POLICY_STOP, POLICY_STOP_PLAIN
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure

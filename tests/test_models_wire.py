@@ -13,9 +13,9 @@ from codeact.edge.models.openai_wire import (
     parse_answer,
     parse_error,
     reset_after,
-    retry_after,
     room_left,
 )
+from codeact.edge.web import retry_after
 from codeact.episode.effects import Usage
 
 OPENAI = (

@@ -1,11 +1,10 @@
-"""`wikipedia_search`: our encyclopaedia, recorded answers, and the MediaWiki API."""
+"""`wikipedia_search` from files: our encyclopaedia and recorded answers."""
 
 import gzip
 import json
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from codeact.edge.tools import open_toolbox
 from codeact.edge.tools.search import (
@@ -13,7 +12,6 @@ from codeact.edge.tools.search import (
     NoSearch,
     PageSearch,
     RecordedSearch,
-    WikipediaSearch,
 )
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
@@ -36,34 +34,6 @@ async def test_recorded_answers_are_given_back_and_nothing_else(tmp_path: Path) 
     assert await search("a") == "b"
     with pytest.raises(LookupError, match="no recorded answer"):
         await search("c")
-
-
-async def test_the_api_is_asked_once_and_pages_come_in_its_order() -> None:
-    asked = []
-
-    async def answer(request: web.Request) -> web.Response:
-        asked.append(dict(request.query))
-        pages = [
-            {"title": "Second", "index": 2, "extract": "two"},
-            {"title": "First", "index": 1, "extract": "one"},
-        ]
-        return web.json_response({"query": {"pages": pages}})
-
-    app = web.Application()
-    app.router.add_get("/w/api.php", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        settings = WikipediaSearch(url=f"http://127.0.0.1:{port}/w/api.php")
-        search = open_toolbox(settings).calls(TASK)["wikipedia_search"]
-        text = await search("x y")
-    finally:
-        await runner.cleanup()
-    assert text == "Page: First\nSummary: one\n\nPage: Second\nSummary: two"
-    assert [query["gsrsearch"] for query in asked] == ["x y"]
 
 
 async def test_a_wrong_call_names_the_tool_that_was_shown() -> None:

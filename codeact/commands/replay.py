@@ -45,7 +45,8 @@ async def _replay(config: ReplayConfig) -> int:
         async with Resources() as resources:
             sandbox = await resources.sandbox(config.executor)
             prompt = strategy(config.prompt.strategy)
-            replayer = Replayer(sets, sandbox, prompt, tools, config.compute.concurrency)
+            shared = resources.tools(config.search, tools)
+            replayer = Replayer(sets, sandbox, prompt, shared, config.compute.concurrency)
             for number, file in enumerate(files, 1):
                 async for replayed in replayer.replay_file(file, config.limit):
                     scores.setdefault(replayed.group, Score()).add(replayed)

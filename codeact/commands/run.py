@@ -207,6 +207,8 @@ def _report(jobs: list[Named], ended: Ended) -> int:
         sys.stdout.write(f"run folder: {job.path}\n")
     if stopped.error is not None:
         raise stopped.error
+    for why in stopped.hopeless:
+        sys.stderr.write(f"codeact run: {why}\n")
     if stopped.left:
         sys.stderr.write(f"{stopped.left} episodes are left; run the same command to play them.\n")
     return 130 if stopped.interrupted else int(failed or bool(stopped.left))

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 from typing import Any, ClassVar
 
 from codeact.exceptions import ComputeUnavailable
@@ -27,6 +28,12 @@ class _Link:
     users: ClassVar[int] = 0
     ours: ClassVar[bool] = False
     joined: ClassVar[bool] = True
+
+
+def starts_here(address: str | None = None) -> bool:
+    """Whether `connect` would start Ray on this machine, without importing Ray to find out."""
+    joined = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    return not (joined or address or os.environ.get("RAY_ADDRESS"))
 
 
 def connect(address: str | None = None) -> bool:

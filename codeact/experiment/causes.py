@@ -25,6 +25,8 @@ TREATMENT: dict[Cause | None, Treatment] = {
     "provider": Treatment(counted=False, retries=1),
     # A container that was killed is replaced at once.
     "sandbox": Treatment(counted=False, retries=2),
+    # As with the provider: the tool has asked its service several times already.
+    "tool": Treatment(counted=False, retries=1),
     "grader": Treatment(counted=False, retries=1),
     # A fault of ours is the same the second time. A lost worker is no such fault: its episodes are
     # handed out again by who hands them out.

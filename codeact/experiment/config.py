@@ -212,6 +212,7 @@ class RunConfig(PlaySettings):
             "dry_run",
             "progress_seconds",
             "full_disk_seconds",
+            "max_consecutive_failures",
         }
     )
 
@@ -233,6 +234,9 @@ class RunConfig(PlaySettings):
     """How often a line is printed where the output is no terminal."""
     full_disk_seconds: float = Field(ge=0)
     """How long a full disk is waited for before the run ends."""
+    max_consecutive_failures: int | None = Field(ge=1)
+    """How many episodes may fail with one cause, none succeeding between, before the run tries
+    what has failed, and ends if that does not work; None never ends a run."""
 
     @model_validator(mode="after")
     def _dollars_can_be_counted(self) -> Self:

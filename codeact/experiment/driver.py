@@ -14,7 +14,7 @@ from codeact.edge.families.base import Family
 from codeact.edge.graders.base import Grader
 from codeact.edge.models.base import EpisodeKey, ModelClient, Request, Role
 from codeact.edge.sandboxes.base import Sandbox, Session
-from codeact.edge.tools import ToolBox
+from codeact.edge.tools import Delays, ToolBox
 from codeact.episode.effects import (
     Complete,
     Completion,
@@ -125,6 +125,7 @@ class _Player:
         self._assignment = assignment
         self._environment = environment
         self._opening: asyncio.Task[Session] | None = None
+        self._delays = Delays()
 
     async def __aenter__(self) -> "_Player":
         if self._environment.settings.turns.max_steps > 1:
@@ -181,7 +182,13 @@ class _Player:
 
     async def _execute(self, code: str) -> Execution:
         session = await asyncio.shield(self._open())
-        return await session.execute(code)
+        start = time.monotonic()
+        self._delays.forget()
+        execution = await session.execute(code)
+        if execution.status == "timeout":
+            # A service that keeps a tool waiting is no fault of the cell's.
+            self._delays.blame(time.monotonic() - start)
+        return execution
 
     def _open(self) -> "asyncio.Task[Session]":
         """Start the REPL, unless it has been."""
@@ -190,7 +197,7 @@ class _Player:
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
             self._opening = asyncio.create_task(
                 self._environment.sandbox.session(
-                    setup=setup, tools=self._environment.tools.calls(task)
+                    setup=setup, tools=self._environment.tools.calls(task, self._delays)
                 )
             )
         return self._opening

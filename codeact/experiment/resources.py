@@ -11,6 +11,7 @@ from codeact.edge.models.response_cache import CachedModel, ResponseStore
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.edge.sandboxes.start import start_sandbox
+from codeact.edge.tools import SearchSettings, ToolBox
 from codeact.exceptions import ConfigError
 from codeact.experiment.config import digest_of
 from codeact.wording import with_whole_keys
@@ -51,6 +52,15 @@ class Resources:
             self._stack.push_async_callback(sandbox.close)
             self._open[key] = sandbox
         found: Sandbox = self._open[key]
+        return found
+
+    def tools(self, search: SearchSettings, made: ToolBox) -> ToolBox:
+        """Tools that all runs with the same search share: those of the first, closed at the end."""
+        key = "tools" + digest_of(search.model_dump())
+        if key not in self._open:
+            self._stack.push_async_callback(made.close)
+            self._open[key] = made
+        found: ToolBox = self._open[key]
         return found
 
     async def served(self, settings: ModelSettings) -> ModelSettings:

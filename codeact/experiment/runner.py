@@ -5,10 +5,12 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 from codeact.episode.record import Attempt, EpisodeRecord
-from codeact.exceptions import BudgetExhausted, CodeactError, DiskFull
+from codeact.exceptions import BudgetExhausted, CodeactError, DiskFull, RunStopped
+from codeact.experiment.breaker import RunBreaker
 from codeact.experiment.budget import Account
 from codeact.experiment.causes import is_owed_another_try
 from codeact.experiment.compute.base import Player
@@ -27,6 +29,8 @@ class Stopped(NamedTuple):
     left: int
     interrupted: bool
     error: CodeactError | None
+    hopeless: tuple[str, ...] = ()
+    """Why runs in which nothing worked were stopped, one text for each."""
 
 
 class Runner:
@@ -57,12 +61,21 @@ class Runner:
         self._listener = listener
         self._accounts = accounts or {}
         self._patience = full_disk_seconds
+        self._breakers = {job.name: self._breaker(job) for job in jobs}
         self._spent: set[str] = set()
         self._draining = False
         self._interrupted = False
         self._full = False
         self._begun = self._in_flight = self._written = 0
         self._error: CodeactError | None = None
+
+    def _breaker(self, job: Job) -> RunBreaker:
+        return RunBreaker(
+            job.config.max_consecutive_failures,
+            partial(self._player.probe, job.name),
+            self._listener.notice,
+            job.name if len(self._jobs) > 1 else "",
+        )
 
     async def run(self) -> Stopped:
         """Play until nothing is owed or the run is stopped."""
@@ -73,18 +86,21 @@ class Runner:
                 done = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             looks.cancel()
+            await asyncio.gather(*(breaker.close() for breaker in self._breakers.values()))
             self._tell_load()
         for result in done:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
-        return Stopped(self._total - self._written, self._interrupted, self._error)
+        hopeless = [str(one.stopped) for one in self._breakers.values() if one.stopped is not None]
+        left = self._total - self._written
+        return Stopped(left, self._interrupted, self._error, tuple(hopeless))
 
     async def _work(self) -> None:
         for job, assignment in self._queue:
             if self._draining:
                 return
             self._begun += 1
-            if job.name in self._spent:
+            if job.name in self._spent or self._breakers[job.name].stopped is not None:
                 continue
             self._in_flight += 1
             try:
@@ -93,6 +109,8 @@ class Runner:
                 if job.name not in self._spent:
                     self._spent.add(job.name)
                     self._listener.notice(f"{job.name}: {error}")
+            except RunStopped:
+                pass  # What it was stopped for is told when the command ends.
             except CodeactError as error:
                 self._error = self._error or error
                 self._draining = True
@@ -102,10 +120,15 @@ class Runner:
 
     async def _played(self, job: Job, assignment: Assignment) -> EpisodeRecord:
         """Play an episode, and again where its failure deserves it; the record keeps why."""
-        record = await self._player.play(job.name, assignment)
+        play = partial(self._player.play, job.name, assignment)
+        breaker = self._breakers[job.name]
+        record = await breaker.play(play)
         while is_owed_another_try(record) and not self._draining:
             tries = [*record.attempts, _attempt(record)]
-            record = await self._player.play(job.name, assignment)
+            try:
+                record = await breaker.play(play)
+            except RunStopped:
+                return record
             record.attempts = tries + record.attempts
         return record
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
 from pydantic import Field
@@ -67,6 +67,19 @@ class SharesLimits(Protocol):
         ...
 
 
+@runtime_checkable
+class Probed(Protocol):
+    """A client that can tell whether its model answers now, and what it is."""
+
+    async def probe(self) -> None:
+        """Ask one small question; raises `ProviderFailure` with what is wrong, and what to do."""
+        ...
+
+    async def serving(self) -> list[dict[str, Any]]:
+        """Say what serves, as far as the servers tell: the same list whenever it is the same."""
+        ...
+
+
 class Prices(Settings):
     """USD per million tokens. `cached` is for prompt tokens out of the server's prefix cache."""
 
@@ -94,6 +107,12 @@ class ModelSettings(Settings):
     name: str
     prices: Prices | None = None
 
+    def preflight(self, *, here: bool) -> None:
+        """Refuse what cannot work and can be told at once; raises a `CodeactError`.
+
+        `here` says that whatever has to be started for the model starts on this machine.
+        """
+
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator["ModelSettings"]:
         """Have running what has to run for these settings; yields those of a client for it.
@@ -103,6 +122,15 @@ class ModelSettings(Settings):
         """
         yield self
 
+    def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of what the servers say that they serve, what answers are kept by."""
+        return serving
+
     def create(self) -> ModelClient:
         """Make a client that obeys these settings."""
         raise NotImplementedError
+
+
+def without_none(identity: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leave out fields that say nothing: what was recorded before they existed stays the same."""
+    return {key: value for key, value in identity.items() if value is not None or key not in names}

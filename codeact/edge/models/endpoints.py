@@ -1,64 +1,82 @@
 """Several servers of one model: which of them a request goes to, and which are left for a while."""
 
 import asyncio
+import logging
 import time
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from codeact.edge.models.base import Request
 from codeact.edge.models.limits import AdaptiveLimit, Clock, Gate
+
+log = logging.getLogger(__name__)
 
 _TOLERATED = 2
 """How many failures in a row may be chance; a connection that is refused is none."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds for which a server that fails is left: doubled each time that it fails again."""
+_FIRST_ABSENCE, _LONGEST_ABSENCE = 30.0, 600.0
+"""The same for one that says that it is not the one to ask: it takes a person to mend that."""
 
 
-class Health:
-    """Whether a server is worth asking; times are seconds of the caller's clock.
+State = Literal["closed", "open", "half-open"]
 
-    One that fails is left for a pause. After that a single request tries it: what becomes of that
-    one ends the time away, or begins a longer pause.
+
+class CircuitBreaker:
+    """Whether a server is asked; times are seconds of the caller's clock.
+
+    ``closed``: it works. ``open``: it failed, and gets nothing until `open_until`. ``half-open``:
+    that time has come, and a single request tries it. What becomes of that one closes the
+    circuit, or opens it for longer.
     """
 
     def __init__(self) -> None:
         self._in_a_row = self._pauses = 0
-        self._trying = False
-        self.left_until: float | None = None
+        self._trial = False
+        self.open_until: float | None = None
 
-    def is_open(self, now: float) -> bool:
+    def state(self, now: float) -> State:
+        """Return the state at a time."""
+        if self.open_until is None:
+            return "closed"
+        return "open" if now < self.open_until else "half-open"
+
+    def admits(self, now: float) -> bool:
         """Whether a request should go there."""
-        return self.left_until is None or (now >= self.left_until and not self._trying)
+        state = self.state(now)
+        return state == "closed" or (state == "half-open" and not self._trial)
 
-    def asked(self, now: float) -> None:
+    def begin(self, now: float) -> None:
         """A request is about to go there."""
-        self._trying = self.left_until is not None and now >= self.left_until
+        self._trial = self.state(now) == "half-open"
 
-    def answered(self) -> None:
+    def succeeded(self) -> None:
         """It works, whatever it was before."""
         self._in_a_row = self._pauses = 0
-        self._trying = False
-        self.left_until = None
+        self._trial = False
+        self.open_until = None
 
-    def given_up(self) -> None:
-        """A request was called off: nothing is known from it."""
-        self._trying = False
+    def abandoned(self) -> None:
+        """A request was cancelled: it says nothing about the server."""
+        self._trial = False
 
     def failed(self, now: float, *, for_certain: bool) -> bool:
-        """Count a failure; True if the server is left from now on."""
-        if self.left_until is not None:
-            # What was sent before it was left says nothing new.
-            return now >= self.left_until and self.leave(now)
+        """Count a failure; True if the circuit opens now."""
+        if self.open_until is not None:
+            # What was sent before it opened says nothing new.
+            return self.state(now) == "half-open" and self.trip(now)
         self._in_a_row += 1
-        return (for_certain or self._in_a_row > _TOLERATED) and self.leave(now)
+        return (for_certain or self._in_a_row > _TOLERATED) and self.trip(now)
 
-    def leave(self, now: float, pause: float | None = None) -> bool:
-        """Leave it for so many seconds; None is the next of the growing pauses."""
+    def trip(self, now: float, pause: float | None = None, *, first: float | None = None) -> bool:
+        """Open for `pause` seconds; None takes the next of growing pauses, from `first` on."""
         if pause is None:
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._pauses)
+            shortest = _FIRST_PAUSE if first is None else first
+            longest = _LONGEST_PAUSE if first is None else _LONGEST_ABSENCE
+            pause = min(longest, shortest * 2.0**self._pauses)
             self._pauses = min(self._pauses + 1, 10)
-        self.left_until = now + pause
-        self._trying = False
+        self.open_until = now + pause
+        self._trial = False
         self._in_a_row = 0
         return True
 
@@ -77,14 +95,18 @@ class Standing(NamedTuple):
 
 
 class Endpoint:
-    """One server: its address, its own limit, its health and what has become of its requests."""
+    """One server: its address, its own limit, its circuit and what has become of its requests.
+
+    `absent` is why it can answer nothing (a wrong address, key or model), None while it may.
+    """
 
     def __init__(self, base_url: str, route: str, concurrency: int, clock: Clock) -> None:
         self.base_url = base_url
         self.url = f"{base_url}/{route}"
         self.limit = AdaptiveLimit(concurrency)
         self.gate = Gate(self.limit, clock)
-        self.health = Health()
+        self.breaker = CircuitBreaker()
+        self.absent: str | None = None
         self.requests = self.answers = self.refused = self.errors = 0
         self.answered_at = 0.0
         self._clock = clock
@@ -101,6 +123,9 @@ class Endpoint:
         self.answers += 1
         self.answered_at = self._clock()
         self.limit.answered(wave)
+        if self.absent is not None:
+            self.absent = None
+            log.warning("%s answers again and gets its episodes back", self.base_url)
 
     def was_refused(self, wave: int) -> bool:
         """Count a refusal for lack of room; True if it is the first of its wave."""
@@ -118,7 +143,7 @@ class Endpoint:
             self.errors,
             self.requests / seconds if self.requests and seconds > 0 else 0.0,
             int(self.limit.level),
-            self.health.left_until is not None,
+            self.breaker.open_until is not None,
         )
 
 
@@ -155,11 +180,11 @@ class Endpoints:
         """Wait for a place at the server that is the request's."""
         while True:
             endpoint = self.choose(request)
-            endpoint.health.asked(self._clock())
+            endpoint.breaker.begin(self._clock())
             try:
                 wave = await endpoint.gate.enter()
             except asyncio.CancelledError:
-                endpoint.health.given_up()
+                endpoint.breaker.abandoned()
                 raise
             if wave is not None:
                 return Place(endpoint, wave)
@@ -171,9 +196,10 @@ class Endpoints:
         now = self._clock()
         ranked = self.ranked(request) if self._affinity else self._idlest_first()
         for endpoint in ranked:
-            if endpoint.health.is_open(now):
+            if endpoint.breaker.admits(now):
                 return endpoint
-        return min(ranked, key=lambda endpoint: endpoint.health.left_until or now)
+        # One that is down may come back by itself; one that is the wrong one does not.
+        return min(ranked, key=lambda one: (one.absent is not None, one.breaker.open_until or now))
 
     def ranked(self, request: Request) -> list[Endpoint]:
         """The servers in the order of the request's episode, the same in every process."""
@@ -199,11 +225,35 @@ class Endpoints:
         """
         now = self._clock()
         if pause is not None:
-            left = endpoint.health.leave(now, pause)
+            opened = endpoint.breaker.trip(now, pause)
         else:
-            left = endpoint.health.failed(now, for_certain=for_certain)
-        if len(self.members) == 1 or not any(one.health.is_open(now) for one in self.members):
+            opened = endpoint.breaker.failed(now, for_certain=for_certain)
+        return self._elsewhere(endpoint, now, opened=opened)
+
+    def leave(self, endpoint: Endpoint, why: str) -> bool:
+        """Take out a server that can answer nothing; True if another can be asked at once.
+
+        The user is told the first time, if there are others.
+        """
+        now = self._clock()
+        news = endpoint.absent is None
+        endpoint.absent = why
+        # Only the first of a crowd that was sent there counts.
+        if endpoint.breaker.state(now) != "open":
+            endpoint.breaker.trip(now, first=_FIRST_ABSENCE)
+        if news and len(self.members) > 1:
+            log.warning("%s. It is left out; the other servers take its episodes", why)
+        return self._elsewhere(endpoint, now, opened=True)
+
+    def _elsewhere(self, endpoint: Endpoint, now: float, *, opened: bool) -> bool:
+        if len(self.members) == 1 or not any(one.breaker.admits(now) for one in self.members):
             return False
-        if left:
+        if opened:
             endpoint.gate.send_away()
-        return not endpoint.health.is_open(now)
+        return not endpoint.breaker.admits(now)
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why no server can answer anything, if that is so of each of them."""
+        reasons = [one.absent for one in self.members if one.absent is not None]
+        return "; ".join(reasons) if len(reasons) == len(self.members) else None

@@ -133,18 +133,70 @@ class Gate:
             self._timer = asyncio.get_running_loop().call_later(left, self._let_out)
 
 
+class _Window:
+    """Counts what was let in over the last `seconds`, never more than `limit` of it."""
+
+    def __init__(self, limit: int, seconds: float = 60.0) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._entries: deque[Ticket] = deque()
+        self._sum = 0
+
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until so much more fits; what is over the limit waits for an empty window."""
+        self._drop_old(now)
+        too_much = self._sum + min(amount, self._limit) - self._limit
+        wait = 0.0
+        for entry in self._entries:
+            if too_much <= 0:
+                break
+            too_much -= entry.amount
+            wait = entry.at + self._seconds - now
+        return wait
+
+    def _drop_old(self, now: float) -> None:
+        while self._entries and self._entries[0].at + self._seconds <= now:
+            self._sum -= self._entries.popleft().amount
+
+    def add(self, entry: "Ticket") -> None:
+        """Count what is let in now."""
+        self._entries.append(entry)
+        self._sum += entry.amount
+
+    def correct(self, entry: "Ticket", amount: int, now: float) -> None:
+        """Change what an entry counts as, if it still counts."""
+        self._drop_old(now)
+        if entry.at + self._seconds > now:
+            self._sum += amount - entry.amount
+        entry.amount = amount
+
+
+class Ticket:
+    """What a request was let in for, and when; settled once."""
+
+    __slots__ = ("amount", "at", "settled")
+
+    def __init__(self, amount: int, at: float) -> None:
+        self.amount = amount
+        self.at = at
+        self.settled = False
+
+
 class Pace:
-    """At most so many requests and tokens a minute; None is no limit.
+    """At most so many requests and tokens in any minute; None is no limit.
 
     Requests leave evenly spaced, or a tenth of a second's worth together, and tokens in portions of
-    a second's worth: so the limits hold in any minute, not only in the average. How many tokens a
-    request takes is known only afterwards: what it was charged too much or too little is made up
-    for by the next ones (the limiter itself takes nothing back).
+    a second's worth; over the last minute together they are never more than the limit. How many
+    tokens a request takes is known only afterwards. What it paid too much goes to the next ones,
+    within the limit of the minute in which it paid; what it paid too little they make up for. A
+    request that was called off before it had paid gets nothing back.
     """
 
     def __init__(self, requests: int | None, tokens: int | None) -> None:
         self._requests: aiolimiter.AsyncLimiter | None = None
         self._tokens: aiolimiter.AsyncLimiter | None = None
+        self._last_requests = None if requests is None else _Window(requests)
+        self._last_tokens = None if tokens is None else _Window(tokens)
         self._portion = 0.0
         self._credit = 0.0
         self._turn = asyncio.Lock()
@@ -163,22 +215,56 @@ class Pace:
             self._portion = tokens / 60
             self._tokens = AsyncLimiter(self._portion, 1)
 
-    async def admit(self, tokens: int) -> None:
+    async def admit(self, tokens: int) -> Ticket:
         """Wait until a request that may take so many tokens is within the limits."""
-        if self._tokens is not None:
-            # One at a time: a large request is not overtaken by small ones for good.
-            async with self._turn:
-                taken = min(self._credit, tokens)
-                self._credit -= taken
-                owed = tokens - taken
-                while owed > 0:
-                    portion = min(owed, self._portion)
-                    await self._tokens.acquire(portion)
-                    owed -= portion
-        if self._requests is not None:
-            await self._requests.acquire()
+        if self._tokens is None and self._requests is None:
+            return Ticket(tokens, 0.0)
+        # One at a time: a large request is not overtaken by small ones for good.
+        async with self._turn:
+            if self._tokens is not None:
+                await self._pay(self._tokens, tokens)
+            if self._requests is not None:
+                await self._requests.acquire()
+            return await self._let_in(tokens)
 
-    def settle(self, charged: int, taken: int) -> None:
-        """Correct what a request was charged, now that it is known what it took."""
+    async def _pay(self, limiter: "aiolimiter.AsyncLimiter", tokens: int) -> None:
+        taken = min(self._credit, tokens)
+        owed = tokens - taken
+        # The next one's turn comes only after this one's, so the credit is still there.
+        while owed > 0:
+            portion = min(owed, self._portion)
+            await limiter.acquire(portion)
+            owed -= portion
+        self._credit -= taken
+
+    async def _let_in(self, tokens: int) -> Ticket:
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            wait = max(
+                0.0 if self._last_tokens is None else self._last_tokens.wait(tokens, now),
+                0.0 if self._last_requests is None else self._last_requests.wait(1, now),
+            )
+            if wait <= 0:
+                break
+            await asyncio.sleep(wait)
+        if self._last_requests is not None:
+            self._last_requests.add(Ticket(1, now))
+        ticket = Ticket(tokens, now)
+        if self._last_tokens is not None:
+            self._last_tokens.add(ticket)
+        return ticket
+
+    def settle(self, ticket: Ticket, taken: int | None) -> None:
+        """Correct what a request was charged, now that it is known what it took.
+
+        None is not known: it keeps what it paid for.
+        """
+        if self._last_tokens is None or ticket.settled:
+            return
+        ticket.settled = True
+        charged = ticket.amount
+        used = charged if taken is None else taken
+        self._last_tokens.correct(ticket, used, asyncio.get_running_loop().time())
         # Ten seconds' worth at most: tokens that nobody wanted for long are no stock for a burst.
-        self._credit = min(self._credit + charged - taken, 10 * self._portion)
+        self._credit = min(self._credit + charged - used, 10 * self._portion)

@@ -18,16 +18,20 @@ from typing import Any
 from codeact.edge.models import openai_wire as wire
 from codeact.edge.models.base import EpisodeKey, Request, Role
 from codeact.edge.models.endpoints import Endpoint, Endpoints, Place, Standing
-from codeact.edge.models.limits import Pace
+from codeact.edge.models.limits import Pace, Ticket
 from codeact.edge.models.openai_http import Connections, Fault, Kind, Response
-from codeact.edge.models.openai_probe import probe_all, refusal
+from codeact.edge.models.openai_probe import Look, Probe
+from codeact.edge.models.openai_refusals import absence, refusal
 from codeact.edge.models.openai_settings import OpenAISettings
+from codeact.edge.web import retry_after
 from codeact.episode.effects import Completion, Usage
-from codeact.exceptions import ModelFailure, ProviderFailure
+from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_PROBE_PAUSES = (1.0, 4.0)
+"""Seconds before a server that may come back is asked again whether it has."""
 _UNLUCKY = 0.25
 """How much of a retry it takes to be refused (429) by a server that answers others meanwhile.
 
@@ -48,6 +52,7 @@ class _Trail:
         self.started = self.last = time.monotonic()
         self.failures: list[str] = []
         self.spent = 0.0
+        self.pages = 0
 
     def add(self, reason: str, weight: float = 1.0) -> None:
         self.failures.append(reason)
@@ -58,13 +63,20 @@ class _Trail:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    def failure(self, url: str, because: str = "") -> ProviderFailure:
+        """What a request ends with once its retries are used up."""
+        times = "1 attempt" if len(self.failures) == 1 else f"{len(self.failures)} attempts"
+        return ProviderFailure(
+            f"{url} gave no usable answer in {times} over {self.seconds:.1f} s; "
+            f"the last: {self.failures[-1]}{because}"
+        )
+
 
 class _Miss(Exception):
     """An attempt failed. `elsewhere`: another server can be asked at once."""
 
     def __init__(self, fault: Fault, endpoint: Endpoint, *, elsewhere: bool) -> None:
         super().__init__(fault.reason)
-        self.reason = fault.reason
         self.wait = fault.wait
         self.url = endpoint.url
         self.elsewhere = elsewhere
@@ -76,22 +88,60 @@ class OpenAIClient:
     def __init__(self, settings: OpenAISettings) -> None:
         self._settings = settings
         self.plain = settings.api == "completion"
+        route = "completions" if self.plain else "chat/completions"
         self._endpoints = Endpoints(
-            settings.addresses,
-            "completions" if self.plain else "chat/completions",
-            settings.concurrency,
-            affinity=settings.affinity,
+            settings.addresses, route, settings.concurrency, affinity=settings.affinity
         )
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
-        self._probed = self._told_no_usage = False
+        self._probe = Probe(settings, route, self._connections)
+        self._looks: list[Look] | None = None
+        self._told_no_usage = False
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
-        """Refuse a key that is not there and servers that are all down or refuse the key."""
+        """Refuse a key that is not there and servers of which none can answer.
+
+        One that cannot, while another can, is left out from the start.
+        """
         self._connections.read_key()
-        if self._settings.probe and not self._probed:
-            await probe_all(self._settings, self._connections)
-            self._probed = True
+        if not self._settings.probe or self._looks is not None:
+            return
+        self._looks = await self._probe.look()
+        refused = [(look, why) for look in self._looks if (why := look.refusal) is not None]
+        if len(refused) == len(self._looks):
+            self._looks = None
+            raise ConfigError(_no_server([look for look, _ in refused]))
+        for look, why in refused:
+            endpoint = next(one for one in self._endpoints.members if one.base_url == look.base_url)
+            if look.wrong is not None:
+                self._endpoints.leave(endpoint, why)
+            else:
+                self._endpoints.failed(endpoint, for_certain=True)
+                log.warning("%s; the other servers take its episodes", why)
+
+    async def probe(self) -> None:
+        """Ask every server for one token; raises `ProviderFailure` if none of them answers."""
+        for pause in (*_PROBE_PAUSES, None):
+            found = await self._probe.ask()
+            troubles = [trouble for trouble in found if trouble is not None]
+            if len(troubles) < len(found):
+                return
+            if pause is None or all(trouble.lasting for trouble in troubles):
+                raise ProviderFailure("; ".join(trouble.why for trouble in troubles))
+            await asyncio.sleep(pause)
+
+    async def serving(self) -> list[dict[str, Any]]:
+        """What each server says that it serves, or its address where it only names the model."""
+        looks = self._looks
+        if looks is None:
+            self._connections.read_key()
+            looks = await self._probe.look()
+        found = [look.serves or {"base_url": look.base_url} for look in looks if not look.refusal]
+        told = {repr(sorted(facts.items())): facts for facts in found}
+        if len({facts.get("root") for facts in told.values() if "root" in facts}) > 1:
+            names = sorted(str(facts.get("root")) for facts in told.values())
+            log.warning("the servers of %s have different models: %s", self._settings.name, names)
+        return [told[key] for key in sorted(told)]
 
     def share(self, workers: int) -> None:
         """Keep to one of so many shares of the limits: other processes ask the same servers."""
@@ -143,40 +193,61 @@ class OpenAIClient:
     async def _attempt(self, request: Request, body: dict[str, Any], trail: _Trail) -> wire.Answer:
         content = wire.encode(body)
         charged = len(content) // 4 + (body.get("max_tokens") or 0)
-        taken = 0
+        ticket: Ticket | None = None
+        taken: int | None = 0
         place = await self._endpoints.enter(request)
         try:
-            await self._pace.admit(charged)
-            await place.endpoint.gate.reopened()
+            ticket = await self._admitted(place, charged)
             place.endpoint.count()
+            taken = None
             response = await self._connections.post(place.endpoint.url, content)
             answer = self._read(response, place)
-            taken = charged if answer.usage is None else answer.usage.total
+            taken = None if answer.usage is None else answer.usage.total
         except Fault as fault:
             # What became of a request that broke off is not known: it may have been worked on.
-            taken = 0 if fault.kind in ("busy", "unreachable") else charged
-            raise self._miss(fault, place, trail) from fault
+            taken = 0 if fault.kind in ("busy", "unreachable", "absent") else None
+            raise self._after(fault, place, trail) from fault
+        except (ProviderFailure, _Overflow):
+            taken = 0
+            raise
         except asyncio.CancelledError:
-            place.endpoint.health.given_up()
+            place.endpoint.breaker.abandoned()
             raise
         finally:
-            self._pace.settle(charged, taken)
+            if ticket is not None:
+                self._pace.settle(ticket, taken)
             place.endpoint.gate.leave()
         return answer
+
+    async def _admitted(self, place: Place, charged: int) -> Ticket:
+        """Wait until a request may leave: within the limits a minute, and the gate is open."""
+        while True:
+            await place.endpoint.gate.reopened()
+            ticket = await self._pace.admit(charged)
+            if time.monotonic() >= place.endpoint.limit.closed_until:
+                return ticket
+            # It closed meanwhile: what waits there for long is not of the minute it was let in.
+            self._pace.settle(ticket, 0)
 
     def _read(self, response: Response, place: Place) -> wire.Answer:
         """Take an answer, and from its headers when the next may be asked for."""
         endpoint = place.endpoint
-        if response.status < 500:
-            endpoint.health.answered()
         if response.status != 200:
             raise self._failure(response, endpoint)
-        endpoint.answered(place.wave)
-        self._close(endpoint, wire.reset_after(response.headers))
         try:
-            return wire.parse_answer(response.body)
+            answer = wire.parse_answer(response.body)
         except wire.Garbage as garbage:
-            raise Fault(self._connections.words(str(garbage))) from None
+            gone = self._absent(response, endpoint)
+            raise gone or Fault(self._connections.words(str(garbage))) from None
+        finally:
+            self._close(endpoint, wire.reset_after(response.headers))
+        endpoint.breaker.succeeded()
+        endpoint.answered(place.wave)
+        return answer
+
+    def _absent(self, response: Response, endpoint: Endpoint) -> Fault | None:
+        gone = absence(self._settings, endpoint.url, response, self._connections.words)
+        return None if gone is None else Fault(gone.why, "absent", may_pass=gone.may_pass)
 
     def _close(self, endpoint: Endpoint, wait: float | None) -> None:
         # A wait that is too long is for each request to meet and to fail with, not to queue for.
@@ -189,21 +260,25 @@ class OpenAIClient:
         status = response.status
         error = wire.parse_error(response.body)
         message = self._connections.words(error.message)
-        if wire.is_context_overflow(error) and status not in (401, 403, 404, 429):
+        full = wire.is_context_overflow(error) and status not in (401, 403, 404, 429)
+        if not full and (gone := self._absent(response, endpoint)) is not None:
+            return gone
+        if status < 500:
+            endpoint.breaker.succeeded()
+        if full:
             return _Overflow(error)
-        refused = refusal(self._settings, endpoint.url, status, message)
         if status not in (408, 409, 425, 429) and status < 500:
-            return refused
-        if error.code == "insufficient_quota":
-            return refused
-        wait = wire.retry_after(response.headers)
+            return ProviderFailure(refusal(self._settings, endpoint.url, status, message))
+        wait = retry_after(response.headers)
         if wait is None and status == 429:
             wait = wire.reset_after(response.headers)
         kind: Kind = "busy" if status == 429 else "broken" if status >= 500 else "other"
         return Fault(f"HTTP {status}: {message}", kind, wait)
 
-    def _miss(self, fault: Fault, place: Place, trail: _Trail) -> _Miss:
-        """Let the server's limit and health know of a fault, and say what the request does next."""
+    def _after(self, fault: Fault, place: Place, trail: _Trail) -> Exception:
+        """Tell the server's limit and circuit of a fault; returns what the request raises."""
+        if fault.kind == "absent":
+            return self._after_absence(fault, place.endpoint, trail)
         endpoint, weight = place.endpoint, 1.0
         elsewhere = False
         self._close(endpoint, fault.wait)
@@ -217,11 +292,27 @@ class OpenAIClient:
                 weight = _UNLUCKY
         else:
             endpoint.errors += 1
-            if fault.kind != "other":
+            if fault.kind == "other":
+                endpoint.breaker.succeeded()
+            else:
                 for_certain = fault.kind == "unreachable"
                 left = self._endpoints.failed(endpoint, for_certain=for_certain)
                 elsewhere = left and for_certain
         trail.add(fault.reason, 0.0 if elsewhere else weight)
+        return _Miss(fault, endpoint, elsewhere=elsewhere)
+
+    def _after_absence(self, fault: Fault, endpoint: Endpoint, trail: _Trail) -> Exception:
+        """Leave a server that can answer nothing; where that is so of all, no retry helps."""
+        endpoint.errors += 1
+        elsewhere = self._endpoints.leave(endpoint, fault.reason)
+        hopeless = self._endpoints.hopeless
+        if hopeless is not None:
+            trail.pages += 1
+            if not fault.may_pass or trail.pages > 1:
+                trail.add(hopeless)
+                return trail.failure(endpoint.url) if fault.may_pass else ProviderFailure(hopeless)
+        # Another is only down for a while, or this was one page of a proxy's.
+        trail.add(fault.reason, 0.0 if elsewhere or hopeless else 1.0)
         return _Miss(fault, endpoint, elsewhere=elsewhere)
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: wire.ServerError) -> None:
@@ -246,10 +337,7 @@ class OpenAIClient:
         too_long = wait is not None and wait > settings.timeout.wait
         if trail.spent > settings.max_retries or too_long:
             because = f" (it asks to wait {wait:.0f} s, too long)" if too_long else ""
-            raise ProviderFailure(
-                f"{miss.url} gave no usable answer in {_times(len(trail.failures))} over "
-                f"{trail.seconds:.1f} s; the last: {miss.reason}{because}"
-            )
+            raise trail.failure(miss.url, because)
         longest = min(
             _LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(0, math.ceil(trail.spent) - 1), 10)
         )
@@ -279,5 +367,9 @@ class OpenAIClient:
         await self._connections.close()
 
 
-def _times(attempts: int) -> str:
-    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+def _no_server(looks: list[Look]) -> str:
+    """Why no server can be asked, and what to do."""
+    reasons = "; ".join(str(look.refusal) for look in looks)
+    start = "Start the server or correct base_url" if any(look.down for look in looks) else ""
+    skip = "probe=false skips this check"
+    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from codeact.edge.models.openai_settings import OpenAISettings, is_loopback, proxy_of
+from codeact.edge import web
+from codeact.edge.models.openai_settings import OpenAISettings
 from codeact.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -15,21 +16,30 @@ _MAX_WORDS = 300
 _KEEPALIVE = 4.0
 """Below the 5 s after which uvicorn, and so vLLM, closes an idle connection."""
 
-Kind = Literal["unreachable", "broken", "busy", "other"]
+Kind = Literal["unreachable", "broken", "busy", "absent", "other"]
 
 
 class Fault(Exception):
     """An attempt failed and another may not; `wait` is what the server asked for, in seconds.
 
     ``unreachable``: there was no connection. ``broken``: it answered 5xx, broke off or took too
-    long. ``busy``: it asked for less (429).
+    long. ``busy``: it asked for less (429). ``absent``: it is not the server to ask; one that
+    `may_pass` is asked once more where there is no other.
     """
 
-    def __init__(self, reason: str, kind: Kind = "other", wait: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        kind: Kind = "other",
+        wait: float | None = None,
+        *,
+        may_pass: bool = True,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.kind = kind
         self.wait = wait
+        self.may_pass = may_pass
 
 
 class Response(NamedTuple):
@@ -53,7 +63,7 @@ class Connections:
         """Take the key from the environment; raises `ConfigError` where one is needed."""
         name = self._settings.api_key_env
         key = os.environ.get(name, "").strip() if name else ""
-        remote = [url for url in self._settings.addresses if not is_loopback(url)]
+        remote = [url for url in self._settings.addresses if not web.is_loopback(url)]
         if name and not key and remote:
             raise ConfigError(
                 f"the environment variable {name} is not set, and {remote[0]} "
@@ -70,13 +80,16 @@ class Connections:
         limit = self._settings.timeout.total
         try:
             async with self._post(url, body) as response:
-                return Response(response.status, response.headers, await read(response))
+                body = await web.read(response, _MAX_BODY)
+                return Response(response.status, response.headers, body)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             words = self.words(f"{type(error).__name__}: {error}")
             raise Fault(words, "unreachable") from error
         except TimeoutError as error:
             words = self.words(str(error) or f"no whole answer in {limit:g} s")
             raise Fault(words, "broken") from None
+        except web.TooLong as error:
+            raise Fault(str(error)) from None
         except aiohttp.ClientPayloadError:
             raise Fault("the connection broke in the middle of the answer", "broken") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -87,26 +100,32 @@ class Connections:
         # A redirect would carry prompts and key to an address that nobody configured.
         return session.post(url, data=body, allow_redirects=False, proxy=self._proxy(url))
 
-    async def get(self, url: str, seconds: float) -> Response:
-        """Fetch in a session of its own, since the run may use another event loop.
+    async def fetch(self, url: str, seconds: float, body: bytes | None = None) -> Response:
+        """Get, or post `body`, in a session of its own: the run may use another event loop.
 
         Raises aiohttp's errors, and `Fault` for an answer of absurd length.
         """
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=seconds / 2)
+        method = "GET" if body is None else "POST"
+        proxy = self._proxy(url)
         async with (
             self._new_session() as session,
-            session.get(
-                url, timeout=timeout, allow_redirects=False, proxy=proxy_of(url)
+            session.request(
+                method, url, data=body, timeout=timeout, allow_redirects=False, proxy=proxy
             ) as response,
         ):
-            return Response(response.status, response.headers, await read(response))
+            try:
+                return Response(
+                    response.status, response.headers, await web.read(response, _MAX_BODY)
+                )
+            except web.TooLong as error:
+                raise Fault(str(error)) from None
 
     def _proxy(self, url: str) -> str | None:
-        # Not trust_env: that also reads ~/.netrc, in a thread and for every request.
         if url not in self._proxies:
-            self._proxies[url] = proxy_of(url)
+            self._proxies[url] = web.proxy_of(url) if self._settings.use_proxy else None
         return self._proxies[url]
 
     def _open(self) -> "aiohttp.ClientSession":
@@ -142,16 +161,3 @@ class Connections:
         if self._session is not None:
             await self._session.close()
             self._session = None
-
-
-async def read(response: "aiohttp.ClientResponse") -> bytes:
-    """Read a body of bounded length."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MAX_BODY:
-            response.close()
-            raise Fault(f"the answer is longer than {_MAX_BODY} bytes")
-    return b"".join(chunks)

@@ -1,81 +1,191 @@
-"""Before a run: whether the servers are there, take the key and have the model."""
+"""Whether the servers are there, take the key and have the model: before a run, and in one."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeVar
 
+from codeact.edge import web
 from codeact.edge.models import openai_wire as wire
-from codeact.edge.models.openai_http import Connections, Fault
+from codeact.edge.models.openai_http import Connections, Fault, Response
+from codeact.edge.models.openai_refusals import absence
 from codeact.edge.models.openai_settings import OpenAISettings
-from codeact.exceptions import ConfigError, ProviderFailure
 
 log = logging.getLogger(__name__)
 
-_PROBE = 10.0
-"""Seconds that a server has to list its models."""
+T = TypeVar("T")
+
+_LIST_SECONDS = 10.0
+_ASK_SECONDS = 30.0
+"""How long a server may take to list its models, and to answer with one token."""
 
 
-async def probe_all(settings: OpenAISettings, connections: Connections) -> None:
-    """Ask every server for its models; raises `ConfigError` if none is there.
+class Look(NamedTuple):
+    """What was seen of a server before a run.
 
-    One that refuses the key raises it, too; what else is wrong with some is a warning.
+    `down`: why it cannot be reached. `wrong`: why it can answer nothing. `serves`: what it says
+    that the model is, None where it does not say.
     """
-    addresses = settings.addresses
-    found = await asyncio.gather(*(_probe(url, settings, connections) for url in addresses))
-    down = {url: why for url, why in zip(addresses, found, strict=True) if why is not None}
-    if len(down) == len(addresses):
-        raise ConfigError(
-            "; ".join(f"{url} cannot be reached: {why}" for url, why in down.items())
-            + ". Start the server or correct base_url (probe=false skips this check)"
-        )
-    for url, why in down.items():
-        log.warning("%s cannot be reached: %s; the other servers take its episodes", url, why)
+
+    base_url: str
+    down: str | None = None
+    wrong: str | None = None
+    serves: dict[str, Any] | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it is no use, in words for the user."""
+        return f"{self.base_url} cannot be reached: {self.down}" if self.down else self.wrong
 
 
-async def _probe(base_url: str, settings: OpenAISettings, connections: Connections) -> str | None:
-    """Ask one server; why it cannot be reached, or None."""
-    import aiohttp
+class Trouble(NamedTuple):
+    """Why a server did not answer a small question; `lasting` if it never will."""
 
-    try:
-        response = await connections.get(f"{base_url}/models", _PROBE)
-    except (aiohttp.ClientConnectionError, OSError) as error:
-        if isinstance(error, TimeoutError | aiohttp.ServerDisconnectedError):
+    why: str
+    lasting: bool
+
+
+class Probe:
+    """Looks at the servers of a model, in no session that a run uses."""
+
+    def __init__(self, settings: OpenAISettings, route: str, connections: Connections) -> None:
+        self._settings = settings
+        self._route = route
+        self._connections = connections
+
+    async def look(self) -> list[Look]:
+        """Look at every server, all at once."""
+        return await _each(self._settings.addresses, self._look)
+
+    async def ask(self) -> list[Trouble | None]:
+        """Ask every server for one token; None for each that answers."""
+        return await _each(self._settings.addresses, self._ask)
+
+    async def _look(self, base_url: str) -> Look:
+        import aiohttp
+
+        try:
+            response = await self._connections.fetch(f"{base_url}/models", _LIST_SECONDS)
+        except (TimeoutError, aiohttp.ServerDisconnectedError) as error:
             log.warning("%s: slow to list its models: %s", base_url, error)
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            return Look(base_url, down=self._connections.words(str(error)))
+        except (aiohttp.ClientError, Fault) as error:
+            log.warning("%s: cannot list its models: %s", base_url, error)
+        else:
+            return await self._judge(base_url, response)
+        return Look(base_url)
+
+    async def _judge(self, base_url: str, response: Response) -> Look:
+        """What the answer to the question for its models says of a server."""
+        listed = _listed(response)
+        if listed is not None:
+            return await self._look_for_model(base_url, listed)
+        if response.status >= 500:
+            log.warning("%s: cannot list its models: HTTP %d", base_url, response.status)
+            return Look(base_url)
+        if response.status not in (401, 403) and (better := await self._better(base_url)):
+            return Look(
+                base_url, wrong=f"{base_url} is not the API: did you mean base_url={better}?"
+            )
+        return Look(base_url, wrong=await self._wrong(base_url, response))
+
+    async def _wrong(self, base_url: str, response: Response) -> str | None:
+        """Why a server that lists no models can answer nothing; None if that is not certain."""
+        url, words = f"{base_url}/models", self._connections.words
+        gone = absence(self._settings, url, response, words)
+        if gone is None or response.status == 401:
+            return None if gone is None else gone.why
+        # A gateway, or a key, may be for the other route alone: it is asked what a run would ask.
+        trouble = await self._ask(base_url)
+        return trouble.why if trouble is not None and trouble.lasting else None
+
+    async def _better(self, base_url: str) -> str | None:
+        """The address beneath this one that is the API's, if there is one."""
+        import aiohttp
+
+        better = f"{base_url}/v1"
+        if base_url.endswith("/v1"):
             return None
-        return connections.words(str(error))
-    except (aiohttp.ClientError, Fault) as error:
-        log.warning("%s: cannot list its models: %s", base_url, error)
+        try:
+            response = await self._connections.fetch(f"{better}/models", _LIST_SECONDS)
+        except (aiohttp.ClientError, OSError, Fault):
+            return None
+        return better if _listed(response) is not None else None
+
+    async def _look_for_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> Look:
+        name = self._settings.name
+        if name in listed:
+            return Look(base_url, serves=_facts(listed[name]))
+        near = get_close_matches(name, listed, n=1) or list(listed)[:5]
+        what = f"{base_url} does not list a model {name}; it has {near}"
+        # Gateways accept more names than they list, so one token is asked for.
+        trouble = await self._ask(base_url)
+        if trouble is not None and trouble.lasting:
+            return Look(base_url, wrong=f"{what}: correct model.name ({trouble.why})")
+        log.warning("%s", what)
+        return Look(base_url)
+
+    async def _ask(self, base_url: str) -> Trouble | None:
+        import aiohttp
+
+        url = f"{base_url}/{self._route}"
+        words = self._connections.words
+        try:
+            response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
+        except (aiohttp.ClientError, OSError, Fault) as error:
+            why = str(error) or type(error).__name__
+            return Trouble(f"{url} did not answer: {words(why)}", lasting=False)
+        gone = absence(self._settings, url, response, words)
+        if gone is not None:
+            return Trouble(gone.why, lasting=True)
+        # The right server may still refuse this question for its own sake (400, say).
+        if response.status >= 500 or response.status in (408, 425, 429):
+            what = web.seen(response.status, response.headers, response.body)
+            return Trouble(f"{url} did not answer: {words(what)}", lasting=False)
         return None
-    if response.status in (401, 403):
-        words = connections.words(wire.parse_error(response.body).message)
-        raise ConfigError(str(refusal(settings, base_url, response.status, words)))
-    if response.status == 200:
-        _look_for_model(base_url, settings.name, response.body)
-    return None
+
+    def _question(self) -> bytes:
+        body: dict[str, Any] = {"model": self._settings.name, "max_tokens": 1}
+        if self._settings.api == "completion":
+            body["prompt"] = "Hello"
+        else:
+            body["messages"] = [{"role": "user", "content": "Hello"}]
+        return wire.encode(body)
 
 
-def _look_for_model(base_url: str, name: str, body: bytes) -> None:
+async def _each(items: list[str], act: Callable[[str], Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*(act(item) for item in items)))
+
+
+def _listed(response: Response) -> dict[str, dict[str, Any]] | None:
+    """The models that a server lists, by id; None if the answer is no such list."""
+    if response.status != 200:
+        return None
     try:
-        listed = [model["id"] for model in wire.decode(body)["data"]]
+        data = wire.decode(response.body)["data"]
+        return {str(model["id"]): model for model in data}
     except (wire.Garbage, LookupError, TypeError):
-        return
-    if name in listed:
-        return
-    # A warning only: gateways accept more names than they list.
-    near = get_close_matches(name, map(str, listed), n=1) or listed[:5]
-    log.warning("%s does not list a model %s; it has %s", base_url, name, near)
+        return None
 
 
-def refusal(settings: OpenAISettings, url: str, status: int, words: str) -> ProviderFailure:
-    """What to do about a refusal that another attempt would meet again."""
-    name = settings.api_key_env
-    key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
-    advice = {
-        401: key,
-        403: f"{key} (and see what that key gives access to)",
-        404: f"check the model's name, {settings.name}, and base_url",
-        429: "the account's quota is used up",
-    }.get(status, "check the model's settings (name, base_url, api, sampling)")
-    if 300 <= status < 400:
-        advice = "it redirects elsewhere: give the final address as base_url"
-    return ProviderFailure(f"{url} refused the request with HTTP {status}: {words}; {advice}")
+_FACTS = ("id", "root", "parent", "max_model_len")
+_META_FACTS = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train")
+
+
+def _facts(model: dict[str, Any]) -> dict[str, Any] | None:
+    """What an entry of the list says the model is; None where it is only a name.
+
+    vLLM and SGLang say `root` and `max_model_len`, llama.cpp has its own `meta`. When the server
+    started, and whatever else differs each time, is left out.
+    """
+    facts = {name: model[name] for name in _FACTS if _is_plain(model.get(name))}
+    meta = model.get("meta")
+    if isinstance(meta, dict):
+        facts |= {f"meta.{name}": meta[name] for name in _META_FACTS if _is_plain(meta.get(name))}
+    return facts if facts.keys() - {"id"} else None
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)

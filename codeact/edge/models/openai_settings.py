@@ -1,13 +1,12 @@
 """The settings of an OpenAI-compatible endpoint, and what they say about reaching it."""
 
-import ipaddress
 import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
-from codeact.edge.models.base import ModelClient, ModelSettings
+from codeact.edge.models.base import ModelClient, ModelSettings, without_none
 from codeact.episode.settings import Settings
 
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
@@ -75,6 +74,7 @@ class OpenAISettings(ModelSettings):
             "base_urls",
             "affinity",
             "api_key_env",
+            "use_proxy",
             "timeout",
             "max_retries",
             "concurrency",
@@ -90,6 +90,12 @@ class OpenAISettings(ModelSettings):
     base_urls: list[Annotated[str, AfterValidator(_endpoint)]] = Field(default_factory=list)
     affinity: bool = True
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    use_proxy: bool = True
+    """Whether servers are reached by the proxy that the environment names (HTTPS_PROXY, NO_PROXY).
+    A server on this machine never is."""
+    revision: str | None = None
+    """Which version of the model the servers have, in the user's own words, where its name does not
+    say so. Another one is another experiment, and shares no cached answers."""
     api: Literal["chat", "completion"] = "chat"
     sampling: SamplingSettings = SamplingSettings()
     timeout: TimeoutSettings = TimeoutSettings()
@@ -101,6 +107,10 @@ class OpenAISettings(ModelSettings):
     overflow: Literal["fail", "shrink"] = "fail"
     probe: bool = True
     """Whether `check` asks the server for its models before the run starts."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers; a revision only where there is one."""
+        return without_none(super().identity(), "revision")
 
     @property
     def addresses(self) -> list[str]:
@@ -120,23 +130,3 @@ class OpenAISettings(ModelSettings):
         from codeact.edge.models.openai_api import OpenAIClient  # it imports this module
 
         return OpenAIClient(self)
-
-
-def proxy_of(url: str) -> str | None:
-    """Find the proxy that the environment names for an address; none for this machine."""
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine, where no key is needed and no proxy is used."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

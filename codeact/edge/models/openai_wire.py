@@ -5,11 +5,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 
+from codeact.edge.web import number
 from codeact.episode.effects import Message, Usage
 from codeact.episode.protocol import ASSISTANT_PREFIX
 
@@ -182,6 +182,21 @@ def is_context_overflow(error: ServerError) -> bool:
     return error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(error.message) is not None
 
 
+_MODEL_CODES = {"model_not_found", "model_not_exist", "invalid_model", "model_not_available"}
+_MODEL_WORDS = re.compile(
+    r"\bmodels?\b[^.\n]{0,200}\b(?:does not exist|do not exist|doesn'?t exist|not exist|not found)"
+    r"|\b(?:unknown|invalid|no such|unrecognized|unsupported) model\b"  # LiteLLM, Mistral
+    r"|\bno model (?:named|called)\b"
+    r"|\bmodel\b[^.\n]{0,120}\bis not (?:available|served|deployed|loaded)\b",
+    re.IGNORECASE,
+)
+
+
+def is_wrong_model(error: ServerError) -> bool:
+    """Whether the server refused because it has no model of that name."""
+    return error.code in _MODEL_CODES or _MODEL_WORDS.search(error.message[:2000]) is not None
+
+
 _LIMIT = re.compile(
     r"(?:context length|context window|model[ _]len\w*)\D{0,20}(\d+)", re.IGNORECASE
 )
@@ -207,22 +222,6 @@ def room_left(error: ServerError) -> int | None:
     return limit - next(int(group) for group in prompt.groups() if group is not None)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """How long the server asks to wait, in seconds; None if it does not say, or not legibly."""
-    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
-        return milliseconds / 1000
-    value = headers.get("Retry-After")
-    if value is None or (seconds := _number(value)) is not None:
-        return None if value is None else seconds
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
-
-
 _WINDOWS = tuple(
     (pattern.format(counted, "remaining"), pattern.format(counted, "reset"))
     for pattern, counted in (
@@ -244,7 +243,7 @@ def reset_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     waits = [
         _duration(headers.get(reset, ""), now)
         for remaining, reset in _WINDOWS
-        if (left := headers.get(remaining)) is not None and _number(left) == 0
+        if (left := headers.get(remaining)) is not None and number(left) == 0
     ]
     return max((wait for wait in waits if wait is not None), default=None)
 
@@ -255,7 +254,7 @@ _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 def _duration(value: str, now: datetime | None) -> float | None:
     """Read ``1m30.5s``, ``20ms``, a number of seconds, or a date (Anthropic's are RFC 3339)."""
-    if (seconds := _number(value)) is not None:
+    if (seconds := number(value)) is not None:
         return seconds
     if _PARTS.sub("", value) == "" and value:
         return sum(float(number) * _UNITS[unit] for number, unit in _PARTS.findall(value))
@@ -266,11 +265,3 @@ def _duration(value: str, now: datetime | None) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,7 @@ from codeact.edge.models.base import (
     EpisodeKey,
     ModelClient,
     ModelSettings,
+    Probed,
     Request,
     Role,
     SharesLimits,
@@ -39,7 +41,9 @@ class CachedModel:
     """A model whose answers are looked up first, and kept when they are new.
 
     An answer is found again only by the very same request: settings that decide what an answer is,
-    episode, sample, turn, role, messages, stop strings and seed. A failure is never kept.
+    what serves them, episode, sample, turn, role, messages, stop strings and seed. What serves is
+    what the servers say of the model (so a server that moves to another port is the same), or
+    their addresses where they say no more than its name. A failure is never kept.
     """
 
     def __init__(
@@ -48,16 +52,28 @@ class CachedModel:
         self._client = client
         self._store = store
         self._free = None if settings.prices is None else 0.0
-        self._settings = hashlib.sha256(_canonical(settings.identity()))
+        self._settings = settings
+        self._digest: hashlib._Hash | None = None
+        self._learning = asyncio.Lock()
         self.plain = client.plain
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
         """Check the model itself: whether its answers are all there cannot be told in advance."""
         await self._client.check(episodes, role)
+        await self._learn()
+
+    async def probe(self) -> None:
+        """Ask the model itself."""
+        if isinstance(self._client, Probed):
+            await self._client.probe()
+
+    async def serving(self) -> list[dict[str, Any]]:
+        """What the model itself says."""
+        return await self._client.serving() if isinstance(self._client, Probed) else []
 
     async def complete(self, request: Request) -> Completion:
         started = time.monotonic()
-        key = self._key(request)
+        key = self._key(self._digest or await self._learn(), request)
         if (kept := self._store.get(key)) is not None:
             return msgspec.structs.replace(
                 kept, seconds=time.monotonic() - started, retries=(), cost=self._free, reused=True
@@ -66,10 +82,19 @@ class CachedModel:
         self._store.put(key, answer)
         return answer
 
-    def _key(self, request: Request) -> bytes:
-        digest = self._settings.copy()
-        digest.update(_canonical(request))
-        return digest.digest()
+    async def _learn(self) -> "hashlib._Hash":
+        """Find out, once, what serves."""
+        async with self._learning:
+            if self._digest is None:
+                serving = self._settings.served_by(await self.serving())
+                self._digest = hashlib.sha256(_canonical((self._settings.identity(), serving)))
+            return self._digest
+
+    @staticmethod
+    def _key(digest: "hashlib._Hash", request: Request) -> bytes:
+        whole = digest.copy()
+        whole.update(_canonical(request))
+        return whole.digest()
 
     def share(self, workers: int) -> None:
         """Only what is asked of the model itself falls under its limits."""

@@ -4,6 +4,9 @@ import json
 import math
 import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from codeact.edge.models.base import ModelSettings, Notice
+from codeact.edge.models.base import ModelSettings, Notice, without_none
 from codeact.edge.models.openai_settings import OpenAISettings, SamplingSettings, TimeoutSettings
 from codeact.exceptions import ModelUnavailable
 
@@ -75,6 +78,11 @@ _HOW_NOT_WHAT = {
 
 _WITHOUT_TELEMETRY = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
+_NOT_THERE = 43
+_FIND = (
+    f"import importlib.util, sys; sys.exit({_NOT_THERE} * (not importlib.util.find_spec('vllm')))"
+)
+
 _LONGEST_PAUSE = 15.0
 """Seconds that the client's longest pause between two attempts lasts at the least."""
 _GROWING_PAUSES = 6
@@ -113,6 +121,9 @@ class VllmSettings(ModelSettings):
     restarts: int = Field(default=3, ge=0)
     log_dir: str | None = None
     """The folder of the logs, on the servers' nodes; None is a new one in the temporary folder."""
+    revision: str | None = None
+    """Which version of the model it is, in the user's own words: a folder may be written anew.
+    Another one is another experiment. vLLM's own flag is ``args.revision``."""
     api: Literal["chat", "completion"] = "chat"
     sampling: SamplingSettings = SamplingSettings()
     timeout: TimeoutSettings = TimeoutSettings()
@@ -153,7 +164,51 @@ class VllmSettings(ModelSettings):
         """What decides the answers: of `args` those that are not only about speed and memory."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
-        return {**super().identity(), "args": decisive}
+        return {**without_none(super().identity(), "revision"), "args": decisive}
+
+    def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Its addresses are others each time, and the settings say what it is."""
+        return [facts for facts in serving if "base_url" not in facts]
+
+    def preflight(self, *, here: bool) -> None:
+        """Refuse a key that is not there to be handed on, and on this machine what it lacks.
+
+        Raises `ModelUnavailable`: an interpreter without vLLM, a folder that is no model.
+        """
+        variables = self.variables()
+        if here:
+            self._has_model()
+            self._has_vllm(variables)
+
+    def _has_model(self) -> None:
+        folder = Path(self.model).expanduser()
+        named = self.model.startswith(("/", "./", "../", "~")) or self.model.count("/") > 1
+        if not named or (folder / "config.json").is_file():
+            return
+        lacks = "has no config.json" if folder.is_dir() else "does not exist"
+        # A mistral checkpoint or a GGUF file has another form: vLLM is to say what it makes of it.
+        if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+            return
+        raise ModelUnavailable(
+            f"model.model={self.model} {lacks} on this machine, where vLLM would be started: give "
+            "the folder of a model, or its hub id (org/name)"
+        )
+
+    def _has_vllm(self, variables: dict[str, str]) -> None:
+        python = shutil.which(self.python or sys.executable)
+        if python is None:
+            raise ModelUnavailable(
+                f"model.python={self.python} cannot be started: there is no such program"
+            )
+        found = subprocess.run(  # noqa: S603 (the interpreter that the user names)
+            [python, "-c", _FIND], env=os.environ | variables, check=False, capture_output=True
+        )
+        if found.returncode == _NOT_THERE:
+            raise ModelUnavailable(
+                f"{python} has no vLLM, which model=vllm starts: install it there (`pip install "
+                "vllm`), name an interpreter that has it by model.python, or give model=server for "
+                "a server that runs already"
+            )
 
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator[ModelSettings]:
@@ -174,6 +229,8 @@ class VllmSettings(ModelSettings):
             base_url=urls[0],
             base_urls=urls[1:],
             affinity=self.affinity,
+            # They are looked after directly, so they are asked directly too.
+            use_proxy=False,
             api=self.api,
             sampling=self.sampling,
             timeout=self.timeout,

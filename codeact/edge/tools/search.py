@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field
@@ -49,11 +49,26 @@ class RecordedSearch(Settings):
 
 
 class WikipediaSearch(Settings):
-    """The live MediaWiki API; each call has `timeout` seconds."""
+    """The live MediaWiki API, asked over `connections` connections by all episodes together.
+
+    One attempt takes `timeout` seconds at most. What may pass (429, 5xx, a broken connection) is
+    asked again up to `retries` times with growing pauses, or when the service says; a query that
+    has no answer within `patience` seconds ends its episode with the cause ``tool``. Keep that
+    below ``executor.cell_seconds``. `contact` is a mail or web address for the operators, in the
+    user agent: Wikimedia asks for one, and slows down who gives none.
+    """
+
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {"retries", "patience", "connections", "contact"}
+    )
 
     kind: Literal["wikipedia"] = "wikipedia"
     url: str = "https://en.wikipedia.org/w/api.php"
     timeout: float = Field(default=20.0, gt=0)
+    retries: int = Field(default=5, ge=0)
+    patience: float = Field(default=20.0, gt=0)
+    connections: int = Field(default=1, ge=1, le=64)
+    contact: str | None = Field(default=None, pattern=r"^[!-~]+$")
 
 
 SearchSettings = Annotated[
@@ -79,7 +94,10 @@ def open_search(settings: SearchSettings) -> Tool | None:
         case RecordedSearch():
             return _tool(_Recorded(_read_lines(settings.path, _Answer)))
         case WikipediaSearch():
-            return _tool(_Wikipedia(settings))
+            from codeact.edge.tools.mediawiki import MediaWiki  # it imports this module
+
+            service = MediaWiki(settings)
+            return _tool(service)._replace(probe=service.probe, close=service.close)
         case _:
             return None
 
@@ -138,7 +156,7 @@ class _Pages:
         ]
         best = sorted(range(len(scores)), key=lambda i: -scores[i])[:PAGES_SHOWN]
         found = [self._pages[i] for i in best if scores[i] > 0]
-        return "\n\n".join(_render(p.title, p.text) for p in found) or NOTHING_FOUND
+        return "\n\n".join(render(p.title, p.text) for p in found) or NOTHING_FOUND
 
 
 class _Recorded:
@@ -154,40 +172,8 @@ class _Recorded:
             raise LookupError(f"no recorded answer for the query {query!r}") from None
 
 
-class _Wikipedia:
-    """One request per query: a full-text search with the matching pages' introductions."""
-
-    def __init__(self, settings: WikipediaSearch) -> None:
-        self._settings = settings
-
-    async def __call__(self, query: str) -> str:
-        import aiohttp
-
-        parameters = {
-            "action": "query",
-            "format": "json",
-            "formatversion": "2",
-            "generator": "search",
-            "gsrsearch": query,
-            "gsrlimit": str(PAGES_SHOWN),
-            "prop": "extracts",
-            "exintro": "1",
-            "explaintext": "1",
-            "exlimit": "max",
-        }
-        timeout = aiohttp.ClientTimeout(total=self._settings.timeout)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-            session.get(self._settings.url, params=parameters) as response,
-        ):
-            answer = await response.json()
-        pages = answer.get("query", {}).get("pages", [])
-        pages.sort(key=lambda page: page.get("index", 0))
-        found = [_render(page["title"], page.get("extract", "")) for page in pages]
-        return "\n\n".join(found) or NOTHING_FOUND
-
-
-def _render(title: str, text: str) -> str:
+def render(title: str, text: str) -> str:
+    """Show one page as the policy reads it."""
     return f"Page: {title}\nSummary: {text}"
 
 

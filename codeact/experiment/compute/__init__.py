@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from codeact.edge.cluster import starts_here
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.base import Player
 from codeact.experiment.compute.local import open_local
 from codeact.experiment.compute.ray import open_ray
-from codeact.experiment.config import RayCompute
+from codeact.experiment.config import RayCompute, RunConfig
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
 
@@ -21,8 +22,20 @@ async def opened_player(
     The jobs of a sweep are played in one place, the first one's.
     """
     compute = next(iter(plans.values())).config.compute
+    for plan in plans.values():
+        preflight(plan.config)
     if isinstance(compute, RayCompute):
         async with open_ray(plans, accounts, resources, compute) as player:
             yield player
     else:
         yield await open_local(plans, accounts, resources)
+
+
+def preflight(config: RunConfig) -> None:
+    """Refuse what no model of the run can do without, before anything is started for it."""
+    address = config.compute.address if isinstance(config.compute, RayCompute) else None
+    models = [config.model]
+    if config.feedback.kind != "none" and config.feedback.model is not None:
+        models.append(config.feedback.model)
+    for model in models:
+        model.preflight(here=starts_here(address))

@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from codeact.episode.record import EpisodeRecord
+from codeact.exceptions import Cause
 from codeact.experiment.driver import Assignment
 
 
@@ -16,5 +17,12 @@ class Player(Protocol):
         """Play an episode of the run of that name to its end.
 
         Raises `BudgetExhausted`, and `ComputeUnavailable` when nothing is left to play it.
+        """
+        ...
+
+    async def probe(self, run: str, cause: Cause) -> None:
+        """Try what episodes of the run need that failed with `cause`.
+
+        Raises a `CodeactError` that says what does not work.
         """
         ...

@@ -7,10 +7,12 @@ from codeact.edge.models.base import EpisodeKey, ModelSettings
 from codeact.edge.sandboxes.start import facts_of
 from codeact.edge.tools import ToolBox
 from codeact.episode.record import EpisodeRecord
+from codeact.exceptions import Cause
 from codeact.experiment.budget import Account
 from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import Plan
+from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
 from codeact.experiment.strategies import strategy
 
@@ -26,6 +28,9 @@ class LocalPlayer:
 
     async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
         return await play(assignment, self._environments[run])
+
+    async def probe(self, run: str, cause: Cause) -> None:
+        await probe(self._environments[run], cause)
 
 
 async def open_local(
@@ -68,7 +73,7 @@ async def environment(
         policy=await resources.client(config.model, keys, cache=cache(asked.model)),
         critic=critic,
         sandbox=await resources.sandbox(config.executor),
-        tools=tools,
+        tools=resources.tools(config.search, tools),
         account=account,
     )
 

@@ -18,7 +18,7 @@ from codeact.edge.cluster import connect, disconnect
 from codeact.episode.effects import Failure
 from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
-from codeact.exceptions import BudgetExhausted, ComputeUnavailable
+from codeact.exceptions import BudgetExhausted, Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist
 from codeact.experiment.compute.local import identity_of
@@ -94,6 +94,22 @@ class RayPlayer:
             self._crew.lose(worker, why)
             raise WorkerLost(f"its worker on {worker.opened.place} was lost ({why})") from error
         return reply
+
+    async def probe(self, run: str, cause: Cause) -> None:
+        """Have every worker try; raises the first one's refusal if it works at none."""
+        from ray.exceptions import RayError
+
+        async def ask(worker: Worker) -> CodeactError | None:
+            found: CodeactError | None = await worker.actor.probe.remote(run, cause)
+            return found
+
+        asked = [ask(worker) for worker in self._crew.workers]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        # A worker that is lost meanwhile says nothing.
+        refusals = [one for one in found if not isinstance(one, RayError)]
+        if refusals and all(isinstance(one, BaseException) for one in refusals):
+            assert isinstance(refusals[0], BaseException)
+            raise refusals[0]
 
     async def exchange_spending(self) -> None:
         """Look for what the open episodes have spent, for ever."""

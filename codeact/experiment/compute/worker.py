@@ -15,11 +15,12 @@ from codeact.edge.sandboxes.start import facts_of
 from codeact.edge.tools import open_toolbox
 from codeact.episode.record import encode
 from codeact.episode.task import Task
-from codeact.exceptions import CodeactError, ComputeUnavailable
+from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
 from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.experiment.store import Spent
 
@@ -142,6 +143,14 @@ class EpisodeWorker:
             for client in (made.policy, made.critic):
                 if isinstance(client, SharesLimits):
                     client.share(workers)
+
+    async def probe(self, run: str, cause: Cause) -> CodeactError | None:
+        """Try what failures of a cause point to; returns what does not work, or None."""
+        try:
+            await probe(self._environments[run], cause)
+        except CodeactError as error:
+            return error
+        return None
 
     async def exchange(self, others: Mapping[str, Spent]) -> dict[str, Spent]:
         """Hear what was spent elsewhere, and tell what was spent here."""

@@ -1,0 +1,93 @@
+"""What every HTTP client here shares: the environment's proxy, waits, pages in place of answers."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_SHOWN = 80
+
+
+class TooLong(Exception):
+    """An answer is longer than anything that is expected."""
+
+
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names for an address; none for this machine.
+
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count, in small letters too. aiohttp's own
+    ``trust_env`` is not used: it also reads ``~/.netrc``, in a thread and for every request.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if is_loopback(url) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine, where no key is needed and no proxy is used."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+async def read(response: "aiohttp.ClientResponse", most: int) -> bytes:
+    """Read a body of at most so many bytes; raises `TooLong`."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most:
+            response.close()
+            raise TooLong(f"the answer is longer than {most} bytes")
+    return b"".join(chunks)
+
+
+def is_page(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether an answer is a web page (or other markup), which no API sends."""
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") or body[:200].lstrip()[:1] == b"<"
+
+
+def seen(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Describe an answer by its status, content type and first bytes, for a message."""
+    kind = headers.get("Content-Type", "no content type")
+    start = " ".join(body[: 4 * _SHOWN].decode(errors="replace").split())[:_SHOWN]
+    return f"HTTP {status}, {kind}, " + (f"beginning {start!r}" if start else "empty")
+
+
+def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Return the seconds that a server asks to wait; None if it does not say, or not legibly."""
+    if (milliseconds := number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    value = headers.get("Retry-After")
+    if value is None or (seconds := number(value)) is not None:
+        return None if value is None else seconds
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+def number(value: str | None) -> float | None:
+    """Read a header's number: finite and not negative, else None."""
+    try:
+        found = float(value or "")
+    except ValueError:
+        return None
+    return found if math.isfinite(found) and found >= 0 else None

@@ -1,0 +1,44 @@
+"""Tries what episodes need: the models, the sandbox, the services behind tools."""
+
+from codeact.edge.models.base import ModelClient, Probed
+from codeact.exceptions import Cause, CodeactError, ProviderFailure, SandboxFailure
+from codeact.experiment.driver import Environment
+
+_SECONDS = 30.0
+
+
+async def probe(environment: Environment, cause: Cause) -> None:
+    """Try what failures of a cause point to; raises a `CodeactError` that says what is wrong.
+
+    For a fault of codeact's own there is nothing to try.
+    """
+    match cause:
+        case "provider":
+            await _model("model", environment.policy)
+            if environment.critic is not None:
+                await _model("feedback.model", environment.critic)
+        case "sandbox" | "grader":
+            await _sandbox(environment)
+        case "tool":
+            await environment.tools.probe()
+        case _:
+            pass
+
+
+async def _model(key: str, client: ModelClient) -> None:
+    if not isinstance(client, Probed):
+        return
+    try:
+        await client.probe()
+    except CodeactError as error:
+        raise ProviderFailure(f"{key}: {error}") from error
+
+
+async def _sandbox(environment: Environment) -> None:
+    async with await environment.sandbox.session() as session:
+        found = await session.evaluate("RESULT = 6 * 7", seconds=_SECONDS)
+    if not found.ok or found.value != 42:
+        raise SandboxFailure(
+            f"a session opens, but runs no code: {found.error or found.value!r}; "
+            "see `codeact sandbox check`"
+        )
