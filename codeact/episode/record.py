@@ -30,10 +30,10 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
 
     `id` is unique within a run folder (`episode_id`). `session` is the number of the session in
     ``provenance.json`` that played it, None in records from before there were numbers, and in
-    imported ones. `seconds` is the episode's wall time. `cost` and `feedback_cost` are in USD, None where no
-    prices are configured. Tokens and costs are those of the try that ended it; earlier tries are
-    in `attempts`, with theirs. An imported record has no settings digest; its `extra` has, under
-    the name of the format that it came from, what no other field has a place for.
+    imported ones. `seconds` is the episode's wall time. `cost` and `feedback_cost` are in USD, None
+    where no prices are configured. Tokens and costs are those of the try that ended it; earlier
+    tries are in `attempts`, with theirs. An imported record has no settings digest; its `extra`
+    has, under the name of the format that it came from, what no other field has a place for.
     """
 
     id: str
@@ -117,19 +117,26 @@ def checked_line(record: EpisodeRecord) -> bytes:
     """One JSON line, without the newline, that `decode` gives back; raises `Unwritable`."""
     try:
         line = encode(record)
-        if len(line) > LONGEST_LINE:
-            raise Unwritable(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
-        if b"\n" in line:
-            raise Unwritable("it holds JSON of more than one line")
         _DECODER.decode(line)
-        if (place := _not_finite(msgspec.to_builtins(record), "")) is not None:
-            raise Unwritable(f"{place or 'a value'} is no finite number")
-    except Unwritable:
-        raise
+        lost = _not_finite(msgspec.to_builtins(record), "")
     except Exception as error:
         # Whatever a field holds instead of what it should, and however it fails.
         raise Unwritable(f"{type(error).__name__}: {_text(error)}") from error
+    if lost is not None:
+        raise Unwritable(f"{lost or 'a value'} is no finite number")
+    if b"\n" in line:
+        raise Unwritable("it holds JSON of more than one line")
+    if len(line) > LONGEST_LINE:
+        raise Unwritable(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
     return line
+
+
+def sound_line(record: EpisodeRecord) -> bytes:
+    """The line of a record, or of what stands in for it where it is `Unwritable`."""
+    try:
+        return checked_line(record)
+    except Unwritable as error:
+        return checked_line(stand_in(record, str(error)))
 
 
 def _not_finite(value: object, place: str) -> str | None:
