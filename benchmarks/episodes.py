@@ -32,6 +32,7 @@ from codeact.experiment.compute.local import LocalPlayer
 from codeact.experiment.config import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity
 from codeact.experiment.events import Job, Silent
+from codeact.experiment.identity import Asked
 from codeact.experiment.runner import Runner
 from codeact.experiment.store import RunFolder, read_records
 from codeact.sample import tasks_path
@@ -55,10 +56,10 @@ async def episodes(sandbox: Sandbox, count: int, concurrency: int, folder: Path)
         tools=ToolBox({}),
     )
     owed = [Assignment(task, family, family.grader("strict"), n) for n in range(count)]
-    run = RunFolder.open(folder, "benchmark")
-    start = time.perf_counter()
     config = configuration("run", parse("run", []), RunConfig)
-    player = LocalPlayer({"b": environment})
+    run = RunFolder.open(folder, Asked(config=config, values={"benchmark": "episodes"}))
+    start = time.perf_counter()
+    player = LocalPlayer({"b": environment}, {})
     await Runner([Job("b", config, run, owed)], player, concurrency, Silent()).run()
     seconds = time.perf_counter() - start
     run.close()

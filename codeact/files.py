@@ -1,11 +1,15 @@
-"""Files that are there whole or not at all, and the digests they are known by."""
+"""Files that are there whole or not at all, private folders, bounded lines, and digests."""
 
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
+
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""Modes before the umask, which may make them stricter still."""
+_BLOCK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
@@ -15,15 +19,55 @@ def file_digest(path: Path) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write under a hidden name, which takes the place of `path` if all went well.
 
-    No reader sees half of it, and after any error `path` is what it was. `OSError` goes through.
+    No reader sees half of it, and after any error `path` is what it was. A `private` file is its
+    owner's alone, unless the one that it replaces was opened to others. `OSError` goes through.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        number = os.open(temporary, flags, PRIVATE_FILE if private else 0o666)
+        with os.fdopen(number, "wb") as file:
+            if private:
+                with suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
             yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def private_folder(path: Path) -> None:
+    """Have a folder that only its owner can enter; one that is there stays as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+class Line(NamedTuple):
+    """A line of a file, its newline included; `ended` says that there was one.
+
+    One that is longer than was asked for is not `whole`: only its beginning is here.
+    """
+
+    number: int
+    content: bytes
+    ended: bool
+    whole: bool
+
+
+def bounded_lines(stream: IO[bytes], most: int) -> Iterator[Line]:
+    """Every line of a stream, in time linear in its size, holding no more than `most` bytes."""
+    number = 0
+    while content := stream.readline(most):
+        number += 1
+        ended = content.endswith(b"\n")
+        if ended or len(content) < most:
+            yield Line(number, content, ended, whole=True)
+            continue
+        rest = stream.readline(_BLOCK)
+        whole = not rest
+        while rest and not rest.endswith(b"\n"):
+            rest = stream.readline(_BLOCK)
+        yield Line(number, content, rest.endswith(b"\n"), whole)

@@ -1,8 +1,29 @@
-"""Makes episode records for tests."""
+"""Makes episode records for tests, and what a run folder is opened with."""
+
+from functools import cache
 
 from codeact.episode.effects import Counts, Outcome, Turn, Usage
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
+from codeact.experiment.compose import Invocation, compose_config
+from codeact.experiment.config import RunConfig
+from codeact.experiment.identity import Asked
+from codeact.experiment.validation import validated
+
+
+@cache
+def configured(*words: str) -> RunConfig:
+    """The configuration of a run with a scripted model."""
+    return validated(RunConfig, compose_config(Invocation("run", ("model=scripted", *words))))
+
+
+def asked(label: str = "s") -> Asked:
+    """A run that is called by `label`, and is no other."""
+    return Asked(config=configured(), values={"label": label})
+
+
+SETTINGS = asked().new.digest
+"""The settings digest of records in such a run's folder."""
 
 
 def make_record(
@@ -10,7 +31,7 @@ def make_record(
     *,
     cause: Cause | None = None,
     success: bool = True,
-    settings: str = "s",
+    settings: str = SETTINGS,
     observation: str = "",
 ) -> EpisodeRecord:
     """A record of one turn that solved its task, or failed with `cause`."""

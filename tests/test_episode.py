@@ -219,7 +219,7 @@ def test_tokens_are_bounded_over_the_episode() -> None:
 def test_wall_time_is_the_sum_of_what_effects_took() -> None:
     played = episode(limits=LimitSettings(max_seconds=2.0))
     played.advance(Completion("<execute> 1 </execute>", seconds=1.5))
-    played.advance(Failure("harness", "cut short", seconds=0.5))
+    played.advance(Failure("harness", "cut short", seconds=0.5, out_of_time=True))
     assert played.outcome is not None
     assert played.outcome.terminate_reason == "max_seconds"
     assert played.outcome.cause is None

@@ -119,10 +119,10 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path)
 def test_a_sweep_is_one_queue_with_a_folder_and_a_row_for_each_run(tmp_path: Path) -> None:
     done = codeact("run", *QUICK, "-m", "turns=max1_p1,max2_p2", "limit=1", f"run_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
-    folders = sorted(p.name for p in tmp_path.iterdir() if p.is_dir())
-    assert folders == ["turns=max1_p1", "turns=max2_p2"]
+    cells = [f"model=scripted,task=gsm8k,turns={turns}" for turns in ("max1_p1", "max2_p2")]
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == cells
     assert done.stdout.count("turns=max1_p1") >= 2
-    assert len(latest_records(tmp_path / "turns=max2_p2")) == 1
+    assert len(latest_records(tmp_path / cells[1])) == 1
 
 
 def test_failures_of_a_sweep_are_grouped_and_the_table_is_one(tmp_path: Path) -> None:

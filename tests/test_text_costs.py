@@ -126,18 +126,14 @@ def seconds(read: Callable[[str], object], given_text: str, enough: float) -> fl
 
 
 @pytest.mark.parametrize("part", LARGE)
-@settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(form=TEXTS)
 def test_a_megabyte_is_read_at_once(part: str, form: tuple[str, str, str]) -> None:
     assert seconds(LARGE[part], text(form, MEGABYTE), MOST_SECONDS) < MOST_SECONDS
 
 
 @pytest.mark.parametrize("part", SMALL)
-@settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(form=TEXTS)
 def test_twice_the_text_takes_about_twice_the_time(part: str, form: tuple[str, str, str]) -> None:
     longer = seconds(SMALL[part], text(form, LONGEST), NOTHING)

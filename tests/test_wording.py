@@ -55,7 +55,9 @@ def test_what_is_called_a_secret_is_left_out(text: str) -> None:
 )
 @pytest.mark.parametrize("around", ["{}", "print('{}')", "it said {}.", "x = [{}, 1]"])
 def test_what_looks_like_a_key_is_left_out_wherever_it_stands(key: str, around: str) -> None:
-    secret = key.rsplit(" ", maxsplit=1)[-1].partition("=")[2] or key.rsplit(" ", maxsplit=1)[-1].strip("'")
+    secret = key.rsplit(" ", maxsplit=1)[-1].partition("=")[2] or key.rsplit(" ", maxsplit=1)[
+        -1
+    ].strip("'")
     said = without_secrets(around.format(key))
     assert secret not in said
     assert "***" in said

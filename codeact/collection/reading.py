@@ -23,6 +23,7 @@ from codeact.collection.trajectory import (
 from codeact.edge.families import get
 from codeact.edge.models.recordings import Imported, parse_path, recording_files
 from codeact.episode.effects import Counts, Usage
+from codeact.episode.record import LONGEST_LINE
 from codeact.exceptions import Cause, ConfigError
 from codeact.experiment.store import CONFIG
 
@@ -259,17 +260,21 @@ class End(NamedTuple):
 def read_lines(path: Path) -> Iterator[Line | End]:
     """Every line with something in it; what stops the reading comes last.
 
-    The pieces of a line that has not ended are joined once, so that a long one costs linear time.
+    A line of more than `LONGEST_LINE` bytes comes with its beginning alone, which nothing decodes.
     """
-    number, rest = 0, [b""]
+    number, rest, held = 0, [b""], 0
     try:
         for chunk in _chunks(path):
+            # Joined once a line, not once a piece: a long line has thousands of them.
             first, *others = chunk.split(b"\n")
-            rest.append(first)
+            if held <= LONGEST_LINE:
+                rest.append(first)
+                held += len(first)
             if not others:
                 continue
             lines = [b"".join(rest), *others]
             rest = [lines.pop()]
+            held = len(rest[0])
             for line in lines:
                 number += 1
                 if line and not line.isspace():
@@ -279,9 +284,9 @@ def read_lines(path: Path) -> Iterator[Line | End]:
     except (OSError, isal_zlib.error) as error:  # type: ignore[misc]  # its stub is wrong
         yield End(number + 1, f"cannot be read from here on: {error}")
     else:
-        line = b"".join(rest)
-        if line and not line.isspace():
-            yield Line(number + 1, line, ended=False)
+        last = b"".join(rest)
+        if last and not last.isspace():
+            yield Line(number + 1, last, ended=False)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -35,6 +35,7 @@ from codeact.exceptions import ConfigError
 from codeact.experiment.causes import counts
 from codeact.experiment.compose import Invocation, compose_config
 from codeact.experiment.config import RunConfig, TaskSet, TaskSettings, digest_of
+from codeact.experiment.identity import define
 from codeact.experiment.overrides import quoted
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.store import EPISODES, read_records
@@ -195,7 +196,7 @@ class _Collection:
     def _play(self, stage: str, config: RunConfig) -> None:
         plan = make_plan(config)
         asked = sorted((one.task.digest, one.sample) for one in plan.assignments)
-        inputs = digest_of([__version__, config.digest, asked])
+        inputs = digest_of([__version__, config.digest, define(plan, {}).values, asked])
         if self._skipped(stage, inputs):
             return
         status = play(plan)

@@ -19,13 +19,16 @@ from codeact.experiment.compute.base import Player
 from codeact.experiment.config import RunConfig
 from codeact.experiment.events import Audience, Job
 from codeact.experiment.failures import FAILURES, to_lines
+from codeact.experiment.identity import define
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.provenance import provenance
 from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner, Stopped
 from codeact.experiment.store import CONFIG, SUMMARY, RunFolder
 from codeact.experiment.summary import Summary, summarize_folder
+from codeact.experiment.sweep import cells
 from codeact.experiment.sweep_report import SWEEP_CSV, SweepRow, write_sweep
+from codeact.files import private_folder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expect_trackers, trackers
@@ -47,7 +50,7 @@ class Named(NamedTuple):
 class Ended(NamedTuple):
     """How the queue ended, and what each run's folder, by the run's name, then holds.
 
-    `errors` are those of runs that ended early.
+    `errors` are those of runs that ended early, or could not go on at all.
     """
 
     stopped: Stopped
@@ -80,20 +83,15 @@ def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) ->
     if not sweep:
         return [Named("run", make_plan(config)) for _, config in composed]
     parent = Path(composed[0][1].run_dir)
-    named = []
-    varying = _varying([overrides for overrides, _ in composed])
-    for (overrides, config), chosen in zip(composed, varying, strict=True):
-        name = ",".join(chosen) or "run"
-        folder = str(parent / name.replace("/", "_"))
-        plan = make_plan(config.model_copy(update={"run_dir": folder}))
-        named.append(Named(name, plan, str(parent), overrides))
-    return named
-
-
-def _varying(jobs: list[tuple[str, ...]]) -> list[list[str]]:
-    """Of each job's overrides, those that are not the same in all jobs."""
-    common = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
-    return [[word for word in job if word not in common] for job in jobs]
+    return [
+        Named(
+            cell.name,
+            make_plan(config.model_copy(update={"run_dir": str(cell.path)})),
+            str(parent),
+            overrides,
+        )
+        for cell, (overrides, config) in zip(cells(parent, composed), composed, strict=True)
+    ]
 
 
 def _describe(job: Named) -> str:
@@ -113,20 +111,28 @@ async def _run(jobs: list[Named]) -> int:
         Resources(_notice) as resources,
         opened_player(plans, accounts, resources) as player,
     ):
-        folders: list[RunFolder] = []
+        folders: dict[str, RunFolder] = {}
+        errors: dict[str, CodeactError] = {}
         try:
             for job in jobs:
-                folders.append(_open(job, player))
-                accounts[job.name].charge(*folders[-1].spent)
+                try:
+                    folders[job.name] = _open(job, player)
+                except CodeactError as error:
+                    errors[job.name] = error
+            if not folders:
+                raise next(iter(errors.values()))
+            opened = [job for job in jobs if job.name in folders]
             prepared = [
-                Job(job.name, job.plan.config, folder, job.plan.owed(folder), job.sweep)
-                for job, folder in zip(jobs, folders, strict=True)
+                Job(j.name, j.plan.config, folders[j.name], j.plan.owed(folders[j.name]), j.sweep)
+                for j in opened
             ]
-            ended = await _play(jobs, prepared, player, accounts)
+            for name, folder in folders.items():
+                accounts[name].charge(*folder.spent)
+            ended = await _play(opened, prepared, player, accounts)
         finally:
-            for folder in folders:
+            for folder in folders.values():
                 folder.close()
-    return _report(jobs, ended)
+    return _report(jobs, ended._replace(errors={**errors, **ended.errors}))
 
 
 def _notice(text: str) -> None:
@@ -134,10 +140,12 @@ def _notice(text: str) -> None:
 
 
 def _open(job: Named, player: Player) -> RunFolder:
-    config = job.plan.config
-    folder = RunFolder.open(job.path, config.digest)
+    config, facts = job.plan.config, player.facts.get(job.name, {})
+    if job.sweep is not None:
+        private_folder(Path(job.sweep))
+    folder = RunFolder.open(job.path, define(job.plan, facts))
     try:
-        folder.add_provenance(provenance(job.plan.files, player.facts))
+        folder.begin_session(provenance(job.plan.files, facts))
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()
@@ -157,6 +165,8 @@ async def _play(
         if done:
             audience.notice(f"{done} of {total} episodes are there already; playing the rest.")
         for job in prepared:
+            for notice in job.folder.notices:
+                audience.notice(notice)
             audience.run_started(job)
         runner = Runner(
             prepared,
@@ -168,17 +178,24 @@ async def _play(
         )
         try:
             stopped = await runner.run()
-            summaries = {job.name: summarize_folder(job.folder.path) for job in prepared}
-            for job in prepared:
-                _list_failures(job, summaries[job.name], audience)
-            if stopped.error is None:
-                for job in prepared:
-                    job.folder.write_text(SUMMARY, summaries[job.name].to_json())
-                    audience.run_finished(job, summaries[job.name])
+            ended = Ended(stopped, {}, dict(stopped.errors))
+            for one in prepared:
+                try:
+                    _finish(one, ended, audience)
+                except CodeactError as error:
+                    ended.errors.setdefault(one.name, error)
         finally:
             audience.close()
-    errors = {} if stopped.error is None else {job.name: stopped.error for job in jobs}
-    return Ended(stopped, summaries, errors)
+    return ended
+
+
+def _finish(job: Job, ended: Ended, audience: Audience) -> None:
+    """Sum a run up; raises `RunFolderError`, which is that run's alone."""
+    summary = ended.summaries[job.name] = summarize_folder(job.folder.path)
+    _list_failures(job, summary, audience)
+    if job.name not in ended.errors:
+        job.folder.write_text(SUMMARY, summary.to_json())
+        audience.run_finished(job, summary)
 
 
 def _list_failures(job: Job, summary: Summary, audience: Audience) -> None:
@@ -194,7 +211,7 @@ def _list_failures(job: Job, summary: Summary, audience: Audience) -> None:
 
 def _report(jobs: list[Named], ended: Ended) -> int:
     """Show the table, and decide the exit status."""
-    stopped, summaries = ended.stopped, ended.summaries
+    stopped, summaries, errors = ended
     if jobs[0].sweep is None:
         for job in jobs:
             if job.name in summaries:
@@ -205,13 +222,15 @@ def _report(jobs: list[Named], ended: Ended) -> int:
     failed = show_failures(summaries, files)
     for job in jobs:
         sys.stdout.write(f"run folder: {job.path}\n")
-    if stopped.error is not None:
-        raise stopped.error
+    if errors and len(jobs) == 1:
+        raise errors[jobs[0].name]
+    for name, error in errors.items():
+        sys.stderr.write(f"ended early: {name}: {error}\n")
     for why in stopped.hopeless:
         sys.stderr.write(f"codeact run: {why}\n")
     if stopped.left:
         sys.stderr.write(f"{stopped.left} episodes are left; run the same command to play them.\n")
-    return 130 if stopped.interrupted else int(failed or bool(stopped.left))
+    return 130 if stopped.interrupted else int(failed or bool(errors) or bool(stopped.left))
 
 
 def _report_sweep(folder: Path, jobs: list[Named], ended: Ended) -> None:

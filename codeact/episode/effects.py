@@ -4,6 +4,7 @@ An `Effect` is a request of the state machine; the driver at the edge performs i
 the matching result. A driver that cannot answers with a `Failure`.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal, TypedDict
 
@@ -88,6 +89,11 @@ class Completion(msgspec.Struct, frozen=True):
     reused: bool = False
 
 
+def sound_seconds(seconds: float) -> float:
+    """Return a duration as it is, and 0 for what is none: NaN, infinite or negative."""
+    return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+
+
 def total_cost(costs: Iterable[float | None]) -> float | None:
     """The sum of what is known; None where nothing is."""
     known = [cost for cost in costs if cost is not None]
@@ -121,11 +127,15 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The effect could not be performed."""
+    """The effect could not be performed.
+
+    `out_of_time` says that the episode's own wall time ended it, which is nobody's fault.
+    """
 
     cause: Cause
     message: str
     seconds: float = 0.0
+    out_of_time: bool = False
 
 
 Result = Completion | Execution | Verdict | Failure
@@ -149,8 +159,27 @@ class Turn(msgspec.Struct, kw_only=True):
     retries: tuple[str, ...] = ()
     cost: float | None = None
     feedback_cost: float | None = None
-    reused: int = 0
-    """How many of its answers came from the response cache."""
+    reused: bool | int = False
+    """Whether the policy's answer came from the response cache. Older records hold how many of the
+    turn's answers did; they are read as what that number means."""
+    feedback_reused: bool = False
+    """Whether the feedback came from the response cache."""
+
+    def __post_init__(self) -> None:
+        if type(self.reused) is not bool:
+            # Feedback is looked up by what the policy wrote, so a single hit was the policy's.
+            self.feedback_reused = self.feedback_reused or self.reused > 1
+            self.reused = self.reused > 0
+
+    @property
+    def fresh(self) -> Usage:
+        """Policy tokens that the turn really took: none where the answer was reused."""
+        return Usage() if self.reused else self.usage
+
+    @property
+    def fresh_feedback(self) -> Usage:
+        """Feedback tokens that the turn really took: none where the feedback was reused."""
+        return Usage() if self.feedback_reused else self.feedback_usage
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ machine runs live, replays a transcript and is tested without a model or a sandb
 
 from typing import Literal
 
+import msgspec
+
 from codeact.episode import protocol
 from codeact.episode.effects import (
     Complete,
@@ -28,6 +30,7 @@ from codeact.episode.effects import (
     Turn,
     Usage,
     Verdict,
+    sound_seconds,
     total_cost,
 )
 from codeact.episode.feedback import feedback_messages
@@ -87,9 +90,15 @@ class Episode:
         return total_cost(turn.feedback_cost for turn in self.turns)
 
     def advance(self, result: Result) -> None:
-        """Take the result of `pending` and move on to the next effect, or finish."""
+        """Take the result of `pending` and move on to the next effect, or finish.
+
+        A result's seconds that are no duration count as 0: they can neither stop the clock of the
+        episode nor turn it back.
+        """
         effect = self.pending
-        self.seconds += result.seconds
+        if (seconds := sound_seconds(result.seconds)) != result.seconds:
+            result = msgspec.structs.replace(result, seconds=seconds)
+        self.seconds += seconds
         if isinstance(result, Failure):
             self._fail(result)
         elif isinstance(effect, Complete) and isinstance(result, Completion):
@@ -121,7 +130,7 @@ class Episode:
             seconds={"model": completion.seconds},
             retries=completion.retries,
             cost=completion.cost,
-            reused=int(completion.reused),
+            reused=completion.reused,
         )
         self.turns.append(turn)
         number = len(self.turns) - 1
@@ -162,7 +171,7 @@ class Episode:
         turn.feedback_usage = completion.usage
         turn.seconds["feedback"] = completion.seconds
         turn.feedback_cost = completion.cost
-        turn.reused += completion.reused
+        turn.feedback_reused = completion.reused
         turn.retries += completion.retries
         self._close_turn(turn.feedback)
 
@@ -209,9 +218,7 @@ class Episode:
         return None
 
     def _fail(self, failure: Failure) -> None:
-        limit = self.settings.limits.max_seconds
-        if limit is not None and self.seconds >= limit:
-            # The driver cuts an effect short at the episode's own limit: that is no fault.
+        if failure.out_of_time:
             self.outcome = Outcome(success=False, terminate_reason="max_seconds")
         else:
             self.outcome = Outcome(

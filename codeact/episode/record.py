@@ -1,11 +1,16 @@
 """The record of one finished episode: one line of ``episodes.jsonl``."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage
+from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage, sound_seconds
 from codeact.exceptions import Cause
+
+LONGEST_LINE = 1 << 28
+"""Bytes of a record's line, so that no reader has to hold more."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,11 +28,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class EpisodeRecord(msgspec.Struct, kw_only=True):
     """All that a run keeps of an episode.
 
-    `id` is unique within a run folder: ``<task name>/<task id>/<settings digest>/<sample>``.
-    `seconds` is the episode's wall time. `cost` and `feedback_cost` are in USD, None where no
-    prices are configured. Tokens and costs are those of the try that ended it; earlier tries are
-    in `attempts`, with theirs. An imported record has no settings digest; its `extra` has, under
-    the name of the format that it came from, what no other field has a place for.
+    `id` is unique within a run folder (`episode_id`). `session` is the number of the session in
+    ``provenance.json`` that played it, None in records from before there were numbers, and in
+    imported ones. `seconds` is the episode's wall time. `cost` and `feedback_cost` are in USD, None
+    where no prices are configured. Tokens and costs are those of the try that ended it; earlier
+    tries are in `attempts`, with theirs. An imported record has no settings digest; its `extra`
+    has, under the name of the format that it came from, what no other field has a place for.
     """
 
     id: str
@@ -52,6 +58,12 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     attempts: list[Attempt] = []
     reference: object = None
     extra: dict[str, Any] = {}
+    session: int | None = None
+
+
+def episode_id(task_name: str, task_id: str, settings_digest: str, sample: int) -> str:
+    """Name an episode within its run folder."""
+    return f"{task_name}/{task_id}/{settings_digest}/{sample}"
 
 
 def encode(record: EpisodeRecord) -> bytes:
@@ -60,5 +72,194 @@ def encode(record: EpisodeRecord) -> bytes:
 
 
 def decode(line: bytes) -> EpisodeRecord:
-    """The record of a line; raises `msgspec.MsgspecError` (a ValueError) on anything else."""
-    return msgspec.json.decode(line, type=EpisodeRecord)
+    """The record of a line; raises `msgspec.MsgspecError` (a ValueError) on anything else.
+
+    A duration that was no number, which stands as null in older lines, is read as 0.
+    """
+    try:
+        return _DECODER.decode(line)
+    except msgspec.ValidationError:
+        mended = _with_durations(line)
+        if mended is None:
+            raise
+        return mended
+
+
+_DECODER = msgspec.json.Decoder(EpisodeRecord)
+
+
+def _with_durations(line: bytes) -> EpisodeRecord | None:
+    """The record of a line whose only fault is null for a duration; None for any other."""
+    record = msgspec.json.decode(line)
+    if not isinstance(record, dict):
+        return None
+    for part in (record, *_objects(record.get("attempts"))):
+        if part.get("seconds", 0.0) is None:
+            part["seconds"] = 0.0
+    for turn in _objects(record.get("turns")):
+        if isinstance(seconds := turn.get("seconds"), dict):
+            turn["seconds"] = {k: 0.0 if v is None else v for k, v in seconds.items()}
+    try:
+        return msgspec.convert(record, EpisodeRecord)
+    except msgspec.ValidationError:
+        return None
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+class Unwritable(ValueError):
+    """A record holds what its line could not give back; says what and where."""
+
+
+def checked_line(record: EpisodeRecord) -> bytes:
+    """One JSON line, without the newline, that `decode` gives back; raises `Unwritable`."""
+    try:
+        line = encode(record)
+        _DECODER.decode(line)
+        lost = _not_finite(msgspec.to_builtins(record), "")
+    except Exception as error:
+        # Whatever a field holds instead of what it should, and however it fails.
+        raise Unwritable(f"{type(error).__name__}: {_text(error)}") from error
+    if lost is not None:
+        raise Unwritable(f"{lost or 'a value'} is no finite number")
+    if b"\n" in line:
+        raise Unwritable("it holds JSON of more than one line")
+    if len(line) > LONGEST_LINE:
+        raise Unwritable(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
+    return line
+
+
+def sound_line(record: EpisodeRecord) -> bytes:
+    """The line of a record, or of what stands in for it where it is `Unwritable`."""
+    try:
+        return checked_line(record)
+    except Unwritable as error:
+        return checked_line(stand_in(record, str(error)))
+
+
+def _not_finite(value: object, place: str) -> str | None:
+    """Where JSON would have to write null for a number; None where nowhere."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else place
+    items: Any = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple | set | frozenset):
+        items = enumerate(value)
+    for key, part in items:
+        if isinstance(part, str):
+            continue
+        if (found := _not_finite(part, f"{place}.{key}" if place else str(key))) is not None:
+            return found
+    return None
+
+
+def stand_in(record: EpisodeRecord, why: str) -> EpisodeRecord:
+    """What can be kept of an episode whose own record is `Unwritable`: a failure, not counted.
+
+    Texts are left out; tokens, costs and times stay, as far as they are numbers.
+    """
+    before = record.outcome.error if isinstance(record.outcome, Outcome) else ""
+    error = f"the episode's record cannot be written: {_text(why)}"
+    if before:
+        error += f"; the episode itself had failed: {_text(before)}"
+    return EpisodeRecord(
+        id=_text(record.id),
+        task_name=_text(record.task_name),
+        task_id=_text(record.task_id),
+        task_digest=_text(record.task_digest),
+        settings_digest=_text(record.settings_digest),
+        sample=_count(record.sample),
+        model=_text(record.model),
+        turn_setting=_text(record.turn_setting),
+        feedback=_text(record.feedback),
+        messages=[],
+        turns=[_bare(turn) for turn in _list(record.turns) if isinstance(turn, Turn)],
+        counts=_counts(record.counts),
+        outcome=Outcome(
+            success=False, terminate_reason="error", cause="harness", error=error[:_LONGEST_ERROR]
+        ),
+        usage=_usage(record.usage),
+        feedback_usage=_usage(record.feedback_usage),
+        seconds=_seconds(record.seconds),
+        cost=_cost(record.cost),
+        feedback_cost=_cost(record.feedback_cost),
+        attempts=[_attempt(one) for one in _list(record.attempts) if isinstance(one, Attempt)],
+        session=_count(record.session) if record.session is not None else None,
+    )
+
+
+_LONGEST_ERROR = 4000
+_CAUSES = (*Cause.__args__,)  # type: ignore[attr-defined]
+
+
+def _bare(turn: Turn) -> Turn:
+    return Turn(
+        action=turn.action if turn.action in ("execute", "propose", "invalid") else "invalid",
+        content="",
+        usage=_usage(turn.usage),
+        feedback_usage=_usage(turn.feedback_usage),
+        seconds={
+            _text(effect): _seconds(seconds)
+            for effect, seconds in (turn.seconds if isinstance(turn.seconds, dict) else {}).items()
+        },
+        cost=_cost(turn.cost),
+        feedback_cost=_cost(turn.feedback_cost),
+        reused=turn.reused is True,
+        feedback_reused=turn.feedback_reused is True,
+    )
+
+
+def _attempt(attempt: Attempt) -> Attempt:
+    return Attempt(
+        cause=attempt.cause if attempt.cause in _CAUSES else "harness",
+        error=_text(attempt.error)[:_LONGEST_ERROR],
+        usage=_usage(attempt.usage),
+        feedback_usage=_usage(attempt.feedback_usage),
+        cost=_cost(attempt.cost),
+        feedback_cost=_cost(attempt.feedback_cost),
+        seconds=_seconds(attempt.seconds),
+    )
+
+
+def _text(value: object) -> str:
+    """Text that UTF-8 can hold."""
+    try:
+        return str(value).encode("utf-8", "replace").decode()
+    except Exception:
+        # An object whose own words fail, or an integer too long to be written out.
+        return f"<{type(value).__name__}>"
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _count(value: object) -> int:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+    return value if fits else 0  # type: ignore[return-value]
+
+
+def _counts(value: object) -> Counts:
+    names = Counts.__struct_fields__
+    return Counts(**{name: _count(getattr(value, name, 0)) for name in names})
+
+
+def _usage(value: object) -> Usage:
+    names = Usage.__struct_fields__
+    return Usage(**{name: _count(getattr(value, name, 0)) for name in names})
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return 0.0
+    try:
+        return sound_seconds(float(value))
+    except OverflowError:
+        return 0.0
+
+
+def _cost(value: object) -> float | None:
+    return None if value is None else _seconds(value)

@@ -57,8 +57,7 @@ def spent_on(record: EpisodeRecord) -> tuple[int, float]:
     """Tokens and dollars of one record, with its earlier attempts; reused answers were free."""
     tokens, usd = 0, 0.0
     for turn in record.turns:
-        if not turn.reused:
-            tokens += turn.usage.total + turn.feedback_usage.total
+        tokens += turn.fresh.total + turn.fresh_feedback.total
         usd += (turn.cost or 0.0) + (turn.feedback_cost or 0.0)
     for attempt in record.attempts:
         tokens += attempt.usage.total + attempt.feedback_usage.total

@@ -18,20 +18,22 @@ from codeact.edge.tools import Delays, ToolBox
 from codeact.episode.effects import (
     Complete,
     Completion,
+    Counts,
     Critique,
     Effect,
     Execute,
     Execution,
     Failure,
     Grade,
+    Outcome,
     Result,
 )
 from codeact.episode.machine import Episode
 from codeact.episode.prompts import PromptStrategy
-from codeact.episode.record import EpisodeRecord
+from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
-from codeact.exceptions import BudgetExhausted, EpisodeFailure, HarnessFailure
+from codeact.exceptions import BudgetExhausted, Cause, EpisodeFailure, HarnessFailure
 from codeact.experiment.budget import Account
 
 
@@ -78,40 +80,75 @@ async def play(assignment: Assignment, environment: Environment) -> EpisodeRecor
 
     Only cancellation and `BudgetExhausted` get out of here as exceptions.
     """
-    episode = Episode(
-        assignment.task,
-        assignment.family.task_type,
-        environment.settings,
-        environment.strategy,
-        tools=environment.tools.specs(assignment.task),
-        plain=environment.policy.plain,
-    )
+    try:
+        episode = Episode(
+            assignment.task,
+            assignment.family.task_type,
+            environment.settings,
+            environment.strategy,
+            tools=environment.tools.specs(assignment.task),
+            plain=environment.policy.plain,
+        )
+    except Exception as error:
+        return unplayed(assignment, environment, _fault(error, "the first message"))
     async with _Player(assignment, environment) as player:
-        while episode.pending is not None:
-            episode.advance(await _bounded(player, episode))
+        while (effect := episode.pending) is not None:
+            result = await _bounded(player, episode)
+            try:
+                episode.advance(result)
+            except Exception as error:
+                # A prompt strategy may be a plug-in's.
+                what = f"what followed {type(effect).__name__}"
+                episode.advance(Failure(HarnessFailure.cause, _fault(error, what)))
     return record_of(assignment, environment.identity, episode)
 
 
 async def _bounded(player: "_Player", episode: Episode) -> Result:
-    """Perform the pending effect within what is left of the episode's wall time."""
+    """Perform the pending effect within what is left of the episode's wall time.
+
+    How long that took is for our own clock to say, whatever the result claims.
+    """
     assert episode.pending is not None
     limit = episode.settings.limits.max_seconds
     left = None if limit is None else max(0.0, limit - episode.seconds)
     start = time.monotonic()
     try:
-        async with asyncio.timeout(left):
-            return await player.perform(episode.pending)
-    except TimeoutError:
-        taken = max(time.monotonic() - start, left or 0.0)
-        return Failure("harness", f"the episode's {limit} seconds are used up", taken)
+        async with asyncio.timeout(left) as scope:
+            result = await player.perform(episode.pending)
     except BudgetExhausted:
         raise
-    except EpisodeFailure as error:
-        return Failure(error.cause, str(error), time.monotonic() - start)
     except Exception as error:
-        where = "".join(traceback.format_exception(error)[-3:])
-        message = f"{type(error).__name__} in {type(episode.pending).__name__}: {where}"
-        return Failure(HarnessFailure.cause, message, time.monotonic() - start)
+        if scope.expired():
+            why = f"the episode's {limit} seconds are used up"
+            taken = max(time.monotonic() - start, left or 0.0)
+            return Failure("harness", why, taken, out_of_time=True)
+        return _failure(error, episode.pending, time.monotonic() - start)
+    return msgspec.structs.replace(result, seconds=time.monotonic() - start)
+
+
+def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
+    """Whose fault an exception is."""
+    if isinstance(error, EpisodeFailure):
+        return Failure(error.cause, str(error), seconds)
+    if isinstance(error, TimeoutError):
+        # One of whatever performed the effect: the episode's own is dealt with before.
+        words = str(error) or "it gave no reason"
+        why = f"{type(effect).__name__} timed out by itself: {words}"
+        return Failure(_OWNERS[type(effect)], why, seconds)
+    return Failure(HarnessFailure.cause, _fault(error, type(effect).__name__), seconds)
+
+
+_OWNERS: dict[type[Effect], Cause] = {
+    Complete: "provider",
+    Critique: "provider",
+    Execute: "sandbox",
+    Grade: "grader",
+}
+
+
+def _fault(error: Exception, where: str) -> str:
+    trace = "".join(traceback.format_exception(error)[-3:])
+    return f"{type(error).__name__} in {where}: {trace}"
 
 
 class _Player:
@@ -154,11 +191,9 @@ class _Player:
             case Execute():
                 return await self._execute(effect.code)
             case Grade():
-                start = time.monotonic()
-                verdict = await self._assignment.grader(
+                return await self._assignment.grader(
                     self._assignment.task, effect.answer, self._environment.sandbox
                 )
-                return msgspec.structs.replace(verdict, seconds=time.monotonic() - start)
 
     async def _ask(
         self, client: ModelClient, effect: Complete | Critique, role: Role
@@ -206,25 +241,42 @@ class _Player:
 def record_of(assignment: Assignment, identity: Identity, episode: Episode) -> EpisodeRecord:
     """What is kept of a finished episode."""
     assert episode.outcome is not None
-    task = assignment.task
+    record = _record(assignment, identity, episode.settings, episode.outcome)
+    record.messages = episode.messages
+    record.turns = episode.turns
+    record.counts = episode.counts
+    record.usage = episode.usage
+    record.feedback_usage = episode.feedback_usage
+    record.cost = episode.cost
+    record.feedback_cost = episode.feedback_cost
+    record.seconds = round(episode.seconds, 6)
+    return record
+
+
+def unplayed(assignment: Assignment, environment: Environment, why: str) -> EpisodeRecord:
+    """The record of an episode that could not even begin."""
+    cause = HarnessFailure.cause
+    outcome = Outcome(success=False, terminate_reason="error", cause=cause, error=why)
+    return _record(assignment, environment.identity, environment.settings, outcome)
+
+
+def _record(
+    assignment: Assignment, identity: Identity, settings: EpisodeSettings, outcome: Outcome
+) -> EpisodeRecord:
+    task, digest = assignment.task, identity.settings_digest
     return EpisodeRecord(
-        id=f"{task.key}/{identity.settings_digest}/{assignment.sample}",
+        id=episode_id(task.name, task.id, digest, assignment.sample),
         task_name=task.name,
         task_id=task.id,
         task_digest=task.digest,
-        settings_digest=identity.settings_digest,
+        settings_digest=digest,
         sample=assignment.sample,
         model=identity.model,
-        turn_setting=episode.settings.turns.name,
+        turn_setting=settings.turns.name,
         feedback=identity.feedback,
-        messages=episode.messages,
-        turns=episode.turns,
-        counts=episode.counts,
-        outcome=episode.outcome,
-        usage=episode.usage,
-        feedback_usage=episode.feedback_usage,
-        cost=episode.cost,
-        feedback_cost=episode.feedback_cost,
-        seconds=round(episode.seconds, 6),
+        messages=[],
+        turns=[],
+        counts=Counts(),
+        outcome=outcome,
         reference=task.reference,
     )

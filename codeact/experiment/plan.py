@@ -48,11 +48,10 @@ class Plan(NamedTuple):
 
     def owed(self, folder: RunFolder) -> list[Assignment]:
         """The episodes that the folder lacks."""
-        digest = self.config.digest
         return [
             assignment
             for assignment in self.assignments
-            if Owed(assignment.task.digest, digest, assignment.sample) not in folder.finished
+            if Owed(assignment.task.digest, folder.digest, assignment.sample) not in folder.finished
         ]
 
     def first_prompt(self) -> str:

@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,8 @@ from codeact.wording import without_secrets
 
 __all__ = ["file_digest", "provenance"]
 
-PACKAGES = ("hydra-core", "omegaconf", "docker", "ipython", "numpy", "pandas", "sympy")
+_REPL = ("ipython", "math-verify", "numpy", "pandas", "scipy", "sympy")
+PACKAGES = ("hydra-core", "omegaconf", "docker", "msgspec", "ray", *_REPL)
 
 
 def provenance(files: Iterable[Path], sandbox: dict[str, Any]) -> dict[str, Any]:
@@ -31,6 +32,37 @@ def provenance(files: Iterable[Path], sandbox: dict[str, Any]) -> dict[str, Any]
         "data": {str(path): file_digest(path) for path in files},
         "sandbox": sandbox,
     }
+
+
+def changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What cells meet in another version than in an earlier session, as ``numpy 1.26.4 → 2.0.0``.
+
+    What one of the two sessions does not know of is passed over.
+    """
+    old, new = _versions(before), _versions(now)
+    return [
+        f"{name} {old[name] or 'absent'} → {new[name] or 'absent'}"
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    ]
+
+
+def _versions(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one session: of codeact, of the sandbox's program, of Python and packages in the REPL."""
+    sandbox = _dict(session.get("sandbox"))
+    versions = {"codeact": session.get("codeact"), "sandbox program": sandbox.get("guest")}
+    repl = _dict(sandbox.get("repl"))
+    if repl:
+        return {**versions, "python": repl.get("python"), **_dict(repl.get("packages"))}
+    if sandbox.get("executor") == "local":
+        # Older sessions know of the driver's packages alone, and shared them with the REPL.
+        packages = _dict(session.get("packages"))
+        return {**versions, **{name: packages[name] for name in _REPL if name in packages}}
+    return versions
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _version(package: str) -> str | None:

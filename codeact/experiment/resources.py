@@ -10,7 +10,7 @@ from codeact.edge.models.factory import create_client
 from codeact.edge.models.response_cache import CachedModel, ResponseStore
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
-from codeact.edge.sandboxes.start import start_sandbox
+from codeact.edge.sandboxes.start import facts_of, start_sandbox
 from codeact.edge.tools import SearchSettings, ToolBox
 from codeact.exceptions import ConfigError
 from codeact.experiment.config import digest_of
@@ -61,6 +61,14 @@ class Resources:
             self._stack.push_async_callback(made.close)
             self._open[key] = made
         found: ToolBox = self._open[key]
+        return found
+
+    async def facts(self, settings: AnyExecutorSettings) -> dict[str, Any]:
+        """What a run's provenance says of a sandbox; raises `ExecutorUnavailable`."""
+        key = "facts" + digest_of(settings.model_dump())
+        if key not in self._open:
+            self._open[key] = await facts_of(await self.sandbox(settings))
+        found: dict[str, Any] = self._open[key]
         return found
 
     async def served(self, settings: ModelSettings) -> ModelSettings:

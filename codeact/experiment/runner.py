@@ -1,6 +1,7 @@
 """Plays the owed episodes of one or many runs over one queue, and writes each as it ends."""
 
 import asyncio
+import logging
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,13 +10,22 @@ from functools import partial
 from typing import NamedTuple
 
 from codeact.episode.record import Attempt, EpisodeRecord
-from codeact.exceptions import BudgetExhausted, CodeactError, DiskFull, RunStopped
+from codeact.exceptions import (
+    BudgetExhausted,
+    CodeactError,
+    ComputeUnavailable,
+    DiskFull,
+    HarnessFailure,
+    RunStopped,
+)
 from codeact.experiment.breaker import RunBreaker
 from codeact.experiment.budget import Account
 from codeact.experiment.causes import is_owed_another_try
 from codeact.experiment.compute.base import Player
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load
+
+log = logging.getLogger(__name__)
 
 _LOOK = 5.0
 """Seconds between two looks at the load."""
@@ -24,11 +34,11 @@ _AGAIN = 1.0
 
 
 class Stopped(NamedTuple):
-    """How the queue ended. `left` episodes are still owed; `error` is what ended it early."""
+    """How the queue ended. `left` episodes are still owed; `errors` ended runs early, by name."""
 
     left: int
     interrupted: bool
-    error: CodeactError | None
+    errors: dict[str, CodeactError]
     hopeless: tuple[str, ...] = ()
     """Why runs in which nothing worked were stopped, one text for each."""
 
@@ -38,7 +48,8 @@ class Runner:
 
     The first Ctrl-C finishes what is in flight and writes it; the second gives it up. Either way a
     resume plays what is left. A full disk is waited for, `full_disk_seconds` long: nothing that
-    was finished is thrown away before.
+    was finished is thrown away before. What goes wrong with one run's folder or model ends that run
+    alone; where there is nothing left to play on, all of them end.
     """
 
     def __init__(
@@ -67,7 +78,7 @@ class Runner:
         self._interrupted = False
         self._full = False
         self._begun = self._in_flight = self._written = 0
-        self._error: CodeactError | None = None
+        self._errors: dict[str, CodeactError] = {}
 
     def _breaker(self, job: Job) -> RunBreaker:
         return RunBreaker(
@@ -93,14 +104,15 @@ class Runner:
                 raise result
         hopeless = [str(one.stopped) for one in self._breakers.values() if one.stopped is not None]
         left = self._total - self._written
-        return Stopped(left, self._interrupted, self._error, tuple(hopeless))
+        return Stopped(left, self._interrupted, self._errors, tuple(hopeless))
 
     async def _work(self) -> None:
         for job, assignment in self._queue:
             if self._draining:
                 return
             self._begun += 1
-            if job.name in self._spent or self._breakers[job.name].stopped is not None:
+            stopped = self._breakers[job.name].stopped is not None
+            if stopped or job.name in self._spent or job.name in self._errors:
                 continue
             self._in_flight += 1
             try:
@@ -111,12 +123,23 @@ class Runner:
                     self._listener.notice(f"{job.name}: {error}")
             except RunStopped:
                 pass  # What it was stopped for is told when the command ends.
-            except CodeactError as error:
-                self._error = self._error or error
+            except ComputeUnavailable as error:
+                for one in self._jobs:
+                    self._end(one, error)
                 self._draining = True
-                return
+            except CodeactError as error:
+                self._end(job, error)
+            except Exception as error:
+                log.exception("%s ended early", job.name)
+                why = f"{type(error).__name__}: {error}"
+                self._end(job, HarnessFailure(f"{job.name} ended early by a fault of ours: {why}"))
             finally:
                 self._in_flight -= 1
+
+    def _end(self, job: Job, error: CodeactError) -> None:
+        """Begin no more episodes of a run; those of it that are finished are still written."""
+        if self._errors.setdefault(job.name, error) is error and len(self._jobs) > 1:
+            self._listener.notice(f"{job.name} ends here, the others go on: {error}")
 
     async def _played(self, job: Job, assignment: Assignment) -> EpisodeRecord:
         """Play an episode, and again where its failure deserves it; the record keeps why."""
@@ -135,20 +158,19 @@ class Runner:
     async def _finish(self, job: Job, record: EpisodeRecord) -> None:
         """Write a record, as soon as there is room for it."""
         deadline = time.monotonic() + self._patience
-        while self._error is None:
+        while True:
             try:
-                job.folder.append(record)
+                written = job.folder.append(record)
                 break
             except DiskFull as error:
-                if time.monotonic() >= deadline:
+                given_up = isinstance(self._errors.get(job.name), DiskFull)
+                if given_up or time.monotonic() >= deadline:
                     raise
                 self._wait_for_room(str(error))
             await asyncio.sleep(_AGAIN)
-        else:
-            return
         self._full = False
         self._written += 1
-        self._listener.episode_finished(job, record)
+        self._listener.episode_finished(job, written)
 
     def _wait_for_room(self, words: str) -> None:
         if not self._full:

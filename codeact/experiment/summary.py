@@ -31,7 +31,12 @@ class Tally(msgspec.Struct):
     cost: float | None = None
     feedback_cost: float | None = None
     reused: int = 0
-    """Answers out of the response cache."""
+    """The policy's answers out of the response cache."""
+    feedback_reused: int = 0
+    """Feedback out of the response cache."""
+    fresh: Usage = Usage()
+    fresh_feedback: Usage = Usage()
+    """What of `usage` and `feedback_usage` was really asked for, and not reused."""
     retried: dict[str, int] = {}
     """Earlier tries at these episodes, by the cause of their failure; what they took is `lost`."""
     lost: Usage = Usage()
@@ -60,7 +65,11 @@ class Tally(msgspec.Struct):
         self.seconds += record.seconds
         self.cost = total_cost([self.cost, record.cost])
         self.feedback_cost = total_cost([self.feedback_cost, record.feedback_cost])
-        self.reused += sum(turn.reused for turn in record.turns)
+        for turn in record.turns:
+            self.reused += bool(turn.reused)
+            self.feedback_reused += turn.feedback_reused
+            self.fresh += turn.fresh
+            self.fresh_feedback += turn.fresh_feedback
         for attempt in record.attempts:
             self.retried = {**self.retried, attempt.cause: self.retried.get(attempt.cause, 0) + 1}
             self.lost += attempt.usage + attempt.feedback_usage

@@ -252,7 +252,9 @@ def _statements(text: str) -> list[_Statement]:
         lead = _SENTENCE.split(text[lead_from : mark.start()])[-1]
         line, newline, after = text[mark.end() : until].lstrip(": \n").partition("\n")
         for content, boxed in _boxes(line) or [(bare(line), "")]:
-            found.append(_Statement(lead, bare(content), boxed + newline + after, bool(mark["final"])))
+            found.append(
+                _Statement(lead, bare(content), boxed + newline + after, bool(mark["final"]))
+            )
     if not marks:
         boxes = _boxes(text)
         found = [_Statement(*piece, final=False) for piece in _around(text, boxes)]

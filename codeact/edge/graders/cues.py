@@ -36,7 +36,9 @@ _BOUND = re.compile(
     r"|\btoo (?:big|large|small|low|high|many|few|much|little)\b|(?<=\d)-?ish\b"
     r"|\b(?:half|half of|twice|double|triple) (?=[-$\\(]{0,3}\d)"
 )
-_TRUTH = re.compile(r"[\"'(\[*\s]{0,4}(?:yes|no|true|false)\b(?! (?:is|was|isn|would|does)\b)", re.IGNORECASE)
+_TRUTH = re.compile(
+    r"[\"'(\[*\s]{0,4}(?:yes|no|true|false)\b(?! (?:is|was|isn|would|does)\b)", re.IGNORECASE
+)
 _TAKES_BACK_NO = re.compile(rf"(?<![\w-])(?:{_DOUBTS}|or|yes|true)(?![\w-])|\?")
 _TAKES_BACK_YES = re.compile(
     rf"(?<![\w-])(?:{_DOUBTS}|or|no(?=\W{{0,4}}$)|false)(?![\w-])"
@@ -98,8 +100,27 @@ ABOUT_THE_ANSWER = re.compile(
 """The subject of a sentence about the answer itself, as far as what is said of it."""
 
 NEGATIVE = frozenset(
-    "not except exception exceptions excluding false incorrect incorrectly wrong never cannot isn't"
-    " aren't doesn't don't wasn't untrue least unlikely".split()
+    [
+        "not",
+        "except",
+        "exception",
+        "exceptions",
+        "excluding",
+        "false",
+        "incorrect",
+        "incorrectly",
+        "wrong",
+        "never",
+        "cannot",
+        "isn't",
+        "aren't",
+        "doesn't",
+        "don't",
+        "wasn't",
+        "untrue",
+        "least",
+        "unlikely",
+    ]
 )
 """Words of a question that asks for what is not the case."""
 NEGATORS = frozenset(

@@ -95,9 +95,7 @@ async def number_of_expression(text: str, sandbox: Sandbox) -> Fraction | None:
     return single_number(outcome.value)
 
 
-async def _same_expression(
-    task: Task, reference: str, answer: str, sandbox: Sandbox
-) -> Verdict:
+async def _same_expression(task: Task, reference: str, answer: str, sandbox: Sandbox) -> Verdict:
     found = commitment(
         answer, _whole, own=lambda _: reference, question=task.prompt, bounds=True, whole=True
     )

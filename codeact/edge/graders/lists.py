@@ -9,15 +9,87 @@ from collections.abc import Callable
 
 from codeact.edge.graders.places import PLACES
 
-_SEPARATORS = re.compile(r"\s*(?:[,;|•&+→(]|->|(?:(?<=\s)|^)\d{1,2}[.)](?=\s)|/(?!\d)|\n[-*]?|\b(?:and|or|then|plus|nor|vs\.?|versus|as well as|along with)\b(?!-))\s*", re.IGNORECASE)
-_DESCRIBES = frozenset(
-    "a an the who whom whose which where when that in of from on at by with because since as for to "
-    "also born known formerly now later based located founded is was are were both using after "
-    "before during not so making including part near which it he she they his her its their".split()
+_SEPARATORS = re.compile(
+    r"\s*(?:[,;|•&+→(]|->|(?:(?<=\s)|^)\d{1,2}[.)](?=\s)|/(?!\d)|\n[-*]?|\b(?:and|or|then|plus|nor|vs\.?|versus|as well as|along with)\b(?!-))\s*",
+    re.IGNORECASE,
 )
-_LEADS_IN = _DESCRIBES | frozenset("according thus therefore hence yes no so however answer".split())
+_DESCRIBES = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "who",
+        "whom",
+        "whose",
+        "which",
+        "where",
+        "when",
+        "that",
+        "in",
+        "of",
+        "from",
+        "on",
+        "at",
+        "by",
+        "with",
+        "because",
+        "since",
+        "as",
+        "for",
+        "to",
+        "also",
+        "born",
+        "known",
+        "formerly",
+        "now",
+        "later",
+        "based",
+        "located",
+        "founded",
+        "is",
+        "was",
+        "are",
+        "were",
+        "both",
+        "using",
+        "after",
+        "before",
+        "during",
+        "not",
+        "so",
+        "making",
+        "including",
+        "part",
+        "near",
+        "which",
+        "it",
+        "he",
+        "she",
+        "they",
+        "his",
+        "her",
+        "its",
+        "their",
+    ]
+)
+_LEADS_IN = _DESCRIBES | frozenset(
+    ["according", "thus", "therefore", "hence", "yes", "no", "so", "however", "answer"]
+)
 _MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ]
 )
 _SOFT = ("\0,", "\0(")
 _ARTICLES = frozenset({"a", "an", "the"})

@@ -16,7 +16,7 @@ import msgspec
 
 from codeact.episode.effects import Counts, Message, Outcome
 from codeact.episode.protocol import ASSISTANT_PREFIX, SEPARATOR
-from codeact.episode.record import EpisodeRecord
+from codeact.episode.record import EpisodeRecord, decode
 from codeact.exceptions import RecordingError
 
 _ASSISTANT = f"{ASSISTANT_PREFIX}\n"
@@ -221,7 +221,7 @@ def _read_run(path: Path, selection: Selection) -> Iterator[RecordedEpisode]:
     for number, line in _lines(path):
         place = f"{path}:{number}"
         try:
-            record = _RECORD.decode(line)
+            record = decode(line)
             episode = _from_record(record, place)
         except ValueError as error:
             if not line.endswith(b"\n"):
@@ -291,7 +291,6 @@ class _Published(msgspec.Struct):
     task: _Task
 
 
-_RECORD = msgspec.json.Decoder(EpisodeRecord)
 _PUBLISHED = msgspec.json.Decoder(_Published)
 
 

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
+
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings, LocalSettings
 from codeact.edge.sandboxes.sweep import sweep_folders
+from codeact.exceptions import SandboxFailure
 
 
 async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
@@ -25,6 +28,46 @@ async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
     return docker
 
 
-def facts_of(sandbox: Sandbox) -> dict[str, Any]:
-    """Return what a run's provenance says of its sandbox: executor, guest program, image."""
-    return sandbox.facts if isinstance(sandbox, GuestSandbox) else {}
+async def facts_of(sandbox: Sandbox) -> dict[str, Any]:
+    """Return what a run's provenance says of its sandbox.
+
+    That is executor, guest program and image, and as ``repl`` the versions that cells meet.
+    """
+    facts = sandbox.facts if isinstance(sandbox, GuestSandbox) else {}
+    return {**facts, "repl": await _versions(sandbox)}
+
+
+_PACKAGES = (
+    *("antlr4-python3-runtime", "beautifulsoup4", "ipython", "math-verify", "matplotlib"),
+    *("networkx", "nltk", "numpy", "pandas", "requests", "scipy", "sympy"),
+)
+_LOOK = f"""
+import platform
+from importlib.metadata import PackageNotFoundError, version
+def found(name):
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+RESULT = {{
+    "python": platform.python_version(),
+    "packages": {{name: found(name) for name in {_PACKAGES!r}}},
+}}
+"""
+_LOOK_SECONDS = 30.0
+
+
+class _Versions(msgspec.Struct):
+    python: str
+    packages: dict[str, str | None]
+
+
+async def _versions(sandbox: Sandbox) -> dict[str, Any]:
+    """Ask a session of the sandbox's own: its Python may be another than ours."""
+    try:
+        async with await sandbox.session() as session:
+            told = await session.evaluate(_LOOK, seconds=_LOOK_SECONDS)
+        return msgspec.to_builtins(msgspec.convert(told.value, _Versions))  # type: ignore[no-any-return]
+    except (SandboxFailure, msgspec.ValidationError):
+        # Whatever it is that does not work, the first episode tells it better.
+        return {}

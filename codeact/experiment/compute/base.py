@@ -1,5 +1,6 @@
 """What plays episodes for the runner, wherever that is."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from codeact.episode.record import EpisodeRecord
@@ -10,8 +11,8 @@ from codeact.experiment.driver import Assignment
 class Player(Protocol):
     """Plays episodes of one or many runs; safe to call concurrently from one event loop."""
 
-    facts: dict[str, Any]
-    """What a run's provenance says of where its episodes are played, as JSON data."""
+    facts: Mapping[str, dict[str, Any]]
+    """What the provenance of each run, by its name, says of where it is played, as JSON data."""
 
     async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
         """Play an episode of the run of that name to its end.

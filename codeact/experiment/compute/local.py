@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from codeact.edge.models.base import EpisodeKey, ModelSettings
-from codeact.edge.sandboxes.start import facts_of
 from codeact.edge.tools import ToolBox
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
@@ -20,11 +19,11 @@ from codeact.experiment.strategies import strategy
 class LocalPlayer:
     """Plays each episode with what its run shares."""
 
-    def __init__(self, environments: Mapping[str, Environment]) -> None:
+    def __init__(
+        self, environments: Mapping[str, Environment], facts: Mapping[str, dict[str, Any]]
+    ) -> None:
         self._environments = environments
-        self.facts: dict[str, Any] = {}
-        for environment in environments.values():
-            self.facts |= facts_of(environment.sandbox)
+        self.facts = facts
 
     async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
         return await play(assignment, self._environments[run])
@@ -41,7 +40,8 @@ async def open_local(
         name: await environment(plan.config, plan.keys, plan.tools, accounts[name], resources)
         for name, plan in plans.items()
     }
-    return LocalPlayer(environments)
+    facts = {name: await resources.facts(plan.config.executor) for name, plan in plans.items()}
+    return LocalPlayer(environments, facts)
 
 
 async def environment(

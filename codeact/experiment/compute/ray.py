@@ -49,7 +49,7 @@ class RayPlayer:
         self._accounts = accounts
         self._crew = crew
         self._handouts = handouts
-        self.facts = _facts(crew)
+        self.facts: Mapping[str, dict[str, Any]] = _facts(crew)
 
     async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
         config = self._plans[run].config
@@ -221,10 +221,11 @@ def _bounded(config: RunConfig) -> bool:
     return config.budget.tokens is not None or config.budget.usd is not None
 
 
-def _facts(crew: Crew) -> dict[str, Any]:
-    facts: dict[str, Any] = {}
-    for worker in crew.workers:
-        facts |= worker.opened.facts
+def _facts(crew: Crew) -> dict[str, dict[str, Any]]:
     nodes = {worker.opened.node for worker in crew.workers}
     ray = {"version": version("ray"), "workers": len(crew.workers), "nodes": len(nodes)}
-    return facts | {"ray": ray}
+    facts: dict[str, dict[str, Any]] = {}
+    for worker in crew.workers:
+        for run, told in worker.opened.facts.items():
+            facts[run] = {**facts.get(run, {}), **told, "ray": ray}
+    return facts

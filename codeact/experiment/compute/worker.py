@@ -11,9 +11,8 @@ import msgspec
 from codeact.edge.families import get
 from codeact.edge.graders.base import Mode
 from codeact.edge.models.base import EpisodeKey, SharesLimits
-from codeact.edge.sandboxes.start import facts_of
 from codeact.edge.tools import open_toolbox
-from codeact.episode.record import encode
+from codeact.episode.record import sound_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
@@ -70,12 +69,12 @@ class Reply(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """Where a worker is, and why it cannot play, if so; `facts` is for the run's provenance."""
+    """Where a worker is, and why it cannot play, if so; `facts` is for each run's provenance."""
 
     host: str
     node: str
     pid: int
-    facts: dict[str, Any]
+    facts: dict[str, dict[str, Any]]
     refusal: CodeactError | None
 
     @property
@@ -104,12 +103,12 @@ class EpisodeWorker:
         """
         from ray import get_runtime_context
 
-        facts: dict[str, Any] = {}
+        facts: dict[str, dict[str, Any]] = {}
         refusal = None
         try:
             _same_release(release)
             for name, brief in briefs.items():
-                facts |= await self._prepare(name, brief)
+                facts[name] = await self._prepare(name, brief)
             await self.share(sharing)
         except CodeactError as error:
             refusal = error
@@ -125,14 +124,14 @@ class EpisodeWorker:
         )
         self._environments[run] = made._replace(identity=brief.identity)
         self._accounts[run], self._others[run] = account, NOTHING
-        return facts_of(made.sandbox)
+        return await self._resources.facts(config.executor)
 
     async def play(self, order: bytes, others: Spent) -> Reply:
         """Play one episode; `others` is what the run has spent outside this worker."""
         told = msgspec.json.decode(order, type=Order)
         self._hear(told.run, others)
         try:
-            record = encode(await play(told.assignment, self._environments[told.run]))
+            record = sound_line(await play(told.assignment, self._environments[told.run]))
         except CodeactError as error:
             return Reply(b"", error, self._own(told.run))
         return Reply(record, None, self._own(told.run))

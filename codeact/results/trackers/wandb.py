@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from codeact.episode.record import EpisodeRecord
+from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.exceptions import RunFolderError
 from codeact.experiment.config import WandbTracker
 from codeact.experiment.events import Job, Load, Silent
 from codeact.experiment.store import RunFolder
 from codeact.experiment.summary import Latest, Summary, flat_summary
+from codeact.files import private_folder
 from codeact.results.trackers.metrics import (
     COLUMNS,
     Conversations,
@@ -160,8 +161,8 @@ class _Counted:
 
 def _recall(meter: Meter, job: Job) -> None:
     """Take in what the folder holds, but for the episodes that will be played again."""
-    digest = job.config.digest
-    owed = {f"{a.task.key}/{digest}/{a.sample}" for a in job.owed}
+    digest = job.folder.digest
+    owed = {episode_id(a.task.name, a.task.id, digest, a.sample) for a in job.owed}
     latest = Latest(job.folder.path)
     meter.recall(record for record in latest.records() if record.id not in owed)
     meter.step = latest.lines
@@ -368,7 +369,7 @@ _QUIET: dict[str, Any] = {
 def _init(described: Described, mode: str) -> "wandb.Run":
     library, kept = _wandb(), described.kept
     folder = described.folder.path
-    (folder / "wandb").mkdir(exist_ok=True)
+    private_folder(folder / "wandb")
     run: wandb.Run = library.init(
         project=kept.project,
         entity=kept.entity,

@@ -1,0 +1,192 @@
+"""What a run is: all that decides what its episodes are, and how two of them are told apart.
+
+It is the configuration without what is incidental, and what the configuration only points at: the
+digest of the image, the content of the search file, the words by which the tools are shown. Paths
+are no part of it. A run folder keeps its definition in ``identity.json``, with the version of the
+rules by which it was made; a folder without that file was made before there were any (version 1),
+and goes by the configuration alone.
+"""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from codeact.edge.sandboxes.settings import DockerSettings
+from codeact.edge.tools.search import PageSearch, RecordedSearch
+from codeact.exceptions import ConfigError, RunFolderError
+from codeact.experiment.config import RunConfig, digest_of
+from codeact.experiment.plan import Plan
+from codeact.experiment.store import CONFIG, IDENTITY
+from codeact.resources import resolve_path
+
+VERSION = 2
+_LONGEST_VALUE = 80
+_ABSENT = "nothing"
+
+Values = dict[str, Any]
+"""Dotted keys of the configuration, and of what it points at, with JSON values."""
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run is, by the rules of `version`. `digest` stands for it in records."""
+
+    version: int
+    digest: str
+    values: Values
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What this command's run is, to be held against what a folder is."""
+
+    config: RunConfig
+    values: Values
+
+    @property
+    def new(self) -> Definition:
+        """The definition of a folder that holds nothing yet."""
+        return Definition(version=VERSION, digest=digest_of(self.values), values=self.values)
+
+    def resumed(self, folder: Path, played: str) -> Definition:
+        """The definition by which a folder goes on; raises `RunFolderError`.
+
+        `played` is the settings digest in its records. A setting that codeact did not have yet when
+        the folder was made counts as its default.
+        """
+        kept = read_definition(folder)
+        if kept is not None and kept.digest != played:
+            raise RunFolderError(
+                f"{folder}: holds episodes of other settings than its {IDENTITY} says; a run "
+                "folder is one experiment: choose another run_dir"
+            )
+        unkept = VERSION if played == self.new.digest else 1
+        version = unkept if kept is None else kept.version
+        there = {**(kept.values if kept else {}), **_configured(folder / CONFIG, version)}
+        here = self.values if version == VERSION else settings_values(self.config, version)
+        if not there and played not in (self.config.digest, self.new.digest):
+            raise RunFolderError(
+                f"{folder}: holds episodes of other settings, and no {CONFIG} that says which; "
+                "choose another run_dir"
+            )
+        if there and (differing := _differences(there, here)):
+            lines = "".join(f"  {line}\n" for line in differing)
+            raise RunFolderError(
+                f"{folder}: is another experiment than this one, so it cannot be resumed with it:\n"
+                f"{lines}Choose another run_dir, or give what the folder has to resume it."
+            )
+        return Definition(version=version, digest=played, values={**there, **here})
+
+
+def define(plan: Plan, facts: Mapping[str, Any]) -> Asked:
+    """What a plan's run is; `facts` are those of its sandbox, for what only an engine knows."""
+    config = plan.config
+    values = settings_values(config, VERSION)
+    if isinstance(config.executor, DockerSettings) and config.executor.image != "host":
+        values["executor.image"] = facts.get("image", {}).get("digest")
+    if isinstance(config.search, PageSearch | RecordedSearch):
+        values["search.content"] = _content_digest(resolve_path(config.search.path))
+    return Asked(config=config, values=values | _tools(plan))
+
+
+def settings_values(config: RunConfig, version: int) -> Values:
+    """The part of a definition that the configuration alone decides."""
+    values = dict(_flat(config.identity(), ""))
+    if version == 1:
+        return values
+    executor = config.executor
+    values.pop("search.path", None)
+    values["executor.kind"] = executor.kind
+    if isinstance(executor, DockerSettings) and executor.image == "host":
+        values["executor.image"] = executor.image
+    if config.turns.use_tools:
+        # What is imported already, and what memory that leaves, is for cells alone to notice.
+        values["executor.preload"] = sorted(set(executor.preload))
+    return values
+
+
+def read_definition(folder: Path) -> Definition | None:
+    """The definition that a folder keeps; None where it keeps none. Raises `RunFolderError`."""
+    file = folder / IDENTITY
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=Definition)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RunFolderError(
+            f"{file}: is not what codeact wrote ({error}); fetch it from a copy, or choose another "
+            "run_dir"
+        ) from error
+    if found.version > VERSION:
+        raise RunFolderError(
+            f"{file}: was written by a later version of codeact (identity version {found.version}, "
+            f"and this one knows {VERSION}); resume the run with that, or choose another run_dir"
+        )
+    return found
+
+
+def is_configured_like(folder: Path, config: RunConfig) -> bool:
+    """Whether a folder's configuration is the same in all that is not incidental."""
+    return _configured(folder / CONFIG, 1) == settings_values(config, 1)
+
+
+def _configured(file: Path, version: int) -> Values:
+    """What a folder's own configuration says, by today's schema; nothing where it does not fit."""
+    from omegaconf import OmegaConf
+
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        return settings_values(RunConfig.model_validate(plain), version)
+    except Exception:  # missing, damaged, of another command, or of keys that are gone
+        return {}
+
+
+def _tools(plan: Plan) -> Values:
+    """Every tool that a task asks for, as it is shown; None where the run lacks it."""
+    shown: Values = {}
+    for task in (assignment.task for assignment in plan.assignments if assignment.sample == 0):
+        if not all(f"tools.{name}" in shown for name in task.tools):
+            specs = {s.name: f"{s.signature}: {s.description}" for s in plan.tools.specs(task)}
+            shown |= {f"tools.{name}": specs.get(name) for name in task.tools}
+    return shown
+
+
+def _content_digest(path: Path) -> str:
+    """SHA-256 of a file's content, the same whether it is compressed or not."""
+    digest = hashlib.sha256()
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"search.path: {path} cannot be read: {error}") from error
+    return digest.hexdigest()
+
+
+def _flat(tree: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
+    for key, value in msgspec.to_builtins(dict(tree), str_keys=True).items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, list(value) if isinstance(value, tuple) else value
+
+
+def _differences(there: Values, here: Values) -> list[str]:
+    """The keys that differ, with both values. Tools count where both know of them."""
+    return [
+        f"{key}: {_shown(there, key)} there, {_shown(here, key)} here"
+        for key in sorted({*there, *here})
+        if (key in there and key in here) or not key.startswith("tools.")
+        if there.get(key, _ABSENT) != here.get(key, _ABSENT)
+    ]
+
+
+def _shown(values: Values, key: str) -> str:
+    if key not in values:
+        return _ABSENT
+    text = msgspec.json.encode(values[key]).decode()
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 20]} … {text[-17:]}"

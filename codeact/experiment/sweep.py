@@ -1,0 +1,114 @@
+"""The cells of a sweep: which folder each has, and what a sweep must not mix.
+
+A cell goes by its overrides, sorted, without those that do not change what is played. So it is
+found again when the sweep grows, or when its overrides are given in another order.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from codeact.episode.settings import Settings
+from codeact.exceptions import ConfigError
+from codeact.experiment.config import RunConfig
+from codeact.experiment.identity import is_configured_like
+from codeact.experiment.store import EPISODES
+
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255."""
+_EXECUTOR = frozenset({"kind", "image", "preload"})
+
+
+class Cell(NamedTuple):
+    """A run of a sweep: `name` is what sets it apart from the others, `path` is its folder."""
+
+    name: str
+    path: Path
+
+
+def cells(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> list[Cell]:
+    """The cells of a sweep, in its order; raises `ConfigError` for runs that cannot be one."""
+    _refuse_two_computes([config for _, config in jobs])
+    given = [_by_key(overrides) for overrides, _ in jobs]
+    common = set(given[0].items()).intersection(*(one.items() for one in given[1:]))
+    found = []
+    for words, (_, config) in zip(given, jobs, strict=True):
+        varying = {key for key, word in words.items() if (key, word) not in common}
+        if len(jobs) == 1:
+            varying = set()
+        decisive = [
+            w for key, w in sorted(words.items()) if key in varying or _matters(config, key)
+        ]
+        name = _folder_name(decisive)
+        shown = ",".join(words[key] for key in sorted(varying)) or name
+        earlier = [_folder_name([words[key] for key in words if key in varying]), "run"]
+        found.append(Cell(shown, _path(parent, name, earlier, config)))
+    if repeated := [str(path) for path, n in Counter(c.path for c in found).items() if n > 1]:
+        raise ConfigError(
+            f"this sweep has the same run more than once, in {', '.join(repeated)}: give every "
+            "value once"
+        )
+    return found
+
+
+def _refuse_two_computes(configs: Sequence[RunConfig]) -> None:
+    first = configs[0].compute
+    for other in configs[1:]:
+        if other.compute != first:
+            there, here = first.model_dump(), other.compute.model_dump()
+            keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+            differing = ", ".join(f"compute.{k}={there.get(k)} and {here.get(k)}" for k in keys)
+            raise ConfigError(
+                f"all runs of a sweep are played in one place, so compute has to be the same in "
+                f"all of them, not {differing}: give one value, or one command for each"
+            )
+
+
+def _by_key(overrides: Sequence[str]) -> dict[str, str]:
+    """The overrides by their dotted keys, the last of each, without what is only Hydra's."""
+    found = {}
+    for word in overrides:
+        group = word.lstrip("+~").partition("=")[0]
+        key = group.partition("@")[2] or group.replace("/", ".")
+        if key != "hydra" and not key.startswith("hydra."):
+            found[key] = word.lstrip("+")
+    return found
+
+
+def _matters(config: RunConfig, key: str) -> bool:
+    """Whether an override changes what is played: which tasks, or what an episode is."""
+    first, *rest = key.split(".")
+    if first == "task":
+        return key.rpartition(".")[2] != "path"
+    if first == "executor" and (not rest or rest[0] in _EXECUTOR):
+        return True
+    if key == "search.path":
+        return False
+    node: object = config
+    for name in (first, *rest):
+        if not isinstance(node, Settings):
+            return True
+        if name in node.incidental:
+            return False
+        node = getattr(node, name, None)
+    return True
+
+
+def _folder_name(words: Sequence[str]) -> str:
+    name = ",".join(words).replace("/", "_").replace("\0", "_") or "run"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return name.encode()[: _LONGEST_NAME - 16].decode("utf-8", "ignore") + f"...{digest}"
+
+
+def _path(parent: Path, name: str, earlier: Sequence[str], config: RunConfig) -> Path:
+    """A cell's folder; one that an older codeact gave another name goes on under that."""
+    path = parent / name
+    if not path.exists():
+        for old in earlier:
+            if (parent / old / EPISODES).exists() and is_configured_like(parent / old, config):
+                return parent / old
+    return path
