@@ -9,13 +9,15 @@ then that connection's interpreter; it talks to the host directly, the server is
 Two sockets lie in a folder that only the server's uid may enter:
 
 * ``control``: one connection, the owner's. Its end is the server's end, and the server's end is
-  the end of every process in here. Host to guest: ``{"kill": slot, "generation": n}``. Guest to
-  host: ``{"ready": …}`` once, and ``{"gone": slot, "generation": n, "reason": …, "code": n}`` when
-  a session's processes are dead, its files wiped and its slot free.
+  the end of every process in here. Host to guest: ``{"kill": slot, "generation": n}``, and
+  ``{"ping": n}``. Guest to host: ``{"ready": …}`` once, ``{"pong": n}``, and
+  ``{"gone": slot, "generation": n, "reason": …, "code": n}`` when a session's processes are dead,
+  its files wiped and its slot free.
 * ``sessions``: each connection is one session. Frames both ways are a big-endian length of four
   bytes and JSON. The child greets with its slot; then the host asks ``start``, ``execute`` or
-  ``evaluate`` and gets one answer with the same id. While the child is busy it may ask back:
-  ``{"call": tool, "id": n, "args": […], "kwargs": {…}}``.
+  ``evaluate`` and gets one answer with the same id. While the child is busy it may ask back, one
+  call at a time: ``{"call": tool, "id": n, "args": […], "kwargs": {…}}``. Anything else that comes
+  from a child has the host end it: what that costs the host is bounded in ``session.py``.
 
 A host that cannot reach the sockets, because the engine is on another machine, has this file run
 once more in the container, with ``--relay``: see `Relay`.
@@ -47,6 +49,7 @@ __builtins__ = dict(vars(builtins))
 import _signal
 import _thread
 import ast
+import codecs
 import ctypes
 import errno
 import fcntl
@@ -74,10 +77,11 @@ import traceback
 import types
 
 DECODE = json.JSONDecoder().decode
-ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+TO_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 LENGTH = struct.Struct(">I")
 LIBC = ctypes.CDLL(None, use_errno=True)
 MAX_REQUEST = 64 << 20
+MAX_QUEUED = 16 << 20  # What a session may leave unread at the relay when there is more for it.
 MUST_BE_BOUND = [getattr(resource, f"RLIMIT_{name}") for name in ("AS", "FSIZE", "NOFILE", "CORE")]
 PAGE = resource.getpagesize()
 WORD = re.compile(r"\w+")
@@ -99,6 +103,20 @@ setitimer = signal.setitimer
 # ---------------------------------------------------------------------------- frames
 
 
+def half_a_pair(error):
+    """Write half of a surrogate pair, which UTF-8 has no bytes for, as six plain characters."""
+    halves = error.object[error.start : error.end]
+    return "".join(f"\\\\u{ord(half):04x}" for half in halves), error.end
+
+
+codecs.register_error("half_a_pair", half_a_pair)
+
+
+def encode(value):
+    """Return a value as JSON; ValueError or TypeError if it is none."""
+    return TO_JSON(value).encode("utf-8", "half_a_pair")
+
+
 class Channel:
     """Length-prefixed JSON over a socket; what was half read survives a raised signal."""
 
@@ -111,7 +129,7 @@ class Channel:
 
     def send(self, message):
         """Send a whole frame; the soft limit waits until it is out."""
-        data = ENCODE(message).encode()
+        data = encode(message)
         view = memoryview(LENGTH.pack(len(data)) + data)
         pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM,))
         try:
@@ -359,7 +377,9 @@ class Session:
         self.output = Output(options["limits"]["output_bytes"])
         self.tools = {}
         self.calls = itertools.count(1)
-        self.one_call = threading.Lock()
+        self.one_call = threading.Lock()  # Who holds it is the one to read from the host.
+        self.one_frame = threading.Lock()
+        self.busy = False  # Whether the host waits for an answer; only then it takes calls.
         self.alarm = None
         self.pid = os.getpid()
         self.stdin, self.stderr = sys.stdin, sys.stderr
@@ -383,16 +403,20 @@ class Session:
         """Answer requests until the host hangs up."""
         while True:
             try:
-                request = self.channel.receive()
+                with self.one_call:
+                    request = self.channel.receive()
             except (EOFError, OSError):
                 return
             action = {"start": self.start, "execute": self.execute, "evaluate": self.evaluate}
             # A reply to a tool call that was interrupted comes late, and has no "do".
             if request.get("do") in action:
+                self.busy = True
                 answer = action[request["do"]](request)
                 if getpid() != self.pid:
                     os._exit(0)  # A fork that the cell made came back from it: not ours to answer.
-                self.channel.send({"id": request["id"], **answer})
+                with self.one_frame:
+                    self.busy = False
+                    self.channel.send({"id": request["id"], **answer})
                 if answer.get("broken"):
                     return
 
@@ -416,7 +440,6 @@ class Session:
     # -- cells
 
     def execute(self, request):
-        began = monotonic()
         self.output.begin()
         self.set_streams(self.output)
         printed = self.fresh_stdout()
@@ -433,7 +456,9 @@ class Session:
             broken = not (self.alarm and isinstance(error, TimeoutError))
             status = "error"
             self.output.write(f"{type(error).__name__}: {error}\n")
-        if status == "error" and self.alarm is not None:
+        if self.alarm is not None:
+            # Whoever met it: what a cell's own code, or a __repr__ of its, does with the exception
+            # does not make it a cell that came to its end in time.
             status = "timeout"
         limit = self.output.limit
         text = self.output.text().encode("utf-8", "backslashreplace")[:limit]
@@ -445,7 +470,6 @@ class Session:
         return {
             "output": text.decode("utf-8", "replace"),
             "status": status,
-            "seconds": monotonic() - began,
             "broken": broken,
         }
 
@@ -538,8 +562,9 @@ class Session:
     def plain(self, namespace):
         """Return RESULT as the JSON value it is, or None."""
         try:
-            text = ENCODE(namespace.get("RESULT"))
-            return DECODE(text) if len(text) <= self.options["limits"]["value_bytes"] else None
+            data = encode(namespace.get("RESULT"))
+            fits = len(data) <= self.options["limits"]["value_bytes"]
+            return DECODE(data.decode()) if fits else None
         except BaseException:
             return None
 
@@ -558,7 +583,7 @@ class Session:
         if getpid() != self.pid:
             raise ToolError(f"{name} cannot be called from a child process")
         try:
-            data = ENCODE({"args": args, "kwargs": kwargs})
+            data = encode({"args": args, "kwargs": kwargs})
         except (TypeError, ValueError, RecursionError) as error:
             raise ToolError(f"{name} takes plain data only: {error}") from None
         limit = self.options["limits"]["tool_bytes"]
@@ -566,7 +591,10 @@ class Session:
             raise ToolError(f"the arguments of {name} are over {limit} bytes")
         with self.one_call:
             number = next(self.calls)
-            self.channel.send({"call": name, "id": number, "args": args, "kwargs": kwargs})
+            with self.one_frame:
+                if not self.busy:
+                    raise ToolError(f"{name} can be called while a cell runs, and only then")
+                self.channel.send({"call": name, "id": number, "args": args, "kwargs": kwargs})
             while True:
                 reply = self.channel.receive()
                 if reply.get("reply") == number:
@@ -732,6 +760,9 @@ class Server:
             self.control.fill()
             self.note_taken()
             while (message := self.control.take()) is not None:
+                if "ping" in message:
+                    self.control.send({"pong": message["ping"]})
+                    continue
                 slot = self.slots[message["kill"]]
                 if slot.generation == message["generation"] and slot.state == "live":
                     self.end(slot, "asked")
@@ -1018,6 +1049,10 @@ class Relay:
             body = bytes(self.inbox[8 : 8 + size])
             del self.inbox[: 8 + size]
             if number in self.lanes and body:
+                if len(self.lanes[number][1]) > MAX_QUEUED:
+                    self.outbox += self.FRAME.pack(number, 0)
+                    self.end(number)
+                    continue
                 self.lanes[number][1].extend(body)
                 self.to_session(number)
             elif number in self.lanes:
@@ -1494,12 +1529,18 @@ def wiped(folder, uid):
             be_root_again()
 
 
-def wipe(folder):
-    """Delete what is in a folder, however deep: inner folders are moved up, not walked down."""
+def wipe(folder, seconds=0.05):
+    """Delete what is in a folder, however deep: inner folders are moved up, not walked down.
+
+    Others wait for the server meanwhile, so it stops after a while, and goes on the next time.
+    """
     names = (f".wipe-{number}" for number in itertools.count())
+    deadline = monotonic() + seconds
     os.chmod(folder, 0o700)
     while entries := os.listdir(folder):
         for entry in entries:
+            if monotonic() > deadline:
+                return False
             path = f"{folder}/{entry}"
             try:
                 os.unlink(path)

@@ -16,7 +16,8 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     ok: bool
     value: Any = None
-    """The JSON value left in the variable ``RESULT``; None if there is none, or it is not JSON."""
+    """The JSON value left in the variable ``RESULT``; None if there is none, it is not JSON, or it
+    is too large. Text in it can be encoded, and so can `error`."""
     error: str = ""
     """``TypeName: message`` of what it raised, or what became of its process."""
     status: Status = "ok"

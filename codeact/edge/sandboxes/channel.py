@@ -1,6 +1,7 @@
 """Frames between host and guest: a big-endian length of four bytes, then JSON.
 
-The guest side is untrusted: a frame that is too large or is not JSON ends the connection.
+The guest side is untrusted: a frame larger than what may come just now ends the connection, and so
+does a guest that does not read what it is sent. What a frame says is read in `frames`.
 """
 
 import asyncio
@@ -15,37 +16,50 @@ LENGTH = struct.Struct(">I")
 _AT_ONCE = 8192
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _encode_quickly = msgspec.json.Encoder().encode
-_decode_quickly = msgspec.json.Decoder().decode
 
 
 class Channel(asyncio.BufferedProtocol):
-    """One connection to the guest; hands each message on as it comes, in the event loop.
+    """One connection to the guest; hands each frame on as it comes, in the event loop.
 
     It brings its own buffer: asyncio's, made anew for every read, costs more than all else here.
+    What it holds: one frame of at most `max_frame` bytes, which its owner sets to what it waits
+    for, and to send, `max_queued` bytes and one message more.
     """
 
     def __init__(
         self,
-        on_message: Callable[[dict[str, Any]], None],
+        on_frame: Callable[[bytes], None],
         on_lost: Callable[[str], None],
         max_frame: int,
+        max_queued: int,
     ) -> None:
-        self._on_message = on_message
+        self.max_frame = max_frame
+        self._max_queued = max_queued
+        self._on_frame = on_frame
         self._on_lost = on_lost
-        self._max_frame = max_frame
         self._buffer = bytearray()
         self._arrival = memoryview(bytearray(_AT_ONCE))
         self._transport: asyncio.Transport | None = None
+        self._ended = False
         self._fault = "the connection ended"
 
     def send(self, message: dict[str, Any]) -> None:
         """Queue a message; what is sent on a lost connection is dropped."""
-        if self._transport is not None:
-            data = _encoded(message)
-            self._transport.write(LENGTH.pack(len(data)) + data)
+        if self._transport is None or self._ended:
+            return
+        if self._transport.get_write_buffer_size() > self._max_queued:
+            self.abort("it does not read its connection")
+            return
+        data = _encoded(message)
+        self._transport.write(LENGTH.pack(len(data)) + data)
 
-    def abort(self) -> None:
-        """Hang up at once."""
+    def abort(self, why: str = "the connection ended") -> None:
+        """Hang up at once; what has come and was not handed on is dropped."""
+        if self._ended:
+            return
+        self._ended = True
+        self._fault = why
+        self._buffer.clear()
         if self._transport is not None:
             self._transport.abort()
 
@@ -53,6 +67,7 @@ class Channel(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
         self._transport = None
         self._on_lost(self._fault)
 
@@ -64,28 +79,22 @@ class Channel(asyncio.BufferedProtocol):
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take in what came from the guest."""
+        if self._ended:
+            return
         buffer = self._buffer
         buffer += data
         while len(buffer) >= LENGTH.size:
             (size,) = LENGTH.unpack_from(buffer)
-            if size > self._max_frame:
-                self._refuse(f"a frame of {size} bytes is over the limit")
+            if size > self.max_frame:
+                self.abort("it sent a frame that is larger than any that may come")
                 return
             end = LENGTH.size + size
             if len(buffer) < end:
                 return
-            body = bytes(buffer[LENGTH.size : end])
+            with memoryview(buffer) as view:
+                body = bytes(view[LENGTH.size : end])
             del buffer[:end]
-            message = _decoded(body)
-            if not isinstance(message, dict):
-                self._refuse("it sent what is not a message")
-                return
-            self._on_message(message)
-
-    def _refuse(self, why: str) -> None:
-        self._fault = why
-        self._buffer.clear()
-        self.abort()
+            self._on_frame(body)
 
 
 def _encoded(message: dict[str, Any]) -> bytes:
@@ -96,15 +105,3 @@ def _encoded(message: dict[str, Any]) -> bytes:
         except UnicodeEncodeError:
             pass
     return _encode(message).encode()
-
-
-def _decoded(body: bytes) -> object:
-    """Read a message; None if it is none."""
-    try:
-        return _decode_quickly(body)
-    except (msgspec.DecodeError, RecursionError):
-        # Half of a surrogate pair, for one, is nothing to msgspec.
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            return None

@@ -123,6 +123,10 @@ class _Lane(asyncio.Transport):
         if data:
             self._relay.send(self.number, bytes(data))
 
+    def get_write_buffer_size(self) -> int:
+        """Return 0: what waits for a session, waits in the guest's relay, which bounds it."""
+        return 0
+
     def abort(self) -> None:
         self._relay.send(self.number, b"")
         self._relay.end(self.number)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import importlib.resources
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class GuestSandbox(ABC):
         self._starting = asyncio.Lock()
         self._slots = asyncio.Semaphore(settings.capacity)
         self._sessions: set[GuestSession] = set()
+        self._owed: set[asyncio.Future[None]] = set()
         self._closed = False
         self._tried = 0
         self._refusal: str | None = None
@@ -75,6 +76,18 @@ class GuestSandbox(ABC):
         if session in self._sessions:
             self._sessions.discard(session)
             self._slots.release()
+
+    def owe(self, gone: Awaitable[None]) -> None:
+        """Take one more slot out of use, as soon as one is free, until an interpreter is gone."""
+        ended = asyncio.ensure_future(gone)
+
+        async def hold() -> None:
+            async with self._slots:
+                await ended
+
+        task = asyncio.ensure_future(hold())
+        self._owed.add(task)
+        task.add_done_callback(self._owed.discard)
 
     async def server(self, last: Server | None) -> Server:
         """Return a live server for a session, whose `last` one may have died."""

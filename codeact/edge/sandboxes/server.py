@@ -12,18 +12,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import UNSET
 
+from codeact.edge.sandboxes import frames
 from codeact.edge.sandboxes.channel import Channel
 from codeact.edge.sandboxes.owner import this_owner
 from codeact.edge.sandboxes.sweep import OWNER_FILE, PREFIX
 from codeact.exceptions import SandboxFailure
 
 _CONTROL_FRAME = 1 << 16
+_CONTROL_QUEUE = 1 << 20
 _UID_SPAN = 4096
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """How a session ended: `reason` is asked, memory, processes, exit or signal."""
+    """How a session ended: `reason` is asked, memory, processes, exit, signal, or slow.
+
+    A session that is slow to end is nobody's any more, but still takes up its slot.
+    """
 
     reason: str
     code: int
@@ -35,6 +41,8 @@ class Gone(msgspec.Struct, frozen=True):
             return "too many processes"
         if self.reason == "exit":
             return "it exited"
+        if self.reason == "slow":
+            return "it does not end"
         if self.code < 0:
             with contextlib.suppress(ValueError):
                 return f"killed by {signal.Signals(-self.code).name}"
@@ -99,6 +107,7 @@ class Server:
         self._way: Way = _Sockets(self.folder)
         self._control: Channel | None = None
         self._ready: asyncio.Future[dict[str, Any]] | None = None
+        self._pong: asyncio.Future[bool] | None = None
         self._ends: dict[Place, asyncio.Future[Gone | None]] = {}
 
     async def start(self, process: Process, seconds: float, way: Way | None = None) -> None:
@@ -110,7 +119,7 @@ class Server:
         deadline = loop.time() + seconds
         while self._control is None:
             try:
-                control = Channel(self._on_message, self._on_lost, _CONTROL_FRAME)
+                control = Channel(self._on_frame, self._on_lost, _CONTROL_FRAME, _CONTROL_QUEUE)
                 await self._way.join("control", control)
                 self._control = control
             except OSError:
@@ -132,12 +141,13 @@ class Server:
 
     async def connect(
         self,
-        on_message: Callable[[dict[str, Any]], None],
+        on_frame: Callable[[bytes], None],
         on_lost: Callable[[str], None],
         max_frame: int,
+        max_queued: int,
     ) -> Channel:
         """Open a session's connection; the first message on it is the greeting."""
-        channel = Channel(on_message, on_lost, max_frame)
+        channel = Channel(on_frame, on_lost, max_frame, max_queued)
         try:
             await self._way.join("sessions", channel)
         except OSError as error:
@@ -147,7 +157,9 @@ class Server:
         return channel
 
     def expect(self, place: Place) -> None:
-        """Listen for the end of a session."""
+        """Listen for the end of a session; raises ValueError if it is another one's place."""
+        if place in self._ends:
+            raise ValueError(f"{place} is taken")
         self._ends[place] = asyncio.get_running_loop().create_future()
         if not self.alive:
             self._ends[place].set_result(None)
@@ -158,17 +170,42 @@ class Server:
             self._control.send({"kill": place.slot, "generation": place.generation})
 
     async def end_of(self, place: Place, seconds: float) -> Gone | None:
-        """Wait for the end of a session; None means that the server itself is dead or hung."""
+        """Wait for the end of a session; None means that the server itself is dead or hung.
+
+        One that is not gone after `seconds` is given up alone if the server still answers and has
+        other sessions: `when_gone` then tells when its slot is free.
+        """
         future = self._ends.get(place)
         if future is None:
             return None
         try:
-            return await asyncio.wait_for(asyncio.shield(future), seconds)
+            gone = await asyncio.wait_for(asyncio.shield(future), seconds)
         except TimeoutError:
+            if len(self._ends) > 1 and await self.answers(seconds):
+                # It may have come while we asked.
+                return future.result() if future.done() else Gone("slow", 0)
             self.abandon()
-            return None
-        finally:
+            gone = None
+        self._ends.pop(place, None)
+        return gone
+
+    async def when_gone(self, place: Place) -> None:
+        """Wait until a session that was given up is gone, or its server."""
+        if (future := self._ends.get(place)) is not None:
+            await asyncio.shield(future)
             self._ends.pop(place, None)
+
+    async def answers(self, seconds: float) -> bool:
+        """Tell whether the server does anything at all within so many seconds."""
+        if self._control is None:
+            return False
+        if self._pong is None or self._pong.done():
+            self._pong = asyncio.get_running_loop().create_future()
+            self._control.send({"ping": 1})
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._pong), seconds)
+        except TimeoutError:
+            return False
 
     def abandon(self) -> None:
         """Give the server up; `close` must still be called."""
@@ -184,20 +221,30 @@ class Server:
             await self._process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _on_message(self, message: dict[str, Any]) -> None:
-        if "ready" in message:
+    def _on_frame(self, body: bytes) -> None:
+        try:
+            frame = frames.read_server(body)
+        except frames.FrameError:
+            self.abandon()
+            return
+        if frame.ready is not UNSET:
             if self._ready is not None and not self._ready.done():
-                self._ready.set_result(message)
-        elif "gone" in message:
-            end = self._ends.get(Place(message["gone"], message["generation"]))
+                self._ready.set_result({"ready": frame.ready, "pid": frame.pid, "uids": frame.uids})
+        elif frame.pong is not UNSET:
+            if self._pong is not None and not self._pong.done():
+                self._pong.set_result(True)
+        elif frame.gone is not UNSET:
+            end = self._ends.get(Place(frame.gone, frame.generation))
             if end is not None and not end.done():
-                end.set_result(Gone(message["reason"], message["code"]))
+                end.set_result(Gone(frame.reason, frame.code))
 
     def _on_lost(self, why: str) -> None:
         self.alive = False
         self._control = None
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(ConnectionError(why))
+        if self._pong is not None and not self._pong.done():
+            self._pong.set_result(False)
         for end in self._ends.values():
             if not end.done():
                 end.set_result(None)

@@ -30,6 +30,9 @@ _INCIDENTAL = frozenset(
 )
 """Where sessions run and how many at a time: an episode is the same experiment either way."""
 
+_LATER = ("tool_calls_per_cell", "tool_calls_per_session")
+"""Limits that earlier runs were played without, and did not come near."""
+
 MOST_SLOTS = 4000
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -72,8 +75,12 @@ class ExecutorSettings(Settings):
     """How long one call of a host tool may take."""
     tool_bytes: int = Field(default=1 << 20, ge=1024)
     """Size of a host tool's arguments, and of its result."""
+    tool_calls_per_cell: int = Field(default=100, ge=1)
+    """How often one cell may call host tools; one more is a ToolError in it."""
+    tool_calls_per_session: int = Field(default=1000, ge=1)
+    """How often all cells of an episode may, also where its interpreter was replaced."""
     value_bytes: int = Field(default=8 << 20, ge=1024)
-    """Size of an evaluation's RESULT, as JSON."""
+    """Size of an evaluation's RESULT, as JSON; one of more than 200,000 values is None, too."""
     uid_base: int | None = Field(default=None, ge=1)
     """First uid given to sessions; by default a range of its own for every server. Set it where
     only some uids exist, as under a rootless engine."""
@@ -82,6 +89,14 @@ class ExecutorSettings(Settings):
     def capacity(self) -> int:
         """The sessions that one server has room for."""
         return self.slots or 64
+
+    def identity(self) -> dict[str, Any]:
+        """Limits that came later count where they are not as they come: old runs go on."""
+        fields = super().identity()
+        for name in _LATER:
+            if fields[name] == type(self).model_fields[name].default:
+                del fields[name]
+        return fields
 
     def guest_limits(self) -> dict[str, int]:
         """Return the limits that the guest enforces."""
