@@ -39,7 +39,7 @@ namespaces of its own instead, and without bubblewrap (`allow_unisolated`) nothi
 """
 # This file must run alone and quickly, on plain os calls; it lives on broad excepts.
 # ruff: noqa: D103, PTH101, PTH103, PTH104, PTH106, PTH108, PTH116, PTH123, PTH208
-# ruff: noqa: PTH102, PTH115, S102, S108, SIM105
+# ruff: noqa: PTH102, PTH110, PTH115, S102, S108, SIM105
 
 import builtins
 
@@ -87,6 +87,10 @@ PAGE = resource.getpagesize()
 WORD = re.compile(r"\w+")
 FEW = 8  # Children that are waiting: with more than this, the next is in no hurry.
 CROWD = 8  # A session with more processes than this is the last to get a processor.
+OPTIONS_SECONDS = 60.0  # How long the server waits for its options, from wherever they come.
+DESCRIPTOR = 8192  # What the watch counts for an open one: a pipe over its user's share has that.
+UNREMARKABLE = 8 << 20  # Bytes in the sockets of all sessions, beneath which nobody asks whose.
+LONGEST_PAUSE = 1.0  # Seconds between two looks of the watch, however long each takes.
 # Bound here once: what a cell does to the modules is then its own problem. Those of _signal are
 # signal's without the enumerations around them.
 get_ident = _thread.get_ident
@@ -184,19 +188,29 @@ DENIED = {
     "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
     "mount_setattr": (442, 442), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "personality": (135, 92),
+    "vmsplice": (278, 75), "splice": (275, 76), "tee": (276, 77), "sendfile": (40, 71),
 }
 # fmt: on
-CLONE, CLONE3, SOCKET = (56, 220), (435, 435), (41, 198)
+CLONE, CLONE3 = (56, 220), (435, 435)
+SOCKET, SOCKETPAIR, SETSOCKOPT = (41, 198), (53, 199), (54, 208)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 NEW_NAMESPACES = 0x7E020080
-FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+BUFFER_SIZES = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and both with FORCE.
+ZEROCOPY = 60
 
 
 def filter_program():
-    """Assemble the BPF program: no call of the list, no namespaces, plain socket families only."""
+    """Assemble the BPF program: no call of the list, no namespaces, plain sockets only.
+
+    A unix socket is a stream, because what a datagram socket holds can be hidden from the watch.
+    A buffer keeps its default size: the request to change it is taken, and nothing comes of it.
+    """
     column, arch = ARCHITECTURES[platform.machine()]
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
+    only_bits, first, second, third = 0x54, 16, 24, 32
     allow, refuse, absent = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+    pretend = 0x00050000
     code = [(load, 0, 0, 4), (equal, 1, 0, arch), (answer, 0, 0, refuse), (load, 0, 0, 0)]
     # The x32 calls of x86_64 would be a way around the numbers below.
     code += [(at_least, 0, 1, 0x40000000), (answer, 0, 0, refuse)]
@@ -206,9 +220,17 @@ def filter_program():
     code += [(equal, 0, 1, CLONE3[column]), (answer, 0, 0, absent)]
     code += [(equal, 0, 4, CLONE[column]), (load, 0, 0, 16)]
     code += [(any_bit, 0, 1, NEW_NAMESPACES), (answer, 0, 0, refuse), (answer, 0, 0, allow)]
-    code += [(equal, 0, 5, SOCKET[column]), (load, 0, 0, 16)]
-    code += [(equal, 3 - i, 0, family) for i, family in enumerate(FAMILIES)]
-    code += [(answer, 0, 0, refuse), (answer, 0, 0, allow)]
+    plain = [(load, 0, 0, first), (equal, 5, 0, socket.AF_INET), (equal, 4, 0, socket.AF_INET6)]
+    plain += [(equal, 0, 7, socket.AF_UNIX), (load, 0, 0, second), (only_bits, 0, 0, 0xF)]
+    plain += [(equal, 5, 4, socket.SOCK_STREAM), (load, 0, 0, third)]
+    plain += [(equal, len(PROTOCOLS) - i, 0, known) for i, known in enumerate(PROTOCOLS)]
+    plain += [(answer, 0, 0, refuse), (answer, 0, 0, allow)]
+    for numbers in (SOCKET, SOCKETPAIR):
+        code += [(equal, 0, len(plain), numbers[column]), *plain]
+    option = [(load, 0, 0, second), (equal, 0, 8, socket.SOL_SOCKET), (load, 0, 0, third)]
+    option += [(equal, 5 - i, 0, kind) for i, kind in enumerate(BUFFER_SIZES)]
+    option += [(equal, 0, 2, ZEROCOPY), (answer, 0, 0, refuse), (answer, 0, 0, pretend)]
+    code += [(equal, 0, len(option), SETSOCKOPT[column]), *option, (answer, 0, 0, allow)]
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 
 
@@ -662,6 +684,7 @@ class Server:
         self.next_look = self.next_fork = 0.0
         self.full = False  # whether there is no child to be forked ahead of need
         self.oom_kills = container_oom_kills()
+        self.sockets = SocketMemory.where_known()
 
     # -- beginning
 
@@ -669,7 +692,7 @@ class Server:
         self.make_slots()
         loaded = preload(self.options["preload"])
         use_once(sys.modules)
-        for name, source in self.options.get("modules", ()):
+        for name, source in self.options.pop("modules", ()):
             module = sys.modules[name] = types.ModuleType(name)
             exec(compile(source, f"<{name}>", "exec"), module.__dict__)
         self.cells = Cells(make_shell(self.options["scratch"]))
@@ -679,6 +702,9 @@ class Server:
         into_huge_pages()
         self.base_pages, self.base_resident = statm("self")
         self.bounds = bounds_of(self.options["limits"], self.base_pages * PAGE)
+        if self.sockets is None:
+            files = resource.RLIMIT_NOFILE
+            self.bounds[files] = min(self.bounds[files], fewer_files(self.options["limits"]))
         self.listen()
         signal.set_wakeup_fd(self.wakeup[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -701,9 +727,10 @@ class Server:
                 mount_tmpfs(slot.folder, 6, data)
             elif self.uids and os.stat(slot.folder).st_uid != slot.uid:
                 os.chown(slot.folder, slot.uid, slot.uid)
-        if self.options["mount"]:
-            # Mounting is done.
-            keep_capabilities(~(1 << 21))
+        if self.uids:
+            # Mounting is done. In a user namespace of its own, a session drops the set itself.
+            drop_bounding_set()
+            keep_capabilities(~(1 << 21 | 1 << 8))
 
     def listen(self):
         """Open the two sockets where the owner finds them and sessions do not."""
@@ -825,6 +852,7 @@ class Server:
         os.mkdir(slot.folder, 0o700)
         for hidden in ("/run", "/dev/shm"):
             mount_tmpfs(hidden, 7, "size=4k,mode=755")
+        drop_bounding_set()
         keep_capabilities(0)
 
     # -- the end of sessions
@@ -906,9 +934,14 @@ class Server:
     # -- the watch
 
     def look(self):
-        """Sum resident memory by slot, and end the sessions that are over their limit."""
-        began = time.monotonic()
+        """Sum memory by slot, and end the sessions that are over their limit.
+
+        That is what is resident, and what the kernel holds for open descriptors and in sockets.
+        """
+        # Its own time, not the clock's: on a busy machine it is needed as often as ever.
+        began = time.process_time()
         used = {}
+        held = self.held_in_sockets()
         for name in os.listdir("/proc"):
             if not name.isdigit():
                 continue
@@ -918,18 +951,44 @@ class Server:
             pages, resident = statm(name)
             # A fork of ours shares what the server had loaded; a program started anew does not.
             own = resident - self.base_resident if pages >= self.base_pages else resident
-            size, count = used.get(slot, (0, 0))
-            used[slot] = size + max(0, own), count + 1
+            size, count = used.get(slot, (held.get(slot, 0), 0))
+            used[slot] = size + max(0, own) * PAGE + open_files(name) * DESCRIPTOR, count + 1
         for slot, (size, count) in used.items():
-            if size * PAGE > self.options["limits"]["memory_mb"] << 20:
+            if size > self.options["limits"]["memory_mb"] << 20:
                 self.end(slot, "memory")
             elif count > self.options["limits"]["processes"]:
                 self.end(slot, "processes")
             elif count > CROWD and self.uids:
                 slot.last = True
                 self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 19)
-        now = time.monotonic()
-        self.next_look = now + max(0.1, 20 * (now - began))
+        pause = max(0.1, 20 * (time.process_time() - began))
+        self.next_look = time.monotonic() + min(LONGEST_PAUSE, pause)
+
+    def held_in_sockets(self):
+        """Return the bytes that the kernel holds in sockets, by slot."""
+        if self.sockets is None:
+            return {}
+        by_uid, by_inode = self.sockets.held()
+        if self.uids:
+            first = self.options["uid"] + 1
+            return {
+                self.slots[uid - first]: size
+                for uid, size in by_uid.items()
+                if 0 <= uid - first < len(self.slots)
+            }
+        if not self.options["apart"] or sum(by_uid.values()) < UNREMARKABLE:
+            return {}
+        # One uid for all: whose a socket is can be told by who has it open.
+        held = {}
+        for name in os.listdir("/proc"):
+            slot = self.slot_of(name) if name.isdigit() else None
+            if slot is not None and slot.state == "live":
+                for inode in open_sockets(name):
+                    held[slot] = held.get(slot, 0) + by_inode.pop(inode, 0)
+        if held:
+            # What nobody has open is on its way from one socket to another, of who has most.
+            held[max(held, key=held.__getitem__)] += sum(by_inode.values())
+        return held
 
     def slot_of(self, pid):
         if not self.uids:
@@ -954,6 +1013,8 @@ class Server:
             pass
         for fd in (self.control_door.fileno(), self.control.fileno(), *self.wakeup, self.taken[0]):
             os.close(fd)
+        if self.sockets is not None:
+            self.sockets.netlink.close()
         if self.uids:
             os.setgroups([])
             os.setresgid(slot.uid, slot.uid, slot.uid)
@@ -992,6 +1053,149 @@ class Server:
         connection.serve()
 
 
+# ---------------------------------------------------------------------------- sockets
+
+
+class SocketMemory:
+    """What the kernel holds in the sockets of this network namespace, as it tells over netlink.
+
+    An estimate from above. What was sent is charged to the socket that sent it, for as long as that
+    is open; what comes from one that is closed counts as a full buffer of the socket that has it.
+    """
+
+    HEADER = struct.Struct("=IHHII")
+    ERROR, DONE = 2, 3
+    LISTENING = 10
+
+    def __init__(self, netlink, buffer):
+        self.netlink = netlink
+        self.sequence = 0
+        self.buffer = buffer
+        self.internet = ()
+
+    @classmethod
+    def where_known(cls):
+        """Return one, or None where the kernel does not tell."""
+        try:
+            netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 4)
+            netlink.settimeout(5.0)
+            found = cls(netlink, 2 * default_buffer())
+            list(found.dump(found.of_unix()))
+        except OSError:
+            return None
+        kinds = [
+            (family, protocol)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+        ]
+        found.internet = tuple(kind for kind in kinds if found.knows(*kind))
+        return found
+
+    def knows(self, family, protocol):
+        try:
+            list(self.dump(self.of_internet(family, protocol)))
+        except OSError:
+            return False
+        return True
+
+    def held(self):
+        """Return bytes by uid, and by inode."""
+        by_uid, by_inode = {}, {}
+        try:
+            sockets = list(self.unix_sockets())
+            for kind in self.internet:
+                sockets += self.internet_sockets(*kind)
+        except OSError:
+            sockets = []  # It was interrupted, or had no memory for the answer: the next look may.
+        for uid, inode, size in sockets:
+            by_uid[uid] = by_uid.get(uid, 0) + size
+            by_inode[inode] = by_inode.get(inode, 0) + size
+        return by_uid, by_inode
+
+    def unix_sockets(self):
+        entries = []
+        for body in self.dump(self.of_unix()):
+            _, _, state, _, inode = struct.unpack_from("=BBBBI", body)
+            entries.append((state, inode, attributes(body, 16)))
+        known = {inode for _, inode, _ in entries}
+        for state, inode, found in entries:
+            (queued,) = struct.unpack_from("=I", found.get(4, bytes(4)))
+            (peer,) = struct.unpack_from("=I", found.get(2, bytes(4)))
+            (uid,) = struct.unpack_from("=I", found.get(7, b"\xff" * 4))
+            size = struct.unpack_from("=3I", found.get(5, bytes(12)))[2]
+            if state == self.LISTENING:
+                size += queued * self.buffer  # So many that nobody has accepted yet.
+            elif queued and peer not in known:
+                size += self.buffer
+            yield uid, inode, size
+
+    def internet_sockets(self, family, protocol):
+        for body in self.dump(self.of_internet(family, protocol)):
+            uid, inode = struct.unpack_from("=II", body, 64)
+            memory = struct.unpack_from("=6I", attributes(body, 72).get(7, bytes(24)))
+            yield uid, inode, memory[0] + max(memory[2], memory[5])
+
+    @staticmethod
+    def of_unix():
+        """Ask for peers, queues, memory and owner of all unix sockets."""
+        everything = 0xFFFFFFFF
+        return struct.pack("=BBHII", socket.AF_UNIX, 0, 0, everything, 0) + struct.pack(
+            "=III", 0x74, everything, everything
+        )
+
+    @staticmethod
+    def of_internet(family, protocol):
+        return struct.pack("=BBBBI48x", family, protocol, 1 << 6, 0, 0xFFFFFFFF)
+
+    def dump(self, request):
+        """Yield the bodies of the answer; raises OSError where the kernel knows no answer."""
+        size = self.HEADER.size
+        self.sequence += 1
+        header = self.HEADER.pack(size + len(request), 20, 0x301, self.sequence, 0)
+        self.netlink.send(header + request)
+        while True:
+            data = self.netlink.recv(1 << 17)
+            start = 0
+            while start + size <= len(data):
+                length, kind, _, sequence, _ = self.HEADER.unpack_from(data, start)
+                body = data[start + size : start + length]
+                start += length + 3 & ~3
+                if sequence != self.sequence:
+                    continue  # Of an answer that nobody read to its end.
+                if kind == self.DONE:
+                    return
+                if kind == self.ERROR:
+                    raise OSError(-struct.unpack_from("=i", body)[0], "sock_diag")
+                yield body
+
+
+def attributes(body, start):
+    """Return the netlink attributes of a message, by their numbers."""
+    found = {}
+    while start + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, start)
+        if length < 4:
+            break
+        found[kind] = body[start + 4 : start + length]
+        start += length + 3 & ~3
+    return found
+
+
+def default_buffer():
+    """Return how many bytes a socket holds back that nobody has changed."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
+def fewer_files(limits):
+    """Return how many descriptors a process may have where nobody counts what sockets hold.
+
+    All processes of a session with as many full sockets then hold about its memory limit, or the
+    least number of descriptors with which libraries still work.
+    """
+    return max(64, (limits["memory_mb"] << 20) // limits["processes"] // (2 * default_buffer()))
+
+
 # ---------------------------------------------------------------------------- the relay
 
 
@@ -999,8 +1203,9 @@ class Relay:
     """Carries a distant host's connections over this process's stdin and stdout.
 
     A frame is the number of a lane and a size, four bytes each, and so many bytes, both ways. The
-    host's first frame of a lane names the socket it leads to; an empty frame ends a lane. No lane
-    is waited for while another has something to say, and the host is always listened to.
+    host's first frame of a lane names the socket it leads to; an empty frame ends a lane. Lane 0
+    brings the server's options. No lane is waited for while another has something to say, and the
+    host is always listened to.
     """
 
     FRAME = struct.Struct(">II")
@@ -1048,7 +1253,9 @@ class Relay:
                 return
             body = bytes(self.inbox[8 : 8 + size])
             del self.inbox[: 8 + size]
-            if number in self.lanes and body:
+            if number == 0:
+                self.leave_options(body)
+            elif number in self.lanes and body:
                 if len(self.lanes[number][1]) > MAX_QUEUED:
                     self.outbox += self.FRAME.pack(number, 0)
                     self.end(number)
@@ -1059,6 +1266,12 @@ class Relay:
                 self.end(number)
             elif body:
                 self.open(number, f"{self.folder}/{body.decode()}")
+
+    def leave_options(self, data):
+        """Put the server's options where it looks for them, whole or not at all."""
+        with open(f"{self.folder}/options.part", "wb") as file:
+            file.write(data)
+        os.rename(f"{self.folder}/options.part", f"{self.folder}/options")
 
     def open(self, number, path):
         lane = socket.socket(socket.AF_UNIX)
@@ -1399,11 +1612,20 @@ def keep_capabilities(mask):
     sets = ctypes.create_string_buffer(24)
     if LIBC.capget(header, sets):
         raise OSError(ctypes.get_errno(), "capget")
-    words = [word & mask & 0xFFFFFFFF for word in struct.unpack("=6I", sets.raw)]
-    if mask == 0:
-        words = [0] * 6
+    # Effective, permitted and inheritable ones, twice over; nothing is to be inheritable.
+    masks = (mask, mask, 0, mask >> 32, mask >> 32, 0)
+    words = [word & bits for word, bits in zip(struct.unpack("=6I", sets.raw), masks, strict=True)]
     if LIBC.capset(header, struct.pack("=6I", *words)):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def drop_bounding_set():
+    """Have no program ever gain a capability, here and in all that is forked from here."""
+    for capability in range(64):
+        if LIBC.prctl(24, capability, 0, 0, 0):
+            if ctypes.get_errno() == errno.EINVAL:
+                return  # There are no more.
+            raise OSError(ctypes.get_errno(), "the bounding set of capabilities")
 
 
 def mount_tmpfs(folder, flags, data):
@@ -1466,6 +1688,50 @@ def statm(pid):
         return int(pages), int(resident)
     except (OSError, ValueError):
         return 0, 0
+
+
+def open_files(pid):
+    """Return how many descriptors a process has open; 0 where the kernel does not count them."""
+    try:
+        return os.stat(f"/proc/{pid}/fd").st_size
+    except OSError:
+        return 0
+
+
+def open_sockets(pid):
+    """Return the inodes of a process's sockets."""
+    found = []
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            if target.startswith("socket:["):
+                found.append(int(target[8:-1]))
+    except OSError:
+        pass
+    return found
+
+
+def read_options(folder):
+    """Take the options out of the folder of the sockets, where no session can look.
+
+    A command line is everybody's to read, and these hold the text of the graders' programs.
+    """
+    path = f"{folder}/options"
+    deadline = monotonic() + OPTIONS_SECONDS
+    while True:
+        if os.geteuid() == 0 and os.stat(folder).st_uid != 0:
+            os.chown(folder, 0, 0)
+        if os.path.exists(path):
+            break
+        if monotonic() > deadline:
+            raise TimeoutError("nobody said what to do")
+        time.sleep(0.005)
+    if os.geteuid() == 0:
+        os.chown(path, 0, 0)
+    with open(path, "rb") as file:
+        options = DECODE(file.read().decode())
+    os.unlink(path)
+    return options
 
 
 def die_with_parent():
@@ -1575,5 +1841,5 @@ IN_GVISOR = in_gvisor()
 if __name__ == "__main__":
     if sys.argv[1] == "--relay":
         Relay(sys.argv[2]).run()
-    Server(json.loads(sys.argv[1])).run()
+    Server(read_options(sys.argv[1])).run()
     os._exit(0)

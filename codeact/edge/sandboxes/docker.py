@@ -7,18 +7,16 @@ is on another machine or the runtime has a kernel of its own, over `docker exec`
 
 import asyncio
 import contextlib
-import functools
 import io
 import json
 import os
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from codeact.edge.sandboxes.channel import Channel
 from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
-from codeact.edge.sandboxes.local import ENVIRONMENT
+from codeact.edge.sandboxes.local import ENVIRONMENT, most_memory_mb
 from codeact.edge.sandboxes.owner import labels
 from codeact.edge.sandboxes.pool import ServerPool
 from codeact.edge.sandboxes.relay import Relay
@@ -27,19 +25,18 @@ from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.session import GuestSession
 from codeact.edge.sandboxes.settings import DockerSettings
 from codeact.edge.sandboxes.sweep import sweep_containers
+from codeact.edge.sandboxes.threads import in_thread, made_in_thread
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 GUEST = "/opt/codeact/guest.py"
 EMPTY_IMAGE = "codeact-empty"
 _SOCKETS, _SCRATCH, _SLOTS = "/run/codeact", "/run/scratch", "/slots"
-_CAPABILITIES = ["SETUID", "SETGID", "KILL", "CHOWN"]
+_CAPABILITIES = ["SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN"]
+_OPTIONS_LANE = 0
 _LOCAL_ADDRESS = "http+docker://localhost"
 """What docker-py calls an engine that it reaches over a unix socket."""
 _SERVER_MB = 512
@@ -68,8 +65,14 @@ class DockerSandbox(GuestSandbox):
         how = {name: getattr(self.settings, name) for name in names}
         return {**super().facts, "image": image, **how}
 
+    @property
+    def bound(self) -> str:
+        return f"the container's memory of {self._memory_mb()} MB"
+
     async def start(self) -> None:
-        self._client = await in_thread(connect, self.settings.engine)
+        self._client = await made_in_thread(
+            lambda: connect(self.settings.engine), self._take_client
+        )
         await in_thread(sweep_containers, self.settings.engine)
         if self.settings.image == "host":
             self._python = await find_python(self.settings.python)
@@ -85,6 +88,9 @@ class DockerSandbox(GuestSandbox):
         # The first shows whether there can be any, and is then the first session's.
         first = await self._pool.take()
         self._pool.put_back(first)
+
+    def _take_client(self, client: "DockerClient") -> None:
+        self._client = client
 
     async def server(self, last: Server | None) -> Server:
         if self._pool is None:
@@ -113,9 +119,8 @@ class DockerSandbox(GuestSandbox):
         while True:
             server = Server()
             try:
-                container = await in_thread(self._run, self._client, server)
-                break
-            except Exception as error:
+                return await self._launch(server, self._client)
+            except _NotRun as error:
                 await server.close()
                 if loop.time() < deadline and not self._closed:
                     await asyncio.sleep(0.5)
@@ -124,13 +129,30 @@ class DockerSandbox(GuestSandbox):
                     f"the container did not start: {error}; `codeact sandbox check` tests this "
                     "engine"
                 ) from error
+            except BaseException:
+                await server.close()
+                raise
+
+    async def _launch(self, server: Server, client: "DockerClient") -> Server:
+        shares_folders = self._shares_folders(client)
+        options = self._options(server, shares_folders=shares_folders)
+        if shares_folders:
+            server.leave_options(options)
+
+        def run() -> "Container":
+            try:
+                return self._run(client, server, shares_folders=shares_folders)
+            except Exception as error:
+                raise _NotRun(str(error)) from error
+
+        container = await made_in_thread(run, lambda made: server.own(_Container(made)))
         self._launched = True
-        way = None if self._shares_folders(self._client) else _Exec(container, self._guest())
+        way = None if shares_folders else _Exec(container, self._guest(), options)
         await server.start(_Container(container), self.settings.start_seconds, way)
         return server
 
-    async def close(self) -> None:
-        await super().close()
+    async def end(self) -> None:
+        await super().end()
         if self._pool is not None:
             await self._pool.close()
         if self._client is not None:
@@ -156,17 +178,14 @@ class DockerSandbox(GuestSandbox):
         if settings.container_memory_mb is not None:
             return settings.container_memory_mb
         if settings.isolation == "shared":
-            return _most_memory_mb()
+            return most_memory_mb()
         return settings.memory_mb + settings.disk_mb + _SERVER_MB
 
-    def _run(self, client: "DockerClient", server: Server) -> "Container":
-        settings = self.settings
-        shares_folders = self._shares_folders(client)
-        uid = settings.uid_base or server.uid_base
+    def _options(self, server: Server, *, shares_folders: bool) -> bytes:
         options = {
-            **settings.guest_options(),
+            **self.settings.guest_options(),
             "modules": guest_modules(),
-            "uid": uid,
+            "uid": self.settings.uid_base or server.uid_base,
             "owner": os.geteuid() if shares_folders else 0,
             "mount": False,
             "apart": False,
@@ -174,16 +193,22 @@ class DockerSandbox(GuestSandbox):
             "slot_root": _SLOTS,
             "scratch": _SCRATCH,
         }
-        slots = int(options["slots"])
+        return json.dumps(options).encode()
+
+    def _run(self, client: "DockerClient", server: Server, *, shares_folders: bool) -> "Container":
+        """Make a container and start it; what cannot be started is not left behind."""
+        settings = self.settings
+        uid = settings.uid_base or server.uid_base
+        slots = int(settings.guest_options()["slots"])
         memory = f"{self._memory_mb()}m"
         chosen: dict[str, Any] = {}
         if settings.cpus is not None:
             chosen["nano_cpus"] = int(settings.cpus * 1e9)
         if settings.runtime is not None:
             chosen["runtime"] = settings.runtime
-        return client.containers.run(
+        container = client.containers.create(
             self._image,
-            [*self._guest(), json.dumps(options)],
+            [*self._guest(), _SOCKETS],
             entrypoint=[],
             detach=True,
             environment=ENVIRONMENT if self._python is not None else _only_ours(),
@@ -200,11 +225,18 @@ class DockerSandbox(GuestSandbox):
             mem_limit=memory,
             memswap_limit=memory,
             tmpfs=self._tmpfs(uid, slots, shares_folders=shares_folders),
-            volumes=self._volumes(server, shares_folders=shares_folders),
+            mounts=self._mounts(server, shares_folders=shares_folders),
             auto_remove=True,
             ulimits=_ulimits(settings),
             **chosen,
         )
+        try:
+            container.start()
+        except BaseException:
+            with contextlib.suppress(Exception):
+                container.remove(force=True, v=True)
+            raise
+        return container
 
     def _tmpfs(self, uid: int, slots: int, *, shares_folders: bool) -> dict[str, str]:
         """Give each slot a tmpfs of its own: a quota for its disk."""
@@ -217,27 +249,37 @@ class DockerSandbox(GuestSandbox):
             mounts[_SOCKETS] = "size=1m,nr_inodes=16,mode=700"
         return mounts
 
-    def _volumes(self, server: Server, *, shares_folders: bool) -> list[str]:
-        volumes = [f"{server.folder}:{_SOCKETS}:rw"] if shares_folders else []
+    def _mounts(self, server: Server, *, shares_folders: bool) -> list[Any]:
+        from docker.types import Mount
+
+        # Mounts rather than volumes, whose one line of text a path with a colon would spoil.
+        mounts = [Mount(_SOCKETS, str(server.folder), type="bind")] if shares_folders else []
         if self._python is not None:
-            volumes.append(f"{guest_program()}:{GUEST}:ro")
-            mounted = (*SYSTEM, *SYSTEM_FILES, *self._python.folders)
-            volumes += [f"{path}:{path}:ro" for path in mounted if Path(path).exists()]
-        return volumes
+            mounts.append(Mount(GUEST, str(guest_program()), type="bind", read_only=True))
+            for path in (*SYSTEM, *SYSTEM_FILES, *self._python.folders):
+                if Path(path).exists():
+                    mounts.append(Mount(path, path, type="bind", read_only=True))
+        return mounts
+
+
+class _NotRun(Exception):
+    """The engine did not run a container."""
 
 
 class _Exec:
     """The way into a container by `docker exec`, once, for all its sessions."""
 
-    def __init__(self, container: "Container", guest: list[str]) -> None:
+    def __init__(self, container: "Container", guest: list[str], options: bytes) -> None:
         self._container = container
         self._guest = guest
+        self._options = options
         self._relay: Relay | None = None
 
     async def join(self, door: str, protocol: Channel) -> None:
         if self._relay is None:
             try:
                 self._relay = await Relay.attach(await in_thread(self._execute))
+                self._relay.send(_OPTIONS_LANE, self._options)
             except Exception as error:
                 raise ConnectionError(f"docker exec failed: {error}") from error
         self._relay.join(door, protocol)
@@ -276,12 +318,6 @@ class _Container:
             log = await asyncio.wait_for(in_thread(self._container.logs, tail=50), 10)
             return bytes(log).decode(errors="replace")[-4000:]
         return "(the container is gone, and its log with it)"
-
-
-async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call what blocks on the engine without blocking the loop."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(None, functools.partial(function, *args, **kwargs))
 
 
 def connect(engine: str | None) -> "DockerClient":
@@ -336,11 +372,6 @@ def ensure_empty_image(client: "DockerClient") -> str:
 def _only_ours() -> dict[str, str]:
     """Return our environment without PATH: an image knows its own."""
     return {name: value for name, value in ENVIRONMENT.items() if name != "PATH"}
-
-
-def _most_memory_mb() -> int:
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return pages * size // (1 << 20) * 3 // 4
 
 
 def _ulimits(settings: DockerSettings) -> list[Any]:

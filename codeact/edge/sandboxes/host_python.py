@@ -1,12 +1,13 @@
 """What of this machine a Python needs in order to run: the folders a sandbox mounts read-only."""
 
-import asyncio
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
+from codeact.edge.sandboxes.threads import in_thread
 from codeact.exceptions import ExecutorUnavailable
 
 _ASK = """
@@ -29,12 +30,12 @@ async def find_python(executable: str | None) -> HostPython:
     """Ask an interpreter where it lives; raises ExecutorUnavailable if it cannot say."""
     path = executable or sys.executable
     try:
-        process = await asyncio.create_subprocess_exec(
-            path, "-I", "-c", _ASK, stdout=asyncio.subprocess.PIPE
+        asked = [path, "-I", "-c", _ASK]
+        done = await in_thread(
+            subprocess.run, asked, stdout=subprocess.PIPE, timeout=60, check=False
         )
-        out, _ = await asyncio.wait_for(process.communicate(), 60)
-        facts = json.loads(out)
-    except (OSError, ValueError, TimeoutError) as error:
+        facts = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise ExecutorUnavailable(
             f"executor.python={path} does not run: {error}; give the path of a Python >= 3.11"
         ) from error

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from pydantic import Field
 
-from codeact.edge.sandboxes.docker import connect, in_thread
+from codeact.edge.sandboxes.docker import connect
 from codeact.edge.sandboxes.sandbox import guest_digest, guest_program
 from codeact.edge.sandboxes.settings import Names
+from codeact.edge.sandboxes.threads import in_thread
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 

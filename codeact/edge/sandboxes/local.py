@@ -7,20 +7,27 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+from codeact.edge.sandboxes.control_group import Limits, make_group
 from codeact.edge.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
 from codeact.edge.sandboxes.sandbox import GuestSandbox, guest_modules, guest_program
 from codeact.edge.sandboxes.server import Server
 from codeact.edge.sandboxes.settings import LocalSettings
+from codeact.edge.sandboxes.threads import in_thread, made_in_thread
 from codeact.exceptions import ExecutorUnavailable
 
 _log = logging.getLogger(__name__)
 _GUEST, _SOCKETS, _SCRATCH, _SLOTS = "/run/guest.py", "/run/sockets", "/run/scratch", "/slots"
-_CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN", "SYS_ADMIN")
+_CAPABILITIES = ("SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "SYS_ADMIN")
+_OOM_KILLS = "/sys/fs/cgroup/memory.events"
+"""Where the guest looks for how many of its processes the kernel killed for want of memory."""
+_SERVER_PROCESSES = 64
+_END_TRIES = 2000
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -66,26 +73,60 @@ class LocalSandbox(GuestSandbox):
             _log.warning(text)
         await super().start()
 
+    @property
+    def bound(self) -> str:
+        group = self._server.group if self._server is not None else None
+        if group is None:
+            return "no control group, for none can be had here"
+        return f"a control group ({group.kind}) of {group.memory_bytes >> 20} MB"
+
     async def launch(self) -> Server:
-        assert self._python is not None
         server = Server()
+        try:
+            await made_in_thread(lambda: make_group(self._together()), server.join_group)
+            process = self._spawn(server)
+            await server.start(process, self.settings.start_seconds)
+        except BaseException:
+            await server.close()
+            raise
+        return server
+
+    def _together(self) -> Limits:
+        """Return what the server and all its sessions may take."""
+        settings = self.settings
+        memory_mb = settings.server_memory_mb or most_memory_mb()
+        return Limits(memory_mb << 20, settings.capacity * settings.processes + _SERVER_PROCESSES)
+
+    def _spawn(self, server: Server) -> "_LocalProcess":
+        """Start the guest. It is the server's own from the moment that there is one."""
+        assert self._python is not None
         if self._bubblewrap is not None:
             command = self._caged_command(server, self._bubblewrap, self._python)
+            options = self._options(server)
         else:
-            command = self._plain_command(server, self._python)
+            command = [self._python.executable, "-sP", str(guest_program()), str(server.folder)]
+            options = self._plain_options(server)
+        server.leave_options(json.dumps(options).encode())
+        environment = ENVIRONMENT
+        if server.group is not None:
+            environment = server.group.environment(ENVIRONMENT)
+            command = server.group.command(command, ENVIRONMENT)
         log = server.folder / "log"
         with log.open("wb") as file:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
+            process = _LocalProcess(
+                subprocess.Popen(  # noqa: S603
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    env=environment,
+                    cwd="/",
+                    start_new_session=True,
+                ),
+                log,
             )
-        await server.start(_LocalProcess(process, log), self.settings.start_seconds)
-        return server
+        server.own(process)
+        return process
 
     def _options(self, server: Server) -> dict[str, Any]:
         root = os.geteuid() == 0
@@ -125,37 +166,44 @@ class LocalSandbox(GuestSandbox):
         command += ["--bind", str(server.folder), _SOCKETS, "--dir", _SCRATCH, "--dir", "/tmp"]  # noqa: S108
         # The slots' folders are made by the guest.
         command += ["--perms", "0755", "--size", str(16 << 20), "--tmpfs", _SLOTS]
+        if server.group is not None and server.group.oom_kills is not None:
+            command += ["--ro-bind", server.group.oom_kills, _OOM_KILLS]
         command += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"]
-        command += [python.executable, "-sP", _GUEST, json.dumps(self._options(server))]
-        return command
+        return [*command, python.executable, "-sP", _GUEST, _SOCKETS]
 
-    def _plain_command(self, server: Server, python: HostPython) -> list[str]:
+    def _plain_options(self, server: Server) -> dict[str, Any]:
         slots, scratch = server.folder / "slots", server.folder / "scratch"
         places = {"slot_root": str(slots), "scratch": str(scratch), "sockets": str(server.folder)}
-        options = {**self._options(server), **places, "mount": False, "apart": False, "uid": 0}
-        return [python.executable, "-sP", str(guest_program()), json.dumps(options)]
+        return {**self._options(server), **places, "mount": False, "apart": False, "uid": 0}
 
 
 class _LocalProcess:
     """The guest as a child process of ours."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self._process = process
         self._log = log
 
     async def alive(self) -> bool:
-        return self._process.returncode is None
+        return self._process.poll() is None
 
     async def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), 10)
+        self._process.kill()
+        for _ in range(_END_TRIES):
+            if self._process.poll() is not None:
+                return
+            await asyncio.sleep(0.005)
 
     async def last_words(self) -> str:
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace")[-4000:]
         return ""
+
+
+def most_memory_mb() -> int:
+    """Return what sessions may take of this machine's memory together: three quarters."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return pages * size // (1 << 20) * 3 // 4
 
 
 def find_bubblewrap() -> str | None:
@@ -178,13 +226,14 @@ async def usable_bubblewrap() -> str | None:
         return None
     trial = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/", "true"]
     try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            *trial,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+        done = await in_thread(
+            subprocess.run,
+            [path, *trial],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            check=False,
         )
-        return path if await asyncio.wait_for(process.wait(), 30) == 0 else None
-    except (OSError, TimeoutError):
+    except (OSError, subprocess.SubprocessError):
         return None
+    return path if done.returncode == 0 else None

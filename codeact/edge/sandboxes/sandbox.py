@@ -25,13 +25,12 @@ class GuestSandbox(ABC):
     def __init__(self, settings: AnyExecutorSettings) -> None:
         self.settings: AnyExecutorSettings = settings
         self._server: Server | None = None
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[Server] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(settings.capacity)
         self._sessions: set[GuestSession] = set()
         self._owed: set[asyncio.Future[None]] = set()
         self._closed = False
-        self._tried = 0
-        self._refusal: str | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -43,9 +42,17 @@ class GuestSandbox(ABC):
         """How many sessions there are, those that are starting or ending included."""
         return len(self._sessions)
 
+    @property
+    def bound(self) -> str:
+        """What bounds all sessions together, in words."""
+        return "nothing"
+
     @abstractmethod
     async def launch(self) -> Server:
-        """Start a guest; raises ExecutorUnavailable or SandboxFailure."""
+        """Start a guest; raises ExecutorUnavailable or SandboxFailure.
+
+        What it has started by then is ended before it raises anything, CancelledError included.
+        """
 
     async def session(
         self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
@@ -53,7 +60,8 @@ class GuestSandbox(ABC):
         """Start a session, when a slot is free."""
         if self._slots.locked():
             try:
-                await asyncio.wait_for(self._slots.acquire(), self.settings.wait_seconds)
+                async with asyncio.timeout(self.settings.wait_seconds):
+                    await self._slots.acquire()
             except TimeoutError:
                 raise SandboxFailure(
                     f"all {self.settings.capacity} slots of the sandbox were in use for "
@@ -93,38 +101,61 @@ class GuestSandbox(ABC):
         """Return a live server for a session, whose `last` one may have died."""
         if self._server is not None and self._server.alive:
             return self._server
-        tried = self._tried
-        async with self._starting:
-            if self._closed:
-                raise SandboxFailure("the sandbox is closed")
-            if self._refusal is not None and tried != self._tried:
-                # It was tried while this session waited for its turn to.
-                raise SandboxFailure(self._refusal)
-            if self._server is not None and not self._server.alive:
-                await self._server.close()
-                self._server = None
-            if self._server is None:
-                try:
-                    self._server = await self.launch()
-                    self._refusal = None
-                except (ExecutorUnavailable, SandboxFailure) as error:
-                    # Before the first session this ends the command; later it is an episode's.
-                    self._tried += 1
-                    self._refusal = f"the sandbox cannot be started again: {error}"
-                    raise SandboxFailure(self._refusal) from error
-            return self._server
+        if self._closed:
+            raise SandboxFailure("the sandbox is closed")
+        try:
+            return await self._started()
+        except (ExecutorUnavailable, SandboxFailure) as error:
+            # Before the first session this ends the command; later it is an episode's.
+            raise SandboxFailure(f"the sandbox cannot be started again: {error}") from error
 
     async def start(self) -> None:
         """Start the first server; raises ExecutorUnavailable where it cannot run at all."""
-        self._server = await self.launch()
+        await self._started()
+
+    async def _started(self) -> Server:
+        """Wait for a start that serves all who wait; one of them that gives up does not end it."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_server())
+            self._starting.add_done_callback(_seen)
+        return await asyncio.shield(self._starting)
+
+    async def _start_server(self) -> Server:
+        try:
+            last, self._server = self._server, None
+            if last is not None:
+                await last.close()
+            if self._closed:
+                raise SandboxFailure("the sandbox is closed")
+            self._server = await self.launch()
+            return self._server
+        finally:
+            self._starting = None
 
     async def close(self) -> None:
-        """End every session and the server. Never raises."""
+        """End every session and the server. Never raises.
+
+        Who stops waiting does not stop it: it is done all the same, and once.
+        """
         self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.create_task(self.end())
+        await asyncio.shield(self._closing)
+
+    async def end(self) -> None:
+        """Do what `close` promises."""
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
         server, self._server = self._server, None
         if server is not None:
             await server.close()
         await asyncio.gather(*[session.close() for session in self._sessions])
+
+
+def _seen(start: "asyncio.Task[Server]") -> None:
+    """Take note of a failure that nobody may be waiting for any more."""
+    if not start.cancelled():
+        start.exception()
 
 
 def guest_modules() -> list[list[str]]:

@@ -16,10 +16,14 @@ from msgspec import UNSET
 
 from codeact.edge.sandboxes import frames
 from codeact.edge.sandboxes.channel import Channel
+from codeact.edge.sandboxes.control_group import ControlGroup
+from codeact.edge.sandboxes.janitor import JANITOR
 from codeact.edge.sandboxes.owner import this_owner
 from codeact.edge.sandboxes.sweep import OWNER_FILE, PREFIX
 from codeact.exceptions import SandboxFailure
 
+OPTIONS_FILE = "options"
+"""Where the guest looks for its options, among its sockets."""
 _CONTROL_FRAME = 1 << 16
 _CONTROL_QUEUE = 1 << 20
 _UID_SPAN = 4096
@@ -95,11 +99,17 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Server:
-    """The host's end of one guest. It owns the folder with the guest's sockets."""
+    """The host's end of one guest. It owns all there is of it: see `close`.
+
+    That is the folder with the guest's sockets, the process or container, and the control group.
+    Should this process be killed, the janitor removes folder and group.
+    """
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_tmp()))
         (self.folder / OWNER_FILE).write_text(this_owner())
+        JANITOR.watch(str(self.folder))
+        self.group: ControlGroup | None = None
         self.uid_base = 100_000_000 + random.SystemRandom().randrange(400_000) * _UID_SPAN
         self.facts: dict[str, Any] = {}
         self.alive = False
@@ -109,10 +119,30 @@ class Server:
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._pong: asyncio.Future[bool] | None = None
         self._ends: dict[Place, asyncio.Future[Gone | None]] = {}
+        self._closing: asyncio.Future[None] | None = None
+
+    def leave_options(self, options: bytes) -> None:
+        """Put the guest's options where it finds them, and nobody else."""
+        path = self.folder / OPTIONS_FILE
+        path.touch(0o600)
+        path.write_bytes(options)
+
+    def own(self, process: Process) -> None:
+        """Take a process over: `close` ends it."""
+        self._process = process
+
+    def join_group(self, group: ControlGroup | None) -> None:
+        """Take a control group over: `close` removes it."""
+        self.group = group
+        if group is not None:
+            JANITOR.watch(str(self.folder), group.folders)
 
     async def start(self, process: Process, seconds: float, way: Way | None = None) -> None:
-        """Wait until the guest answers; raises SandboxFailure with its log if it does not."""
-        self._process = process
+        """Wait until the guest answers; raises SandboxFailure with its log if it does not.
+
+        Whatever it raises, the caller has to close the server.
+        """
+        self.own(process)
         self._way = way or self._way
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
@@ -125,7 +155,6 @@ class Server:
             except OSError:
                 if loop.time() > deadline or not await process.alive():
                     words = await process.last_words()
-                    await self.close()
                     raise SandboxFailure(
                         f"the sandbox server did not start within {seconds:g} s; its log ends:\n"
                         f"{words or '(empty)'}"
@@ -136,7 +165,6 @@ class Server:
             self.facts = await asyncio.wait_for(self._ready, seconds)
         except (TimeoutError, ConnectionError):
             words = await process.last_words()
-            await self.close()
             raise SandboxFailure(f"the sandbox server ended as it started:\n{words}") from None
 
     async def connect(
@@ -214,12 +242,28 @@ class Server:
         self._on_lost("abandoned")
 
     async def close(self) -> None:
-        """End the guest and remove its folder. Never raises."""
+        """End the guest and remove what it had. Never raises.
+
+        Who stops waiting does not stop it: it is done all the same, and once.
+        """
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self.abandon()
         self._way.close()
-        if self._process is not None:
-            await self._process.stop()
+        try:
+            if self._process is not None:
+                await self._process.stop()
+            if self.group is not None:
+                await self.group.remove()
+        except asyncio.CancelledError:
+            # The event loop itself ends: what is left is the janitor's, when this process ends.
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         shutil.rmtree(self.folder, ignore_errors=True)
+        JANITOR.forget(str(self.folder))
 
     def _on_frame(self, body: bytes) -> None:
         try:

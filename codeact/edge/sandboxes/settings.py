@@ -21,6 +21,7 @@ _INCIDENTAL = frozenset(
         "image",
         "engine",
         "container_memory_mb",
+        "server_memory_mb",
         "cpus",
         "runtime",
         "isolation",
@@ -129,6 +130,9 @@ class LocalSettings(ExecutorSettings):
     kind: Literal["local"] = "local"
     python: str | None = None
     """The interpreter sessions run on, of a virtual environment or not; by default this one."""
+    server_memory_mb: int | None = Field(default=None, ge=128)
+    """Memory of the server and all its sessions together, what the kernel holds for them included,
+    where there can be a control group; by default three quarters of the machine's."""
     allow_unisolated: bool = False
     """Run model-written code without any isolation where bubblewrap cannot run."""
 

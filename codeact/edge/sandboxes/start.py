@@ -7,25 +7,36 @@ import msgspec
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings, LocalSettings
-from codeact.edge.sandboxes.sweep import sweep_folders
+from codeact.edge.sandboxes.sweep import sweep_folders, sweep_groups
+from codeact.edge.sandboxes.threads import in_thread
 from codeact.exceptions import SandboxFailure
 
 
 async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
-    """Start an executor; raises ExecutorUnavailable, saying what to do, where it cannot run."""
+    """Start an executor; raises ExecutorUnavailable, saying what to do, where it cannot run.
+
+    Nothing of it is left where it could not be started, or was not to be any more.
+    """
+    sandbox = _sandbox(settings)
     sweep_folders()
+    await in_thread(sweep_groups)
+    try:
+        await sandbox.start()
+    except BaseException:
+        await sandbox.close()
+        raise
+    return sandbox
+
+
+def _sandbox(settings: AnyExecutorSettings) -> GuestSandbox:
     if isinstance(settings, LocalSettings):
         from codeact.edge.sandboxes.local import LocalSandbox
 
-        local = LocalSandbox(settings)
-        await local.start()
-        return local
+        return LocalSandbox(settings)
     # docker is slow to import, and needed here only.
     from codeact.edge.sandboxes.docker import DockerSandbox
 
-    docker = DockerSandbox(settings)
-    await docker.start()
-    return docker
+    return DockerSandbox(settings)
 
 
 async def facts_of(sandbox: Sandbox) -> dict[str, Any]:

@@ -1,19 +1,24 @@
-"""Remove what owners that died left behind: folders of sockets, and containers."""
+"""Remove what owners that died left behind: folders of sockets, control groups, containers."""
 
 import contextlib
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from codeact.edge.sandboxes.control_group import left_groups
+from codeact.edge.sandboxes.janitor import remove_group
 from codeact.edge.sandboxes.owner import OWNER, owner_lives
+from codeact.edge.sandboxes.threads import in_thread
 
 PREFIX = "codeact-sandbox-"
 OWNER_FILE = "owner"
 UNNAMED_SECONDS = 600.0
+GROUP_SECONDS = 2.0
 
 
 class Swept(msgspec.Struct, frozen=True):
@@ -26,10 +31,8 @@ class Swept(msgspec.Struct, frozen=True):
 
 async def sweep(engine: str | None = None, *, docker: bool = True) -> list[Swept]:
     """Remove leftovers of dead owners; what belongs to a live one is never touched."""
-    swept = sweep_folders()
+    swept = sweep_folders() + sweep_groups()
     if docker:
-        from codeact.edge.sandboxes.docker import in_thread
-
         swept += await in_thread(sweep_containers, engine)
     return swept
 
@@ -48,6 +51,17 @@ def sweep_folders() -> list[Swept]:
                 shutil.rmtree(folder, ignore_errors=True)
                 problem = "it could not be removed" if folder.exists() else ""
                 swept.append(Swept("folder", str(folder), problem))
+    return swept
+
+
+def sweep_groups(left: Iterable[str] | None = None) -> list[Swept]:
+    """Remove the control groups whose makers are dead, and end what is in them."""
+    swept = []
+    for group in left_groups() if left is None else left:
+        deadline = time.monotonic() + GROUP_SECONDS
+        while not (gone := remove_group(group)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        swept.append(Swept("control group", group, "" if gone else "it could not be removed"))
     return swept
 
 

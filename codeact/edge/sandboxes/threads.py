@@ -1,0 +1,34 @@
+"""Calls that block, off the event loop, and what they make never without an owner."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call what blocks without blocking the loop."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, functools.partial(function, *args, **kwargs))
+
+
+async def made_in_thread(make: Callable[[], R], own: Callable[[R], None]) -> R:
+    """Call what blocks and makes something, and hand that to its owner.
+
+    A thread cannot be stopped: a cancellation is raised when what it made has been handed over.
+    """
+    made = asyncio.get_running_loop().run_in_executor(None, make)
+    cancelled: asyncio.CancelledError | None = None
+    while not made.done():
+        try:
+            await asyncio.wait([made])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    result = made.result()
+    own(result)
+    if cancelled is not None:
+        raise cancelled
+    return result
