@@ -8,7 +8,7 @@ there is nothing in the session to forge a verdict from.
 from fractions import Fraction
 
 from codeact.edge.graders.commitment import committed
-from codeact.edge.graders.evaluation import evaluate
+from codeact.edge.graders.evaluation import evaluate, why
 from codeact.edge.graders.numbers import agrees, shown, single_number
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
@@ -87,7 +87,7 @@ async def _same_expression(reference: str, text: str, sandbox: Sandbox) -> Verdi
         return Verdict(False, "the answer is no expression")
     source = f"TEXT = {text!r}\nREFERENCE = {reference!r}\n{_PARSE}{_VERIFY}"
     outcome = await evaluate(sandbox, source, seconds=_SECONDS)
-    return Verdict(outcome.ok and outcome.value is True, outcome.error)
+    return Verdict(outcome.ok and outcome.value is True, why(outcome))
 
 
 def _expression(text: str) -> str:
