@@ -57,7 +57,7 @@ ADD = problem([[1, 2], [[1], [2]]], [3, [[1, 2]]], name="add")
     ("task", "answer", "right"),
     [
         (DOUBLE, DOUBLES, True),
-        (DOUBLE, "while True:\n try: print(int(input()) * 2.0)\n except EOFError: break", True),
+        (DOUBLE, "while True:\n try: print(int(input()) * 2)\n except EOFError: break", True),
         (DOUBLE, "for line in open(0): print(int(line) * 2)\nraise SystemExit", True),
         (DOUBLE, "print(6)", False),
         (DOUBLE, DOUBLES + "raise ValueError", False),

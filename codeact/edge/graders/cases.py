@@ -1,30 +1,40 @@
 """Verdicts on APPS: what a solution prints, or returns, for each case of a reference.
 
-A session gets the solution and the inputs, and answers with data: a text, or a value as JSON. The
+A session gets the solution and an input, and sends back data: a text, or a value as JSON. The
 expected outputs never leave this process, where the comparison falls, so a solution can print or
 patch what it likes and has nothing to forge a verdict with. Each case has a session of its own, so
-none leaves anything to the next.
+none leaves anything to the next; a whole program runs there as a process of its own, and one that
+ends with an exception or another status than 0 has failed, whatever it printed before.
 """
 
+import asyncio
 import json
 import math
 import time
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from codeact.edge.graders.evaluation import WALL, bounded, call, short, timed, why
 from codeact.edge.graders.fences import unfence
-from codeact.edge.sandboxes.base import Evaluation, Sandbox, Session
+from codeact.edge.graders.outputs import (
+    same_output,
+    same_output_strictly,
+    same_value,
+    same_value_strictly,
+)
+from codeact.edge.sandboxes.base import Sandbox, Session
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.exceptions import GraderFailure
 
 SECONDS = 10.0
-"""For all cases in ``mint`` mode, for each in ``strict`` mode (grading.md)."""
+"""For all cases in ``mint`` mode, for each in ``strict`` mode: seconds in which the solution had a
+processor or slept, from when its session is there."""
 _LEAST_SECONDS = 0.05
 _LONGEST_PROGRAM = 1_000_000
-_LONGEST_OUTPUT = 8_000_000
-_RELATIVE, _ABSOLUTE = 1e-5, 1e-8
+_LONGEST_OUTPUT = 4_000_000
+_SHORT = 50_000
+"""Longer outputs are read in another thread, beside the event loop."""
 
 # What APPS' call-based problems take for granted: their sites import these unasked.
 _GIVEN = """
@@ -35,28 +45,6 @@ from functools import *
 from heapq import *
 from itertools import *
 from typing import *
-"""
-_PROGRAM = """
-import io, os, sys, tempfile, threading
-with tempfile.TemporaryFile() as given:
-    given.write(GIVEN.encode("utf-8", "surrogatepass"))
-    given.seek(0)
-    os.dup2(given.fileno(), 0)
-sys.stdin = io.TextIOWrapper(open(0, "rb", closefd=False), encoding="utf-8")
-printed = io.BytesIO()
-sys.stdout = io.TextIOWrapper(printed, encoding="utf-8", write_through=True)
-sys.argv = ["solution.py"]
-earlier = set(threading.enumerate())
-try:
-    exec(compile(SOLUTION, "solution.py", "exec"), {"__name__": "__main__"})
-except SystemExit as end:
-    if end.code not in (None, 0):
-        raise RuntimeError(f"exit status {end.code}") from None
-for thread in threading.enumerate():
-    if thread not in earlier and not thread.daemon:
-        thread.join()
-sys.stdout.flush()
-RESULT = printed.getvalue().decode("utf-8", "replace")
 """
 _FUNCTION = """
 import json
@@ -93,6 +81,14 @@ class Cases(NamedTuple):
     pairs: list[Pair]
 
 
+class _Said(NamedTuple):
+    """What a session says of one case: an output or a value's JSON, or why there is none."""
+
+    text: str
+    why: str
+    seconds: float
+
+
 def read(reference: str) -> Cases:
     """Read a reference; raises `ValueError` with what is wrong with it."""
     found = json.loads(reference)
@@ -110,24 +106,37 @@ def read(reference: str) -> Cases:
 
 
 async def grade_mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade as published: ten seconds over all cases."""
-    return await _grade(task, answer, sandbox, at_all=SECONDS)
+    """Grade as published: ten seconds over all cases, numbers by value and nearly."""
+    cases = _of(task)
+    judge = _judge_output if cases.function is None else _judge_value
+    return await _grade(cases, answer, sandbox, judge, at_all=SECONDS)
 
 
 async def grade_strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade with ten seconds for each case; a program may stand in a fence."""
-    return await _grade(task, unfence(answer), sandbox, at_all=math.inf)
-
-
-async def _grade(task: Task, answer: str, sandbox: Sandbox, *, at_all: float) -> Verdict:
+    """Grade with ten seconds for each case, and exactly; a program may stand in a fence."""
     cases = _of(task)
-    deadline = time.monotonic() + at_all
-    for number, (source, pair) in enumerate(_sources(cases, answer), start=1):
-        left = max(min(SECONDS, deadline - time.monotonic()), _LEAST_SECONDS)
+    judge = _judge_output_strictly if cases.function is None else _judge_value_strictly
+    return await _grade(cases, unfence(answer), sandbox, judge, at_all=math.inf)
+
+
+async def _grade(
+    cases: Cases, answer: str, sandbox: Sandbox, judge: Callable[[str, Any], str], *, at_all: float
+) -> Verdict:
+    if len(answer) > _LONGEST_PROGRAM:
+        return Verdict(False, "the answer is longer than any program")
+    run = _program(answer) if cases.function is None else _function(cases.function, answer)
+    left = at_all
+    for number, pair in enumerate(cases.pairs, start=1):
         async with await sandbox.session() as session:
-            why = await _fails(session, source, pair, cases, left)
-        if why:
-            return Verdict(False, f"case {number} of {len(cases.pairs)}: {why}")
+            said = await run(session, pair.given, max(min(SECONDS, left), _LEAST_SECONDS))
+        left -= said.seconds
+        trouble = said.why
+        if not trouble and len(said.text) <= _SHORT:
+            trouble = judge(said.text, pair.expected)
+        elif not trouble:
+            trouble = await asyncio.to_thread(judge, said.text, pair.expected)
+        if trouble:
+            return Verdict(False, f"case {number} of {len(cases.pairs)}: {trouble}")
     return Verdict(True)
 
 
@@ -138,99 +147,73 @@ def _of(task: Task) -> Cases:
         raise GraderFailure(f"the reference of {task.key} holds no cases: {error}") from error
 
 
-def _sources(cases: Cases, answer: str) -> Iterator[tuple[str, Pair]]:
-    for pair in cases.pairs:
-        if len(answer) > _LONGEST_PROGRAM:
-            yield "raise ValueError('longer than any program')", pair
-        elif cases.function is None:
-            given = _text(pair.given)
-            yield f"SOLUTION = {answer!r}\nGIVEN = {given!r}\n{_PROGRAM}", pair
-        else:
-            head = f"SOLUTION = {answer!r}\nNAME = {cases.function!r}\nHEAD = {_GIVEN!r}\n"
-            arguments = json.dumps(_arguments(pair.given))
-            yield f"{head}GIVEN = {arguments!r}\n{_KEYS}{_FUNCTION}", pair
+# -- running a case
+
+_Run = Callable[[Session, Any, float], Any]
 
 
-async def _fails(session: Session, source: str, pair: Pair, cases: Cases, seconds: float) -> str:
-    """Run one case; answer why it fails, or nothing."""
-    outcome = await session.evaluate(source, seconds=seconds)
-    if not outcome.ok or not isinstance(outcome.value, str):
-        return outcome.error or outcome.status if not outcome.ok else "no output"
-    if len(outcome.value) > _LONGEST_OUTPUT:
-        return "the output is longer than any answer"
-    if cases.function is None:
-        return "" if same_output(outcome.value, _text(pair.expected)) else "another output"
-    return _wrong_value(outcome, pair.expected)
+def _program(answer: str) -> _Run:
+    source = repr(answer)
+
+    async def run(session: Session, given: Any, seconds: float) -> _Said:
+        told = f"run_program({source}, {_text(given)!r}, {seconds!r}, {_LONGEST_OUTPUT})"
+        began = time.monotonic()
+        outcome = await session.evaluate(call("programs", told), seconds=WALL * seconds)
+        most = min(seconds, time.monotonic() - began)
+        match outcome.value:
+            case {"output": str(text), "why": str(trouble), "seconds": took} if outcome.ok:
+                return _Said(text, short(trouble), bounded(took, most))
+        return _Said("", why(outcome) or "no output", most)
+
+    return run
 
 
-def _wrong_value(outcome: Evaluation, expected: Any) -> str:
+def _function(name: str, answer: str) -> _Run:
+    head = f"SOLUTION = {answer!r}\nNAME = {name!r}\nHEAD = {_GIVEN!r}\n"
+
+    async def run(session: Session, given: Any, seconds: float) -> _Said:
+        arguments = json.dumps(given if isinstance(given, list) else [given])
+        source = f"{head}GIVEN = {arguments!r}\n{_KEYS}{_FUNCTION}"
+        outcome, took = await timed(session, source, seconds)
+        value = outcome.value
+        if outcome.ok and isinstance(value, str) and len(value) <= _LONGEST_OUTPUT:
+            return _Said(value, "", took)
+        return _Said("", why(outcome) or "no output", took)
+
+    return run
+
+
+# -- judging it
+
+
+def _judge_output(printed: str, expected: Any) -> str:
+    return "" if same_output(printed, _text(expected)) else "another output"
+
+
+def _judge_output_strictly(printed: str, expected: Any) -> str:
+    return "" if same_output_strictly(printed, _text(expected)) else "another output"
+
+
+def _judge_value(said: str, expected: Any) -> str:
+    """Compare as published: a list's first value is as good as the list."""
+    wanted = [expected, *expected[:1]] if isinstance(expected, list) else [expected]
+    return _judged(said, wanted, same_value)
+
+
+def _judge_value_strictly(said: str, expected: Any) -> str:
+    """Compare exactly. Many references wrap a value in a list of one, and that may be missing."""
+    is_wrapped = isinstance(expected, list) and len(expected) == 1
+    return _judged(said, [expected, *expected] if is_wrapped else [expected], same_value_strictly)
+
+
+def _judged(said: str, wanted: list[Any], same: Callable[[Any, Any], bool]) -> str:
     try:
-        value = json.loads(outcome.value)
+        value = json.loads(said)
     except (ValueError, RecursionError):
         return "its value is no data"
-    if same_value(value, expected):
-        return ""
-    # Many references wrap the value that a function returns into a list of one.
-    if isinstance(expected, list) and expected and same_value(value, expected[0]):
-        return ""
-    return "another value"
-
-
-def same_output(printed: str, expected: str) -> bool:
-    """Compare line by line, white space apart, words that are numbers by value."""
-    pairs = zip_longest(_lines(printed), _lines(expected), fillvalue=None)
-    return all(
-        one is not None and other is not None and _same_words(one, other) for one, other in pairs
-    )
-
-
-def same_value(value: Any, expected: Any) -> bool:
-    """Compare JSON values; numbers that are not whole by value, true and false only as such."""
-    if isinstance(value, bool) or isinstance(expected, bool):
-        return value is expected
-    if isinstance(value, int | float) and isinstance(expected, int | float):
-        return value == expected or (
-            (isinstance(value, float) or isinstance(expected, float)) and _close(value, expected)
-        )
-    if isinstance(value, list) and isinstance(expected, list):
-        return len(value) == len(expected) and all(map(same_value, value, expected))
-    if isinstance(value, dict) and isinstance(expected, dict):
-        return value.keys() == expected.keys() and all(
-            same_value(value[key], expected[key]) for key in value
-        )
-    return type(value) is type(expected) and bool(value == expected)
+    return "" if any(same(value, one) for one in wanted) else "another value"
 
 
 def _text(lines: Any) -> str:
     """Some references give a text as the list of its lines."""
     return "\n".join(map(_text, lines)) if isinstance(lines, list) else str(lines)
-
-
-def _arguments(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [given]
-
-
-def _lines(text: str) -> list[list[str]]:
-    return [line.split() for line in text.splitlines() if line.strip()]
-
-
-def _same_words(one: list[str], other: list[str]) -> bool:
-    return one == other or (len(one) == len(other) and all(map(_same_word, one, other)))
-
-
-def _same_word(one: str, other: str) -> bool:
-    if one == other:
-        return True
-    try:
-        if "." in one + other or "e" in (one + other).lower():
-            return _close(float(one), float(other))
-        return int(one) == int(other)
-    except (ValueError, OverflowError):
-        return False
-
-
-def _close(one: float, other: float) -> bool:
-    try:
-        return math.isclose(one, other, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
-    except OverflowError:
-        return False

@@ -9,7 +9,7 @@ import re
 from fractions import Fraction
 
 from codeact.edge.graders.commitment import NO_VALUE, Commitment, commitment
-from codeact.edge.graders.evaluation import evaluate
+from codeact.edge.graders.evaluation import evaluate, why
 from codeact.edge.graders.numbers import agrees, shown, single_number
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.effects import Verdict
@@ -108,7 +108,7 @@ async def _same_expression(task: Task, reference: str, answer: str, sandbox: San
         return Verdict(False, "the answer is no expression")
     source = f"TEXT = {text!r}\nREFERENCE = {reference!r}\n{_PARSE}{_VERIFY}"
     outcome = await evaluate(sandbox, source, seconds=_SECONDS)
-    return Verdict(outcome.ok and outcome.value is True, outcome.error)
+    return Verdict(outcome.ok and outcome.value is True, why(outcome))
 
 
 def _whole(text: str) -> str | None:

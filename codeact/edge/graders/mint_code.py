@@ -12,4 +12,4 @@ async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade humaneval and mbpp; fences are not stripped, and an early exit is a failure."""
     source = f"{answer}\n{task.reference}"
     outcome = await evaluation.evaluate(sandbox, source, seconds=SECONDS)
-    return Verdict(outcome.ok, "" if outcome.ok else outcome.error or outcome.status)
+    return Verdict(True) if outcome.ok else evaluation.wrong(outcome)

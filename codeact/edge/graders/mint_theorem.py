@@ -20,6 +20,9 @@ _SECONDS = 10.0
 _UNQUOTED = str.maketrans("", "", "`$°")
 _POWER_OF_TEN = re.compile(r"10\^(-?\d+)")
 _OPTION = re.compile(r"\([abcd]\)")
+_AT_END = re.compile(r"[\d,]*+(?:\.++\d++)?")
+_SIGNED_AT_END = re.compile(r"[-+]?+[\d,]*+(?:\.++\d++)?")
+_WORD = re.compile(r"[^0-9 ]+")
 _PLAIN_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,300}|[0-9]{1,300}\.[0-9]{0,300})")
 _LONGEST_PLAIN = 10_000
 
@@ -31,7 +34,7 @@ async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     if value is None:
         outcome = await evaluation.evaluate(sandbox, _source(expression), seconds=_SECONDS)
         if not outcome.ok:
-            return Verdict(False, outcome.error or outcome.status)
+            return evaluation.wrong(outcome)
         value = evaluation.decode_plain(outcome.value)
     if value is None:
         return Verdict(False, "the answer is neither a number, a list nor a truth value")
@@ -91,19 +94,12 @@ def _is_number(text: str) -> bool:
 
 def _number_at_end(text: str, *, signed: bool) -> bool:
     r"""Whether `text` is ``[\d,]*\.*\d+``, with a sign allowed in front or not; in linear time."""
-    if signed and text[:1] in ("+", "-"):
-        text = text[1:]
-    end = len(text)
-    while end and text[end - 1].isdecimal():
-        end -= 1
-    if end == len(text):
-        return False
-    head = text[:end].rstrip(".")
-    return all(character == "," or character.isdecimal() for character in head)
+    pattern = _SIGNED_AT_END if signed else _AT_END
+    return text[-1:].isdecimal() and pattern.fullmatch(text) is not None
 
 
 def _word(text: str) -> bool:
-    return bool(text) and not any(character in "0123456789 " for character in text)
+    return _WORD.fullmatch(text) is not None
 
 
 def _before_unit(text: str) -> str:
@@ -150,10 +146,15 @@ def _after_mark(text: str) -> str:
 
 def _as_option(text: str) -> str:
     for letter in "abcd":
-        if f"{letter})" in text or f"{letter} )" in text or text.lower().strip() == letter:
+        if f"{letter})" in text or f"{letter} )" in text or _alone(text) == letter:
             text = f"({letter})"
     found = _OPTION.search(text)
     return f'"{found.group()}"' if found else text
+
+
+def _alone(text: str) -> str:
+    bare = text.strip()
+    return bare.lower() if len(bare) == 1 else ""
 
 
 def _source(expression: str) -> str:

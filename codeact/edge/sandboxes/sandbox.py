@@ -16,7 +16,7 @@ from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 
 GRADER_MODULES = "codeact.edge.graders.guest"
 """Programs of the graders' that every guest loads: only their text is known here."""
-_IN_ORDER = ("crossing", "solution_side", "test_side")
+_IN_ORDER = ("clock", "crossing", "solution_side", "test_side", "programs")
 
 
 class GuestSandbox(ABC):

@@ -15,6 +15,7 @@ import json
 import marshal
 import math
 import numbers
+import re
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,11 +30,27 @@ class UncrossableError(Exception):
 
 
 class Handle:
-    """Stands for an object that stays where it is."""
+    """Stands for an object that stays where it is.
+
+    What it needs for itself is named so that no attribute of the object is hidden behind it.
+    """
+
+    _handle_number: int
+    _handle_kind: str
 
     def __init__(self, number: int, kind: str) -> None:
-        self.number = number
-        self.kind = kind
+        self._handle_number = number
+        self._handle_kind = kind
+
+
+def number_of(handle: Handle) -> int:
+    """Return the number under which the object is kept."""
+    return handle._handle_number
+
+
+def kind_of(handle: Handle) -> str:
+    """Return what the object was said to be: object, class or iterator."""
+    return handle._handle_kind
 
 
 Keep = Callable[[Any], Handle]
@@ -51,7 +68,7 @@ class Encoder:
     def encode(self, value: Any) -> Any:
         """Write a value; a subclass counts as the nearest class known here."""
         if isinstance(value, Handle):
-            return ["h", value.number, value.kind]
+            return ["h", number_of(value), kind_of(value)]
         kind = type(value)
         writer = WRITERS.get(kind)
         if writer is None and kind.__module__ != "numpy":  # where float64 is a float
@@ -80,7 +97,7 @@ class Encoder:
         if isinstance(value, collections.abc.Iterator):
             return _iterator(self, value)
         handle = self.keep(value)
-        return ["h", handle.number, handle.kind]
+        return ["h", number_of(handle), kind_of(handle)]
 
     def numpy(self, value: Any) -> Any:
         if value.ndim and not self.first_time(value):
@@ -151,7 +168,7 @@ def _function(encoder: Encoder, value: types.FunctionType) -> Any:
 def _iterator(encoder: Encoder, value: Iterator[Any]) -> Any:
     if encoder.keep is not refuse:
         handle = encoder.keep(value)
-        return ["it", handle.number]
+        return ["it", number_of(handle)]
     return ["iter", encoder.items(item for item, _ in zip(value, range(MOST_ITEMS), strict=False))]
 
 
@@ -208,9 +225,9 @@ class Decoder:
         self.numbered: list[Any] = []
 
     def decode(self, coded: Any) -> Any:
-        if not isinstance(coded, list):
+        if not isinstance(coded, list | dict):
             return coded
-        reader = READERS.get(coded[0])
+        reader = READERS.get(coded[0]) if isinstance(coded, list) else None
         if reader is None:
             raise ValueError("a value that cannot be read")
         return reader(self, coded[1:])
@@ -251,10 +268,16 @@ def _deque(decoder: Decoder, coded: list[Any]) -> Any:
     return value
 
 
+# No array of objects, nor of records that hold any.
+_DTYPE = re.compile(r"[<>|=][biufcSUmM][0-9]{1,9}(?:\[[0-9]{0,9}[A-Za-z]{1,2}\])?")
+
+
 def _array(decoder: Decoder, coded: list[Any]) -> Any:
     import numpy as np
 
     dtype, shape, is_array, raw = coded
+    if not _DTYPE.fullmatch(dtype):
+        raise ValueError("an array that cannot be read")
     value = np.frombuffer(base64.b64decode(raw), dtype=np.dtype(dtype)).reshape(shape).copy()
     if is_array and shape:
         decoder.number(value)

@@ -13,11 +13,19 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from codeact.edge.graders.guest.crossing import ITEMS_AT_ONCE, Decoder, Encoder, Handle
+from codeact.edge.graders.guest.clock import Clock
+from codeact.edge.graders.guest.crossing import (
+    ITEMS_AT_ONCE,
+    Decoder,
+    Encoder,
+    Handle,
+    number_of,
+)
 
 KEPT: list[Any] = []
 NUMBERS: dict[int, int] = {}
 SPACE: dict[str, Any] = {"__name__": "solution"}
+CLOCKS: list[Clock] = []
 
 
 def keep(value: Any) -> Handle:
@@ -30,15 +38,25 @@ def keep(value: Any) -> Handle:
 
 def find(handle: Handle) -> Any:
     """Take up an object by its number."""
-    return KEPT[handle.number]
+    return KEPT[number_of(handle)]
 
 
-def load(sources: list[str], last_resort: str, names: list[str], wanted: str) -> str:
+def load(
+    sources: list[str], last_resort: str, names: list[str], wanted: str, seconds: float
+) -> str:
     """Run the solution and describe what the tests ask of it, by name.
 
     `last_resort` is for an answer that is but a function's body: it runs if the answer is no
-    program by itself or lacks `wanted`.
+    program by itself or lacks `wanted`. `seconds` are for this and every call together.
     """
+    CLOCKS.append(Clock(seconds))
+    with CLOCKS[0]:
+        _load(sources, last_resort, wanted)
+        found = {name: Encoder(keep).encode(SPACE[name]) for name in names if name in SPACE}
+        return json.dumps(found)
+
+
+def _load(sources: list[str], last_resort: str, wanted: str) -> None:
     try:
         for source in sources:
             exec(compile(source, "<solution>", "exec"), SPACE)  # noqa: S102
@@ -47,11 +65,18 @@ def load(sources: list[str], last_resort: str, names: list[str], wanted: str) ->
             raise
     if last_resort and wanted not in SPACE:
         exec(compile(last_resort, "<solution>", "exec"), SPACE)  # noqa: S102
-    return json.dumps({name: Encoder(keep).encode(SPACE[name]) for name in names if name in SPACE})
 
 
 def serve(request: str) -> str:
-    """Do one thing that the tests ask for; answer with data, or with what was raised."""
+    """Do one thing that the tests ask for; return data, or what was raised, as text."""
+    with CLOCKS[0] as clock:
+        answer = _serve(request)
+        if clock.late:
+            raise TimeoutError(f"Timed out after {clock.limit:g} seconds.")
+        return answer
+
+
+def _serve(request: str) -> str:
     action, coded = json.loads(request)
     try:
         target, args, kwargs = _Decoder(find).decode(coded)

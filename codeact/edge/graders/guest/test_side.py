@@ -7,45 +7,59 @@ object that claims to equal everything arrives as an opaque handle that equals n
 import builtins
 import collections
 import json
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from codeact.edge.graders.guest.clock import bound_processor_time
 from codeact.edge.graders.guest.crossing import (
     ITEMS_AT_ONCE,
     MOST_ITEMS,
     Decoder,
     Encoder,
     Handle,
+    kind_of,
+    number_of,
     refuse,
 )
 
 Relay = Callable[[str], str]
+"""Takes a request to the solution's session; an empty one asks once more for the last one's end."""
+STILL_BUSY = "busy"
+"""What the relay returns while the solution is at work: a call of the host is not to last long."""
+_MOST_KINDS = 20
 
 
 class Remote(Handle):
     """An object of the solution's.
 
-    `own` says that the tests made it by calling a class; only then may it compare itself. It has
-    no arithmetic and no order: a verdict may not rest on operators that the solution defined.
+    Where the task's own solution has a class, the solution's may make objects that compare
+    themselves with each other (`own`). No other object may, and none has arithmetic or an order: a
+    verdict may not rest on operators that the solution defined.
     """
 
-    def __init__(self, relay: Relay, number: int, kind: str, *, own: bool = False) -> None:
-        for name, value in {"relay": relay, "number": number, "kind": kind, "own": own}.items():
-            object.__setattr__(self, name, value)
+    _remote_relay: Relay
+    _remote_makes: bool
+    _remote_own: bool
 
-    relay: Relay
-    own: bool
+    def __init__(self, relay: Relay, number: int, kind: str) -> None:
+        mine = {"_handle_number": number, "_handle_kind": kind, "_remote_relay": relay}
+        for name, value in {**mine, "_remote_makes": False, "_remote_own": False}.items():
+            object.__setattr__(self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = ask(self, "call", *args, **kwargs)
-        if self.kind == "class" and isinstance(result, Remote):
-            object.__setattr__(result, "own", True)
+        if self._remote_makes and isinstance(result, Remote):
+            object.__setattr__(result, "_remote_own", True)
         return result
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return ask(self, "getattr", name)
+        result = ask(self, "getattr", name)
+        if self._remote_makes and isinstance(result, Remote):
+            may_make_own(result)
+        return result
 
     def __setattr__(self, name: str, value: Any) -> None:
         ask(self, "setattr", name, value)
@@ -80,76 +94,131 @@ class Remote(Handle):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Remote):
             return False
-        if self.number == other.number:
+        if number_of(self) == number_of(other):
             return True
-        return (self.own or other.own) and ask(self, "eq", other) is True
+        return (self._remote_own or other._remote_own) and ask(self, "eq", other) is True
 
     def __hash__(self) -> int:
-        return hash(self.number)
+        return hash(number_of(self))
 
 
 class RemoteIterator(Remote):
     """An iterator of the solution's, fetched by the handful and not for ever."""
 
-    ahead: collections.deque[Any]
-    fetched: int
+    _remote_ahead: collections.deque[Any]
+    _remote_fetched: int
 
     def __init__(self, relay: Relay, number: int) -> None:
         super().__init__(relay, number, "iterator")
-        object.__setattr__(self, "ahead", collections.deque())
-        object.__setattr__(self, "fetched", 0)
+        object.__setattr__(self, "_remote_ahead", collections.deque())
+        object.__setattr__(self, "_remote_fetched", 0)
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        if not self.ahead:
-            if self.fetched >= MOST_ITEMS:
+        if not self._remote_ahead:
+            if self._remote_fetched >= MOST_ITEMS:
                 raise OverflowError("an iterator of the solution does not end")
-            self.ahead.extend(ask(self, "take"))
-            object.__setattr__(self, "fetched", self.fetched + ITEMS_AT_ONCE)
-            if not self.ahead:
+            self._remote_ahead.extend(ask(self, "take"))
+            object.__setattr__(self, "_remote_fetched", self._remote_fetched + ITEMS_AT_ONCE)
+            if not self._remote_ahead:
                 raise StopIteration
-        return self.ahead.popleft()
+        return self._remote_ahead.popleft()
+
+
+def may_make_own(remote: Remote) -> None:
+    """Let a class make objects that compare themselves."""
+    object.__setattr__(remote, "_remote_makes", kind_of(remote) == "class")
+
+
+FAULTS: list[BaseException] = []
+"""What went wrong between the sessions: tests that catch it are not passed by that."""
 
 
 def ask(target: Remote, action: str, *args: Any, **kwargs: Any) -> Any:
     """Have the solution's session do something, with what it does to the arguments done here."""
+    try:
+        raised, result = _ask(target, action, args, kwargs)
+    except BaseException as fault:
+        FAULTS.append(fault)
+        raise
+    if raised is not None:
+        raise raised
+    return result
+
+
+def _ask(
+    target: Remote, action: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Exception | None, Any]:
     encoder = Encoder(refuse)
     coded = encoder.encode([target, list(args), kwargs])
-    reply = json.loads(target.relay(json.dumps([action, coded])))
+    relay = target._remote_relay
+    text = relay(json.dumps([action, coded]))
+    while text == STILL_BUSY:
+        text = relay("")
+    reply = json.loads(text)
     if "raised" in reply:
-        raise _as_raised(reply)
-    find = _finder(target.relay)
+        return _as_raised(reply), None
+    find = _finder(relay)
     if "arguments" in reply:
         changed_args, changed_kwargs = Decoder(find).decode(reply["arguments"])
         _copy_back(args, tuple(changed_args))
         _copy_back(kwargs, changed_kwargs)
-    return Decoder(find).decode(reply["result"])
+    return None, Decoder(find).decode(reply["result"])
 
 
-def run_tests(tests: str, given: str, described: str, relay: Relay) -> bool:
-    """Run the tests to their end; whatever they raise is the verdict "wrong"."""
+def run_tests(
+    tests: str,
+    given: str,
+    described: str,
+    names: dict[str, str],
+    *,
+    relay: Relay,
+    seconds: float,
+) -> bool:
+    """Run the tests to their end; whatever they raise is the verdict "wrong".
+
+    `names` are the tests' own wishes, and what each is in the task's own solution: a ``class``, a
+    ``value``, or ``unknown``. Nothing else that the solution describes gets a name here.
+    """
+    _limit(seconds)
     space: dict[str, Any] = {"__name__": "tests"}
     exec(compile(given, "<given>", "exec"), space)  # noqa: S102
-    find = _finder(relay)
-    for name, coded in json.loads(described).items():
-        space[name] = Decoder(find).decode(coded)
+    find, found = _finder(relay), json.loads(described)
+    for name, kind in names.items():
+        if name in found and not (kind == "unknown" and name in space):
+            space[name] = value = Decoder(find).decode(found[name])
+            if isinstance(value, Remote) and kind != "value":
+                may_make_own(value)
     exec(compile(tests, "<tests>", "exec"), space)  # noqa: S102
+    if FAULTS:
+        raise FAULTS[0]
     return True
+
+
+def _limit(seconds: float) -> None:
+    """Bound the processor time of the tests, which the solution may send any amount of data."""
+
+    def late(*_: Any) -> None:
+        raise TimeoutError(f"the tests timed out after {seconds:g} seconds")
+
+    bound_processor_time(seconds)
+    signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _finder(relay: Relay) -> Callable[[Handle], Remote]:
     def find(handle: Handle) -> Remote:
-        if handle.kind == "iterator":
-            return RemoteIterator(relay, handle.number)
-        return Remote(relay, handle.number, handle.kind)
+        number, kind = number_of(handle), kind_of(handle)
+        return RemoteIterator(relay, number) if kind == "iterator" else Remote(relay, number, kind)
 
     return find
 
 
 def _as_raised(reply: dict[str, Any]) -> Exception:
-    for name in reply["raised"]:
+    text = str(reply["text"])
+    for name in list(reply["raised"])[:_MOST_KINDS]:
         kind = getattr(builtins, str(name), None)
         # A StopIteration would end a test's own loop early, as if all had gone well.
         if (
@@ -158,10 +227,10 @@ def _as_raised(reply: dict[str, Any]) -> Exception:
             and not issubclass(kind, StopIteration | StopAsyncIteration)
         ):
             try:
-                return kind(str(reply["text"]))
+                return kind(text)
             except TypeError:  # such as UnicodeDecodeError, which wants more
                 continue
-    return RuntimeError(str(reply["text"]))
+    return RuntimeError(text)
 
 
 def _copy_back(old: Any, new: Any) -> None:
