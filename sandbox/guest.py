@@ -25,9 +25,11 @@ once more in the container, with ``--relay``: see `Relay`.
 Covered: code that never ends, ends its interpreter, forks, threads, allocates, fills its disk,
 prints without end, signals whatever it can see, forges answers, or leaves threads and processes
 behind; other sessions' files, memory and environment; the network (the container has none).
-Soft time limits are here (SIGALRM); the hard one is the host's, by way of ``kill``. A watch sums
+Soft time limits are here (SIGALRM): a cell that met its own is ``timeout``, whatever caught the
+exception. The hard limit is the host's, by way of ``kill``, and so is the clock. A watch sums
 the resident memory of each uid and ends a session that is over its limit; it also counts processes,
-for kernels that do not.
+for kernels that do not. A session whose processes or files cannot be got rid of keeps its slot
+until they can; others go on.
 
 Not covered: a fault in the kernel; what a session does to itself (its own answers are its own
 words); names and arguments of other sessions' processes, visible in /proc; loopback and abstract

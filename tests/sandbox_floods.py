@@ -53,7 +53,7 @@ FLOODS = {
     ),
     "small frames": "many = framed({}) * 10_000\nwhile True: raw(many)",
     "frames byte by byte": "one = framed({})\nwhile True:\n    for b in one: raw(bytes([b]))",
-    "half a frame": "raw(struct.pack('>I', 5 << 20) + b'[' * (5 << 20 - 1))\ntime.sleep(9)",
+    "half a frame": "raw(struct.pack('>I', 5 << 20) + b'[' * (4 << 20))\ntime.sleep(9)",
     "a million lists, 6 MB": (
         "body = framed(b'{\"id\":1,\"value\":[' + b'[],' * (2 << 20) + b'0]}')\n"
         "for _ in range(9): raw(body)\ntime.sleep(1)"
@@ -75,7 +75,7 @@ FLOODS = {
         "send(body.encode() + b'x' * (6 << 20) + b'\"}')\ntime.sleep(1)"
     ),
     "never reads": "one = framed(call('big'))\nwhile True:\n    raw(one)\n    time.sleep(0.02)",
-    "calls in a row": ("while True:\n    try: quick()\n    except ToolError: pass"),
+    "calls in a row": "while True:\n    try: quick()\n    except ToolError: pass",
 }
 
 
@@ -115,7 +115,7 @@ def megabytes(field: str) -> float:
 
 
 async def flood(sandbox: GuestSandbox, cell: str) -> dict[str, Any]:
-    """Play one flood; the cell has three seconds."""
+    """Play one flood; the cell has two seconds."""
     tools = {"quick": quick, "slow": slow, "big": big}
     async with await sandbox.session(setup=PRELUDE, tools=tools) as session:
         watch = Watch()
@@ -125,7 +125,7 @@ async def flood(sandbox: GuestSandbox, cell: str) -> dict[str, Any]:
         await asyncio.to_thread(Path("/proc/self/clear_refs").write_text, "5")
         before = megabytes("VmRSS")
         try:
-            result = await session.execute(cell, seconds=3.0)
+            result = await session.execute(cell, seconds=2.0)
             end = f"{result.status}: {result.output[-120:]}"
         except EpisodeFailure as failure:
             end = repr(failure)

@@ -106,6 +106,68 @@ async def test_guest_hangs(sandbox: GuestSandbox) -> None:
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount in a sandbox")
+async def test_one_session_that_does_not_end_costs_its_slot_alone(sandbox: GuestSandbox) -> None:
+    """Its folder cannot be wiped: something is mounted in it, which only the machine's root can."""
+    await the_next_one_works(sandbox)
+    server, guest = sandbox._server, first_process(sandbox)
+    assert server is not None
+    async with await sandbox.session() as neighbour:
+        await neighbour.execute("kept = 1")
+        stuck = await sandbox.session()
+        await stuck.execute("import os; os.mkdir('busy')")
+        assert stuck._place is not None
+        busy = f"/slots/{stuck._place.slot}/busy"
+        inside = ["nsenter", "--target", str(guest.pid), "--mount", "--"]
+        await asyncio.to_thread(
+            subprocess.run, [*inside, "mount", "-t", "tmpfs", "none", busy], check=True
+        )
+        lost = await stuck.execute("os._exit(0)")
+        assert (lost.status, lost.state_lost) == ("killed", True), "it is the policy's own doing"
+        assert "does not end" in lost.output
+        assert (await stuck.execute("1 + 1")).output == "Out[1]: 2\n", "it goes on elsewhere"
+        # Seven slots are left: three more sessions fit at once, and as many as there will be wait.
+        await stuck.close()
+        await asyncio.gather(*[the_next_one_works(sandbox) for _ in range(20)])
+        assert (await neighbour.execute("kept")).output == "Out[2]: 1\n"
+        assert sandbox._server is server
+        assert server.alive
+        assert sandbox._slots._value == 6, "one is the neighbour's, one is stuck"
+        await asyncio.to_thread(subprocess.run, [*inside, "umount", busy], check=True)
+        for _ in range(500):
+            if sandbox._slots._value == 7:
+                break
+            await asyncio.sleep(0.02)
+        assert sandbox._slots._value == 7, "and it comes back when it is gone"
+        assert len(server._ends) == 1
+
+
+async def test_a_server_that_gives_no_interpreter_but_answers_is_kept(
+    sandbox: GuestSandbox,
+) -> None:
+    """A connection that ends before its greeting fails one session, by name."""
+    await the_next_one_works(sandbox)
+    server = sandbox._server
+    assert server is not None
+    async with await sandbox.session() as neighbour:
+        connect = server.connect
+
+        async def cut(*args: Any) -> Any:
+            channel = await connect(*args)
+            channel.abort()
+            return channel
+
+        server.connect = cut  # type: ignore[method-assign]
+        try:
+            with pytest.raises(SandboxFailure, match="no interpreter"):
+                await sandbox.session()
+        finally:
+            server.connect = connect  # type: ignore[method-assign]
+        assert (await neighbour.execute("1")).output == "Out[1]: 1\n"
+        assert sandbox._server is server
+    await the_next_one_works(sandbox)
+
+
 async def test_socket_folder_removed(sandbox: GuestSandbox) -> None:
     async with await sandbox.session() as session:
         shutil.rmtree(sandbox._server.folder)  # type: ignore[union-attr]

@@ -134,6 +134,50 @@ async def test_soft_limit_keeps_state(sandbox: GuestSandbox) -> None:
         assert (await session.execute("kept")).output == "Out[3]: 'here'\n"
 
 
+SWALLOWED = {
+    "in a __repr__": "class A:\n    def __repr__(self):\n        while True: pass\nA()",
+    "in a __str__ that is printed": (
+        "class A:\n    def __str__(self):\n        while True: pass\n"
+        "try: print(A())\nexcept BaseException: pass"
+    ),
+    "in a _repr_html_": (
+        "class A:\n    def _repr_html_(self):\n        while True: pass\n"
+        "    def __repr__(self): return 'shown'\nA()"
+    ),
+    "in a destructor": "class A:\n    def __del__(self):\n        while True: pass\na = A(); del a",
+    "in a callback after the cell": (
+        "def spin(*_):\n    get_ipython().events.unregister('post_run_cell', spin)\n"
+        "    while True: pass\nget_ipython().events.register('post_run_cell', spin)"
+    ),
+    "in a cell that catches it": "try:\n    while True: pass\nexcept TimeoutError: pass\n7",
+}
+
+
+@pytest.mark.parametrize("name", SWALLOWED)
+async def test_a_cell_that_met_its_limit_is_a_timeout(sandbox: GuestSandbox, name: str) -> None:
+    """Whatever ran just then, and whoever caught the exception."""
+    async with await sandbox.session() as session:
+        late = await session.execute(SWALLOWED[name], seconds=0.3)
+        assert (late.status, late.state_lost) == ("timeout", False), late
+        assert late.seconds >= 0.3
+        assert (await session.execute("6 * 7", seconds=20)).output.endswith("]: 42\n")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class E(Exception):\n    def __str__(self):\n        while True: pass\nraise E",
+        "class A:\n    def __getattr__(self, name):\n        while True: pass\nA()",
+    ],
+)
+async def test_what_starts_again_after_its_limit_is_a_timeout(
+    sandbox: GuestSandbox, code: str
+) -> None:
+    async with await sandbox.session() as session:
+        assert (await session.execute(code, seconds=0.3)).status == "timeout"
+        assert (await session.execute("6 * 7", seconds=20)).output.endswith("]: 42\n")
+
+
 async def test_hard_limit_loses_state_and_says_so(sandbox: GuestSandbox) -> None:
     async with await sandbox.session(setup="given = 1") as session:
         late = await session.execute(
