@@ -114,7 +114,7 @@ set -eu
 cd /codeact
 python3 -m venv venv
 mkdir wheels
-xargs -0 sh -c 'exec env "$@" venv/bin/pip wheel --quiet --disable-pip-version-check \
+xargs -0 sh -c 'exec env -i PATH=/usr/bin:/bin HOME=/codeact "$@" venv/bin/pip wheel --quiet --disable-pip-version-check \
     --no-cache-dir --wheel-dir wheels -r pip/requirements.txt' sh <pip/environment
 IN
 cat >"$work/make_wheels.sh" <<'OUT'
