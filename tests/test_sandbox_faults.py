@@ -17,8 +17,9 @@ import pytest
 import pytest_asyncio
 
 from codeact.edge.sandboxes.docker import DockerSandbox
+from codeact.edge.sandboxes.owner import OWNER
 from codeact.edge.sandboxes.sandbox import GuestSandbox
-from codeact.edge.sandboxes.sweep import sweep
+from codeact.edge.sandboxes.sweep import OWNER_FILE
 from codeact.exceptions import SandboxFailure
 from tests.conftest import engine_where_named
 from tests.sandbox_helpers import EXECUTORS, started
@@ -36,22 +37,18 @@ async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]
 
 def first_process(sandbox: GuestSandbox) -> psutil.Process:
     """Return the guest's server, as this machine sees it."""
-    uid = sandbox._server.uid_base  # type: ignore[union-attr]
-    servers = [psutil.Process(pid) for pid in processes_of(uid, servers_only=True)]
-    return next(p for p in servers if Path(p.cmdline()[0]).name != "bwrap")
+    children = processes_of(sandbox._server.uid_base)  # type: ignore[union-attr]
+    parents = [psutil.Process(pid).parent() for pid in children]
+    return next(p for p in parents if p is not None and p.uids().real == 0)
 
 
-def processes_of(uid_base: int, *, servers_only: bool = False) -> list[int]:
-    """Return the sessions that have uids of this range, and the server that gives them out."""
+def processes_of(uid_base: int) -> list[int]:
+    """Return the sessions that have uids of this range; as long as a server lives, there are."""
     found = []
     for process in psutil.process_iter():
-        try:
-            session = uid_base < process.uids().real < uid_base + 4096
-            server = f'"uid": {uid_base}' in " ".join(process.cmdline()[-1:])
-        except psutil.Error:
-            continue
-        if (server and process.uids().real == 0) or (session and not servers_only):
-            found.append(process.pid)
+        with contextlib.suppress(psutil.Error):
+            if uid_base < process.uids().real < uid_base + 4096:
+                found.append(process.pid)
     return found
 
 
@@ -240,7 +237,9 @@ from codeact.edge.sandboxes.start import start_sandbox
 async def main():
     sandbox = await start_sandbox(settings(sys.argv[1], preload=(), slots=4))
     session = await sandbox.session()
-    print(sandbox._server.uid_base, sandbox._server.folder, flush=True)
+    server = sandbox._server
+    groups = server.group.folders if server.group is not None else ()
+    print(server.uid_base, server.folder, *groups, flush=True)
     await session.execute("import time; time.sleep(60)", seconds=60)
 asyncio.run(main())
 """
@@ -258,22 +257,32 @@ def start_driver(kind: str) -> "subprocess.Popen[str]":
 @pytest.mark.parametrize("kind", EXECUTORS)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to see other users' processes")
 async def test_a_killed_driver_leaks_nothing(kind: str) -> None:
+    """Nobody sweeps: processes, container, control group and folder go by themselves."""
     if kind == "docker" and not os.environ.get("DOCKER_HOST"):
         pytest.skip("DOCKER_HOST is not set")
     driver = start_driver(kind)
     assert driver.stdout is not None
-    uid_base, folder = (await asyncio.to_thread(driver.stdout.readline)).split()
-    try:
-        assert processes_of(int(uid_base))
-    finally:
-        driver.kill()
-        driver.wait()
-    for _ in range(600):
-        if not processes_of(int(uid_base)):
+    uid_base, *places = (await asyncio.to_thread(driver.stdout.readline)).split()
+    owner = await asyncio.to_thread((Path(places[0]) / OWNER_FILE).read_text)
+    server = psutil.Process(processes_of(int(uid_base))[0]).parent()
+    assert server is not None
+    assert await asyncio.to_thread(lambda: all(Path(place).is_dir() for place in places))
+    driver.kill()
+    driver.wait()
+
+    def left() -> list[str]:
+        found = [place for place in places if Path(place).exists()]
+        found += [str(pid) for pid in processes_of(int(uid_base))]
+        found += [str(server)] if server.is_running() else []
+        return found + (containers_of(owner) if kind == "docker" else [])
+
+    for _ in range(300):
+        if not (found := await asyncio.to_thread(left)):
             break
         await asyncio.sleep(0.1)
-    else:
-        raise AssertionError(f"left behind: {processes_of(int(uid_base))}")
-    # Its folder stays, and is the sweep's business.
-    await sweep()
-    assert not await asyncio.to_thread(Path(folder).exists)
+    assert found == []
+
+
+def containers_of(owner: str) -> list[str]:
+    words = ["docker", "ps", "--all", "--quiet", "--filter", f"label={OWNER}={owner}"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
