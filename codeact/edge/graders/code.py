@@ -153,7 +153,7 @@ class _Trial:
             await asyncio.gather(self._pending, return_exceptions=True)
 
     async def _relay(self, request: str) -> str:
-        """Pass a request of the tests on, and return the answer or, before long, that there is none.
+        """Pass a request of the tests on; return the answer or, before long, that it is on its way.
 
         An empty request goes on with the last one.
         """
