@@ -116,7 +116,7 @@ def _whole(text: str) -> str | None:
 
 
 def _expression(text: str) -> str | None:
-    """Take a text's one expression: the right-hand side, without what only sets an expression off from its sentence."""
+    """Take a text's one expression: the right-hand side, without what sets it off in a sentence."""
     text = text.strip().strip("$. ")
     if not any(separator in text for separator in (" and ", " or ", ", ")):
         for sign in ("=", "≈"):
