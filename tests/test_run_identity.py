@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -11,9 +10,15 @@ from typing import Any
 import pytest
 
 from codeact.cli import main
-from codeact.experiment.store import EPISODES, latest_records, read_records
-from codeact.experiment.summary import summarize_folder
-from tests.records import make_record
+from codeact.episode.effects import Usage
+from codeact.exceptions import RunFolderError
+from codeact.experiment.budget import spent_on
+from codeact.experiment.identity import define
+from codeact.experiment.plan import make_plan
+from codeact.experiment.store import EPISODES, RunFolder, latest_records, read_records
+from codeact.experiment.summary import summarize, summarize_folder
+from codeact.results.trackers.metrics import numbers
+from tests.records import configured, make_record
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -98,43 +103,28 @@ def test_what_is_preloaded_counts_where_there_are_cells_to_notice(
         assert play("none", "turns.use_tools=false", f"executor.preload={preload}") == 0
 
 
-def test_the_executor_and_its_image_count_docker(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], built_images: tuple[str, str]
+def test_the_executor_counts_and_the_versions_are_those_in_it_docker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = built_images
-    docker = ["executor=docker", f"executor.image={first}"]
-    assert hotpotqa(tmp_path / "run", *docker) == 0
-    # The same image by another name.
-    assert hotpotqa(tmp_path / "run", "executor=docker", f"executor.image={first}-too") == 0
-    assert hotpotqa(tmp_path / "run", "executor=docker", f"executor.image={second}") == 1
-    assert 'executor.image: "sha256:' in capsys.readouterr().err
+    assert hotpotqa(tmp_path / "run", "executor=docker", "executor.image=host") == 0
+    (session,) = sessions(tmp_path / "run")
+    assert session["sandbox"]["repl"]["packages"]["numpy"]
     assert hotpotqa(tmp_path / "run") == 1
     assert 'executor.kind: "docker" there, "local" here' in capsys.readouterr().err
-    (session, again) = sessions(tmp_path / "run")
-    assert session["sandbox"]["image"]["digest"] == again["sandbox"]["image"]["digest"]
-    assert session["sandbox"]["repl"]["python"]
 
 
-@pytest.fixture
-def built_images() -> Any:
-    """Two images that differ in nothing but a label, the first by two names."""
-    import docker
+def test_the_image_counts_by_its_digest(tmp_path: Path) -> None:
+    def opened(image: str, digest: str) -> RunFolder:
+        words = ["executor=docker", f"executor.image={image}", "limit=1", "task=gsm8k"]
+        plan = make_plan(configured(*words, f"task.sets.gsm8k.path={TASKS}/gsm8k.jsonl"))
+        return RunFolder.open(tmp_path, define(plan, {"image": {"name": image, "digest": digest}}))
 
-    client = docker.from_env()
-    name = f"codeact-identity-{os.getpid()}"
-    base = next((i for i in client.images.list() if "codeact-sandbox:latest" in i.tags), None)
-    if base is None:
-        pytest.skip("the image codeact-sandbox is not built here")
-    tags = [f"{name}-{number}" for number in (1, 2)]
-    for tag in tags:
-        made = client.containers.create(base.id)
-        made.commit(tag, changes=[f"LABEL number={tag}"])
-        made.remove()
-    client.images.get(tags[0]).tag(f"{tags[0]}-too")
-    yield tuple(tags)
-    for tag in (*tags, f"{tags[0]}-too"):
-        client.images.remove(tag, force=True)
-    client.close()
+    folder = opened("mine:1", "sha256:a")
+    folder.append(make_record())
+    folder.close()
+    opened("moved:2", "sha256:a").close()
+    with pytest.raises(RunFolderError, match=r'executor\.image: "sha256:a" there, "sha256:b" here'):
+        opened("mine:1", "sha256:b")
 
 
 def sessions(folder: Path) -> list[dict[str, Any]]:
@@ -181,11 +171,6 @@ def test_a_folder_without_its_identity_is_known_by_its_digest(tmp_path: Path) ->
 
 
 def test_a_record_names_what_was_reused_and_the_rest_is_spent() -> None:
-    from codeact.episode.effects import Usage
-    from codeact.experiment.budget import spent_on
-    from codeact.experiment.summary import summarize
-    from codeact.results.trackers.metrics import numbers
-
     record = make_record()
     (turn,) = record.turns
     turn.feedback_usage = record.feedback_usage = Usage(100, 10)
