@@ -45,6 +45,18 @@ def private_folder(path: Path) -> None:
     path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
+def make_private(folder: Path) -> None:
+    """Close to others what another program has written beneath a folder that is closed to them."""
+    if folder.stat().st_mode & 0o077:
+        return
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent) / name
+            # What a link leads to may be somebody else's.
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & 0o700)
+
+
 class Line(NamedTuple):
     """A line of a file, its newline included; `ended` says that there was one.
 

@@ -201,7 +201,7 @@ def test_a_sweep_is_a_group_with_a_run_for_each_job(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     folders = sorted(sweep.iterdir())
     runs = [run for folder in folders for run in offline_runs(folder)]
-    assert [run.name for run in runs] == [folder.name for folder in folders]
+    assert [run.name for run in runs] == [f.name.rpartition(",")[2] for f in folders]
     assert {run.group for run in runs} == {"sweep"}
     assert len({run.id for run in runs}) == 3
     for run, folder in zip(runs, folders, strict=True):

@@ -63,11 +63,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                 f"{folder}: holds episodes of other settings than its {IDENTITY} says; a run "
                 "folder is one experiment: choose another run_dir"
             )
-        unkept = VERSION if played == self.new.digest else 1
-        version = unkept if kept is None else kept.version
+        if kept is None and played == self.new.digest:
+            return self.new
+        version = 1 if kept is None else kept.version
         there = {**(kept.values if kept else {}), **_configured(folder / CONFIG, version)}
         here = self.values if version == VERSION else settings_values(self.config, version)
-        if not there and played not in (self.config.digest, self.new.digest):
+        if not there and played != self.config.digest:
             raise RunFolderError(
                 f"{folder}: holds episodes of other settings, and no {CONFIG} that says which; "
                 "choose another run_dir"

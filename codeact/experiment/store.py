@@ -9,6 +9,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -136,7 +137,8 @@ class RunFolder:
             while written < len(line):
                 written += os.write(self._file, line[written:])
         except OSError as error:
-            os.ftruncate(self._file, self._size)
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
             kind = DiskFull if error.errno in NO_ROOM else RunFolderError
             raise kind(
                 f"{self.path / EPISODES}: episode {name} cannot be written "

@@ -58,8 +58,8 @@ def _refuse_two_computes(configs: Sequence[RunConfig]) -> None:
     for other in configs[1:]:
         if other.compute != first:
             there, here = first.model_dump(), other.compute.model_dump()
-            keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-            differing = ", ".join(f"compute.{k}={there.get(k)} and {here.get(k)}" for k in keys)
+            keys = [key for key in there if key in here and there[key] != here[key]]
+            differing = ", ".join(f"compute.{k}={there[k]} and {here[k]}" for k in keys)
             raise ConfigError(
                 f"all runs of a sweep are played in one place, so compute has to be the same in "
                 f"all of them, not {differing}: give one value, or one command for each"

@@ -25,7 +25,7 @@ from codeact.experiment.config import WandbTracker
 from codeact.experiment.events import Job, Load, Silent
 from codeact.experiment.store import RunFolder
 from codeact.experiment.summary import Latest, Summary, flat_summary
-from codeact.files import private_folder
+from codeact.files import make_private, private_folder
 from codeact.results.trackers.metrics import (
     COLUMNS,
     Conversations,
@@ -269,6 +269,8 @@ class Sender:
             run.log(row, step=last.sent.step)
         run.summary.update(last.summary)
         run.finish(exit_code=0 if last.complete else 1)
+        with suppress(OSError):
+            make_private(described.folder.path / "wandb")
         where = self._where(described, run)
         kept = msgspec.structs.replace(described.kept, where=where, complete=last.complete)
         kept.write(described.folder)
