@@ -258,7 +258,139 @@ async def test_each_server_has_its_own_limit() -> None:
     assert wide.requests_per_second > 0
 
 
+# Servers that are the wrong ones
+
+HTML = Reply(body=b"<!doctype html><title>Hi</title>", headers={"Content-Type": "text/html"})
+ABSENT = {
+    "404": Reply(status=404, body=b'{"detail": "Not Found"}'),
+    "401": Reply(status=401, text="no"),
+    "403": Reply(status=403, text="no"),
+    "page": HTML,
+    "page 404": Reply(status=404, body=HTML.body, headers=HTML.headers),
+    "wrong model": Reply(status=400, text="Invalid model name passed in model=m"),
+    "redirect": Reply(status=307, headers={"Location": "/elsewhere"}),
+    "no quota": Reply(
+        status=429, body=b'{"error": {"message": "x", "code": "insufficient_quota"}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ABSENT.values(), ids=ABSENT.keys())
+async def test_a_server_that_says_not_here_is_left_and_told_of_once(
+    fault: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeApi() as good, FakeApi([fault]) as bad:
+        client = client_of(good, bad, max_retries=0, concurrency=4, probe=False)
+        answers = await asyncio.gather(*(client.complete(ask(task)) for task in range(60)))
+        standings = client.standings()
+        await client.close()
+        # No more than were under way when it first said so.
+        assert 1 <= bad.count <= 4
+    assert [answer.text for answer in answers] == ["ok"] * 60
+    assert [one.is_left for one in standings] == [False, True]
+    assert caplog.text.count("It is left out") == 1
+    assert bad.base_url in caplog.text
+
+
+async def test_one_that_is_mended_gets_its_episodes_back_and_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(endpoints, "_FIRST_ABSENCE", 0.1)
+    async with FakeApi() as good, FakeApi([ABSENT["401"], ABSENT["401"], "ok"]) as bad:
+        client = client_of(good, bad, probe=False)
+        tasks = iter(range(10_000))
+        while client.standings()[1].answers < 3:
+            await client.complete(ask(next(tasks)))
+            await asyncio.sleep(0.005)
+        await client.close()
+        # Tried by single requests meanwhile.
+        assert bad.count >= 5
+    assert caplog.text.count("It is left out") == 1
+    assert caplog.text.count("answers again") == 1
+
+
+async def test_where_all_are_the_wrong_ones_it_ends_at_once_and_names_each() -> None:
+    async with FakeApi([ABSENT["401"]]) as first, FakeApi([ABSENT["404"]]) as second:
+        client = client_of(first, second, max_retries=9, probe=False)
+        with pytest.raises(ProviderFailure) as caught:
+            await client.complete(ask(1))
+        await client.close()
+        assert (first.count, second.count) == (1, 1)
+    for api, status in ((first, 401), (second, 404)):
+        assert f"{api.base_url}/chat/completions refused the request with HTTP {status}" in str(
+            caught.value
+        )
+
+
+async def test_one_that_is_only_down_is_waited_for_where_the_other_is_the_wrong_one() -> None:
+    async with FakeApi([ABSENT["404"]]) as wrong, FakeApi([Reply(status=503)] * 4 + ["ok"]) as sick:
+        client = client_of(wrong, sick, max_retries=9, probe=False)
+        answers = await asyncio.gather(*(client.complete(ask(task)) for task in range(10)))
+        await client.close()
+    assert {answer.text for answer in answers} == {"ok"}
+
+
+async def test_what_one_request_alone_is_refused_for_leaves_no_server() -> None:
+    def reply(seen: Seen, number: int) -> Reply:
+        odd = seen.body["messages"][0]["content"].startswith("7/")
+        return Reply(status=400, text="this text offends me") if odd else Reply()
+
+    async with FakeApi(reply) as first, FakeApi(reply) as second:
+        client = client_of(first, second)
+        ends = await asyncio.gather(
+            *(client.complete(ask(task)) for task in range(20)), return_exceptions=True
+        )
+        standings = client.standings()
+        await client.close()
+    assert [isinstance(end, ProviderFailure) for end in ends].count(True) == 1
+    assert not any(one.is_left for one in standings)
+
+
 # Before the run
+
+
+async def test_a_wrong_address_among_right_ones_is_left_from_the_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with FakeApi() as good, FakeApi() as bad:
+        settings = {"base_urls": [bad.base_url.removesuffix("/v1")]}
+        client = client_of(good, **settings)
+        await client.check()
+        await asyncio.gather(*(client.complete(ask(task)) for task in range(30)))
+        await client.close()
+        assert (good.count, bad.count) == (30, 0)
+        assert bad.hits["/chat/completions"] == 0
+    assert f"did you mean base_url={bad.base_url}?" in caplog.text
+
+
+@pytest.mark.parametrize("fault", ABSENT.values(), ids=ABSENT.keys())
+async def test_servers_that_are_all_wrong_are_refused_each_by_name(fault: Reply) -> None:
+    async with FakeApi([fault]) as first, FakeApi([fault]) as second:
+        client = client_of(first, second)
+        first.models = second.models = ("other",)
+        with pytest.raises(ConfigError) as caught:
+            await client.check()
+    for api in (first, second):
+        assert f"{api.base_url} does not list a model m; it has ['other']" in str(caught.value)
+    assert "correct model.name" in str(caught.value)
+
+
+async def test_a_gateway_that_lists_nothing_or_not_all_is_taken_at_its_word() -> None:
+    async with FakeApi() as api:
+        for listed in (Reply(status=404), HTML, Reply(status=403, text="not yours to list")):
+            api.models_reply = listed
+            await client_of(api).check()
+        assert api.count == 3
+        assert api.seen[0].body["max_tokens"] == 1
+
+
+async def test_a_refused_key_at_one_of_two_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeApi() as good, FakeApi([ABSENT["401"]]) as bad:
+        bad.models_status = 401
+        client = client_of(good, bad)
+        await client.check()
+        await client.close()
+    assert f"{bad.base_url}/models refused the request with HTTP 401" in caplog.text
 
 
 async def test_a_server_that_is_down_is_warned_of_while_another_answers(

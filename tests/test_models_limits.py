@@ -2,9 +2,12 @@
 
 import asyncio
 import time
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codeact.edge.models import openai_api
 from codeact.edge.models.base import EpisodeKey, Request
@@ -27,9 +30,9 @@ def ask(number: int = 0) -> Request:
     return Request(messages=HELLO, stop=(), episode=EpisodeKey("t", str(number)), turn=0)
 
 
-def client_of(base_url: str, **settings: object) -> OpenAIClient:
+def client_of(base_url: str, **given: object) -> OpenAIClient:
     known = {"kind": "openai", "name": "m", "base_url": base_url, "max_retries": 2}
-    return OpenAIClient(OpenAISettings.model_validate({**known, **settings}))
+    return OpenAIClient(OpenAISettings.model_validate({**known, **given}))
 
 
 # The logic alone
@@ -173,6 +176,132 @@ async def test_tokens_taken_beyond_the_guess_are_paid_by_the_next() -> None:
     assert time.monotonic() - started >= 0.19
 
 
+class _Hurried(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to whatever is due next: minutes take no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+        wait = self._selector.select  # type: ignore[attr-defined]
+
+        def select(timeout: float | None) -> Any:
+            if timeout:
+                self._now += timeout
+            return wait(0)
+
+        self._selector.select = select  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self._now
+
+
+class Step(NamedTuple):
+    """One request: when it comes, what it is charged, what it takes, and how it ends."""
+
+    comes: float
+    charged: int
+    share: float
+    lasts: float
+    patience: float | None
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.floats(0, 100),
+        st.integers(0, 700),
+        st.sampled_from([0.0, 0.01, 0.5, 1.0]),
+        st.floats(0, 90),
+        st.one_of(st.none(), st.floats(0, 60)),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+async def _pass(pace: Pace, step: Step, entered: list[tuple[float, list[int]]]) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(step.comes)
+    try:
+        async with asyncio.timeout(step.patience):
+            ticket = await pace.admit(step.charged)
+    except TimeoutError:
+        return
+    counted = [step.charged]
+    entered.append((loop.time(), counted))
+    await asyncio.sleep(step.lasts)
+    taken = int(step.charged * step.share)
+    pace.settle(ticket, taken)
+    counted[0] = taken
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.integers(700, 3000), st.one_of(st.none(), st.integers(3, 60)))
+def test_no_minute_ever_lets_in_more_than_the_limits(
+    steps: list[Step], tokens: int, requests: int | None
+) -> None:
+    """Whatever comes, is refunded or gives up: as known when each is let in."""
+    entered: list[tuple[float, list[int]]] = []
+    worst: list[tuple[int, int]] = []
+
+    class Watched(list[tuple[float, list[int]]]):
+        def append(self, item: tuple[float, list[int]]) -> None:
+            super().append(item)
+            minute = [counted[0] for at, counted in self if at > item[0] - 60]
+            worst.append((sum(minute), len(minute)))
+
+    entered = Watched()
+
+    async def run() -> None:
+        pace = Pace(requests, tokens)
+        await asyncio.gather(*(_pass(pace, step, entered) for step in steps))
+
+    loop = _Hurried()
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+    assert all(total <= tokens for total, _ in worst)
+    assert requests is None or all(count <= requests for _, count in worst)
+
+
+def test_what_was_called_off_before_it_paid_gets_nothing_back() -> None:
+    """A hundred requests give up while they wait; the next gets no token for that."""
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        pace = Pace(None, 600)
+        await pace.admit(10)
+        waiting = [asyncio.create_task(pace.admit(500)) for _ in range(100)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        started = loop.time()
+        await pace.admit(300)
+        return loop.time() - started
+
+    loop = _Hurried()
+    try:
+        assert loop.run_until_complete(run()) >= 29
+    finally:
+        loop.close()
+
+
+async def test_a_cancelled_request_is_refunded_only_what_it_paid() -> None:
+    async with FakeApi([Reply(hang="before")]) as api:
+        client = client_of(api.base_url, tokens_per_minute=100_000, concurrency=10)
+        asked = [asyncio.create_task(client.complete(ask(number))) for number in range(10)]
+        while not api.count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        # What went out may have been worked on, and the others had paid nothing yet.
+        assert client._pace._credit <= 0
+        await client.close()
+
+
 # Against a server
 
 
@@ -304,7 +433,7 @@ async def test_limits_a_minute_hold_over_all_servers() -> None:
 
 
 def test_processes_share_the_limits_between_them() -> None:
-    settings = OpenAISettings(
+    whole = OpenAISettings(
         kind="openai",
         name="m",
         base_url="http://h/v1",
@@ -312,8 +441,8 @@ def test_processes_share_the_limits_between_them() -> None:
         requests_per_minute=2,
         tokens_per_minute=900,
     )
-    each = settings.shared_by(4)
+    each = whole.shared_by(4)
     limits = (each.concurrency, each.requests_per_minute, each.tokens_per_minute)
     assert limits == (2, 1, 225)
-    assert each.identity() == settings.identity()
-    assert settings.model_copy(update={"requests_per_minute": None}).shared_by(3) is not None
+    assert each.identity() == whole.identity()
+    assert whole.model_copy(update={"requests_per_minute": None}).shared_by(3) is not None

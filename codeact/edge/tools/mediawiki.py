@@ -27,30 +27,26 @@ _SLOW = 5.0
 _PASSING_STATUS = {408, 425, 429}
 _REFUSED_QUERY = {400, 413, 414, 431}
 """A query may be the reason of these: the policy is told."""
-_PASSING_ERRORS = tuple(
-    [
-        "maxlag",
-        "ratelimited",
-        "readonly",
-        "timeout",
-        "internal_api_error",
-        "search-error",
-        "cirrussearch-backend-error",
-        "cirrussearch-too-busy-error",
-    ]
+_PASSING_ERRORS = (
+    "maxlag",
+    "ratelimited",
+    "readonly",
+    "timeout",
+    "internal_api_error",
+    "search-error",
+    "cirrussearch-backend-error",
+    "cirrussearch-too-busy-error",
 )
-_OURS_TO_MEND = tuple(
-    [
-        "readapidenied",
-        "permissiondenied",
-        "blocked",
-        "autoblocked",
-        "unknown_",
-        "assert",
-        "mwoauth",
-        "search-text-disabled",
-        "gsrsearch-text-disabled",
-    ]
+_OURS_TO_MEND = (
+    "readapidenied",
+    "permissiondenied",
+    "blocked",
+    "autoblocked",
+    "unknown_",
+    "assert",
+    "mwoauth",
+    "search-text-disabled",
+    "gsrsearch-text-disabled",
 )
 """How the API's codes begin for what another attempt may not meet, and for a wrong address."""
 
