@@ -102,8 +102,10 @@ def test_code_and_plain_settings_are_kept(text: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["a", "key", "key=", "key ", "api_key:", "://", "sk-", "a.", "Bearer ", "secret_", "=", "x='"]
-    + ["eyJaaaaaaaa.", "-----BEGIN ", "token\t\t", "1a"],
+    [
+        *("a", "a.", "1a", "=", "x='", "://", "sk-", "key", "key=", "key ", "api_key:", "secret_"),
+        *("Bearer ", "eyJaaaaaaaa.", "-----BEGIN ", "token\t\t"),
+    ],
 )
 def test_a_megabyte_of_anything_is_gone_through_once(part: str) -> None:
     """A pattern that looks at it again from every place takes hours of CPU."""

@@ -1,5 +1,6 @@
 """The command line that all commands share: overrides, ``-m``, a user's config folder, help."""
 
+import re
 import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
@@ -59,7 +60,7 @@ def parse(
 
 def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -> None:
     words = arguments.overrides
-    bare = [n for n, word in enumerate(words) if "=" not in word or Path(word).exists()]
+    bare = [n for n, word in enumerate(words) if _is_bare(word)]
     named = dict.fromkeys(bare, positional)
     if out_last and len(bare) > 1 and not any(word.startswith("out=") for word in words):
         last = Path(words[bare[-1]])
@@ -69,6 +70,16 @@ def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -
     for n, key in named.items():
         # What is there under this name means itself, whatever the name looks like.
         words[n] = f"{key}={literal(words[n]) if Path(words[n]).exists() else words[n]}"
+
+
+def _is_bare(word: str) -> bool:
+    """Whether a word is a path rather than an override: what is there, or has no key's name."""
+    key, equals, _ = word.partition("=")
+    if word.startswith("~") and not equals:
+        return "/" in word
+    if not equals or not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w.@/:-]*", key):
+        return True
+    return Path(word).exists() or ("/" in key and Path(key).parent.is_dir())
 
 
 def sources(arguments: Arguments) -> Arguments:

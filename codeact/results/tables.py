@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from rich.table import Table
-from rich.text import Text
 
 from codeact.edge.sandboxes.check import Promise
 from codeact.edge.sandboxes.sweep import Swept
@@ -53,7 +52,7 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
             failures = f"ended early: {_line(row.error)}"
         elif row.status == "incomplete":
             failures = f"{row.planned - int(cells[0])} episodes left; {failures}"
-        table.add_row(*map(Text, (row.name, *cells, failures)))
+        table.add_row(row.name, *cells, failures)
     wide_console().print(table)
 
 

@@ -13,9 +13,12 @@ _SHOWN_PROBLEMS = 20
 
 
 def wide_console() -> Console:
-    """Standard output, never narrower than the tables need where it is no terminal."""
-    found = Console()
-    return found if found.is_terminal else Console(width=120)
+    """Standard output, never narrower than the tables need where it is no terminal.
+
+    Brackets in a text are brackets: names of folders and runs may have some.
+    """
+    found = Console(markup=False, emoji=False)
+    return found if found.is_terminal else Console(markup=False, emoji=False, width=120)
 
 
 def list_problems(problems: Sequence["Problem"], rest: str = "") -> bool:
