@@ -144,6 +144,16 @@ def test_a_record_that_cannot_be_read_back_is_one_failed_episode(
     assert [one.task_id for one in read_records(tmp_path)] == ["0", "1"]
 
 
+def test_what_was_spent_is_read_where_a_cost_was_no_number(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path, asked())
+    folder.append(make_record())
+    folder.write_spent(40, float("nan"))
+    folder.close()
+    again = RunFolder.open(tmp_path, asked())
+    assert again.spent == (40, 0.0)
+    again.close()
+
+
 def modes(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.iterdir())}
 

@@ -105,7 +105,7 @@ class Runner:
                     self._listener.notice(f"{job.name}: {error}")
             except ComputeUnavailable as error:
                 for one in self._jobs:
-                    self._end(one, error)
+                    self._errors.setdefault(one.name, error)
                 self._draining = True
             except CodeactError as error:
                 self._end(job, error)
