@@ -36,7 +36,7 @@ class Account:
         self.usd += usd
 
     def charge_for(self, answer: Completion) -> None:
-        """Add what an answer took. What is no amount (NaN, less than nothing) counts for nothing."""
+        """Add what an answer took; what is no amount, such as NaN, counts for nothing."""
         if not answer.reused:
             cost = answer.cost or 0.0
             usd = cost if math.isfinite(cost) else 0.0
