@@ -31,7 +31,7 @@ def make_record(
     *,
     cause: Cause | None = None,
     success: bool = True,
-    settings: str = SETTINGS,
+    settings: str = "s",
     observation: str = "",
 ) -> EpisodeRecord:
     """A record of one turn that solved its task, or failed with `cause`."""

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from codeact.cli import main
-from codeact.episode.effects import Usage
-from codeact.exceptions import RunFolderError
-from codeact.experiment.budget import spent_on
+from codeact.episode.effects import Completion, Usage
+from codeact.exceptions import BudgetExhausted, RunFolderError
+from codeact.experiment.budget import Account, BudgetSettings, spent_on
 from codeact.experiment.identity import define
 from codeact.experiment.plan import make_plan
 from codeact.experiment.store import EPISODES, RunFolder, latest_records, read_records
@@ -168,6 +168,16 @@ def test_a_folder_without_its_identity_is_known_by_its_digest(tmp_path: Path) ->
     assert gsm8k(tmp_path, "limit=2") == 0
     assert json.loads((tmp_path / "identity.json").read_text())["version"] == 2
     assert Counter(record.sample for record in latest_records(tmp_path)) == {0: 2}
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("-inf"), -5.0])
+def test_a_cost_that_is_none_neither_ends_nor_lifts_a_budget(cost: float) -> None:
+    account = Account(BudgetSettings(usd=1.0), usd=0.5)
+    account.charge_for(Completion("", Usage(-100, 1), cost=cost))
+    assert (account.tokens, account.usd) == (0, 0.5)
+    account.charge_for(Completion("", Usage(1, 1), cost=0.75))
+    with pytest.raises(BudgetExhausted):
+        account.admit()
 
 
 def test_a_record_names_what_was_reused_and_the_rest_is_spent() -> None:

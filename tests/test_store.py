@@ -34,8 +34,8 @@ def test_a_finished_episode_is_not_owed_after_reopening(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 20, 400])
 def test_a_torn_last_line_is_cut_off_and_owed_again(tmp_path: Path, cut: int) -> None:
-    whole = encode(make_record("0")) + b"\n"
-    torn = encode(make_record("1")) + b"\n"
+    whole = encode(make_record("0", settings=SETTINGS)) + b"\n"
+    torn = encode(make_record("1", settings=SETTINGS)) + b"\n"
     (tmp_path / EPISODES).write_bytes(whole + torn[:-cut])
     folder = RunFolder.open(tmp_path, asked())
     assert folder.finished == {Owed("digest-0", SETTINGS, 0)}
@@ -45,8 +45,8 @@ def test_a_torn_last_line_is_cut_off_and_owed_again(tmp_path: Path, cut: int) ->
 
 
 def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path: Path) -> None:
-    whole = encode(make_record("0")) + b"\n"
-    torn = encode(make_record("1", observation="x" * 300_000))
+    whole = encode(make_record("0", settings=SETTINGS)) + b"\n"
+    torn = encode(make_record("1", observation="x" * 300_000, settings=SETTINGS))
     (tmp_path / EPISODES).write_bytes(whole + torn)
     folder = RunFolder.open(tmp_path, asked())
     folder.close()
@@ -54,7 +54,7 @@ def test_a_torn_line_longer_than_a_block_is_cut_off_whole(tmp_path: Path) -> Non
 
 
 def test_a_broken_line_in_the_middle_is_refused_with_its_number(tmp_path: Path) -> None:
-    line = encode(make_record()) + b"\n"
+    line = encode(make_record(settings=SETTINGS)) + b"\n"
     (tmp_path / EPISODES).write_bytes(line + b'{"id": 3}\n' + line)
     with pytest.raises(RunFolderError, match=rf"{EPISODES}, line 2"):
         RunFolder.open(tmp_path, asked())
@@ -142,6 +142,16 @@ def test_a_record_that_cannot_be_read_back_is_one_failed_episode(
     assert again.spent.tokens == 10
     again.close()
     assert [one.task_id for one in read_records(tmp_path)] == ["0", "1"]
+
+
+def test_what_was_spent_is_read_where_a_cost_was_no_number(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path, asked())
+    folder.append(make_record())
+    folder.write_spent(40, float("nan"))
+    folder.close()
+    again = RunFolder.open(tmp_path, asked())
+    assert again.spent == (40, 0.0)
+    again.close()
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -263,12 +273,12 @@ from pathlib import Path
 from codeact.collection.reading import read_lines
 from codeact.experiment.store import EPISODES, RunFolder, read_records
 from codeact.episode.record import encode
-from tests.records import asked, make_record
+from tests.records import SETTINGS, asked, make_record
 def processor():
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 taken, folder = [], Path(sys.argv[1])
-whole, run = encode(make_record()) + b"\\n", asked()
+whole, run = encode(make_record(settings=SETTINGS)) + b"\\n", asked()
 for megabytes in (8, 64):
     (folder / EPISODES).write_bytes(whole + b'{"id": "' + b"x" * (megabytes << 20))
     before = processor()

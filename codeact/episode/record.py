@@ -117,8 +117,9 @@ def checked_line(record: EpisodeRecord) -> bytes:
     """One JSON line, without the newline, that `decode` gives back; raises `Unwritable`."""
     try:
         line = encode(record)
-        _DECODER.decode(line)
-        lost = _not_finite(msgspec.to_builtins(record), "")
+        # Equal is quickly told; what is not can still be the same JSON, as a tuple and a list are.
+        same = _DECODER.decode(line) == record
+        lost = None if same else _not_finite(msgspec.to_builtins(record), "")
     except Exception as error:
         # Whatever a field holds instead of what it should, and however it fails.
         raise Unwritable(f"{type(error).__name__}: {_text(error)}") from error

@@ -1,5 +1,7 @@
 """What a run may spend, and what it has spent."""
 
+import math
+
 from pydantic import Field
 
 from codeact.episode.effects import Completion
@@ -34,9 +36,11 @@ class Account:
         self.usd += usd
 
     def charge_for(self, answer: Completion) -> None:
-        """Add what an answer took."""
+        """Add what an answer took; what is no amount, such as NaN, counts for nothing."""
         if not answer.reused:
-            self.charge(answer.usage.total, answer.cost or 0.0)
+            cost = answer.cost or 0.0
+            usd = cost if math.isfinite(cost) else 0.0
+            self.charge(max(0, answer.usage.total), max(0.0, usd))
 
     def admit(self) -> None:
         """Let a request pass, or raise `BudgetExhausted`."""

@@ -125,7 +125,7 @@ class Runner:
                 pass  # What it was stopped for is told when the command ends.
             except ComputeUnavailable as error:
                 for one in self._jobs:
-                    self._end(one, error)
+                    self._errors.setdefault(one.name, error)
                 self._draining = True
             except CodeactError as error:
                 self._end(job, error)

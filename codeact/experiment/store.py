@@ -266,10 +266,12 @@ def _look_through(path: Path) -> _Found:
         found.usd += usd
     if (file := path / SPENT).exists():
         try:
-            kept = msgspec.json.decode(file.read_bytes(), type=Spent)
-        except msgspec.MsgspecError as error:
+            # Older files may hold a NaN of a cost that was none: the records know better.
+            kept = msgspec.convert(json.loads(file.read_bytes()), Spent)
+        except ValueError as error:
             raise RunFolderError(
                 f"{file}: is not what codeact wrote ({error}); move it away to go on"
             ) from error
-        found.tokens, found.usd = max(found.tokens, kept.tokens), max(found.usd, kept.usd)
+        found.tokens = max(found.tokens, kept.tokens)
+        found.usd = kept.usd if kept.usd > found.usd else found.usd
     return found
