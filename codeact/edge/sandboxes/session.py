@@ -261,9 +261,8 @@ class GuestSession:
         if gone.reason == "memory":
             limit = self._settings.memory_mb
             raise _Ended("oom", f"out of memory: the limit is {limit} MB")
-        why = "its connection ended" if gone.reason == "asked" else str(gone)
         # Hung up on, it may have gone by itself before it was ended.
-        raise _Ended("killed", why if gone.reason == "processes" else fault or why)
+        raise _Ended("killed", str(gone) if gone.reason == "processes" else fault or str(gone))
 
     async def _end(self) -> Gone | None:
         """End the interpreter, if there is one, and wait until it is gone."""
