@@ -153,4 +153,17 @@ mmdebstrap --quiet --variant=minbase --include=python3,python3-venv,ca-certifica
 docker import "$work/base.tar" codeact-base >/dev/null || fail "the engine did not take the base"
 rm -rf "$folder/wheels"
 mv "$work/wheels" "$folder/wheels"
-echo "codeact sandbox build image.base_image=codeact-base 'image.wheels=\"$folder/wheels\"'"
+# Quoted twice: for the shell, and for what reads overrides.
+"$python" - "$folder/wheels" "$work/pip/requirements.txt" <<'PY'
+import os, shlex, sys
+from pathlib import Path
+
+def quoted(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+engine = os.environ.get("DOCKER_HOST")
+packages = ",".join(map(quoted, Path(sys.argv[2]).read_text().splitlines()))
+words = ["codeact", "sandbox", "build", "image.base_image=codeact-base"]
+words += [f"image.wheels={quoted(sys.argv[1])}", f"image.packages=[{packages}]"]
+print(*([f"DOCKER_HOST={shlex.quote(engine)}"] if engine else []), *map(shlex.quote, words))
+PY

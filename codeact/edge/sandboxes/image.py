@@ -1,6 +1,8 @@
 """Build the sandbox's image, and say what to do where its base cannot be fetched."""
 
 import io
+import os
+import shlex
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,12 +28,7 @@ _UNREACHABLE = (
     "toomanyrequests",
     "No matching distribution",
 )
-_OFFLINE = (
-    "Where no registry can be reached, sandbox/offline_image.sh FOLDER makes a Debian base image "
-    "and a folder of wheels; then: codeact sandbox build image.base_image=codeact-base "
-    "image.wheels=FOLDER/wheels. Or load an image from another machine (docker load), or run "
-    "with executor=local, which needs no image"
-)
+OFFLINE_WHEELS = "codeact-offline"
 
 
 class ImageSettings(Settings):
@@ -67,11 +64,7 @@ def _build(settings: ImageSettings, engine: str | None, say: Callable[[str], Non
     context = _context(settings)
     client = connect(engine)
     try:
-        arguments = {
-            "BASE_IMAGE": settings.base_image,
-            "PACKAGES": " ".join(settings.packages),
-            "GUEST": guest_digest(),
-        }
+        arguments = {"BASE_IMAGE": settings.base_image, "GUEST": guest_digest()}
         network: dict[str, Any] = {}
         if settings.wheels is not None:
             network["network_mode"] = "none"
@@ -87,13 +80,13 @@ def _build(settings: ImageSettings, engine: str | None, say: Callable[[str], Non
         )
         failed = [str(line["error"]) for line in _said(lines, say) if "error" in line]
         if failed:
-            raise ExecutorUnavailable(_explain(failed[0]))  # noqa: TRY301
+            raise ExecutorUnavailable(_explain(failed[0], settings, engine))  # noqa: TRY301
         image = client.images.get(settings.name)
         return Image(settings.name, str(image.id), int(image.attrs["Size"]) >> 20)
     except ExecutorUnavailable:
         raise
     except Exception as error:
-        raise ExecutorUnavailable(_explain(str(error))) from error
+        raise ExecutorUnavailable(_explain(str(error), settings, engine)) from error
     finally:
         client.close()
 
@@ -105,9 +98,26 @@ def _said(lines: Iterator[dict[str, Any]], say: Callable[[str], None]) -> Iterat
         yield line
 
 
-def _explain(error: str) -> str:
+def _explain(error: str, settings: ImageSettings, engine: str | None) -> str:
     unreachable = any(sign in error for sign in _UNREACHABLE)
-    return f"the image was not built: {error}" + (f". {_OFFLINE}" if unreachable else "")
+    offline = f". {_offline(settings, engine)}" if unreachable else ""
+    return f"the image was not built: {error}{offline}"
+
+
+def _offline(settings: ImageSettings, engine: str | None) -> str:
+    """Say what to do where no registry can be reached, in commands that can be copied."""
+    script = guest_program().with_name("offline_image.sh")
+    address = engine or os.environ.get("DOCKER_HOST")
+    words = [f"DOCKER_HOST={shlex.quote(address)}"] if address else []
+    words += [shlex.quote(word) for word in ("sh", str(script), OFFLINE_WHEELS, *settings.packages)]
+    renamed = settings.name != ImageSettings().name
+    return (
+        "Where no registry can be reached, this makes a Debian base image and wheels for it, and "
+        f"prints the command that builds the image of them:\n  {' '.join(words)}\n"
+        + (f"(add image.name={settings.name} to that command.) " if renamed else "")
+        + "Or load an image "
+        "from another machine (docker load), or run with executor=local, which needs no image"
+    )
 
 
 def _context(settings: ImageSettings) -> io.BytesIO:
@@ -125,6 +135,10 @@ def _context(settings: ImageSettings) -> io.BytesIO:
         archive.addfile(folder)
         for name, path in files.items():
             archive.add(path, name)
+        requirements = "".join(f"{package}\n" for package in settings.packages).encode()
+        listed = tarfile.TarInfo("requirements.txt")
+        listed.mode, listed.size = 0o644, len(requirements)
+        archive.addfile(listed, io.BytesIO(requirements))
         for wheel in wheels:
             archive.add(wheel, f"wheels/{wheel.name}")
     data.seek(0)
