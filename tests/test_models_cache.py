@@ -137,6 +137,89 @@ async def test_settings_count_where_they_decide_the_answer(
     assert await is_hit(tmp_path, request(), settings) is hits
 
 
+# What serves
+
+VLLM = {"id": "m", "object": "model", "created": 1, "owned_by": "vllm", "root": "/models/a"}
+VLLM |= {"parent": None, "max_model_len": 4096, "permission": [{"id": "modelperm-1", "created": 1}]}
+LLAMA = {"id": "m", "created": 1, "owned_by": "llamacpp", "meta": {"n_params": 7, "size": 9}}
+
+
+async def answered(folder: Path, listed: Any, **changes: Any) -> bool:
+    """Whether a server on a port of its own, that lists these models, finds an answer kept."""
+    async with FakeApi() as api, Resources() as resources:
+        api.models = listed
+        values = {**SETTINGS.model_dump(), "base_url": api.base_url, **changes}
+        settings = OpenAISettings.model_validate(values)
+        client = await resources.client(settings, [], cache=Cache(str(folder), settings))
+        return (await client.complete(request())).reused
+
+
+@pytest.mark.parametrize("entry", [VLLM, LLAMA], ids=["vllm", "llama.cpp"])
+async def test_a_server_that_starts_again_elsewhere_is_the_same(
+    tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    assert not await answered(tmp_path, [entry])
+    again = {**entry, "created": 2, "permission": [{"id": "modelperm-2"}]}
+    assert await answered(tmp_path, [{**VLLM, "id": "other"}, again])
+    assert await answered(tmp_path, [entry], probe=False)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**VLLM, "root": "/models/b"},
+        {**VLLM, "max_model_len": 8192},
+        {**VLLM, "root": "/adapters/m", "parent": "base"},
+        LLAMA,
+        {**LLAMA, "meta": {"n_params": 8, "size": 9}},
+        {"id": "m"},
+    ],
+    ids=["root", "length", "adapter", "llama.cpp", "another of it", "says nothing"],
+)
+async def test_two_checkpoints_of_one_name_share_nothing(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    assert not await answered(tmp_path, [VLLM])
+    assert not await answered(tmp_path, [other])
+    assert await answered(tmp_path, [VLLM])
+
+
+async def test_where_a_server_only_names_the_model_its_address_counts(tmp_path: Path) -> None:
+    async with FakeApi() as first, FakeApi() as second:
+        found = []
+        for url in (first.base_url, second.base_url, first.base_url):
+            async with Resources() as resources:
+                settings = SETTINGS.model_copy(update={"base_url": url})
+                client = await resources.client(settings, [], cache=Cache(str(tmp_path), settings))
+                found.append((await client.complete(request())).reused)
+    assert found == [False, False, True]
+
+
+async def test_a_revision_is_the_users_own_word(tmp_path: Path) -> None:
+    assert not await answered(tmp_path, [VLLM], revision="2024-05-01")
+    assert not await answered(tmp_path, [VLLM], revision="2024-06-01")
+    assert not await answered(tmp_path, [VLLM])
+    assert await answered(tmp_path, [VLLM], revision="2024-05-01")
+
+
+def test_a_revision_that_is_not_given_changes_no_identity() -> None:
+    assert "revision" not in SETTINGS.identity()
+    assert SETTINGS.model_copy(update={"revision": "a"}).identity()["revision"] == "a"
+
+
+async def test_replicas_that_say_the_same_are_one_and_others_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeApi() as second:
+        second.models = [VLLM]
+        assert not await answered(tmp_path, [VLLM])
+        assert await answered(tmp_path, [VLLM], base_urls=[second.base_url])
+        assert "different models" not in caplog.text
+        second.models = [{**VLLM, "root": "/models/b"}]
+        assert not await answered(tmp_path, [VLLM], base_urls=[second.base_url])
+    assert "different models: ['/models/a', '/models/b']" in caplog.text
+
+
 async def test_an_answer_is_found_before_it_is_written(tmp_path: Path) -> None:
     script, store = Counting(), ResponseStore(tmp_path)
     model = cached(script, store)

@@ -185,8 +185,8 @@ class _Hurried(asyncio.SelectorEventLoop):
         wait = self._selector.select  # type: ignore[attr-defined]
 
         def select(timeout: float | None) -> Any:
-            if timeout:
-                self._now += timeout
+            # A little time passes always, or rounding could keep a timer from being due.
+            self._now += max(timeout or 0.0, 1e-6)
             return wait(0)
 
         self._selector.select = select  # type: ignore[attr-defined]

@@ -1,10 +1,13 @@
 """What of `model=vllm` is refused, launched and part of an experiment's identity; no servers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from codeact.cli import main
+from codeact.edge import cluster
 from codeact.edge.models.vllm_settings import VllmSettings
 from codeact.exceptions import ModelUnavailable
 
@@ -83,3 +86,63 @@ def test_the_client_outlasts_a_restart_and_knows_every_server() -> None:
     assert client.addresses == urls
     assert client.concurrency == 10
     assert client.max_retries >= 600 / 30
+
+
+# Before anything is started
+
+RUN = ["run", "model=vllm", "model.name=m", "model.gpus=0", "tracker=none", "run_dir=/nowhere/run"]
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray must not be started, nor asked for."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(cluster, "connect", refuse)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+@pytest.mark.usefixtures("no_ray", "local_sandbox")
+@pytest.mark.parametrize("compute", ["local", "ray"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["model.model=org/m"], ["has no vLLM", "model.python", "model=server"]),
+        (["model.model=/no/such/m"], ["model.model=/no/such/m does not exist", "hub id"]),
+        (["model.model=org/m", "+model.env.NO_KEY=null"], ["NO_KEY", "not set here"]),
+        (["model.model=org/m", "model.python=/no/python"], ["/no/python cannot be started"]),
+    ],
+    ids=["no vllm", "no model", "no key", "no interpreter"],
+)
+def test_what_a_server_here_lacks_is_refused_before_ray_starts(
+    words: list[str], told: list[str], compute: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, *words, f"compute={compute}"]) == 1
+    said = capsys.readouterr().err
+    assert all(word in said for word in told), said
+
+
+def test_other_machines_may_have_what_this_one_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(model="/no/such/m").preflight(here=False)
+    with pytest.raises(ModelUnavailable):
+        settings(model="/no/such/m").preflight(here=True)
+    monkeypatch.setattr(cluster.sys, "modules", {})
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert not cluster.starts_here()
+    monkeypatch.delenv("RAY_ADDRESS")
+    assert cluster.starts_here()
+    assert not cluster.starts_here("10.0.0.1:6379")
+
+
+def test_an_empty_folder_is_no_model_and_an_odd_one_is_for_vllm_to_judge(tmp_path: Path) -> None:
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").touch()
+    has_vllm = {"PYTHONPATH": str(tmp_path)}
+    (tmp_path / "m").mkdir()
+    with pytest.raises(ModelUnavailable, match=r"has no config\.json"):
+        settings(model=str(tmp_path / "m"), env=has_vllm).preflight(here=True)
+    (tmp_path / "m" / "params.json").write_text("{}")
+    settings(model=str(tmp_path / "m"), env=has_vllm).preflight(here=True)
+    settings(model="org/m", env=has_vllm).preflight(here=True)
