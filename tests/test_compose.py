@@ -83,6 +83,43 @@ def test_every_command_composes(command: str, schema: type, overrides: tuple[str
         (["turns.zzzzzzzzz=1"], ["(valid: turns.count_down, turns.max_propose_solution,"]),
         (["samples=0"], ["samples", "greater than or equal to 1"]),
         (["task=gsm9k"], ["gsm9k", "did you mean 'gsm8k'"]),
+        (["compute.concurrency=-1"], ["\n  compute.concurrency: ", "command line"]),
+        (["executor.memory_mb=-1"], ["\n  executor.memory_mb: ", "command line"]),
+        (["compute=ray", "compute.handouts=0"], ["\n  compute.handouts: ", "command line"]),
+        (["search=pages", "search.path=null"], ["\n  search.path: ", "command line"]),
+        (["model=a,b"], ["gives model several values", "codeact run -m model=a,b"]),
+        (["samples=1,2"], ["gives samples several values", "codeact run -m samples=1,2"]),
+        (["turns=max7_p3"], ["turns.max_steps=7 turns.max_propose_solution=3"]),
+        (["temperature=1"], ["'model.sampling.temperature' with model=openai"]),
+        (
+            ["model=openai", "model.name=m", "temperature=1"],
+            ["did you mean 'model.sampling.temperature'?"],
+        ),
+        (
+            ["model=openai", "model.name=m", "+temperature=1"],
+            ["did you mean 'model.sampling.temperature'?"],
+        ),
+        (
+            ["model=openai", "model.name=m", "sampling.temprature=1"],
+            ["did you mean 'model.sampling.temperature'?"],
+        ),
+        (["max_steps=3"], ["did you mean 'turns.max_steps'?"]),
+        (
+            ["task.sets={mine:{path:x,family:gsm8k}}"],
+            ["unknown key 'task.sets.mine'", '"+task.sets.mine={path:FILE,family:NAME}"'],
+        ),
+        (["task.sets.mine.path=x"], ["unknown key 'task.sets.mine.path'"]),
+        (["task.sets=[a]"], ["Cannot merge DictConfig with ListConfig"]),
+        (["+task.sets.mine={path:x}"], ["task.sets.mine.family: missing", "+task.sets.mine."]),
+        (["limits={max_second:3}"], ["unknown key 'limits.max_second'", "'limits.max_seconds'"]),
+        (["a b(c)=,"], ["'a b(c)=,' cannot be read", "quote its value"]),
+        (
+            [
+                *("feedback=textual", "model@feedback.model=openai", "feedback.model.name=m"),
+                "feedback.model.base_url=http://k@h/v1",
+            ],
+            ["feedback.model.base_url: ", "name that in feedback.model.api_key_env"],
+        ),
     ],
 )
 def test_a_refusal_names_the_key_and_the_nearest_valid_one(

@@ -446,3 +446,15 @@ def test_processes_share_the_limits_between_them() -> None:
     assert limits == (2, 1, 225)
     assert each.identity() == whole.identity()
     assert whole.model_copy(update={"requests_per_minute": None}).shared_by(3) is not None
+
+
+async def test_a_client_takes_its_share_as_processes_come_and_go() -> None:
+    async with FakeApi(latency=0.2) as api:
+        client = client_of(api.base_url, concurrency=8)
+        client.share(4)
+        await asyncio.gather(*(client.complete(ask(number)) for number in range(6)))
+        assert api.peak_in_flight == 2
+        client.share(1)
+        await asyncio.gather(*(client.complete(ask(number)) for number in range(8)))
+        await client.close()
+        assert api.peak_in_flight == 8

@@ -19,6 +19,7 @@ pytest_plugins = ["tests.plugin_packages"]
 
 TASK = Task(name="t", id="0", prompt="p", reference="r", tools=("wikipedia_search",))
 PAGES = "pkg://codeact.sample/encyclopaedia.jsonl"
+SAMPLE_TASKS = "pkg://codeact.sample/tasks"
 TOOL = """
 from codeact.edge.tools import Tool
 from codeact.episode.task import ToolSpec
@@ -35,6 +36,13 @@ class Group(NamedTuple):
     get: Callable[[str], Any]
     good: str
     wanted: str
+
+
+def needing(tool: str) -> object:
+    """The tools of a run whose tasks need one."""
+    tools = open_toolbox(NoSearch())
+    tools.require([tool])
+    return tools
 
 
 GROUPS = [
@@ -62,7 +70,7 @@ GROUPS = [
         "from codeact.episode.prompts import CodeStrategy as PART",
         "PromptStrategy",
     ),
-    Group("codeact.tools", lambda name: open_toolbox(NoSearch()), TOOL, "Tool"),
+    Group("codeact.tools", needing, TOOL, "Tool"),
 ]
 BY_NAME = GROUPS[:-1]
 Install = Callable[..., None]
@@ -72,7 +80,8 @@ every_group = pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.n
 @every_group
 def test_a_plug_in_is_found(group: Group, install: Install) -> None:
     install(group.name, group.good)
-    assert group.get("mine") is not None
+    name = "wikipedia_search" if group.name == "codeact.tools" else "mine"
+    assert group.get(name) is not None
 
 
 @every_group
@@ -81,6 +90,7 @@ def test_a_plug_in_is_found(group: Group, install: Install) -> None:
     [
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit('no licence')", "SystemExit: no licence"),
         ("def (", "SyntaxError"),
         ("", "AttributeError"),
         ("PART = 'text'", "names an object of type str"),
@@ -94,7 +104,7 @@ def test_a_broken_plug_in_is_refused_by_name(
     with pytest.raises(ConfigError) as refusal:
         group.get("mine")
     said = str(refusal.value)
-    for words in ("'mine' is a plug-in", ":PART", group.name, group.wanted):
+    for words in ("'mine' is a plug-in", "package plugin_", ":PART", group.name, group.wanted):
         assert words in said
     assert reason in said
 
@@ -128,15 +138,57 @@ async def test_a_plug_in_replaces_our_tool(install: Install) -> None:
 def test_a_tool_is_looked_at_inside(install: Install, spec: str) -> None:
     install("codeact.tools", f"from codeact.edge.tools import Tool\nPART = Tool({spec}, print)")
     with pytest.raises(ConfigError, match="names an object of type Tool"):
-        open_toolbox(NoSearch())
+        needing("mine")
+
+
+@every_group
+def test_a_broken_plug_in_that_nobody_needs_stops_no_run(
+    group: Group, install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(group.name, "raise RuntimeError('half installed')")
+    words = ["model=scripted", "task=gsm8k", f"data={SAMPLE_TASKS}", "limit=1", "tracker=none"]
+    assert main(["run", *words, f"run_dir={tmp_path / 'run'}"]) == 0
+    # A tool of it might have replaced ours: that it does not is worth a word.
+    assert ("half installed" in caplog.text) == (group.name == "codeact.tools")
+    assert main(["run", *words, "dry_run=true"]) == 0
+    assert main(["run", "--help"]) == 0
+
+
+@pytest.mark.parametrize("name", ["mine", "adder"])
+def test_a_task_that_needs_a_broken_tool_is_refused(
+    install: Install, name: str, tmp_path: Path, capfd: Any
+) -> None:
+    """Whether the entry point has the tool's name or another."""
+    family = tmp_path / "family"
+    family.mkdir()
+    install("codeact.tools", "raise RuntimeError('half installed')", name=name)
+    (family / "needy.py").write_text(
+        "import dataclasses\n"
+        "from codeact.edge.families.gsm8k import FAMILY\n"
+        "PART = dataclasses.replace(FAMILY, name='needy', tools=('adder',))\n"
+    )
+    about = family / "needy-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: needy\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[codeact.families]\nneedy = needy:PART\n")
+    sets = "+task.sets.needy={path:" + f"'{SAMPLE_TASKS}/gsm8k.jsonl'" + ",family:needy}"
+    words = ["model=scripted", "task=gsm8k", f"data={SAMPLE_TASKS}", sets, "tracker=none"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(family)
+        assert main(["run", *words, f"run_dir={tmp_path / 'run'}"]) == 1
+    said = capfd.readouterr().err
+    for part in ("package plugin_", "RuntimeError: half installed", "codeact.tools"):
+        assert part in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("group", "words"),
     [
-        ("codeact.tools", []),
         ("codeact.prompts", ["prompt.strategy=mine"]),
         ("codeact.models", ["model.kind=mine"]),
+        ("codeact.families", ["task.sets.gsm8k.family=mine"]),
     ],
 )
 def test_a_run_ends_with_one_message_before_it_begins(

@@ -199,7 +199,7 @@ def test_a_sweep_is_a_group_with_a_run_for_each_job(tmp_path: Path) -> None:
     words = [*QUICK, "-m", "turns=max1_p1,max2_p2,max3_p2", "limit=2", f"run_dir={sweep}"]
     done = play(tmp_path / "home", *words)
     assert done.returncode == 0, done.stderr
-    folders = sorted(sweep.iterdir())
+    folders = sorted(path for path in sweep.iterdir() if path.is_dir())
     runs = [run for folder in folders for run in offline_runs(folder)]
     assert [run.name for run in runs] == [f.name.rpartition(",")[2] for f in folders]
     assert {run.group for run in runs} == {"sweep"}

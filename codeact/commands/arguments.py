@@ -69,7 +69,7 @@ def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -
         named[bare[-1]] = "out"
     for n, key in named.items():
         # What is there under this name means itself, whatever the name looks like.
-        words[n] = f"{key}={literal(words[n]) if Path(words[n]).exists() else words[n]}"
+        words[n] = f"{key}={literal(words[n]) if _is_there(words[n]) else words[n]}"
 
 
 def _is_bare(word: str) -> bool:
@@ -79,7 +79,14 @@ def _is_bare(word: str) -> bool:
         return "/" in word
     if not equals or not re.fullmatch(r"[+~]{0,2}[A-Za-z_][\w.@/:-]*", key):
         return True
-    return Path(word).exists() or ("/" in key and Path(key).parent.is_dir())
+    return _is_there(word) or ("/" in key and Path(key).parent.is_dir())
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):  # longer than any name, or with a zero in it
+        return False
 
 
 def sources(arguments: Arguments) -> Arguments:
