@@ -1,5 +1,6 @@
 """The image of executor=docker where no container registry can be reached."""
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -36,8 +37,7 @@ def offline(*words: str, path: str | None = None) -> "subprocess.CompletedProces
     return subprocess.run(
         ["/bin/sh", str(SCRIPT), *words],
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
@@ -86,9 +86,10 @@ async def test_the_commands_give_an_image_that_runs_cells(
     with own_engine("image") as engine:
         monkeypatch.setenv("DOCKER_HOST", engine.address)
         if kept.is_file():
-            subprocess.run(["docker", "load", "--quiet", "--input", kept], check=True)
+            load = ["docker", "load", "--quiet", "--input", kept]
+            await asyncio.to_thread(subprocess.run, load, check=True)
         else:
-            build(tmp_path / "a folder, (of) wheels=1", kept)
+            await asyncio.to_thread(build, tmp_path / "a folder, (of) wheels=1", kept)
         sandbox = await start_sandbox(DockerSettings(slots=2, warm=1))
         try:
             async with await sandbox.session() as session:
