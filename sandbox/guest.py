@@ -43,7 +43,7 @@ its kin) are refused. Open remains, for each session: 64 MB in pipes (the kernel
 user), what it fills between two looks (0.1 s apart, 1 s at most), and what no process is charged
 for, such as mappings and file locks. Where the kernel does not tell of sockets (no `sock_diag`, as
 in gVisor), a process has fewer descriptors, so that all its session's sockets hold about its memory
-limit once more. Before Linux 6.2 descriptors are not counted, and a session's pipes can hold another
+limit once more. Before Linux 6.2 descriptors are not counted: a session's pipes can hold another
 8 kB for each of `files` times `processes`. All sessions together are bounded by the container's
 memory, or by the local server's control group; where there is neither, only by what stands here,
 times the number of sessions.
