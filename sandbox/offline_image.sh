@@ -113,9 +113,14 @@ cat >"$work/in_base.sh" <<'IN'
 set -eu
 cd /codeact
 python3 -m venv venv
-mkdir wheels
-xargs -0 sh -c 'exec env -i PATH=/usr/bin:/bin HOME=/codeact "$@" venv/bin/pip wheel --quiet --disable-pip-version-check \
-    --no-cache-dir --wheel-dir wheels -r pip/requirements.txt' sh <pip/environment
+pip() {
+    { cat pip/environment && printf '%s\0' venv/bin/pip --quiet --quiet \
+        --disable-pip-version-check --no-cache-dir "$@"; } |
+        xargs -0 env -i PATH=/usr/bin:/bin HOME=/codeact
+}
+# A Debian's own pip is old, and does not know every extra by its name: a new one comes along.
+pip install --upgrade pip
+pip wheel --wheel-dir wheels pip -r pip/requirements.txt
 IN
 cat >"$work/make_wheels.sh" <<'OUT'
 set -eu

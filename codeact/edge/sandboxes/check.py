@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from codeact.edge.sandboxes.base import Sandbox, Session
+from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.settings import AnyExecutorSettings
 from codeact.edge.sandboxes.start import start_sandbox
 from codeact.exceptions import SandboxFailure
@@ -117,6 +118,18 @@ async def _wiped(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
     return found == [], f"found {found}" if found else "12 sessions, no file of another"
 
 
+async def _sockets(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
+    """Fill sockets with many times the memory limit; a neighbour lives on."""
+    async with await sandbox.session() as neighbour:
+        await neighbour.execute("kept = 1")
+        began = time.monotonic()
+        done = await session.execute(_SOCKETS, seconds=20)
+        seen = f"{done.status} after {time.monotonic() - began:.1f} s"
+        lives = (await neighbour.execute("kept")).output == "Out[2]: 1\n"
+    bound = f"all sessions together: {sandbox.bound}" if isinstance(sandbox, GuestSandbox) else ""
+    return done.status == "oom" and lives, f"{seen}; {bound}"
+
+
 async def _speed(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
     began = time.perf_counter()
     other = await sandbox.session()
@@ -141,6 +154,33 @@ _ENVIRONMENT = (
     "'OMP_', 'MKL_', 'JE_ARROW_')))"
 )
 _ALARM = "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
+_SOCKETS = (
+    "import os, socket, time\n"
+    "def fill():\n"
+    "    held, kept = 0, []\n"
+    "    while held < (300 << 20):\n"
+    "        one, other = socket.socketpair()\n"
+    "        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)\n"
+    "        one.setblocking(False)\n"
+    "        kept += [one, other]\n"
+    "        try:\n"
+    "            while True: held += one.send(bytes(65536))\n"
+    "        except BlockingIOError: pass\n"
+    "for _ in range(4):\n"
+    "    if os.fork() == 0:\n"
+    "        try: fill()\n"
+    "        except OSError: pass\n"
+    "        time.sleep(30)\n"
+    "        os._exit(0)\n"
+    "time.sleep(15)"
+)
+_CAPABILITIES = (
+    "print(sorted({line.split()[1].strip('0') for line in open('/proc/self/status')"
+    " if line.startswith('Cap')}))"
+)
+_COMMAND = (
+    "len(open('/proc/1/cmdline').read()) < 500 and 'def ' not in open('/proc/1/cmdline').read()"
+)
 _HOARD = (
     "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n"
     "        x = bytearray(120 << 20); time.sleep(30)\ntime.sleep(30)"
@@ -163,6 +203,7 @@ _PROMISES: dict[str, Try] = {
         "x = bytearray(1 << 30)", status="error", holds="MemoryError"
     ),
     "many processes cannot either": _cell(_HOARD, status="oom", holds="out of memory", lost=True),
+    "kernel memory held in sockets is bounded": _sockets,
     "processes are limited": _cell(
         "import os, time\nfor _ in range(100):\n    if os.fork() == 0: time.sleep(30); os._exit(0)",
         status="error",
@@ -187,6 +228,8 @@ _PROMISES: dict[str, Try] = {
     "privileges cannot be had": _cell(
         "import os; os.setuid(0)", status="error", holds="PermissionError"
     ),
+    "there are no capabilities, and none to gain": _cell(_CAPABILITIES, holds="['']\n"),
+    "the server's command line tells nothing": _cell(_COMMAND, holds="Out[1]: True\n"),
     "sessions cannot reach each other": _apart,
     "a session's files do not outlive it": _wiped,
     "host tools are called back": _cell("double(21)", holds="Out[1]: 42\n"),
