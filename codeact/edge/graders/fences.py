@@ -98,14 +98,15 @@ def _content(text: str, opening: re.Match[str]) -> tuple[str, int]:
 
 def _plain_content(text: str, opening: re.Match[str]) -> tuple[str, int]:
     position = opening.end()
+    begin = position + 1
     for _ in range(_MOST_FENCES):
         fence = _FENCE.search(text, position)
         if fence is None:
             break
         if _ends(opening, fence):
-            return text[opening.end() + 1 : max(opening.end() + 1, fence.start() - 1)], _after(fence)
+            return text[begin : max(begin, fence.start() - 1)], _after(fence)
         position = fence.end()
-    return text[opening.end() + 1 :], len(text)
+    return text[begin:], len(text)
 
 
 def _ends(opening: re.Match[str], fence: re.Match[str]) -> bool:
