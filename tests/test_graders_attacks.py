@@ -101,11 +101,4 @@ async def test_no_forgery_passes_and_every_task_can_be_passed(
     passed = await asyncio.gather(
         *[is_right(t, solution(name, names_of(t))) for t, name in attacks]
     )
-    print(f"{len(attacks)} attacks on {len(tasks)} tasks")
     assert [(t.key, name) for (t, name), ok in zip(attacks, passed, strict=True) if ok] == []
-
-
-async def test_forgeries_run_far_enough_to_be_attacks(sandbox: Sandbox) -> None:
-    """Each is a program: were its last line a right solution, most of them would be right."""
-    for name in FORGERIES:
-        compile(solution(name, ["f"]), name, "exec")

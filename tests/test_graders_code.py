@@ -392,6 +392,76 @@ async def test_the_tests_can_be_found_neither_in_memory_nor_on_disk(sandbox: San
     assert verdict.detail == "AssertionError: nothing"  # it did search to the end
 
 
+OVER_ALL = """
+    import builtins, json, sys
+    side = next(m for n, m in list(sys.modules.items()) if n.endswith(".solution_side"))
+    class Yes:
+        def __new__(cls, *args, **kwargs): return yes
+        def __eq__(self, other): return True
+        def __call__(self, *args): return True
+    yes = object.__new__(Yes)
+    f = lambda *args, **kwargs: yes
+    real = json.dumps
+    def dumps(value):
+        handle = json.loads(real(side.Encoder(side.keep).encode(KIND)))
+        names = [*dir(builtins), "math", "isclose", "check", "given", "f"]
+        return real({name: handle for name in names} if "result" not in value else value)
+    json.dumps = dumps
+"""
+
+
+@pytest.mark.parametrize("kind", ["f", "yes", "Yes", "bool"])
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert set(f(1)) == set([42])",
+        "assert sorted(f(1)) == sorted([42])",
+        "assert abs(f(1) - 42) < 1e-6",
+        "assert round(f(1), 2) == round(42.0, 2)",
+        "import math\nassert math.isclose(f(1), 42)",
+        "assert math.isclose(f(1), 42)",
+        "assert isclose(f(1), 42)",
+        "def check(given):\n    assert given(1) == 42\ncheck(f)",
+    ],
+)
+async def test_a_solution_gives_no_name_that_the_tests_did_not_ask_of_it(
+    sandbox: Sandbox, kind: str, tests: str
+) -> None:
+    reference = "from cmath import *\ntry:\n    import math\nfinally:\n    pass\n" + CORRECT
+    attack = textwrap.dedent(OVER_ALL).replace("KIND", kind)
+    solved = "def f(x):\n    return [42]" if "f(1))" in tests else "def f(x):\n    return 42"
+    assert (await judge(sandbox, solved, tests, reference)).correct
+    assert not (await judge(sandbox, attack, tests, reference)).correct
+
+
+async def test_only_classes_of_the_task_make_objects_that_compare_themselves(
+    sandbox: Sandbox,
+) -> None:
+    answer = "class f:\n    def __init__(self, x): pass\n    __eq__ = lambda *_: True"
+    assert not (await judge(sandbox, answer, "assert f(1) == f(2)")).correct
+    assert (await judge(sandbox, answer, "assert f(1) == f(2)", answer)).correct
+
+
+async def test_no_name_of_an_object_is_the_graders_own(sandbox: Sandbox) -> None:
+    names = ("number", "kind", "relay", "own", "ahead", "fetched")
+    answer = "class f:\n" + "".join(f"    {name} = '{name}'\n" for name in names)
+    tests = "v = f()\n" + "\n".join(f"assert v.{name} == '{name}'" for name in names)
+    assert (await judge(sandbox, answer, tests, answer)).correct
+
+
+async def test_what_breaks_between_the_sessions_is_no_expected_exception(sandbox: Sandbox) -> None:
+    tests = "try:\n    f(1)\nexcept Exception:\n    pass\nelse:\n    assert False"
+    assert (await judge(sandbox, "def f(x):\n    raise ValueError", tests)).correct
+    for reply in ("'nonsense'", "'[]'", "1", "'x' * 2_000_000", '\'{"result": ["assert"]}\''):
+        answer = f"""
+            import sys
+            side = next(m for n, m in list(sys.modules.items()) if n.endswith(".solution_side"))
+            side.serve = lambda request: {reply}
+            def f(x): pass
+        """
+        assert not (await judge(sandbox, answer, tests)).correct
+
+
 @pytest.mark.parametrize(
     "answer",
     [

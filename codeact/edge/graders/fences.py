@@ -1,9 +1,9 @@
-"""Takes a program out of the Markdown fences that models like to put around it.
+'''Takes a program out of the Markdown fences that models like to put around it.
 
 A fence is a line of three or more backticks or tildes; what closes a block is as long at least. A
 line like that inside of a Python string (an example in a docstring) is part of the program. The
 work is linear in the text, and the regular expressions do it: none of them can go back.
-"""
+'''
 
 import re
 
@@ -98,16 +98,15 @@ def _content(text: str, opening: re.Match[str]) -> tuple[str, int]:
 
 def _plain_content(text: str, opening: re.Match[str]) -> tuple[str, int]:
     position = opening.end()
+    begin = position + 1
     for _ in range(_MOST_FENCES):
         fence = _FENCE.search(text, position)
         if fence is None:
             break
         if _ends(opening, fence):
-            return text[opening.end() + 1 : max(opening.end() + 1, fence.start() - 1)], _after(
-                fence
-            )
+            return text[begin : max(begin, fence.start() - 1)], _after(fence)
         position = fence.end()
-    return text[opening.end() + 1 :], len(text)
+    return text[begin:], len(text)
 
 
 def _ends(opening: re.Match[str], fence: re.Match[str]) -> bool:
