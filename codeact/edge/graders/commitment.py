@@ -40,7 +40,7 @@ _MARK = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?;])(?<!\.\.\.)[\"')\]*_]{0,3}\s+|\n+")
 _ABBREVIATED = re.compile(
     r"(?:\b[A-Z][\w'’]{1,30} [A-Z]\.|\b[A-Z]\.(?:[A-Z]\.)+|\b(?:[A-Z] ?\. ){1,3}[A-Z]\."
-    r"|\b(?:St|Mr|Mrs|Ms|Dr|Prof|Jr|Sr|vs|v|e\.g|i\.e|approx|ca?|No|Mt|Ft)\.)\Z"
+    r"|\b(?:St|Mr|Mrs|Ms|Dr|Prof|Jr|Sr|vs|v|e\.g|i\.e|approx|ca?|Mt|Ft)\.)\Z"
 )
 _LEAD = re.compile(r"(?i)[,;:—]|\b(?:but|so|thus|hence|therefore|and)\b")
 _STRUCK = (("~~", "~~"), ("<s>", "</s>"), ("<del>", "</del>"), ("<strike>", "</strike>"))
@@ -71,20 +71,22 @@ def commitment(
     question: str = "",
     truth: bool = False,
     bounds: bool = False,
+    whole: bool = False,
 ) -> Commitment:
     """Find the one value that `answer` commits to.
 
     `read` returns the value that a piece of text states, None if there is none or more than one.
     `own` returns the text whose cue words are no cues for a value (the reference, an option).
     Words of `question` that follow a denial excuse it. `truth` says that yes and no are values;
-    `bounds` that values are numbers, for which ``less than`` is no commitment.
+    `bounds` that values are numbers, for which ``less than`` is no commitment; `whole` that a
+    statement is one value with all its full stops.
     """
     if len(answer) > LONGEST:
         return Commitment(None, problem=f"the answer is longer than {LONGEST:,} characters")
     text, problem = cleaned(answer)
     if problem:
         return Commitment(None, problem=problem)
-    reading = _Reading(read, own, cues.words(question), truth=truth, bounds=bounds)
+    reading = _Reading(read, own, cues.words(question), truth=truth, bounds=bounds, whole=whole)
     found = [reading.of(statement) for statement in _statements(text)]
     stated = [one for one in found if one.value is not None]
     refused = next((one for one in stated or found if one.problem), None)
@@ -142,9 +144,11 @@ class _Reading:
         *,
         truth: bool,
         bounds: bool,
+        whole: bool,
     ) -> None:
         self.read, self.own, self.asked = read, own, asked
         self.truth, self.bounds = truth, bounds
+        self.parts = (lambda text: [text]) if whole else sentences
 
     def of(self, statement: _Statement) -> Commitment:
         """Read the value of a statement, with the reason if it is not asserted."""
@@ -159,7 +163,7 @@ class _Reading:
 
     def _heads(self, text: str) -> Iterator[tuple[str, list[str]]]:
         """Cut off what contrasts or explains in the first sentence, if a value stands before it."""
-        first, *others = sentences(text) or [""]
+        first, *others = self.parts(text) or [""]
         explained = cues.EXPLANATION.search(first)
         head, rest = first, ""
         if explained and self.read(bare(first[: explained.start()])) is not None:
@@ -180,7 +184,7 @@ class _Reading:
     def _reading(self, statement: _Statement, text: str, remarks: list[str]) -> Commitment:
         value = self.read(text)
         allowed = Counter(cues.found(self.own(value), bounds=self.bounds))
-        parts = sentences(text)
+        parts = self.parts(text)
         stating = [part for part in parts if self._states(part, value)] or parts
         problem = self._denied(_LEAD.split(statement.lead)[-1], value, allowed)
         for part in stating:
@@ -214,18 +218,15 @@ class _Reading:
         return len(after.split()) >= _BARE and not cues.JUDGEMENT.match(after)
 
     def _taken_back(self, part: str, value: Any, allowed: "Counter[str]") -> str:
-        retraction = cues.RETRACTION.match(part)
         says_no = self.truth and value is False
-        if retraction and says_no and cues.NO.match(part):
-            retraction = None
-        if retraction or cues.REGRET.search(part):
+        if cues.retracts(part) and not (says_no and cues.NO.match(part)):
             return f"the answer takes something back: {part.strip()[:60]!r}"
+        if says_no:
+            return ""
         about = cues.ABOUT_THE_ANSWER.match(part)
         if about and cues.judged_wrong(part[about.end() :]):
             return f"the answer denies or doubts its value: {part.strip()[:60]!r}"
-        if says_no or not self._states(part, value):
-            return ""
-        return self._denied(part, value, allowed)
+        return self._denied(part, value, allowed) if self._states(part, value) else ""
 
     def _replaced(self, part: str, value: Any) -> str:
         """Look for another value that stands for itself, which leaves open which one is meant."""

@@ -11,12 +11,12 @@ _DENIALS = (
     r"|mistake|mistaken|mistakenly|erroneous|except|excepting|exclude|excluded|excludes|excluding"
     r"|unless|eliminate|eliminated|eliminates|eliminating|reject|rejected|rejects|rejecting"
     r"|discard|discarded|dismiss|dismissed|avoid|refuted|disproved|disproven|contrary|opposite"
-    r"|unlikely|improbable|hardly|scarcely|barely|anything besides|all besides|everything besides|anything but|all but|everything but"
-    r"|any but|every option but|other than|apart from|aside from|rather than|instead of|ruled out"
+    r"|unlikely|improbable|hardly|scarcely|barely|anything besides|all besides|everything besides|"
+    r"(?:any|every|all)(?:where|one|thing|body)?(?: \w+)? but|other than|apart from|aside from|rather than|instead of|ruled out"
     r"|rule out|rules out|ruling out|far from|as opposed to"
 )
 _DOUBTS = (
-    r"maybe|perhaps|possibly|probably|presumably|supposedly|might|may be|may have|could be"
+    r"i thought|i had thought|i assumed|maybe|perhaps|possibly|probably|presumably|supposedly|might|may be|may have|could be"
     r"|could have|would have been|either|unsure|uncertain|unclear|unknown|undetermined|undecided"
     r"|unable|ambiguous|doubt|doubts|doubtful|doubted|questionable|i guess|my guess|a guess|best guess|educated guess|guessing"
     r"|potentially|conceivably|hypothetically|debatable|if and only if|depends|depending"
@@ -42,6 +42,7 @@ _TAKES_BACK_YES = re.compile(
     rf"(?<![\w-])(?:{_DOUBTS}|or|no(?=\W{{0,4}}$)|false)(?![\w-])"
     r"|\?|[❌✗✘✖]|\b(?:wrong|incorrect)\W{0,4}$|\bnot (?:\w+ )?(?:sure|certain|confident)\b"
 )
+_LONE_NOT = re.compile(r"(?i)[\W_]{0,8}not\b(?:\W{0,4}$)?")
 NO = re.compile(r"(?i)\W{0,4}(?:no|not|false)\b")
 
 EXPLANATION = re.compile(
@@ -74,7 +75,7 @@ CORRECTION = re.compile(
 RETRACTION = re.compile(
     r"(?i)[\W_]*(?:but |hmm,? |oh,? |and |so )?(?:wait|actually|correction|scratch|strike that"
     r"|on (?:second|further)|oops|sorry|i mean|i meant|make that|my mistake|never ?mind|hold on"
-    r"|on reflection|no\b|nope\b|or\b|instead\b|not\b|alternatively|maybe|perhaps|possibly|could be"
+    r"|on reflection|no\b|nope\b|or\b|instead\b|alternatively|maybe|perhaps|possibly|could be"
     r"|rather\b|wrong|incorrect|false\b|just kidding|kidding|edit\b|revised|update\b|but (?:also|then)"
     r"|unless|except|i (?:doubt|guess|take)\b|let me (?:re|correct|fix|try|think))"
 )
@@ -101,7 +102,9 @@ NEGATIVE = frozenset(
     " aren't doesn't don't wasn't untrue least unlikely".split()
 )
 """Words of a question that asks for what is not the case."""
-NEGATORS = frozenset({"not", "n't", "n’t", "never", "no", "cannot", "none"})
+NEGATORS = frozenset(
+    {"not", "n't", "n’t", "never", "no", "cannot", "none", "neither", "nor", "nothing", "nobody"}
+)
 
 
 def found(text: str, *, bounds: bool = False, truth: bool = False) -> list[str]:
@@ -132,6 +135,14 @@ def doubt(after: str, *, value: bool) -> str:
         return about.group().strip()
     hit = _TAKES_BACK_NO.search(lowered) if not value else _TAKES_BACK_YES.search(lowered)
     return hit.group() if hit else ""
+
+
+def retracts(part: str) -> bool:
+    """Whether a sentence takes back the one before it."""
+    lone = _LONE_NOT.match(part)
+    if lone and (lone.end() == len(part) or JUDGEMENT.match(part[lone.end() :])):
+        return True
+    return RETRACTION.match(part) is not None or REGRET.search(part) is not None
 
 
 def led_by_truth(text: str) -> bool:

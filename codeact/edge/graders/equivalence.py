@@ -99,7 +99,7 @@ async def _same_expression(
     task: Task, reference: str, answer: str, sandbox: Sandbox
 ) -> Verdict:
     found = commitment(
-        answer, _whole, own=lambda _: reference, question=task.prompt, bounds=True
+        answer, _whole, own=lambda _: reference, question=task.prompt, bounds=True, whole=True
     )
     if found.problem:
         return Verdict(False, found.problem)

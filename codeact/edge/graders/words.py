@@ -17,7 +17,7 @@ _LONGEST_SENTENCE = 40
 _LONGEST_ITEM = 4
 _NAMELESS = {"it", "its", "is", "was", "are", "were", "they", "he", "she", "that", "this", "answer"}
 _REASON = re.compile(r"(?i)\b(?:because|since)\b|, (?:as|for)\b(?! well)")
-_DASHES = str.maketrans(dict.fromkeys("-–—/", " "))
+_DASHES = str.maketrans({**dict.fromkeys("-–—/", " "), "&": " and "})
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…")
 
 
