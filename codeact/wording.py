@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 _NAMES = "key|token|secret|password|authorization"
-# A word is gone through once, from its start: model output may be a megabyte without a space.
+# Begins with the name itself: model output may be a megabyte without a space.
 _SECRET = re.compile(
-    rf"(?i)((?<!\w)\w*?(?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s,}}\"']+"
+    rf"(?i)((?:{_NAMES})[\"']?\s*[=:]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s,}}\"']+"
 )
 _CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
 _LOOKS_LIKE_A_KEY = re.compile(r"(?<!\w)(?:sk-|hf_|gh[opsu]_|github_pat_|xox[a-z]-)[\w-]{16,}")

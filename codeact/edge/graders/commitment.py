@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from codeact.edge.graders import cues
 
-LONGEST = 20_000
+LONGEST = 10_000
 """The most characters that an answer may have and still commit to anything."""
 
 NO_VALUE = "the answer does not commit to one value"

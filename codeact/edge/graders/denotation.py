@@ -54,7 +54,8 @@ async def committed_denotation(task: Task, answer: str, sandbox: Sandbox) -> Ver
 
 
 def _anything(text: str) -> str | None:
-    return text or None
+    bracketed = text.startswith(("[", "(", "{"))
+    return (text.removesuffix(".") if bracketed else text) or None
 
 
 def values_of(reference: str) -> list[str]:

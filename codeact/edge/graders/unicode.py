@@ -3,11 +3,17 @@
 import unicodedata
 
 
+_MOST = 4
+"""The most characters that one may become; U+FDFA would become eighteen."""
+
+
 class _Folds(dict[int, str]):
     """What each character becomes; filled as characters are met."""
 
     def __missing__(self, code: int) -> str:
         parts = unicodedata.normalize("NFKD", chr(code))
+        if len(parts) > _MOST:
+            parts = chr(code)
         folded = "".join(part for part in parts if unicodedata.category(part) != "Mn")
         if len(self) < 100_000:
             self[code] = folded
