@@ -52,13 +52,24 @@ async def test_denial_doubt_lists_and_corrections_are_wrong_and_say_why(
 @pytest.mark.parametrize(
     ("reference", "answer", "correct"),
     [
-        ("Ann|Bo", "['Ann', 'Bo']", True), ("Ann|Bo", "The answer is ['Bo', 'Ann'].", True),
-        ("not out", "not out", True), ("no", "['no']", True), ("St. Ives|J. Day Jr.", '["St. Ives", "J. Day Jr."]', True),
-        ("5", "5", True), ("1,000", "1,000", True), ("Ann", "Ann rather than Bo", True), ("5", "not 5", False), ("5", "5 or 6", False),
-        ("5", "5?", False), ("Ann", "It isn't Ann", False), ("Bo", "Ann, not Bo", False), ("5", "~~5~~", False),
-        ("Ann|Bo", "['Ann', 'Bo'] or ['Cy']", False), ("Ann", "['Ann', 'Ann']", False),
+        ("Ann|Bo", "['Ann', 'Bo']", True),
+        ("Ann|Bo", "The answer is ['Bo', 'Ann'].", True),
+        ("not out", "not out", True),
+        ("no", "['no']", True),
+        ("St. Ives|J. Day Jr.", '["St. Ives", "J. Day Jr."]', True),
+        ("5", "5", True),
+        ("1,000", "1,000", True),
+        ("Ann", "Ann rather than Bo", True),
+        ("5", "not 5", False),
+        ("5", "5 or 6", False),
+        ("5", "5?", False),
+        ("Ann", "It isn't Ann", False),
+        ("Bo", "Ann, not Bo", False),
+        ("5", "~~5~~", False),
+        ("Ann|Bo", "['Ann', 'Bo'] or ['Cy']", False),
+        ("Ann", "['Ann', 'Ann']", False),
     ],
-)  # fmt: skip
+)
 async def test_denotations_are_committed_to(
     reference: str, answer: str, correct: bool, sandbox: Sandbox
 ) -> None:

@@ -87,7 +87,6 @@ def test_strict_verdicts_agree_with_a_reader() -> None:
         "held back": {name: label for name, label in labelled.items() if held_back(name)},
     }
     scores = {part: score(right, chosen) for part, chosen in parts.items()}
-    print(scores)
     assert all(found.precision >= 0.99 for found in scores.values()), scores
     assert scores["all"].recall >= 0.91, scores
     assert scores["held back"].recall >= 0.91, scores

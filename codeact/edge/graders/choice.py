@@ -92,9 +92,7 @@ def _option(text: str, texts: dict[str, str]) -> str | None:
     return mentioned.pop() if len(mentioned) == 1 else None
 
 
-def _unless_doubtful(
-    leading: "re.Match[str]", text: str, texts: dict[str, str]
-) -> str | None:
+def _unless_doubtful(leading: "re.Match[str]", text: str, texts: dict[str, str]) -> str | None:
     """Refuse a letter whose sentence has another letter, or the text of another option."""
     letter = (leading[1] or leading[2]).lower()
     own = texts.get(letter, "")

@@ -1,14 +1,14 @@
-"""Decides what an answer commits to: the one value that it asserts, or nothing.
+r"""Decides what an answer commits to: the one value that it asserts, or nothing.
 
 A grader gives `commitment` a function that reads a value (a number, a letter, a truth value) off a
 piece of text. This module finds the pieces that state a result and refuses the answer if it denies
 or doubts its value, offers several, or takes it back. The rules:
 
 - Only what stands in the last solution tag counts, and nothing that is struck out.
-- A result that is marked (``the answer is``, ``answer:``, ``\\boxed{}``) stands for the answer. A
+- A result that is marked (``the answer is``, ``answer:``, ``\boxed{}``) stands for the answer. A
   ``final answer`` outranks the others. Marked results that differ are several answers.
 - A sentence that denies, doubts, bounds or offers alternatives commits to nothing, unless those
-  words are the reference's own or repeat the question's.
+  words are the reference's own, or the question asks for what is not so.
 - ``X rather than Y``, ``X, not Y`` and ``X, because Y is wrong`` commit to X.
 - A later correction (``wait``, ``actually C``, ``that is wrong``) is not followed: an answer that
   takes something back commits to nothing. Remarks on other values do no harm.
@@ -77,9 +77,9 @@ def commitment(
 
     `read` returns the value that a piece of text states, None if there is none or more than one.
     `own` returns the text whose cue words are no cues for a value (the reference, an option).
-    Words of `question` that follow a denial excuse it. `truth` says that yes and no are values;
-    `bounds` that values are numbers, for which ``less than`` is no commitment; `whole` that a
-    statement is one value with all its full stops.
+    If `question` asks for what is not so, an answer may deny in its words. `truth` says that yes
+    and no are values; `bounds` that values are numbers, for which ``less than`` is no commitment;
+    `whole` that a statement is one value with all its full stops.
     """
     if len(answer) > LONGEST:
         return Commitment(None, problem=f"the answer is longer than {LONGEST:,} characters")
@@ -252,7 +252,8 @@ def _statements(text: str) -> list[_Statement]:
         lead = _SENTENCE.split(text[lead_from : mark.start()])[-1]
         line, newline, after = text[mark.end() : until].lstrip(": \n").partition("\n")
         for content, boxed in _boxes(line) or [(bare(line), "")]:
-            found.append(_Statement(lead, bare(content), boxed + newline + after, bool(mark["final"])))
+            rest = boxed + newline + after
+            found.append(_Statement(lead, bare(content), rest, bool(mark["final"])))
     if not marks:
         boxes = _boxes(text)
         found = [_Statement(*piece, final=False) for piece in _around(text, boxes)]

@@ -6,24 +6,27 @@ They are English, in lower case; `commitment` decides what follows from them.
 import re
 
 _DENIALS = (
-    r"not|cannot|cant|never|neither|nor|none|nothing|nobody|no|nope|isnt|arent|wasnt|dont|doesnt|wont"
+    r"not|cannot|cant|never|neither|nor|none|nothing|nobody|no|nope"
+    r"|isnt|arent|wasnt|dont|doesnt|wont"
     r"|wrong|wrongly|incorrect|incorrectly|untrue|false|falsely|inaccurate|invalid|impossible"
     r"|mistake|mistaken|mistakenly|erroneous|except|excepting|exclude|excluded|excludes|excluding"
     r"|unless|eliminate|eliminated|eliminates|eliminating|reject|rejected|rejects|rejecting"
     r"|discard|discarded|dismiss|dismissed|avoid|refuted|disproved|disproven|contrary|opposite"
-    r"|unlikely|improbable|hardly|scarcely|barely|anything besides|all besides|everything besides|"
-    r"(?:any|every|all)(?:where|one|thing|body)?(?: \w+)? but|other than|apart from|aside from|rather than|instead of|ruled out"
-    r"|rule out|rules out|ruling out|far from|as opposed to"
+    r"|unlikely|improbable|hardly|scarcely|barely|anything besides|all besides|everything besides"
+    r"|(?:any|every|all)(?:where|one|thing|body)?(?: \w+)? but|other than|apart from|aside from"
+    r"|rather than|instead of|ruled out|rule out|rules out|ruling out|far from|as opposed to"
 )
 _DOUBTS = (
-    r"i thought|i had thought|i assumed|maybe|perhaps|possibly|probably|presumably|supposedly|might|may be|may have|could be"
-    r"|could have|would have been|either|unsure|uncertain|unclear|unknown|undetermined|undecided"
-    r"|unable|ambiguous|doubt|doubts|doubtful|doubted|questionable|i guess|my guess|a guess|best guess|educated guess|guessing"
-    r"|potentially|conceivably|hypothetically|debatable|if and only if|depends|depending"
+    r"i thought|i had thought|i assumed|maybe|perhaps|possibly|probably|presumably|supposedly"
+    r"|might|may be|may have|could be|could have|would have been|either|unsure|uncertain|unclear"
+    r"|unknown|undetermined|undecided|unable|ambiguous|doubt|doubts|doubtful|doubted|questionable"
+    r"|i guess|my guess|a guess|best guess|educated guess|guessing|potentially|conceivably"
+    r"|hypothetically|debatable|if and only if|depends|depending"
 )
-LISTS = frozenset({"or", "and/or", "vs", "versus", "alternatively"})
-"""Cues that offer several values."""
-_SIGNS = r"n['’]t\b|≠|!=|=/=|<>|\\neq?(?![a-z])|\\not(?![a-z])|\\lnot|¬|❌|✗|✘|✖|\?(?=[\"')\]\s]*$)"
+_SIGNS = (
+    r"n['’]t\b|≠|!=|=/=|<>|\\neq?(?![a-z])|\\not(?![a-z])|\\lnot|¬|❌|✗|✘|✖"
+    r"|\?(?=[\"')\]\s]*$)"
+)
 _WORD = re.compile(
     rf"(?<![\w-])(?:{_DENIALS}|{_DOUBTS}|and/or|or|vs|versus|alternatively)(?![\w-])|{_SIGNS}"
 )
@@ -36,7 +39,7 @@ _BOUND = re.compile(
     r"|\btoo (?:big|large|small|low|high|many|few|much|little)\b|(?<=\d)-?ish\b"
     r"|\b(?:half|half of|twice|double|triple) (?=[-$\\(]{0,3}\d)"
 )
-_TRUTH = re.compile(r"[\"'(\[*\s]{0,4}(?:yes|no|true|false)\b(?! (?:is|was|isn|would|does)\b)", re.IGNORECASE)
+_TRUTH = re.compile(r"(?i)[\"'(\[*\s]{0,4}(?:yes|no|true|false)\b(?! (?:is|was|isn|would|does)\b)")
 _TAKES_BACK_NO = re.compile(rf"(?<![\w-])(?:{_DOUBTS}|or|yes|true)(?![\w-])|\?")
 _TAKES_BACK_YES = re.compile(
     rf"(?<![\w-])(?:{_DOUBTS}|or|no(?=\W{{0,4}}$)|false)(?![\w-])"
@@ -76,31 +79,36 @@ RETRACTION = re.compile(
     r"(?i)[\W_]*(?:but |hmm,? |oh,? |and |so )?(?:wait|actually|correction|scratch|strike that"
     r"|on (?:second|further)|oops|sorry|i mean|i meant|make that|my mistake|never ?mind|hold on"
     r"|on reflection|no\b|nope\b|or\b|instead\b|alternatively|maybe|perhaps|possibly|could be"
-    r"|rather\b|wrong|incorrect|false\b|just kidding|kidding|edit\b|revised|update\b|but (?:also|then)"
-    r"|unless|except|i (?:doubt|guess|take)\b|let me (?:re|correct|fix|try|think))"
+    r"|rather\b|wrong|incorrect|false\b|just kidding|kidding|edit\b|revised|update\b"
+    r"|but (?:also|then)|unless|except|i (?:doubt|guess|take)\b"
+    r"|let me (?:re|correct|fix|try|think))"
 )
 """Begins a sentence that takes back the one before it."""
 
 REGRET = re.compile(
     r"(?i)\bapologi[sz]e for\b|\bmy (?:mistake|error|bad)\b|\bi made (?:a|an) (?:mistake|error)\b"
-    r"|\bi (?:was|am) (?:wrong|mistaken|unsure|uncertain|guessing|just guessing)\b|\bnot (?:so |very |entirely |completely |really )?(?:sure|certain|confident)\b"
+    r"|\bi (?:was|am) (?:wrong|mistaken|unsure|uncertain|guessing|just guessing)\b"
+    r"|\bnot (?:so |very |entirely |completely |really )?(?:sure|certain|confident)\b"
     r"|\bon second thoughts?\b|\bscratch that\b|\bi doubt\b|\bno idea\b"
 )
 """Says anywhere in a sentence that what was said does not hold."""
 
 ABOUT_THE_ANSWER = re.compile(
-    r"(?i)\W{0,4}(?:(?:but|however|though|although|and|so|then|still|yet|because|since|as|which)[,\s]+)*"
-    r"(?:it|its|it's|this|that|that's|these|those|my \w+|i|which|the (?:above|answer|solution|result"
-    r"|previous|former|last|statement|claim|option|number|value)|is|are|was)\b"
-    r"(?:\s(?:is|are|was|were|would|could|can|does|do|did|should|has|be|seems?|looks?|to|answer|option"
-    r"|definitely|clearly|also|just|simply|probably|likely|most|very)\b){0,4}"
+    r"(?i)\W{0,4}"
+    r"(?:(?:but|however|though|although|and|so|then|still|yet|because|since|as|which)[,\s]+)*"
+    r"(?:it|its|it's|this|that|that's|these|those|my \w+|i|which"
+    r"|the (?:above|answer|solution|result|previous|former|last|statement|claim|option"
+    r"|number|value)|is|are|was)\b"
+    r"(?:\s(?:is|are|was|were|would|could|can|does|do|did|should|has|be|seems?|looks?|to|answer"
+    r"|option|definitely|clearly|also|just|simply|probably|likely|most|very)\b){0,4}"
 )
 """The subject of a sentence about the answer itself, as far as what is said of it."""
 
-NEGATIVE = frozenset(
-    "not except exception exceptions excluding false incorrect incorrectly wrong never cannot isn't"
-    " aren't doesn't don't wasn't untrue least unlikely".split()
-)
+NEGATIVE = frozenset({
+    "not", "except", "exception", "exceptions", "excluding", "false", "incorrect", "incorrectly",
+    "wrong", "never", "cannot", "isn't", "aren't", "doesn't", "don't", "wasn't", "untrue",
+    "least", "unlikely",
+})  # fmt: skip
 """Words of a question that asks for what is not the case."""
 NEGATORS = frozenset(
     {"not", "n't", "n’t", "never", "no", "cannot", "none", "neither", "nor", "nothing", "nobody"}

@@ -95,9 +95,7 @@ async def number_of_expression(text: str, sandbox: Sandbox) -> Fraction | None:
     return single_number(outcome.value)
 
 
-async def _same_expression(
-    task: Task, reference: str, answer: str, sandbox: Sandbox
-) -> Verdict:
+async def _same_expression(task: Task, reference: str, answer: str, sandbox: Sandbox) -> Verdict:
     found = commitment(
         answer, _whole, own=lambda _: reference, question=task.prompt, bounds=True, whole=True
     )
@@ -118,7 +116,7 @@ def _whole(text: str) -> str | None:
 
 
 def _expression(text: str) -> str | None:
-    """Take a text's one expression: the right-hand side, without what only sets an expression off from its sentence."""
+    """Take a text's one expression: the right-hand side, without what sets it off in a sentence."""
     text = text.strip().strip("$. ")
     if not any(separator in text for separator in (" and ", " or ", ", ")):
         for sign in ("=", "≈"):

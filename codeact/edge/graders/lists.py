@@ -9,16 +9,25 @@ from collections.abc import Callable
 
 from codeact.edge.graders.places import PLACES
 
-_SEPARATORS = re.compile(r"\s*(?:[,;|•&+→(]|->|(?:(?<=\s)|^)\d{1,2}[.)](?=\s)|/(?!\d)|\n[-*]?|\b(?:and|or|then|plus|nor|vs\.?|versus|as well as|along with)\b(?!-))\s*", re.IGNORECASE)
-_DESCRIBES = frozenset(
-    "a an the who whom whose which where when that in of from on at by with because since as for to "
-    "also born known formerly now later based located founded is was are were both using after "
-    "before during not so making including part near which it he she they his her its their".split()
+_SEPARATORS = re.compile(
+    r"[,;|•&+→(]|->|(?:(?<=\s)|^)\d{1,2}[.)](?=\s)|/(?!\d)|\n[-*]?"
+    r"|\b(?:and|or|then|plus|nor|vs\.?|versus|as well as|along with)\b(?!-)",
+    re.IGNORECASE,
 )
-_LEADS_IN = _DESCRIBES | frozenset("according thus therefore hence yes no so however answer".split())
-_MONTHS = frozenset(
-    "january february march april may june july august september october november december".split()
-)
+_DESCRIBES = frozenset({
+    "a", "an", "the", "who", "whom", "whose", "which", "where", "when", "that", "in", "of",
+    "from", "on", "at", "by", "with", "because", "since", "as", "for", "to", "also", "born",
+    "known", "formerly", "now", "later", "based", "located", "founded", "is", "was", "are",
+    "were", "both", "using", "after", "before", "during", "not", "so", "making", "including",
+    "part", "near", "it", "he", "she", "they", "his", "her", "its", "their",
+})  # fmt: skip
+_LEADS_IN = _DESCRIBES | {
+    "according", "thus", "therefore", "hence", "yes", "no", "so", "however", "answer",
+}  # fmt: skip
+_MONTHS = frozenset({
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+})  # fmt: skip
 _SOFT = ("\0,", "\0(")
 _ARTICLES = frozenset({"a", "an", "the"})
 _LONGEST_NAME = 6
@@ -82,7 +91,5 @@ def _item_after(after: list[str], wanted: list[str], *, cased: bool) -> bool:
         if not place and text.lower().replace(".", "") in PLACES:
             continue
         described = text.split()[0].lower() in _DESCRIBES
-        if described or (cased and text[0].islower()):
-            return False
-        return True
+        return not described and not (cased and text[0].islower())
     return False

@@ -2,7 +2,6 @@
 
 import unicodedata
 
-
 _MOST = 4
 """The most characters that one may become; U+FDFA would become eighteen."""
 

@@ -55,18 +55,20 @@ def _says(text: str, wanted: list[str], asked: list[str]) -> bool:
         return True
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1:
-        first, last = (line for line in (lines[0], lines[-1]))
-        rest = [line for line in lines if normalise(line) != wanted]
-        several = any(len(normalise(line)) <= _LONGEST_ITEM for line in rest)
-        return not several and any(_says(line, wanted, asked) for line in (first, last))
-    given, part = normalise(text), normalise(last_part(text))
-    if wanted == part:
-        return True
-    if not 0 < len(given) <= _LONGEST_SENTENCE:
-        return False
+        rest = [words for words in map(normalise, lines) if words != wanted]
+        several = any(len(words) <= _LONGEST_ITEM for words in rest)
+        return not several and any(_says(line, wanted, asked) for line in (lines[0], lines[-1]))
     reason = _REASON.search(text)
     if reason and normalise(text[: reason.start()]):
         return _says(text[: reason.start()], wanted, asked)
+    return wanted == normalise(last_part(text)) or _contained(text, wanted, asked)
+
+
+def _contained(text: str, wanted: list[str], asked: list[str]) -> bool:
+    """Whether a sentence is about the wanted words, and no others."""
+    given = normalise(text)
+    if not 0 < len(given) <= _LONGEST_SENTENCE:
+        return False
     if _contains(asked, wanted):
         sentence = normalise(text.strip().rstrip(".").rpartition(". ")[2])
         return sentence[: len(wanted)] == wanted and set(sentence) <= {*asked, *_PREDICATES}
