@@ -229,6 +229,7 @@ HOSTILE = {
     "huge text": "word " * 200_000,
     "nested brackets": "[" * 100_000 + "]" * 100_000,
     "nested braces": "\\boxed{" * 100_000,
+    "nested brackets for a parser": "[" * 4_900 + "]" * 4_900,
     "nested parentheses": "(" * 1500 + "1" + ")" * 1500,
     "unary signs": "-" * 1900 + "1",
     "commas": "1," * 300_000,
@@ -279,6 +280,7 @@ async def test_hostile_answers_are_wrong_in_time_and_the_loop_stays_free(
             judge("strategyqa", "yes", answer, sandbox, mode=mode),
             judge("theoremqa", 4.5, answer, sandbox, mode=mode),
             judge("theoremqa", [1, 4], answer, sandbox, mode=mode, kind="list of integer"),
+            judge("wiki_table_questions", "Matt|Flynn", answer, sandbox, mode=mode),
         )
         # In mint mode a letter anywhere in the answer is right: published, and no attack.
         chosen = await judge("mmlu", "b", answer, sandbox, mode=mode, prompt=OPTIONS)

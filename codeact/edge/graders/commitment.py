@@ -40,7 +40,8 @@ _MARK = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?;])(?<!\.\.\.)[\"')\]*_]{0,3}\s+|\n+")
 _ABBREVIATED = re.compile(
     r"(?:\b[A-Z][\w'’]{1,30} [A-Z]\.|\b[A-Z]\.(?:[A-Z]\.)+|\b(?:[A-Z] ?\. ){1,3}[A-Z]\."
-    r"|\b(?:St|Mr|Mrs|Ms|Dr|Prof|Jr|Sr|vs|v|e\.g|i\.e|approx|ca?|Mt|Ft)\.)\Z"
+    r"|\b(?:St|Mr|Mrs|Ms|Dr|Prof|Jr|Sr|Adm|Gen|Col|Maj|Capt|Cpt|Lt|Sgt|Rev|Hon|Gov|Sen|Rep|Pres|Inc"
+    r"|Corp|Co|Ltd|Bros|Vol|Op|Ave|vs|v|e\.g|i\.e|approx|ca?|Mt|Ft)\.)\Z"
 )
 _LEAD = re.compile(r"(?i)[,;:—]|\b(?:but|so|thus|hence|therefore|and)\b")
 _STRUCK = (("~~", "~~"), ("<s>", "</s>"), ("<del>", "</del>"), ("<strike>", "</strike>"))
@@ -86,8 +87,12 @@ def commitment(
     text, problem = cleaned(answer)
     if problem:
         return Commitment(None, problem=problem)
-    reading = _Reading(read, own, cues.words(question), truth=truth, bounds=bounds, whole=whole)
-    found = [reading.of(statement) for statement in _statements(text)]
+    reading = _Reading(
+        read, own, set(cues.plain(question)), truth=truth, bounds=bounds, whole=whole
+    )
+    whole = _Statement("", bare(text), "", False)
+    statements = [whole] if reading.exact(whole.text) else _statements(text) or [whole]
+    found = [reading.of(statement) for statement in statements]
     stated = [one for one in found if one.value is not None]
     refused = next((one for one in stated or found if one.problem), None)
     if refused is not None:
@@ -150,6 +155,11 @@ class _Reading:
         self.truth, self.bounds = truth, bounds
         self.parts = (lambda text: [text]) if whole else sentences
 
+    def exact(self, text: str) -> bool:
+        """Whether a text is a value's own (the reference, an option), word for word."""
+        own = self.own(self.read(text))
+        return bool(own) and cues.plain(text) == cues.plain(own)
+
     def of(self, statement: _Statement) -> Commitment:
         """Read the value of a statement, with the reason if it is not asserted."""
         whole = self._reading(statement, statement.text, [])
@@ -183,8 +193,9 @@ class _Reading:
 
     def _reading(self, statement: _Statement, text: str, remarks: list[str]) -> Commitment:
         value = self.read(text)
-        allowed = Counter(cues.found(self.own(value), bounds=self.bounds))
-        parts = self.parts(text)
+        own = self.own(value)
+        allowed = Counter(cues.found(own, bounds=self.bounds))
+        parts = [text] if self.exact(text) else self.parts(text)
         stating = [part for part in parts if self._states(part, value)] or parts
         problem = self._denied(_LEAD.split(statement.lead)[-1], value, allowed)
         for part in stating:
@@ -241,7 +252,7 @@ class _Reading:
 
 
 def _statements(text: str) -> list[_Statement]:
-    """Every marked result, or the whole text if none is marked."""
+    """List the marked results: the final ones, or all if none is called final."""
     marks = [mark for mark in _MARK.finditer(text) if text[mark.end() :].strip(" .")]
     if len(marks) > _MOST_PARTS:
         marks = marks[-_MOST_PARTS:]
@@ -258,7 +269,7 @@ def _statements(text: str) -> list[_Statement]:
         boxes = _boxes(text)
         found = [_Statement(*piece, final=False) for piece in _around(text, boxes)]
     final = [statement for statement in found if statement.final]
-    return final or found or [_Statement("", bare(text), "", False)]
+    return final or found
 
 
 def _around(text: str, boxes: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

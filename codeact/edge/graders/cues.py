@@ -164,6 +164,6 @@ def after_truth(text: str) -> str:
     return text[match.end() :] if match else text
 
 
-def words(text: str) -> set[str]:
-    """The different words of a text, in lower case."""
-    return set(re.findall(r"[\w'-]+", text.lower()))
+def plain(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall(r"[\w'-]+", text.lower())
