@@ -12,6 +12,19 @@ NEGATIVE = (
 Row = tuple[str, str, str, tuple[str, ...]]
 
 RIGHT: list[Row] = [
+    ('hotpotqa', 'Because of Winn-Dixie', 'Which book?', (
+        'Because of Winn-Dixie', 'The book is Because of Winn-Dixie.',
+        'It is "Because of Winn-Dixie"',
+    )),
+    ('hotpotqa', 'As You Like It', 'Which play?', (
+        'As You Like It', 'The play is As You Like It.', 'As You Like It, as it is set in a forest',
+    )),
+    ('hotpotqa', 'Rear Adm. J. Edward Snyder', 'Who?', (
+        'Rear Adm. J. Edward Snyder', 'It was Rear Adm. J. Edward Snyder.',
+    )),
+    ('hotpotqa', 'A. E. Housman', 'Who?', (
+        'It is A. E. Housman.', 'A. E. Housman, because he wrote it.',
+    )),
     ('mmlu', 'b', OPTIONS, (
         'B', 'b)', '(B)', 'B) green', 'green', 'The answer is B.', 'I choose B.',
         'Option B is correct.', 'B, because A is wrong', 'B. A is wrong.',

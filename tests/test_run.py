@@ -126,8 +126,9 @@ def test_a_sweep_is_one_queue_with_a_folder_and_a_row_for_each_run(tmp_path: Pat
 
 
 def test_failures_of_a_sweep_are_grouped_and_the_table_is_one(tmp_path: Path) -> None:
-    (tmp_path / "turns=max1_p1").mkdir()
-    (tmp_path / "turns=max1_p1" / "failures.jsonl").write_text("of an earlier session")
+    cell = "model=server,model.name=m,task=gsm8k,turns"
+    (tmp_path / f"{cell}=max1_p1").mkdir()
+    (tmp_path / f"{cell}=max1_p1" / "failures.jsonl").write_text("of an earlier session")
     done = codeact(
         "run",
         "model=server",
@@ -147,7 +148,7 @@ def test_failures_of_a_sweep_are_grouped_and_the_table_is_one(tmp_path: Path) ->
     assert failures.count("gsm8k/") == 3
     assert done.stdout.count("┏") == 1
     for turns in ("max1_p1", "max2_p2"):
-        folder = tmp_path / f"turns={turns}"
+        folder = tmp_path / f"{cell}={turns}"
         lines = (folder / "failures.jsonl").read_text().splitlines()
         assert [json.loads(line)["cause"] for line in lines] == ["provider"] * 2
         assert f"every failed episode: {folder / 'failures.jsonl'}" in done.stdout
@@ -155,7 +156,7 @@ def test_failures_of_a_sweep_are_grouped_and_the_table_is_one(tmp_path: Path) ->
     assert [row["override:turns"] for row in rows] == ["max1_p1", "max2_p2"]
     assert [row["failures/total"] for row in rows] == ["2", "2"]
     documents = json.loads((tmp_path / "sweep.json").read_text())
-    summary = json.loads((tmp_path / "turns=max1_p1" / "summary.json").read_text())
+    summary = json.loads((tmp_path / f"{cell}=max1_p1" / "summary.json").read_text())
     assert documents[0]["overrides"]["limit"] == "2"
     assert documents[0]["status"] == "finished"
     for name, value in summary["overall"].items():

@@ -64,7 +64,7 @@ def test_an_address_without_v1_is_refused_with_the_right_one(tmp_path: Path) -> 
         assert api.count == 0
         assert sum(api.hits.values()) == 2
     assert done.returncode == 1
-    assert f"did you mean base_url={api.base_url}?" in done.stderr
+    assert f"did you mean model.base_url={api.base_url}?" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -87,8 +87,7 @@ def test_the_feedback_model_is_looked_at_too(tmp_path: Path) -> None:
         done = codeact(*words(tmp_path / "run", api, *critic, wrong))
         assert api.count == 0
     assert done.returncode == 1
-    assert "feedback.model: " in done.stderr
-    assert f"did you mean base_url={api.base_url}?" in done.stderr
+    assert f"did you mean feedback.model.base_url={api.base_url}?" in done.stderr
 
 
 # What stops working, or was not looked at, is stopped

@@ -17,7 +17,8 @@ _LEADING = re.compile(
 _NAMED = re.compile(r"\b(?i:option|choice|answer) \(?([A-D]\b|[a-d]\))")
 _MENTIONED = re.compile(r"(?<!\w)([A-D]) ?\)")
 _LETTER = re.compile(
-    r"(?<![\w^_{\\'’.+*/=<>&-])([A-D])(?=\s?[).:;,!?\"']|\s?$|\s\(|\s(?:and|or|is|are|was|but|not|isn|because)\b)"
+    r"(?<![\w^_{\\'’.+*/=<>&-])([A-D])"
+    r"(?=\s?[).:;,!?\"']|\s?$|\s\(|\s(?:and|or|is|are|was|but|not|isn|because)\b)"
 )
 _GOES_ON = re.compile(r"[\s.]{0,4}(?=,|&|and\b|or\b)")
 _SHORT = 12
@@ -84,8 +85,7 @@ def _option(text: str, texts: dict[str, str]) -> str | None:
         return _unless_doubtful(leading, text, texts)
     if by_text is not None:
         return by_text
-    named = {letter.lower() for letter in _NAMED.findall(text)}
-    named = {letter.strip(")").lower() for letter in named}
+    named = {letter.strip(")").lower() for letter in _NAMED.findall(text)}
     mentioned = named | {letter.lower() for letter in _MENTIONED.findall(text)}
     if not mentioned and len(text.split()) <= _SHORT:
         mentioned = {letter.lower() for letter in _LETTER.findall(text)}

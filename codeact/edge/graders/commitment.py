@@ -90,9 +90,9 @@ def commitment(
     reading = _Reading(
         read, own, set(cues.plain(question)), truth=truth, bounds=bounds, whole=whole
     )
-    all_of_it = _Statement("", bare(text), "", False)
-    pieces = [all_of_it] if reading.exact(all_of_it.text) else _statements(text)
-    statements = pieces or [all_of_it]
+    everything = _Statement("", bare(text), "", False)
+    exact = reading.exact(everything.text)
+    statements = [everything] if exact else _statements(text) or [everything]
     found = [reading.of(statement) for statement in statements]
     stated = [one for one in found if one.value is not None]
     refused = next((one for one in stated or found if one.problem), None)

@@ -24,16 +24,9 @@ _NOT_PLAIN = re.compile(
 )
 _UNIT_POWER = re.compile(r"\b(mm|cm|km|m|ft|in|s|min|hr|h|units?)\^[({]?-?[1-4][)}]?")
 _SCALES = (
-    "hundred",
-    "thousand",
-    "million",
-    "billion",
-    "trillion",
-    "dozen",
-    "squared",
-    "cubed",
+    "hundred", "thousand", "million", "billion", "trillion", "dozen", "squared", "cubed",
     "factorial",
-)
+)  # fmt: skip
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,50})\}\{(\d{1,50})\}")
 _STATED = re.compile(r"\b(?:is|are|was|were)\s{0,3}\$?-?\d")
 _SIGN_IN_WORDS = re.compile(r"(?i)\b(?:negative|minus) (?=\$?\d)", re.ASCII)

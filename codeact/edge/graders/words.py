@@ -16,6 +16,9 @@ _PREDICATES = {"is", "was", "are", "were", "than", "therefore"}
 _LONGEST_SENTENCE = 40
 _LONGEST_ITEM = 4
 _NAMELESS = {"it", "its", "is", "was", "are", "were", "they", "he", "she", "that", "this", "answer"}
+_NO_END = "\u2024"
+"""A dot that decomposes to a full stop, so that it is none to whoever splits sentences."""
+_REASONS = {"because", "since", "as", "for"}
 _REASON = re.compile(r"(?i)\b(?:because|since)\b|, (?:as|for)\b(?! well)")
 _DASHES = str.maketrans({**dict.fromkeys("-–—/", " "), "&": " and "})
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…")
@@ -32,8 +35,9 @@ async def short_answer(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
     if reference.strip().lower() in TRUTH:
         return await yes_or_no(task, answer, _sandbox)
     wanted, asked = normalise(reference), normalise(task.prompt)
+    # A full stop within the reference (A. E. Housman) ends no sentence.
     found = commitment(
-        answer,
+        answer.replace(reference, reference.replace(". ", f"{_NO_END} ")),
         lambda text: _states(text, wanted, asked),
         own=lambda _: reference,
         question=task.prompt,
@@ -58,9 +62,9 @@ def _says(text: str, wanted: list[str], asked: list[str]) -> bool:
         rest = [words for words in map(normalise, lines) if words != wanted]
         several = any(len(words) <= _LONGEST_ITEM for words in rest)
         return not several and any(_says(line, wanted, asked) for line in (lines[0], lines[-1]))
-    reason = _REASON.search(text)
+    reason = None if _REASONS & set(wanted) else _REASON.search(text)
     if reason and normalise(text[: reason.start()]):
-        return _says(text[: reason.start()], wanted, asked)
+        text = text[: reason.start()]
     return wanted == normalise(last_part(text)) or _contained(text, wanted, asked)
 
 
