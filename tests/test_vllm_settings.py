@@ -101,6 +101,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("Ray was started")
 
     monkeypatch.setattr(cluster, "connect", refuse)
+    monkeypatch.setattr("codeact.experiment.compute.ray.connect", refuse)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
