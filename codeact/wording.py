@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 _ASSIGNED = re.compile(
     r"(?i)(?<![\w-])(?P<name>[\w-]*?(?:key|token|secret|password|passwd|passphrase|authorization))"
     r"(?P<sep>[\"']?\s{0,8}[=:](?!=)\s{0,8})"
-    r"(?:(?P<quote>[\"'])(?P<quoted>[^\"'\n]{1,4096})|(?P<bare>(?:(?:bearer|basic)\s+)?[^\s,}\"')]+))"
+    r"(?:(?P<quote>[\"'])(?P<quoted>(?:(?!(?P=quote))[^\n]){1,4096})"
+    r"|(?P<bare>(?:(?:bearer|basic)\s+)?[^\s,}\"']+))"
 )
 _OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_]\w*(?:[.@/]\w+)+=(?=\S)")
 """How a word of our command lines begins: in it, any name of a secret has one."""
@@ -20,10 +21,10 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 _NAME_OF_A_SECRET = re.compile(
     r"(?i)(?:key|token|secret|password|authorization)s?$",
 )
-_CONSTANT = re.compile(r"(?:lambda|none|null|true|false)(?![\w-])|[({\[<*$]", re.IGNORECASE)
+_CONSTANT = re.compile(r"(?i)(?:lambda|none|null|true|false)(?![\w-])")
 _EXPRESSION = re.compile(
-    # A call, an element, an attribute of an attribute, or the type in an annotation.
-    r"[A-Za-z_]\w*[(\[]|[A-Za-z_]+(?:\.[A-Za-z_]+)+(?![\w-])|(?:str|int|bytes|Any|Optional)(?!\w)"
+    # Brackets, a call, an element, an attribute, or the type in an annotation.
+    r"[({\[<*]|\$\{?\w+$|[A-Za-z_]\w*[(\[]|[A-Za-z_]+(?:\.[A-Za-z_]+)+(?![\w-])|(?:str|int|bytes|Any|Optional)(?!\w)"
 )
 _RANDOM = re.compile(r"[A-Za-z0-9+]{16,}")
 _BEARER = re.compile(r"(?i)(?<!\w)(bearer\s{1,8})[\w.~+/=-]{16,}")
@@ -47,7 +48,9 @@ def without_secrets(text: str) -> str:
     def hidden(match: re.Match[str]) -> str:
         if not _is_secret(match, typed=typed):
             return match[0]
-        return f"{match['name']}{match['sep']}{match['quote'] or ''}***"
+        bare = match["bare"] or ""
+        rest = bare[len(bare.rstrip(")];")) :]
+        return f"{match['name']}{match['sep']}{match['quote'] or ''}***{rest}"
 
     text = _ASSIGNED.sub(hidden, text)
     for pattern in (_PRIVATE_KEY, _BEARER):
@@ -57,7 +60,7 @@ def without_secrets(text: str) -> str:
 
 def _is_secret(match: re.Match[str], *, typed: bool) -> bool:
     name, quoted, bare = match["name"], match["quoted"], match["bare"]
-    value = quoted or bare
+    value = quoted or bare.rstrip(")];")
     if bare and _CONSTANT.match(bare):
         return False
     if typed:

@@ -25,6 +25,10 @@ from codeact.wording import nearest, without_secrets
         "{{'access_token': '{}', 'id': 3}}",
         'curl -H "Authorization: Bearer {}" http://h/v1',
         "db_password = '{} with words'",
+        "password=$x)y{}",
+        "+model.extra.token=(({}))",
+        "f(password=p1)-{}",
+        'password="it\'s {}"',
     ],
 )
 def test_what_is_called_a_secret_is_left_out(text: str) -> None:
