@@ -103,14 +103,14 @@ def invented_at(text: str, found: list[Action] | None = None) -> int | None:
     Code and solutions may say what they like, but for the headings that cannot belong to them.
     """
     found = actions(text) if found is None else found
-    prose = _without(text, found)
+    prose = blanked(text, found)
     places = [_ENVIRONMENT.search(prose), _HEADING_IN_CODE.search(text)]
     if found:
         places.append(_OUTPUT.search(prose, found[0].end))
     return min((one.start() for one in places if one), default=None)
 
 
-def _without(text: str, found: list[Action]) -> str:
+def blanked(text: str, found: list[Action]) -> str:
     """The text with its actions blanked out, so that all else stands where it stood."""
     pieces, position = [], 0
     for one in found:

@@ -15,7 +15,7 @@ from codeact.collection.masks import Masked, Preset, masked
 from codeact.collection.pairs import write_pairs
 from codeact.collection.report import Problem
 from codeact.collection.settings import SelectionSettings
-from codeact.collection.tags import TagSettings, contradictions, rewritten
+from codeact.collection.tags import TagSettings, contradictions, rewritten, taken_marks
 from codeact.collection.writing import whole_folder
 from codeact.episode.effects import JSON
 from codeact.episode.settings import Settings
@@ -113,24 +113,30 @@ def _write_jsonl(
 def _examples(
     file: DataFile, form: "_Form", config: ConvertConfig, done: Converted
 ) -> Iterator[JSON]:
-    """Every conversation in its format, but for those that would go on speaking of other tags."""
+    """Every conversation in its format, but for those that would contradict themselves in it."""
     for conversation in read_conversations(file.path, done.problems):
         example = form(conversation, config)
-        left = [
-            words
-            for message in example.get("conversations") or example["messages"]
-            for words in contradictions(message["content"], message["role"], config.tags)
-        ]
-        if left:
-            done.problems.append(
-                Problem(
-                    f"{file.path}, {conversation.id}",
-                    f"is left out, as it would still say {left[0]!r}, which this form does not "
-                    "have; give tags.words what to say in its place",
-                )
-            )
+        reason = _contradiction(conversation, example, config.tags)
+        if reason:
+            done.problems.append(Problem(f"{file.path}, {conversation.id}", reason))
         else:
             yield example
+
+
+def _contradiction(conversation: Conversation, example: JSON, tags: TagSettings) -> str:
+    """Why a conversation cannot have this form; empty where it can."""
+    if not tags.marks:
+        return ""
+    for before in conversation.conversations:
+        if before["role"] == "assistant" and (taken := taken_marks(before["content"], tags)):
+            return f"is left out: the model wrote {taken[0]} where it was no action, and here it is"
+    for after in example.get("conversations") or example["messages"]:
+        if left := contradictions(after["content"], after["role"], tags):
+            return (
+                f"is left out: it would still say {left[0]!r}, which this form does not have; "
+                "tags.words can give what to say instead"
+            )
+    return ""
 
 
 def _messages(conversation: Conversation, config: ConvertConfig, *, cut: bool) -> list[Masked]:

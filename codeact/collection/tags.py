@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from codeact.collection.actions import TAGS
+from codeact.collection.actions import TAGS, actions, blanked
 from codeact.collection.settings import Replacement
 from codeact.episode.settings import Settings
 
@@ -143,6 +143,20 @@ _RULE = re.compile(
 """What an instruction nobody knows says of tags."""
 
 
+def taken_marks(text: str, tags: TagSettings) -> list[str]:
+    """Marks of a block that a turn of the model has already, around what is no action.
+
+    In this form it would be an action, to which the environment did not answer as to one.
+    """
+    found = []
+    for marks in tags.marks.values():
+        fence = _FENCE.match(marks.open)
+        own = fence[0] if fence else marks.open.strip()
+        if marks.open.endswith("\n") and own in blanked(text, actions(text)):
+            found.append(own)
+    return found
+
+
 def _parts(text: str, observed: bool) -> Iterator[tuple[str, bool]]:
     """A message in parts, and whether each is somebody's prose: all but what was printed is."""
     if not observed:
@@ -245,13 +259,16 @@ class _Writer:
 _REST_OF_SENTENCE = re.compile(r"\A[ \t]*(?:[.,;:](?=\s|\Z))?[ \t]*")
 
 
+_FENCE = re.compile(r"`{3,}|~{3,}")
+
+
 def _longer_than(inner: str, marks: Marks) -> tuple[str, str]:
-    """The marks; a fence of backticks is made longer than any in what it holds."""
-    fence = re.match(r"`{3,}", marks.open)
+    """The marks; a fence is made longer than any in what it holds."""
+    fence = _FENCE.match(marks.open)
     if not fence:
         return marks.open, marks.close
-    longest = max(map(len, re.findall(r"`{3,}", inner)), default=0)
-    more = "`" * max(longest + 1 - len(fence[0]), 0)
+    longest = max((len(one[0]) for one in _FENCE.finditer(inner)), default=0)
+    more = fence[0][0] * max(longest + 1 - len(fence[0]), 0)
     return more + marks.open, marks.close + more
 
 
@@ -269,19 +286,28 @@ _FORMAT = re.compile(
 def _named(marks: Mapping[str, Marks]) -> "re.Pattern[str]":
     """Any words that name one of the tags, or tags of which they do not say the name."""
     names = "|".join((*marks, "thought"))
-    return re.compile(
-        rf"(?:\b(?:the|an?) (?:{_ADJECTIVE})?)?{_QUOTE}\b(?P<tag>{names}){_QUOTE}[ \t]+tags?\b|{_FORMAT.pattern}",
-        re.IGNORECASE,
-    )
+    one = rf"(?:\b(?:the|an?) (?:{_ADJECTIVE})?)?{_QUOTE}\b(?P<tag>{names}){_QUOTE}[ \t]+tags?\b"
+    return re.compile(f"{one}|{_FORMAT.pattern}", re.IGNORECASE)
 
 
 def _mentions(text: str, marks: Mapping[str, Marks], *, is_prose: bool) -> str:
     """Prose in which the form goes by its own name, and no tag stands alone."""
     if "<" in text:
         text = _alone(text, marks)
-    if not is_prose or "tag" not in text.lower():
+    if not is_prose:
+        return text
+    for one in marks.values():
+        if not one.open.endswith("\n") and one.open in text:
+            text = _emphasis(one).sub(r"\1", text)
+    if "tag" not in text.lower():
         return text
     return _named(marks).sub(lambda found: _instead(found, marks), text)
+
+
+def _emphasis(marks: Marks) -> "re.Pattern[str]":
+    """Words that have the marks already, which would make them a solution."""
+    opened, closed = re.escape(marks.open), re.escape(marks.close)
+    return re.compile(rf"(?<!\w){opened}(?=\S)([^\n]{{1,400}}?)(?<=\S){closed}(?!\w)")
 
 
 def _instead(found: "re.Match[str]", marks: Mapping[str, Marks]) -> str:
