@@ -132,6 +132,8 @@ def _turns(trajectory: Trajectory) -> Iterator[str]:
     return (one["content"] for one in trajectory.messages if one["role"] == "assistant")
 
 
+HABITS = ("several_actions", "invented_environment", "trailing_text")
+"""What nobody should learn from a solution, whatever it is used for."""
 TWICE = "Assistant:\n<execute> a = 1 </execute>\nThen:\n<execute> a </execute>\n"
 QUOTED = "Assistant:\n<execute>\nprint('''\nOut[1]: 1\nYou have 1 step left''')\n</execute>\n"
 LOUD = "Assistant:\nI add them.\n<execute> 1 + 1 </execute>\nThis prints 2.\n"

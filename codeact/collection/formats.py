@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from pydantic import Field
 
-from codeact import __version__
+from codeact.collection.card import Split, card
 from codeact.collection.conversations import DataFile, conversation_files, read_conversations
 from codeact.collection.conversion import Conversation
 from codeact.collection.masks import Masked, Preset, masked
@@ -20,7 +20,6 @@ from codeact.collection.writing import whole_folder
 from codeact.episode.effects import JSON
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
-from codeact.experiment.provenance import file_digest
 
 CARD = "README.md"
 _SAMPLE_OF_PROBLEMS = 20
@@ -29,9 +28,9 @@ _SAMPLE_OF_PROBLEMS = 20
 class ConvertConfig(Settings):
     """``codeact convert``. `pairs` bounds the preference pairs of one task and first message.
 
-    `push`, `repository` and `private` are of the format ``hf``. `selection` says for preference
-    pairs which episodes count and how they become conversations; of its filters only the excluded
-    tasks apply, as filters are about successes.
+    `push`, `repository`, `private` and `licence` are of the format ``hf``. `selection` says for
+    preference pairs which episodes count and how they become conversations; of its filters only the
+    excluded tasks apply, and to what is chosen those about single turns (`HABITS`).
     """
 
     source: str | list[str]
@@ -43,6 +42,7 @@ class ConvertConfig(Settings):
     pairs: int = Field(ge=1)
     push: bool
     repository: str | None
+    licence: str = Field(min_length=1)
     private: bool
 
     @property
@@ -73,7 +73,7 @@ def convert_files(config: ConvertConfig) -> Converted:
                 folder / "pairs.jsonl",
                 settings=config.selection,
                 most=config.pairs,
-                rewrite=lambda text: rewritten(text, config.tags),
+                reform=lambda conversation: _reformed(conversation, config.tags),
                 problems=done.problems,
             )
         else:
@@ -137,6 +137,16 @@ def _contradiction(conversation: Conversation, example: JSON, tags: TagSettings)
                 "tags.words can give what to say instead"
             )
     return ""
+
+
+def _reformed(conversation: Conversation, tags: TagSettings) -> str:
+    """Give a conversation its form in place; says why where it cannot have it."""
+    before = msgspec.structs.replace(
+        conversation, conversations=[one.copy() for one in conversation.conversations]
+    )
+    for one in conversation.conversations:
+        one["content"] = rewritten(one["content"], tags)
+    return _contradiction(before, msgspec.structs.asdict(conversation), tags)
 
 
 def _messages(conversation: Conversation, config: ConvertConfig, *, cut: bool) -> list[Masked]:
@@ -225,49 +235,20 @@ def _write_hf(files: list[DataFile], folder: Path, config: ConvertConfig, done: 
                 continue
             made.to_parquet(str(folder / name))
             done.examples[name] = made.num_rows
-        written.append((split, name, file))
-    (folder / CARD).write_text(_card(written, config, done), encoding="utf-8")
+        written.append(Split(split, name, file.path, done.examples[name]))
+    text = card(
+        written,
+        licence=config.licence,
+        loss=config.loss,
+        tags=config.tags,
+        left_out=len(done.problems),
+    )
+    (folder / CARD).write_text(text, encoding="utf-8")
 
 
 def _split_name(name: str) -> str:
     """A hub's splits are words joined by underscores and dots."""
     return "".join(char if char.isalnum() or char == "." else "_" for char in name)
-
-
-def _card(written: list[tuple[str, str, DataFile]], config: ConvertConfig, done: Converted) -> str:
-    """What the data set holds, and what it was made of."""
-    files = [f"  - split: {split}\n    path: {name}" for split, name, _ in written]
-    counts = [f"| {split} | {done.examples[name]:,} |" for split, name, _ in written]
-    sources = [
-        f"- {split}: `{file.path.name}`, sha256 `{file_digest(file.path)}`"
-        for split, _, file in written
-    ]
-    trained = (
-        "is not said" if config.loss is None else f"`loss` says, by the preset `{config.loss}`"
-    )
-    return "\n".join(
-        [
-            "---",
-            "task_categories:\n- text-generation",
-            "configs:\n- config_name: default\n  data_files:",
-            *files,
-            "---",
-            "",
-            "# Conversations of agents that act by writing code",
-            "",
-            "`conversations` are messages with role and content. Which of them are trained "
-            f"{trained}.",
-            "",
-            "| split | examples |",
-            "|---|---:|",
-            *counts,
-            "",
-            f"Made by codeact {__version__} of:",
-            "",
-            *sources,
-            "",
-        ]
-    )
 
 
 def _push(folder: Path, config: ConvertConfig) -> None:

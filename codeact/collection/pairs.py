@@ -15,6 +15,7 @@ from typing import IO, NamedTuple
 import msgspec
 
 from codeact.collection.conversion import Conversation, convert
+from codeact.collection.filters import FILTERS, HABITS
 from codeact.collection.reading import read_trajectories, source_files
 from codeact.collection.report import Problem
 from codeact.collection.scan import renaming
@@ -72,14 +73,15 @@ def write_pairs(
     *,
     settings: SelectionSettings,
     most: int,
-    rewrite: Callable[[str], str],
+    reform: Callable[[Conversation], str],
     problems: list[Problem],
 ) -> int:
     """Write ``{id, prompt, chosen, rejected}`` lines, at most `most` of a task; answers how many.
 
     All three are messages; the prompt is the instruction and the task. Shorter solutions are
     chosen first, and rejected is an episode of the same model where there is one. Every trajectory
-    is in one pair at most. What cannot be read or converted is added to `problems`.
+    is in one pair at most. `reform` gives a conversation its form, and says why where it cannot.
+    What cannot be read or converted is added to `problems`.
     """
     files = source_files(list(sources))
     pairs = _paired(_rows(files, settings, problems), most)
@@ -91,9 +93,9 @@ def write_pairs(
             chosen, rejected = spool.get(pair.chosen), spool.get(pair.rejected)
             if chosen is None or rejected is None:
                 continue
-            for side in (chosen, rejected):
-                for message in side.conversations:
-                    message["content"] = rewrite(message["content"])
+            if reason := reform(chosen) or reform(rejected):
+                problems.append(Problem(f"{pair.chosen}, {pair.rejected}", reason))
+                continue
             line = {
                 "id": f"{chosen.id}/{pair.number}",
                 "prompt": chosen.conversations[:_OPENING],
@@ -129,7 +131,10 @@ def _rows(
 def _counts(one: Trajectory, settings: SelectionSettings) -> bool:
     if settings.feedback == "none" and one.experiment.feedback_model:
         return False
-    return one.counted and one.task.task_name not in settings.excluded_tasks
+    if not one.counted or one.task.task_name in settings.excluded_tasks:
+        return False
+    habits = [name for name in settings.filters if name in HABITS]
+    return not one.success or all(FILTERS[name].keeps(one, settings) for name in habits)
 
 
 def _opening(one: Trajectory) -> bytes:

@@ -7,6 +7,7 @@ from typing import Self
 import msgspec
 import numpy as np
 
+from codeact.collection.origins import Origin, origins, preset
 from codeact.collection.scan import Scan, drop_names
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.tiers import TIERS, Label, Tiers
@@ -59,7 +60,8 @@ class Report(msgspec.Struct):
     `records` were read. Of them, `reasons` counts those in no tier. Not among them are lines that
     are `unreadable`, episodes of a run folder that were `redone` later or failed `uncounted` (for
     no fault of the model's), and those `skipped` because they have feedback. Experiments are of all
-    models; `complete_records` are the weaker models' in complete ones, without duplicates.
+    models; `complete_records` are the weaker models' in complete ones, without duplicates. `preset`
+    names the rules, and `origins` who played what.
     """
 
     files: int
@@ -80,6 +82,8 @@ class Report(msgspec.Struct):
     reasons: dict[str, int]
     tiers: dict[str, TierReport]
     problems: list[Problem]
+    preset: str = ""
+    origins: list[Origin] = []
 
 
 def make_report(
@@ -117,6 +121,8 @@ def make_report(
             one.word: _tier(scan, np.flatnonzero(labels == one), names, settings) for one in TIERS
         },
         problems=problems,
+        preset=preset(settings),
+        origins=origins(scan),
     )
 
 

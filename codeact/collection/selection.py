@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.collection.conversion import conversation_id
+from codeact.collection.origins import add_kept
 from codeact.collection.report import ByTask, Report, Taken
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
@@ -148,6 +149,7 @@ def write_conversations(
 ) -> list[Path]:
     """Write ``<tier>.jsonl`` into `folder`, and count what is in them; answers the files."""
     ids: dict[str, set[int]] = {tier: set() for tier in report.tiers}
+    played: Counter[Experiment] = Counter()
     by_task: dict[str, Counter[str]] = {tier: Counter() for tier in report.tiers}
     with ExitStack() as stack:
         paths = {tier: folder / f"{tier}.jsonl" for tier in report.tiers}
@@ -161,8 +163,10 @@ def write_conversations(
             tier.messages += one.messages
             tier.characters += one.characters
             by_task[one.tier][one.task.task_name] += 1
+            played[one.experiment] += 1
             ids[one.tier].add(hash(conversation_id(one.task, one.experiment, one.sample, settings)))
     for name, tier in report.tiers.items():
         tier.kept_by_task = dict(sorted(by_task[name].items()))
         tier.duplicate_ids = tier.kept - len(ids[name])
+    add_kept(report.origins, played)
     return list(paths.values())

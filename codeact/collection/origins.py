@@ -1,0 +1,143 @@
+"""Where conversations come from: models, runs and their settings, and the rules that chose them.
+
+Read from run folders' own files or from what the path of a published recording says; it goes into
+the report of a selection, and from there into the card of a data set.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from codeact.collection.reading import is_run
+from codeact.collection.scan import Scan
+from codeact.collection.settings import SelectionSettings
+from codeact.collection.trajectory import Experiment
+from codeact.experiment.store import CONFIG, PROVENANCE
+from codeact.resources import data_folder
+
+_SAID = (
+    "task.sets",
+    "prompt.strategy",
+    "search.kind",
+    "executor.kind",
+    "grading.mode",
+    "samples",
+    "seed",
+    "model.kind",
+    "model.model",
+    "model.revision",
+    "model.sampling",
+)
+"""What of a run's configuration says how its episodes were played; none of it is a secret."""
+
+
+class Origin(msgspec.Struct, kw_only=True):
+    """The records of one experiment, and how many of them became conversations.
+
+    `runs` are the names of its run folders, and `played` is what each of them says of its settings;
+    both are empty for published recordings, whose paths say all the rest.
+    """
+
+    model: str
+    feedback: str
+    turn_setting: str
+    settings: str
+    records: int = 0
+    kept: int = 0
+    runs: list[str] = []
+    played: list[dict[str, Any]] = []
+
+
+def origins(scan: Scan) -> list[Origin]:
+    """What was read, experiment by experiment, in order of their names."""
+    records = Counter(scan.rows["experiment"].tolist())
+    folders: dict[int, list[Path]] = {}
+    files = scan.rows[["experiment", "file"]]
+    for experiment, file in sorted(set(map(tuple, files.tolist()))):
+        if is_run(scan.files[file]):
+            folders.setdefault(experiment, []).append(scan.files[file].parent)
+    found = []
+    for place in sorted(range(len(scan.experiments)), key=scan.experiments.__getitem__):
+        one = scan.experiments[place]
+        runs = folders.get(place, [])
+        found.append(
+            Origin(
+                model=one.model,
+                feedback=one.feedback,
+                turn_setting=one.turn_setting,
+                settings=one.settings,
+                records=records[place],
+                runs=[run.resolve().name for run in runs],
+                played=[played for run in runs if (played := _played(run))],
+            )
+        )
+    return found
+
+
+def add_kept(found: list[Origin], kept: Mapping[Experiment, int]) -> None:
+    """Note how many conversations each experiment gave."""
+    counts = {
+        (one.model, one.feedback, one.turn_setting, one.settings): count
+        for one, count in kept.items()
+    }
+    for one in found:
+        one.kept = counts.get((one.model, one.feedback, one.turn_setting, one.settings), 0)
+
+
+def _played(run: Path) -> dict[str, Any]:
+    """What a run folder says of itself; a file that it lacks or that is broken says nothing."""
+    said: dict[str, Any] = {}
+    config = _yaml(run / CONFIG)
+    for key in _SAID:
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            said[key] = sorted(value) if key == "task.sets" else value
+    try:
+        session = msgspec.json.decode((run / PROVENANCE).read_bytes())["sessions"][-1]
+        said["codeact"] = session["codeact"]
+        said["started"] = session["started"]
+        if session.get("git"):
+            said["commit"] = session["git"]["commit"]
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return said
+
+
+def _yaml(path: Path) -> Any:
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except Exception:  # a folder without its configuration, whatever it lacks or holds instead
+        return None
+
+
+def preset(settings: SelectionSettings) -> str:
+    """The preset that settings are nearest to, and each key in which they differ from it."""
+    chosen = dict(_flat(settings.model_dump()))
+    best: tuple[str, dict[str, Any]] | None = None
+    for path in sorted(data_folder("conf").glob("selection/*.yaml")):
+        theirs = dict(_flat(_yaml(path)))
+        keys = sorted(chosen.keys() | theirs.keys())
+        # A part that is switched off is one key here and many there.
+        other = {key: chosen.get(key) for key in keys if chosen.get(key) != theirs.get(key)}
+        if best is None or len(other) < len(best[1]):
+            best = (path.stem, other)
+    if best is None:
+        return "of its own"
+    name, other = best
+    words = [f"{key}={value}" for key, value in other.items() if key in chosen]
+    return f"{name}, with {', '.join(words)}" if words else name
+
+
+def _flat(document: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
