@@ -4,19 +4,24 @@ import errno
 import gzip
 import itertools
 import json
+import multiprocessing
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from codeact.cli import main
+from codeact.collection import reading
 from codeact.collection.conversion import convert
 from codeact.collection.filters import CODE, FILTERS, FIRST, PROPOSAL, WORKED, Filter, example
 from codeact.collection.pipeline import select, sort_into_tiers
 from codeact.collection.reading import read_trajectories, source_files
 from codeact.collection.report import Report
+from codeact.collection.scan import scan, start_method
 from codeact.collection.selection import Candidate, Step
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.trajectory import Trajectory, Unreadable
@@ -28,7 +33,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.compose import Invocation, compose_config
 from codeact.experiment.validation import validated
-from codeact.resources import data_folder
+from codeact.resources import data_folder, resolve_path
 from tests.records import make_record
 
 # Rules without the quirks, and without steps that look at many trajectories.
@@ -479,20 +484,92 @@ def test_several_sources_are_read_in_their_order(tmp_path: Path) -> None:
     assert kept["conversations"][3]["content"].endswith("b")
 
 
-def test_a_killed_process_ends_the_command_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_of_megabytes_is_read_in_linear_time(
+    end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killer(trajectory: Trajectory, _: SelectionSettings) -> bool:
-        if trajectory.task.task_id == "13":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return True
+    """In pieces of 64 bytes: to copy what there is so far for each would move 130 GB."""
+    monkeypatch.setattr(reading, "_PLAIN", 64)
+    (tmp_path / "long.jsonl").write_bytes(b"x" * (4 << 20) + end)
+    start = time.process_time()
+    (found,) = reading.read_lines(tmp_path / "long.jsonl")
+    assert isinstance(found, reading.Line)
+    assert (found.number, len(found.content), found.ended) == (1, 4 << 20, bool(end))
+    assert time.process_time() - start < 5
 
+
+def test_processes_are_not_forked_beside_a_thread_and_write_the_same(tmp_path: Path) -> None:
     for model in "abc":
         recorded(tmp_path / "s", *(line(n) for n in range(20)), model=model)
-    monkeypatch.setitem(FILTERS, "invalid_only", Filter("invalid_only", killer, (), ()))
+    waiting = threading.Event()
+    beside = threading.Thread(target=waiting.wait)
+    beside.start()
+    try:
+        assert start_method() != "fork"
+        select(config(tmp_path / "s", tmp_path / "threads", workers=2))
+    finally:
+        waiting.set()
+        beside.join()
+    select(config(tmp_path / "s", tmp_path / "alone", workers=1))
+    for name in ("easy.jsonl", "report.json"):
+        assert (tmp_path / "threads" / name).read_bytes() == (
+            tmp_path / "alone" / name
+        ).read_bytes()
+
+
+def test_a_system_without_affinity_has_workers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert start_method() == "spawn"
+    monkeypatch.undo()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for model in "ab":
+        recorded(tmp_path / "s", line(1), model=model)
+    words = (f"source={tmp_path / 's'}", f"out={tmp_path / 'o'}", *RULES)
+    report = select(validated(SelectConfig, compose_config(Invocation("select", words))))
+    assert report.records == 2
+
+
+def test_the_sample_loses_its_bad_habits_and_the_report_counts_them(tmp_path: Path) -> None:
+    source = resolve_path("pkg://codeact.sample/recordings")
+    counts = {}
+    for names in (["several_actions", "invented_environment", "trailing_text"],
+                  ["invented_environment"], ["trailing_text"]):  # fmt: skip
+        words = (f"selection.filters=[excluded_tasks,invalid_only,{','.join(names)}]",)
+        report = select(config(source, tmp_path / names[0], *words))
+        counts[names[0]] = [
+            (one.name, sum(tier.taken[place].records for tier in report.tiers.values()))
+            for place, one in enumerate(report.tiers["easy"].taken)
+            if one.name in names
+        ]
+    assert counts["several_actions"][0] == ("several_actions", 4)
+    assert counts["invented_environment"] == [("invented_environment", 2)]
+    assert counts["trailing_text"][0][1] >= 4
+    ours = settings("ours").filters
+    assert ours[-3:] == ["several_actions", "invented_environment", "trailing_text"]
+    assert not set(ours[-3:]) & set(settings("published").filters)
+
+
+def test_a_killed_process_ends_the_scan_with_what_to_do(tmp_path: Path) -> None:
+    """Workers wait for a pipe that nobody writes to, until one of them is killed."""
+    pipes = []
+    for model in "ab":
+        path = recorded(tmp_path / "s", model=model)
+        path.unlink()
+        os.mkfifo(path)
+        pipes.append(path)
+
+    def kill() -> None:
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        for child in children:
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+
     with pytest.raises(RecordingError, match="was killed"):
-        select(config(tmp_path / "s", tmp_path / "o", workers=2))
-    assert not (tmp_path / "o").exists()
+        scan(pipes, settings("ours"), tmp_path, workers=2, meanwhile=kill)
 
 
 def test_an_archive_of_several_parts_is_read_to_its_end(tmp_path: Path) -> None:

@@ -2,19 +2,28 @@
 
 import gzip
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from codeact.cli import main
+from codeact.collection.actions import own_part
 from codeact.collection.formats import ConvertConfig, convert_files
 from codeact.collection.masks import Preset, loss_mask
 from codeact.collection.tags import Marks, TagSettings, rewritten
+from codeact.episode.record import encode
 from codeact.experiment.compose import Invocation, compose_config
 from codeact.experiment.validation import validated
-from codeact.resources import data_folder
-from tests.test_collection import CODE, FIRST, PROPOSAL, WORKED, line, recorded
+from codeact.resources import data_folder, resolve_path
+from tests.test_collection import CODE, FIRST, PROPOSAL, WORKED, line, recorded, run_record
+
+SAMPLE = resolve_path("pkg://codeact.sample/recordings")
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "transcripts"
+needs_shared = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the shared recordings (../shared/data) are not here"
+)
 
 CODE_TURN = "I try.\n<execute> 1 + 1 </execute>"
 FAILED = "Observation:\nTraceback\nNameError: name 'x' is not defined\nYou have 3 steps left."
@@ -99,12 +108,225 @@ def test_what_an_expert_says_of_errors_is_no_error() -> None:
 # Tags
 
 
-def test_tags_are_rewritten_in_pairs_and_where_the_instruction_names_them() -> None:
-    text = 'Use "<execute>", as in <execute> print(1) </execute>, or <solution> A </solution>.'
-    assert rewritten(text, MARKDOWN) == (
-        'Use "```python", as in ```python\nprint(1)\n```, or **A**.'
-    )
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("I add: <execute> 1 + 1 </execute>.", "I add:\n```python\n1 + 1\n```"),
+        ("<execute>\n1\n</execute> So?", "```python\n1\n```\nSo?"),
+        ("<execute>s = '```'</execute>", "````python\ns = '```'\n````"),
+        ("It is <solution> A </solution>.", "It is **A**."),
+        ('Use the "<execute>" tag.', "Use a fenced code block."),
+        ("The <execute> and </execute> tags run code.", "A fenced code block run code."),
+        ("Put it in the proper solution tags, please.", "Put it in bold type, please."),
+        ("Use the correct tags, not those tags.", "Use the correct format, not this format."),
+        ("Use <execute> or <solution>.", "Use a fenced code block or bold type."),
+        ("Explain in the <thought> tag.", "Explain in plain text."),
+        ("**Step 1**: <solution> x**2 + y**2 </solution>", "Step 1: **x**2 + y**2**"),
+        ("Given `df`, within <execute> block.", "Given `df`, within a fenced code block."),
+        ("Open <b> tags are HTML; a tag team.", "Open <b> tags are HTML; a tag team."),
+        ("<execute>\nnever closed", "```python\nnever closed"),
+    ],
+)
+def test_a_form_has_its_marks_and_its_words(text: str, said: str) -> None:
+    name = {"execute": "a fenced code block", "solution": "bold type"}
+    marks = MARKDOWN.model_dump()
+    for tag, words in name.items():
+        marks[tag]["name"] = words
+    made = rewritten(text, TagSettings(**marks))
+    assert [one.rstrip() for one in made.split("\n")] == said.split("\n")
     assert rewritten(text, TagSettings(execute=None, solution=None)) == text
+
+
+def test_what_was_printed_and_what_a_task_asks_keep_words_of_other_tags() -> None:
+    for text in ("Task:\nCount the proper tags of a page.", "Observation:\nuse these tags\n"):
+        assert rewritten(text, MARKDOWN) == text
+    feedback = "Observation:\nthese tags\n\nExpert feedback:\nUse these tags.\n"
+    assert rewritten(feedback, MARKDOWN).count("these tags") == 1
+
+
+def test_a_form_without_a_name_goes_by_its_marks() -> None:
+    tags = TagSettings(execute=Marks(open="<code>", close="</code>"), solution=None)
+    assert rewritten("Put the code between execute tags: <execute> 1 </execute>", tags) == (
+        "Put the code in <code> … </code>: <code>1</code>"
+    )
+
+
+def test_megabytes_of_tags_take_linear_time() -> None:
+    for text in ("<execute>" * 100_000, "<execute> </execute>" * 50_000, "</solution>" * 100_000):
+        assert len(rewritten(text, MARKDOWN)) < 4 * len(text)
+        own_part(text)
+
+
+# Whole conversations in every form
+
+
+SOURCES = [
+    pytest.param(SAMPLE, "ours", id="sample"),
+    pytest.param(SAMPLE, "published", id="sample-published"),
+    pytest.param(SHARED, "ours", id="shared", marks=needs_shared),
+    pytest.param(SHARED, "published", id="shared-published", marks=needs_shared),
+]
+FORMS = [path.stem for path in data_folder("conf").glob("tags/*.yaml")]
+ONE_ACTION = re.compile(r"<(execute|solution)>.*?</\1>", re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def selected(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], Path]:
+    """Conversations of a source by a preset, without what would leave only some of them."""
+    made: dict[tuple[Path, str], Path] = {}
+
+    def get(source: Path, preset: str) -> Path:
+        if (source, preset) not in made:
+            out = made[source, preset] = tmp_path_factory.mktemp("selected") / "s"
+            steps = ["selection.steps.per_task=null"] if preset == "ours" else []
+            main(["select", str(source), f"out={out}", f"selection={preset}", *steps])
+        return made[source, preset]
+
+    return get
+
+
+def converted(source: Path, out: Path, *overrides: str) -> dict[str, dict]:
+    """Every conversation by its file and place."""
+    convert_files(config(source, out, *overrides))
+    return {
+        f"{path.name}:{number}": one
+        for path in sorted(out.glob("*.jsonl"))
+        for number, one in enumerate(lines(path))
+    }
+
+
+@pytest.mark.parametrize(("source", "preset"), SOURCES)
+@pytest.mark.parametrize("form", FORMS)
+def test_no_word_of_a_conversation_contradicts_its_form(
+    source: Path, preset: str, form: str, selected: Callable[[Path, str], Path], tmp_path: Path
+) -> None:
+    """Reads all that is said: instruction, task, hints, feedback, and the model's own words."""
+    found = converted(selected(source, preset), tmp_path / "out", f"tags={form}")
+    assert found
+    ours = preset == "ours"
+    for one in found.values():
+        system, *rest = one["conversations"]
+        turns = [message["content"] for message in rest if message["role"] == "assistant"]
+        words = system["content"]
+        if form == "keep":
+            assert ("<execute>" in words) and ("<solution>" in words)
+            assert "```" not in words
+            assert not (ours and "<thought>" in "".join((words, *turns)))
+            continue
+        assert not re.search(r"\btags?\b|execute>|solution>|enclosed", words), words
+        assert words.count("```python\n") == words.count("\n```\n") == 1
+        assert "in a fenced code block, for example:\n```python\n" in words
+        for message in rest:
+            text = message["content"]
+            assert not re.search(r"</?(execute|solution)\b", text), text
+            if "I don't understand your input." in text:
+                assert "please use\n```python\nYOUR_CODE_HERE\n```\nIf" in text
+                assert "please use **YOUR_SOLUTION_HERE**." in text
+            said = (
+                text.partition("\n\nExpert feedback:\n")[2] if message["role"] == "user" else text
+            )
+            about = r"\b(execute|solution)\W{1,3}tags?\b|\b(correct|proper|appropriate) tags?\b"
+            assert not re.search(about, said, re.IGNORECASE), said
+        for text in turns:
+            # A fence that is opened is closed, and nothing stands beside its marks.
+            fences = re.findall(r"^.*`{3,}.*$", text, re.MULTILINE)
+            assert all(re.fullmatch(r"`{3,}(python)?", fence) for fence in fences[:1]), text
+
+
+@pytest.mark.parametrize(("source", "preset"), SOURCES)
+@pytest.mark.parametrize("loss", ["all", "worked", "successful_tail", "last"])
+def test_nothing_after_the_first_action_of_a_turn_is_trained(
+    source: Path, preset: str, loss: Preset, selected: Callable[[Path, str], Path], tmp_path: Path
+) -> None:
+    folder = selected(source, preset)
+    plain = converted(folder, tmp_path / "plain", "loss=null")
+    trained = dict.fromkeys(("sft", "openai"), 0)
+    for form in trained:
+        found = converted(folder, tmp_path / form, f"format={form}", f"loss={loss}")
+        assert found.keys() == plain.keys()
+        for key, one in found.items():
+            for before, message in zip(
+                plain[key]["conversations"],
+                one.get("conversations") or one["messages"],
+                strict=True,
+            ):
+                text, was = message["content"], before["content"]
+                whole = message.get("loss") or message.get("weight") == 1
+                spans = message.get("spans") or ([[0, len(text)]] if whole else [])
+                assert was.startswith(text)
+                assert form == "openai" or was == text
+                for start, end in spans:
+                    assert message["role"] == "assistant"
+                    assert start == 0
+                    trained[form] += end
+                    first = ONE_ACTION.search(was)
+                    assert end <= (first.end() if first else len(was)), was
+                    assert not re.search(HEADING, text[:end]), text
+    assert trained["sft"] >= trained["openai"] > 0
+
+
+HEADING = re.compile(r"^(Observation|Expert feedback):\s*$|^You have \d+ steps? left", re.MULTILINE)
+
+
+def test_a_span_is_where_its_action_ends_in_every_form(tmp_path: Path) -> None:
+    said = "I try: <execute> 1 + 1 </execute>. It prints 2."
+    source = write(tmp_path / "in" / "easy.jsonl", conversation(1, said, FINE, ANSWER))
+    (plain,) = converted(source, tmp_path / "a").values()
+    _, _, first, _, last = plain["conversations"]
+    assert (first["content"], first["loss"]) == (said, False)
+    assert first["spans"] == [[0, said.index(". It")]]
+    assert (last["loss"], "spans" in last) == (True, False)
+    (marked,) = converted(source, tmp_path / "b", "tags=markdown").values()
+    first = marked["conversations"][2]
+    ((start, end),) = first["spans"]
+    assert first["content"][start:end] == "I try:\n```python\n1 + 1\n```"
+    assert first["content"][end:] == "\nIt prints 2."
+    (cut,) = converted(source, tmp_path / "c", "tags=markdown", "format=openai").values()
+    assert cut["messages"][2] == {
+        "role": "assistant",
+        "content": "I try:\n```python\n1 + 1\n```",
+        "weight": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<execute> a = 1 </execute> Then <execute> a </execute>",
+        "<execute> a = 1 </execute> <solution> never closed",
+        "<execute> <solution> 2 </solution> </execute>",
+        "I look.\nObservation:\n2\n<execute> 2 </execute>",
+    ],
+)
+def test_a_turn_that_cannot_be_cut_is_not_trained_where_masks_are_of_whole_messages(
+    said: str, tmp_path: Path
+) -> None:
+    source = write(tmp_path / "in" / "easy.jsonl", conversation(1, said, FINE, ANSWER))
+    (made,) = converted(source, tmp_path / "out", "format=openai").values()
+    assert made["messages"][2] == {"role": "assistant", "content": said, "weight": 0}
+    assert made["messages"][4]["weight"] == 1
+
+
+def test_an_unknown_instruction_is_never_left_as_it_is_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = conversation(2)
+    strange["conversations"][0]["content"] = "Wrap all that shall run in the usual tags."
+    fenced = conversation(3, "```python\n1 + 1\n```", FINE, ANSWER)
+    source = write(tmp_path / "in" / "easy.jsonl", conversation(1), strange, fenced)
+    words = ["convert", str(source), "tags=markdown"]
+    assert main([*words, f"out={tmp_path / 'out'}"]) == 1
+    shown = capsys.readouterr()
+    assert (
+        "math/2/m/s: is left out: it would still say 'Wrap all that shall run in the usual tags'"
+        in shown.err
+    )
+    assert "math/3/m/s: is left out: the model wrote ```" in shown.err
+    assert ": 1 examples" in shown.out
+    told = "tags.words=[{old: in the usual tags, new: in a fenced code block}]"
+    assert main([*words, told, f"out={tmp_path / 'again'}"]) == 1
+    system = lines(tmp_path / "again" / "easy.jsonl")[1]["conversations"][0]["content"]
+    assert system == "Wrap all that shall run in a fenced code block."
 
 
 # Formats
@@ -136,6 +358,7 @@ def test_openai_has_weights_for_the_assistant_and_nothing_that_it_does_not_know(
 
 def test_hf_is_read_by_its_library_with_a_split_for_each_file(tmp_path: Path) -> None:
     from datasets import load_dataset
+    from huggingface_hub import DatasetCard
 
     write(tmp_path / "in" / "easy.jsonl", conversation(1), conversation(2))
     write(tmp_path / "in" / "hard-one.jsonl", conversation(3))
@@ -146,10 +369,55 @@ def test_hf_is_read_by_its_library_with_a_split_for_each_file(tmp_path: Path) ->
     (row,) = made["hard_one"]
     assert [one.pop("loss") for one in row["conversations"]].count(True) == 3
     assert row == conversation(3)
-    _, head, body = (out / "README.md").read_text().split("---\n", 2)
-    assert len(yaml.safe_load(head)["configs"][0]["data_files"]) == 2
-    assert "| easy | 2 |" in body
+    card = DatasetCard.load(out / "README.md")
+    assert len(card.data.to_dict()["configs"][0]["data_files"]) == 2
+    assert card.data.license == "other"
+    assert "| easy | 2 |" in card.text
+    assert "unknown: no report.json lay beside" in card.text
     assert {path.name for path in out.iterdir()} == {"README.md", "data"}
+
+
+def test_the_card_says_licence_models_runs_settings_and_selection(tmp_path: Path) -> None:
+    from huggingface_hub import DatasetCard
+
+    recorded(tmp_path / "tree", line(1), line(2), model="claude-2")
+    run = tmp_path / "my|run"
+    run.mkdir()
+    record = run_record("7")
+    (run / "episodes.jsonl").write_bytes(encode(record) + b"\n")
+    played = "{model: {kind: server, sampling: {temperature: 0.5}}, seed: 3}"
+    (run / "config.yaml").write_text(played)
+    session = {"codeact": "0.1", "started": "then", "git": {"commit": "c0ffee"}}
+    (run / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    words = ["selection.filters=[invalid_only,trailing_text]", "selection.steps.duplicates=null"]
+    select = ["select", str(tmp_path / "tree"), str(run), f"out={tmp_path / 'selected'}", *words]
+    assert main(select) == 0
+    (tmp_path / "selected" / "strong.jsonl").unlink()
+    (tmp_path / "selected" / "medium.jsonl").unlink()
+    words = ["format=hf", "licence=cc-by-4.0", "loss=worked", "tags=markdown"]
+    assert main(["convert", str(tmp_path / "selected"), f"out={tmp_path / 'out'}", *words]) == 0
+    card = DatasetCard.load(tmp_path / "out" / "README.md")
+    assert card.data.license == "cc-by-4.0"
+    for said in (
+        "| claude-2 | max5_p2+tool+cd | none | published recordings | 2 | 2 |",
+        "| m | max5_p2+tool+cd | none | my\\|run | 1 | 1 |",
+        'model.sampling: {"temperature":0.5}; codeact: 0.1; started: then; commit: c0ffee',
+        "selection=ours, with filters=['invalid_only', 'trailing_text'], steps.duplicates=null",
+        "| records | 3 | 0 | 0 |",
+        "by the preset `worked`",
+        "- code: a fenced code block",
+    ):
+        assert said in card.text, said
+
+
+def test_a_card_without_a_licence_says_what_to_check(tmp_path: Path) -> None:
+    recorded(tmp_path / "tree", line(1), model="claude-2")
+    assert main(["select", str(tmp_path / "tree"), f"out={tmp_path / 's'}"]) == 0
+    convert_files(config(tmp_path / "s" / "easy.jsonl", tmp_path / "out", "format=hf"))
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "license: other\nlicense_name: unknown\n" in text
+    assert "tasks are from (gsm8k)" in text
+    assert "may train others (claude-2)" in text
 
 
 def test_a_push_that_fails_says_so_and_leaves_the_data_set(
@@ -221,6 +489,25 @@ def test_pairs_share_their_task_and_first_message(tmp_path: Path) -> None:
     assert FIRST.endswith(pair["prompt"][1]["content"].removeprefix("Task:\n") + "\n")
     assert len(pair["chosen"]) == 3
     assert len(pair["rejected"]) == 1
+
+
+def test_pairs_choose_no_bad_habit_and_agree_with_their_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "tree"
+    talk = [CODE, WORKED, f"{PROPOSAL}And now I wait."]
+    fenced = ["Assistant:\n```\nx\n```\n", WORKED, PROPOSAL]
+    recorded(tree, line(1, talk), line(2), line(3, fenced), line(4, talk), model="a")
+    bad = [line(number, talk, success=False) for number in (1, 2, 3)]
+    recorded(tree, *bad, line(4)[:-1].replace('"content"', '"text"') + "}", model="b")
+    out = tmp_path / "out"
+    assert main(["convert", str(tree), f"out={out}", "format=preference", "tags=markdown"]) == 1
+    (pair,) = lines(out / "pairs.jsonl")
+    assert pair["id"].startswith("reasoning/gsm8k/2/")
+    assert pair["chosen"][0]["content"] == "```python\n1 + 1\n```"
+    shown = capsys.readouterr().err
+    assert "is left out: the model wrote ```" in shown
+    assert "holds what is no message" in shown
 
 
 def test_pairs_prefer_the_same_model_and_are_bounded(tmp_path: Path) -> None:

@@ -76,11 +76,14 @@ def trailing_text(text: str) -> str:
 _MARGIN = r"^[ \t*#>_\[(]*"
 _SPEAKER = r"(?:(?:User|Human|Environment|System|INST)[\]:*_ \t]+)?"
 _COLON = r"[ \t]*\d*[*_ \t]*[:：]"
+_LEFT = (
+    r"(?:no|-?\d+) (?:more )?(?:steps?|chances?|turns?) "
+    r"(?:left|and|to (?:propose|interact)|in all)"
+)
 _ENVIRONMENT = re.compile(
     rf"{_MARGIN}(?:"
     rf"{_SPEAKER}(?:Observation|OBSERVATION|Expert feedback|EXPERT FEEDBACK){_COLON}"
-    r"|You have -?\d+ (?:more )?(?:steps?|chances?|turns?) "
-    r"(?:left|and|to (?:propose|interact)|in all)"
+    rf"|You have {_LEFT}"
     r"|You should take the last step to propose"
     r"|Your answer is wrong\."
     r"|I don't understand your input\."
@@ -93,8 +96,10 @@ _ENVIRONMENT = re.compile(
 """Whatever begins a line as only the environment does: headings, count-downs, its verdicts."""
 _HEADING_IN_CODE = re.compile(r"^(?:Observation|Expert feedback):[ \t]*$", re.MULTILINE)
 """A line of its own, which is no Python: it is invented although an action seems to go on."""
-_OUTPUT = re.compile(rf"{_MARGIN}(?:Output|Result)s?{_COLON}", re.MULTILINE)
-"""Before an action this may be a plan; after one it stands for what only running it can tell."""
+_OUTCOME = re.compile(
+    rf"{_MARGIN}(?:(?:Output|Result)s?{_COLON}|I (?:now )?have {_LEFT})", re.MULTILINE
+)
+"""Before an action this may be a plan; after one only the environment can tell it."""
 
 
 def invented_at(text: str, found: list[Action] | None = None) -> int | None:
@@ -106,7 +111,7 @@ def invented_at(text: str, found: list[Action] | None = None) -> int | None:
     prose = blanked(text, found)
     places = [_ENVIRONMENT.search(prose), _HEADING_IN_CODE.search(text)]
     if found:
-        places.append(_OUTPUT.search(prose, found[0].end))
+        places.append(_OUTCOME.search(prose, found[0].end))
     return min((one.start() for one in places if one), default=None)
 
 

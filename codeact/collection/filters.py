@@ -167,6 +167,7 @@ def _several_actions(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         example(QUOTED, WORKED, PROPOSAL),
         example(PLANNED + CODE, WORKED, PROPOSAL),
         example("Assistant:\nMy observation: it is 2.\n" + CODE, WORKED, PROPOSAL),
+        example(CODE, WORKED, "Assistant:\nI have 1 step left, so:\n<solution> 2 </solution>\n"),
     ],
     dropped=[
         example(CODE + "Observation:\n2\n", WORKED, PROPOSAL),
@@ -176,6 +177,7 @@ def _several_actions(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         example(CODE, WORKED, PROPOSAL + "You should take the last step to propose a solution.\n"),
         example(CODE + "\nExpert feedback:\nGood.\n", WORKED, PROPOSAL),
         example(CODE + "Output:\n2\n", WORKED, PROPOSAL),
+        example(CODE, WORKED, PROPOSAL + "I have no more steps left.\n"),
         example(CODE + "Out[1]: 2\n", WORKED, PROPOSAL),
         example(CODE, WORKED, PROPOSAL + "Your answer is wrong.\n", WORKED, PROPOSAL),
         example("<execute> 1\nObservation:\n1\n</execute>", WORKED, PROPOSAL),

@@ -123,15 +123,16 @@ def preset(settings: SelectionSettings) -> str:
     best: tuple[str, dict[str, Any]] | None = None
     for path in sorted(data_folder("conf").glob("selection/*.yaml")):
         theirs = dict(_flat(_yaml(path)))
-        keys = sorted(chosen.keys() | theirs.keys())
         # A part that is switched off is one key here and many there.
-        other = {key: chosen.get(key) for key in keys if chosen.get(key) != theirs.get(key)}
+        other = {
+            key: value for key, value in chosen.items() if key not in theirs or theirs[key] != value
+        }
         if best is None or len(other) < len(best[1]):
             best = (path.stem, other)
     if best is None:
         return "of its own"
     name, other = best
-    words = [f"{key}={value}" for key, value in other.items() if key in chosen]
+    words = [f"{key}={'null' if value is None else value}" for key, value in other.items()]
     return f"{name}, with {', '.join(words)}" if words else name
 
 

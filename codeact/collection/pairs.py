@@ -119,12 +119,14 @@ def _rows(
                 problems.append(Problem.of(one))
                 continue
             record = (str(path), one.record or str(one.place.line))
-            if _counts(one, settings):
-                found[record] = _Row(
-                    _opening(one), one.experiment.model, one.turns, one.success, one.place
-                )
-            else:
-                found.pop(record, None)
+            found.pop(record, None)
+            try:
+                if _counts(one, settings):
+                    found[record] = _Row(
+                        _opening(one), one.experiment.model, one.turns, one.success, one.place
+                    )
+            except ValueError as error:
+                problems.append(Problem(str(one.place), f"holds what is no message: {error}"))
     return list(found.values())
 
 

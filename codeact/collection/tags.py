@@ -320,26 +320,29 @@ def _instead(found: "re.Match[str]", marks: Mapping[str, Marks]) -> str:
 
 
 _TAG_ALONE = re.compile(
-    rf"(?:\b(?P<article>[Tt]he|[Aa]n?) (?:{_ADJECTIVE})?)?(?P<quote>{_QUOTE})"
+    rf"(?:(?P<line>^[ \t]*)|\b(?P<article>[Tt]he|[Aa]n?) (?:{_ADJECTIVE})?)?(?P<quote>{_QUOTE})"
     r"<(?P<end>/?)(?P<tag>execute|solution|thought)>"
     rf"{_QUOTE}(?:[ \t]+(?:and|or|to)[ \t]+{_QUOTE}</(?P=tag)>{_QUOTE})?"
-    r"(?P<noun>[ \t]+(?:tags?|blocks?|environment)\b)?"
+    r"(?P<noun>[ \t]+(?:tags?|blocks?|environment)\b)?(?P<newline>\n)?",
+    re.MULTILINE,
 )
 """A tag that stands for no action: someone speaks of it, or it has no other end."""
 
 
 def _alone(text: str, marks: Mapping[str, Marks]) -> str:
     def instead(found: "re.Match[str]") -> str:
-        tag = found["tag"]
+        tag, line, newline = found["tag"], found["line"] or "", found["newline"] or ""
         spoken_of = found["article"] or found["quote"] or found["noun"]
         if tag == "thought":
-            return _THOUGHTS if spoken_of else ""
+            return line + (_THOUGHTS if spoken_of else "") + newline
         if tag not in marks:
             return found[0]
-        begins_line = text[: found.start()].rpartition("\n")[2].strip() == ""
-        if not spoken_of and (found["end"] or begins_line):
-            return "" if found["end"] else marks[tag].open
-        return _capital(marks[tag].called, found["article"] or "")
+        if not spoken_of and found["end"]:
+            return line + newline
+        if not spoken_of and found["line"] is not None:
+            opened = marks[tag].open
+            return line + (opened if opened.endswith("\n") else opened + newline)
+        return line + _capital(marks[tag].called, found["article"] or "") + newline
 
     return _TAG_ALONE.sub(instead, text)
 
