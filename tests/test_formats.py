@@ -387,8 +387,8 @@ def test_the_card_says_licence_models_runs_settings_and_selection(tmp_path: Path
     (run / "episodes.jsonl").write_bytes(encode(record) + b"\n")
     played = "{model: {kind: server, sampling: {temperature: 0.5}}, seed: 3}"
     (run / "config.yaml").write_text(played)
-    session = {"codeact": "0.1", "started": "then", "git": {"commit": "c0ffee"}}
-    (run / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    sessions = [{"codeact": "0.1", "git": {"commit": one}} for one in ("c0ffee", "c0ffee", "beef")]
+    (run / "provenance.json").write_text(json.dumps({"sessions": sessions}))
     words = ["selection.filters=[invalid_only,trailing_text]", "selection.steps.duplicates=null"]
     select = ["select", str(tmp_path / "tree"), str(run), f"out={tmp_path / 'selected'}", *words]
     assert main(select) == 0
@@ -401,7 +401,7 @@ def test_the_card_says_licence_models_runs_settings_and_selection(tmp_path: Path
     for said in (
         "| claude-2 | max5_p2+tool+cd | none | published recordings | 2 | 2 |",
         "| m | max5_p2+tool+cd | none | my\\|run | 1 | 1 |",
-        'model.sampling: {"temperature":0.5}; codeact: 0.1; started: then; commit: c0ffee',
+        'model.sampling: {"temperature":0.5}; codeact: 0.1; commit: c0ffee, beef',
         "selection=ours, with filters=['invalid_only', 'trailing_text'], steps.duplicates=null",
         "| records | 3 | 0 | 0 |",
         "by the preset `worked`",
