@@ -95,8 +95,12 @@ def _played(run: Path) -> dict[str, Any]:
         value: Any = config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            said[key] = sorted(value) if key == "task.sets" else value
+        if key == "task.sets" and isinstance(value, dict):
+            said[key] = sorted(value)
+        elif isinstance(value, str) and Path(value).is_absolute():
+            said[key] = Path(value).name  # where it lay is nobody else's business
+        elif value is not None:
+            said[key] = value
     try:
         sessions = msgspec.json.decode((run / PROVENANCE).read_bytes())["sessions"]
         # No times: a run that was stopped and resumed is the same run.
