@@ -113,6 +113,7 @@ def test_what_an_expert_says_of_errors_is_no_error() -> None:
     [
         ("I add: <execute> 1 + 1 </execute>.", "I add:\n```python\n1 + 1\n```"),
         ("<execute>\n1\n</execute> So?", "```python\n1\n```\nSo?"),
+        ("<solution>A</solution> <execute>1</execute>", "**A**\n```python\n1\n```"),
         ("<execute>s = '```'</execute>", "````python\ns = '```'\n````"),
         ("It is <solution> A </solution>.", "It is **A**."),
         ('Use the "<execute>" tag.', "Use a fenced code block."),
@@ -142,6 +143,13 @@ def test_what_was_printed_and_what_a_task_asks_keep_words_of_other_tags() -> Non
         assert rewritten(text, MARKDOWN) == text
     feedback = "Observation:\nthese tags\n\nExpert feedback:\nUse these tags.\n"
     assert rewritten(feedback, MARKDOWN).count("these tags") == 1
+
+
+def test_words_of_a_kept_form_are_replaced_and_nothing_else() -> None:
+    tags = TagSettings(execute=None, solution=None, words=[{"old": "a", "new": "b"}])  # type: ignore[list-item]
+    assert rewritten("a <execute> 1 </execute> the correct tags", tags) == (
+        "b <execute> 1 </execute> the correct tbgs"
+    )
 
 
 def test_a_form_without_a_name_goes_by_its_marks() -> None:
@@ -385,10 +393,10 @@ def test_the_card_says_licence_models_runs_settings_and_selection(tmp_path: Path
     run.mkdir()
     record = run_record("7")
     (run / "episodes.jsonl").write_bytes(encode(record) + b"\n")
-    played = "{model: {kind: server, sampling: {temperature: 0.5}}, seed: 3}"
+    played = "{model: {kind: server, model: /models/m, sampling: {temperature: 0.5}}, seed: 3}"
     (run / "config.yaml").write_text(played)
-    session = {"codeact": "0.1", "started": "then", "git": {"commit": "c0ffee"}}
-    (run / "provenance.json").write_text(json.dumps({"sessions": [session]}))
+    sessions = [{"codeact": "0.1", "git": {"commit": one}} for one in ("c0ffee", "c0ffee", "beef")]
+    (run / "provenance.json").write_text(json.dumps({"sessions": sessions}))
     words = ["selection.filters=[invalid_only,trailing_text]", "selection.steps.duplicates=null"]
     select = ["select", str(tmp_path / "tree"), str(run), f"out={tmp_path / 'selected'}", *words]
     assert main(select) == 0
@@ -401,7 +409,7 @@ def test_the_card_says_licence_models_runs_settings_and_selection(tmp_path: Path
     for said in (
         "| claude-2 | max5_p2+tool+cd | none | published recordings | 2 | 2 |",
         "| m | max5_p2+tool+cd | none | my\\|run | 1 | 1 |",
-        'model.sampling: {"temperature":0.5}; codeact: 0.1; started: then; commit: c0ffee',
+        'model.model: m; model.sampling: {"temperature":0.5}; codeact: 0.1; commit: c0ffee, beef',
         "selection=ours, with filters=['invalid_only', 'trailing_text'], steps.duplicates=null",
         "| records | 3 | 0 | 0 |",
         "by the preset `worked`",

@@ -73,7 +73,7 @@ def trailing_text(text: str) -> str:
     return rest if any(map(str.isalnum, rest)) else ""
 
 
-_MARGIN = r"^[ \t*#>_\[(]*"
+_MARGIN = r"^(?:Assistant[:：])?[ \t*#>_\[(]*(?:</?thought>[ \t]*)?"
 _SPEAKER = r"(?:(?:User|Human|Environment|System|INST)[\]:*_ \t]+)?"
 _COLON = r"[ \t]*\d*[*_ \t]*[:：]"
 _LEFT = (

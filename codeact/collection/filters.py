@@ -177,7 +177,7 @@ def _several_actions(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         example(CODE, WORKED, PROPOSAL + "You should take the last step to propose a solution.\n"),
         example(CODE + "\nExpert feedback:\nGood.\n", WORKED, PROPOSAL),
         example(CODE + "Output:\n2\n", WORKED, PROPOSAL),
-        example(CODE, WORKED, PROPOSAL + "I have no more steps left.\n"),
+        example(CODE, WORKED, PROPOSAL + "<thought> I have no more steps left. </thought>"),
         example(CODE + "Out[1]: 2\n", WORKED, PROPOSAL),
         example(CODE, WORKED, PROPOSAL + "Your answer is wrong.\n", WORKED, PROPOSAL),
         example("<execute> 1\nObservation:\n1\n</execute>", WORKED, PROPOSAL),

@@ -95,15 +95,20 @@ def _played(run: Path) -> dict[str, Any]:
         value: Any = config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
-            said[key] = sorted(value) if key == "task.sets" else value
+        if key == "task.sets" and isinstance(value, dict):
+            said[key] = sorted(value)
+        elif isinstance(value, str) and Path(value).is_absolute():
+            said[key] = Path(value).name  # where it lay is nobody else's business
+        elif value is not None:
+            said[key] = value
     try:
-        session = msgspec.json.decode((run / PROVENANCE).read_bytes())["sessions"][-1]
-        said["codeact"] = session["codeact"]
-        said["started"] = session["started"]
-        if session.get("git"):
-            said["commit"] = session["git"]["commit"]
-    except (OSError, ValueError, LookupError, TypeError):
+        sessions = msgspec.json.decode((run / PROVENANCE).read_bytes())["sessions"]
+        # No times: a run that was stopped and resumed is the same run.
+        said["codeact"] = ", ".join(dict.fromkeys(one["codeact"] for one in sessions))
+        commits = dict.fromkeys(one["git"]["commit"] for one in sessions if one.get("git"))
+        if commits:
+            said["commit"] = ", ".join(commits)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
     return said
 

@@ -30,8 +30,8 @@ class ConversionSettings(Settings):
     ids: Literal["published", "unique"]
     instruction: list[Replacement]
     label: Literal["everywhere", "outside_code"]
-    thoughts: Literal["pairs", "untagged"]
-    after_action: Literal["keep", "cut"]
+    thoughts: Literal["pairs", "untagged"] = "pairs"
+    after_action: Literal["keep", "cut"] = "keep"
 
 
 class BoundsSettings(Settings):

@@ -107,14 +107,16 @@ def rewritten_at(text: str, place: int, tags: TagSettings) -> tuple[str, int]:
     The place must not lie within an action.
     """
     marks = tags.marks
-    if not marks and not tags.words:
-        return text, place
+    head, tail = _instructed(text[:place], tags), _instructed(text[place:], tags)
+    if not marks:
+        return head + tail, len(head)
     writer = _Writer(marks)
-    for part, is_prose in _parts(text[:place], text.startswith(_OBSERVATION)):
-        writer.add(_instructed(part, tags), is_prose=is_prose)
+    observed = text.startswith(_OBSERVATION)
+    for part, is_prose in _parts(head, observed):
+        writer.add(part, is_prose=is_prose)
     end = len(writer.text)
-    for part, is_prose in _parts(text[place:], text.startswith(_OBSERVATION)):
-        writer.add(_instructed(part, tags), is_prose=is_prose)
+    for part, is_prose in _parts(tail, observed):
+        writer.add(part, is_prose=is_prose)
     return writer.text, min(end, len(writer.text))
 
 
@@ -238,12 +240,19 @@ class _Writer:
     def _mark(self, inner: str, marks: Marks) -> None:
         opened, closed = _longer_than(inner, marks)
         is_block = opened.endswith("\n")
-        if is_block and self._pieces:
-            last = self._pieces.pop().rstrip(" \t")
-            self._pieces.append(last if last.endswith("\n") or not last else last + "\n")
-            self._after_block = False
+        if is_block:
+            self._end_line()
         self._append(f"{opened}{inner}{closed}")
         self._after_block = is_block
+
+    def _end_line(self) -> None:
+        """Whatever comes next begins a line."""
+        last = ""
+        while self._pieces and not last:
+            last = self._pieces.pop().rstrip(" \t")
+        if last:
+            self._pieces.append(last if last.endswith("\n") else last + "\n")
+        self._after_block = False
 
     def _append(self, text: str) -> None:
         if self._after_block:

@@ -2,7 +2,8 @@
 
 Each FILE is one of conversations, or a folder of them, such as ``codeact select`` wrote; for
 format=preference, a run folder, a ``results.jsonl`` or a tree of either. loss= says which turns
-are trained, tags= what code and solutions are marked with. push=true sends an hf data set to a hub.
+are trained, tags= what code and solutions are marked with. push=true sends an hf data set to a hub,
+licence= goes into its card.
 """
 
 from codeact.collection.formats import ConvertConfig, convert_files
