@@ -1230,6 +1230,7 @@ class Relay:
         self.inbox, self.outbox = bytearray(), bytearray()
         self.lanes = {}  # number: (socket, what it has yet to take)
         self.numbers = {}
+        self.opened = 0  # The number of the newest lane: the host counts them.
         self.everyone, self.host = select.poll(), select.poll()
         for poll in (self.everyone, self.host):
             poll.register(0, select.POLLIN)
@@ -1279,7 +1280,9 @@ class Relay:
                 self.to_session(number)
             elif number in self.lanes:
                 self.end(number)
-            elif body:
+            elif number > self.opened:
+                # What comes late for a lane that has ended here is no lane's first frame.
+                self.opened = number
                 self.open(number, f"{self.folder}/{body.decode()}")
 
     def leave_options(self, data):

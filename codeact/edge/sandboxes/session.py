@@ -9,7 +9,8 @@ never an episode's failure. That is
   not, or with arguments over `tool_bytes`;
 * the `_MOST_STRAYS`-th answer to nothing, or one over `_IDLE_FRAME`; up to there they are ignored.
   Numbers of requests are drawn at random, so an answer that comes early, late or twice is one;
-* not reading: more than `tool_bytes` queued on its connection when another message is due.
+* not reading: more than `tool_bytes` queued on its connection when another message is due. Over
+  `docker exec` that waits in the guest's relay, in the container, which bounds it at 16 MB.
 
 Calls of tools over `tool_calls_per_cell` and `tool_calls_per_session` are refused by a ToolError
 and paced, so that a cell which tries again and again costs next to nothing. Times are measured
