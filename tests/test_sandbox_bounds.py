@@ -18,6 +18,7 @@ import pytest_asyncio
 
 from codeact.edge.sandboxes.control_group import Limits, left_groups, make_group
 from codeact.edge.sandboxes.docker import DockerSandbox
+from codeact.edge.sandboxes.local import find_bubblewrap
 from codeact.edge.sandboxes.owner import pid_namespace
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.sweep import sweep_groups
@@ -389,8 +390,8 @@ asyncio.run(main())
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
 async def test_without_root_sessions_are_bounded_too() -> None:
     """Each session has namespaces of its own, and all have one uid."""
-    if shutil.which("bwrap") is None or shutil.which("setpriv") is None:
-        pytest.skip("bubblewrap or setpriv is not installed for all users")
+    if find_bubblewrap() is None or shutil.which("setpriv") is None:
+        pytest.skip("bubblewrap or setpriv is not installed")
     root = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
         await asyncio.to_thread(Path(folder).chmod, 0o777)
