@@ -890,10 +890,12 @@ class Server:
         if status is not None:
             slot.pid = 0
             code = os.waitstatus_to_exitcode(status)
-            if slot.reason is None or (slot.reason == "asked" and code != -signal.SIGKILL):
+            killed = code == -signal.SIGKILL
+            if killed and slot.reason in (None, "asked") and self.one_more_oom_kill():
+                # Its host may have noticed first, and asked for what had happened already.
+                slot.reason = "memory"
+            elif slot.reason is None or (slot.reason == "asked" and not killed):
                 slot.reason = "exit" if code >= 0 else "signal"
-                if code == -signal.SIGKILL and container_oom_kills() > self.oom_kills:
-                    self.oom_kills, slot.reason = container_oom_kills(), "memory"
             slot.code = code
         if slot.state == "waiting":
             self.note_taken()
@@ -901,6 +903,11 @@ class Server:
             slot.told = slot.state == "live"
             self.move(slot, "dying")
         self.kill_all(slot)
+
+    def one_more_oom_kill(self):
+        """Tell whether the kernel has killed somebody for want of memory since the last time."""
+        before, self.oom_kills = self.oom_kills, container_oom_kills()
+        return self.oom_kills > before
 
     def kill_all(self, slot):
         """End every process of a slot, at one blow.

@@ -1,5 +1,6 @@
 """What the sandbox commands call: the self-test, cells from a file, and the sweep."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -71,22 +72,30 @@ def test_owners_are_told_apart() -> None:
     ).stdout.strip()
     assert not owner_lives(dead)
     # A later process with the same pid is not the same owner.
-    head, _, _ = this_owner().rpartition("/")
-    assert not owner_lives(f"{head}/1")
+    host, boot, pid, started, namespace = this_owner().split("/")
+    assert not owner_lives(f"{host}/{boot}/{pid}/1/{namespace}")
+    # Nor is one of a container beside this one, whose pids are not ours and cannot be looked at:
+    # not even one that has a dead pid of ours.
+    assert owner_lives(f"{host}/{boot}/{pid}/1/{namespace}1")
+    assert not owner_lives(f"{host}/of-another-start/{pid}/{started}/{namespace}1")
+    # As older versions wrote it, without a namespace.
+    assert owner_lives(f"{host}/{boot}/{pid}/{started}")
+    assert not owner_lives(f"{host}/{boot}/{pid}/1")
+    assert owner_lives("what nobody wrote")
     # Nothing is known of another machine, so nothing of it is swept.
     assert owner_lives(dead.replace(dead.split("/")[0], "elsewhere"))
 
 
-def test_the_sweep_takes_only_what_the_dead_left() -> None:
+async def test_the_sweep_takes_only_what_the_dead_left() -> None:
     living, dead = Server(), Server()
-    head, _, _ = this_owner().rpartition("/")
-    (dead.folder / OWNER_FILE).write_text(f"{head}/1")
+    host, boot, pid, _, namespace = this_owner().split("/")
+    (dead.folder / OWNER_FILE).write_text(f"{host}/{boot}/{pid}/1/{namespace}")
     swept = sweep_folders()
     assert str(dead.folder) in [row.name for row in swept]
     assert not dead.folder.exists()
     assert living.folder.exists()
-    (living.folder / OWNER_FILE).unlink()
-    living.folder.rmdir()
+    await asyncio.gather(living.close(), dead.close())
+    assert not living.folder.exists()
 
 
 def test_a_folder_that_nobody_signed_is_swept_once_it_is_old() -> None:

@@ -72,6 +72,7 @@ def test_what_a_build_without_a_registry_says_is_a_command_with_all_it_was_asked
     assert host == "unix:///a folder/docker.sock"
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(
     not os.environ.get("CODEACT_OFFLINE_IMAGE"),
     reason="CODEACT_OFFLINE_IMAGE=1 builds the offline image: some minutes, once for its content",

@@ -251,6 +251,9 @@ class Server:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        if self._ready is not None:
+            # Nobody waits for that any more, nor for what went wrong with it.
+            self._ready.cancel()
         self.abandon()
         self._way.close()
         try:
