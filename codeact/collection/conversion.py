@@ -81,7 +81,14 @@ def _opening(first: str, settings: "ConversionSettings") -> list[Message]:
 
 def _thoughts_untagged(text: str) -> str:
     text = text.removeprefix(ASSISTANT_PREFIX).strip()
-    return _THOUGHT.sub(lambda found: found[1].strip(), text)
+    within, behind = _until_last(text, "</thought>")
+    return _THOUGHT.sub(lambda found: found[1].strip(), within) + behind
+
+
+def _until_last(text: str, tag: str) -> tuple[str, str]:
+    """Split after the last closing `tag`: behind it no pair is looked for, at squared cost."""
+    end = text.rfind(tag)
+    return (text[: end + len(tag)], text[end + len(tag) :]) if end >= 0 else ("", text)
 
 
 def _everywhere(text: str) -> str:
@@ -89,7 +96,9 @@ def _everywhere(text: str) -> str:
 
 
 def _outside_code(text: str, change: Callable[[str], str] = _everywhere) -> str:
-    pieces = _CODE.split(text)
+    within, behind = _until_last(text, "</execute>")
+    pieces = _CODE.split(within)
+    pieces[-1] += behind
     pieces[::2] = map(change, pieces[::2])
     return "".join(pieces).strip()
 
