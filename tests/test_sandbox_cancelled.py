@@ -118,11 +118,20 @@ def groups() -> list[str]:
     return [str(found) for parent in parents if parent for found in parent.glob(mine)]
 
 
+EARLIER = set[int]()
+"""Processes that other tests of this worker had started before, such as the one that runs commands."""
+
+
+@pytest.fixture(autouse=True)
+def those_of_others() -> None:
+    EARLIER.update(child.pid for child in psutil.Process().children(recursive=True))
+
+
 def children() -> list[str]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if child.status() != psutil.STATUS_ZOMBIE:
+            if child.pid not in EARLIER and child.status() != psutil.STATUS_ZOMBIE:
                 found.append(" ".join(child.cmdline()[:4]))
     return found
 
