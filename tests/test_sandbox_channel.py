@@ -8,6 +8,7 @@ from typing import Any
 from codeact.edge.sandboxes.channel import Channel
 from codeact.edge.sandboxes.relay import FRAME
 from codeact.edge.sandboxes.sandbox import guest_program
+from codeact.edge.sandboxes.settings import DockerSettings, LocalSettings
 
 
 async def test_who_does_not_read_is_hung_up_on(tmp_path: Path) -> None:
@@ -66,3 +67,10 @@ async def test_the_guests_relay_outlives_its_lanes(tmp_path: Path) -> None:
         finally:
             relay.kill()
             await relay.wait()
+
+
+def test_limits_that_came_later_leave_old_runs_the_same() -> None:
+    for settings in (LocalSettings(), DockerSettings()):
+        assert "tool_calls_per_cell" not in settings.identity()
+        changed = settings.model_copy(update={"tool_calls_per_cell": 7})
+        assert changed.identity() == {**settings.identity(), "tool_calls_per_cell": 7}
