@@ -119,15 +119,22 @@ async def _wiped(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
 
 
 async def _sockets(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
-    """Fill sockets with many times the memory limit; a neighbour lives on."""
+    """Fill sockets with many times the memory limit: it ends the session, or there is no way to.
+
+    A neighbour lives on.
+    """
     async with await sandbox.session() as neighbour:
         await neighbour.execute("kept = 1")
         began = time.monotonic()
         done = await session.execute(_SOCKETS, seconds=20)
         seen = f"{done.status} after {time.monotonic() - began:.1f} s"
         lives = (await neighbour.execute("kept")).output == "Out[2]: 1\n"
-    bound = f"all sessions together: {sandbox.bound}" if isinstance(sandbox, GuestSandbox) else ""
-    return done.status == "oom" and lives, f"{seen}; {bound}"
+    held = done.output.strip()
+    if done.status == "ok" and held.isdigit():
+        seen += f", {held} MB held"
+    few = done.status == "ok" and held.isdigit() and int(held) <= _LIMITS["memory_mb"]
+    bound = f"; all sessions together: {sandbox.bound}" if isinstance(sandbox, GuestSandbox) else ""
+    return (done.status == "oom" or few) and lives, seen + bound
 
 
 async def _speed(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
@@ -154,26 +161,30 @@ _ENVIRONMENT = (
     "'OMP_', 'MKL_', 'JE_ARROW_')))"
 )
 _ALARM = "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"
-_SOCKETS = (
-    "import os, socket, time\n"
-    "def fill():\n"
-    "    held, kept = 0, []\n"
-    "    while held < (300 << 20):\n"
-    "        one, other = socket.socketpair()\n"
-    "        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)\n"
-    "        one.setblocking(False)\n"
-    "        kept += [one, other]\n"
-    "        try:\n"
-    "            while True: held += one.send(bytes(65536))\n"
-    "        except BlockingIOError: pass\n"
-    "for _ in range(4):\n"
-    "    if os.fork() == 0:\n"
-    "        try: fill()\n"
-    "        except OSError: pass\n"
-    "        time.sleep(30)\n"
-    "        os._exit(0)\n"
-    "time.sleep(15)"
-)
+_SOCKETS = """
+import os, socket, struct, time
+here, there = os.pipe()
+def fill():
+    held, kept = 0, []
+    try:
+        while held < (300 << 20):
+            one, other = socket.socketpair()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+            one.setblocking(False)
+            kept += [one, other]
+            try:
+                while True: held += one.send(bytes(65536))
+            except BlockingIOError: pass
+    except OSError: pass
+    os.write(there, struct.pack('q', held))
+    time.sleep(60)
+for _ in range(4):
+    if os.fork() == 0:
+        fill()
+        os._exit(0)
+print(sum(struct.unpack('q', os.read(here, 8))[0] for _ in range(4)) >> 20)
+time.sleep(3)
+"""
 _CAPABILITIES = (
     "print(sorted({line.split()[1].strip('0') for line in open('/proc/self/status')"
     " if line.startswith('Cap')}))"

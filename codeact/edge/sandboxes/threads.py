@@ -27,7 +27,12 @@ async def made_in_thread(make: Callable[[], R], own: Callable[[R], None]) -> R:
             await asyncio.wait([made])
         except asyncio.CancelledError as error:
             cancelled = error
-    result = made.result()
+    try:
+        result = made.result()
+    except Exception:
+        if cancelled is not None:
+            raise cancelled from None
+        raise
     own(result)
     if cancelled is not None:
         raise cancelled
