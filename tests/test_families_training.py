@@ -1,5 +1,6 @@
 """The families of the training sets: prompts, what waits in the session, verdicts, whole runs."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Literal
@@ -9,7 +10,7 @@ import pytest_asyncio
 
 from codeact.edge import families
 from codeact.edge.families.base import RowError
-from codeact.edge.graders import denotation
+from codeact.edge.graders import cases, denotation, outputs
 from codeact.edge.sandboxes.base import Sandbox
 from codeact.edge.validate import validate
 from codeact.episode.task import Task
@@ -77,6 +78,154 @@ async def test_every_case_has_to_come_out(
     sandbox: Sandbox, mode: Mode, task: Task, answer: str, right: bool
 ) -> None:
     assert await verdict(task, answer, sandbox, mode) is right
+
+
+FAST_IO = """
+import os, sys
+from io import BytesIO, IOBase
+class FastIO(IOBase):
+    newlines = 0
+    def __init__(self, file):
+        self._fd = file.fileno()
+        self.buffer = BytesIO()
+        self.writable = "x" in file.mode or "r" not in file.mode
+        self.write = self.buffer.write if self.writable else None
+    def readline(self):
+        while self.newlines == 0:
+            b = os.read(self._fd, max(os.fstat(self._fd).st_size, 8192))
+            self.newlines = b.count(b"\\n") + (not b)
+            ptr = self.buffer.tell()
+            self.buffer.seek(0, 2), self.buffer.write(b), self.buffer.seek(ptr)
+        self.newlines -= 1
+        return self.buffer.readline()
+    def flush(self):
+        if self.writable:
+            os.write(self._fd, self.buffer.getvalue())
+            self.buffer.truncate(0), self.buffer.seek(0)
+class IOWrapper(IOBase):
+    def __init__(self, file):
+        self.buffer = FastIO(file)
+        self.flush = self.buffer.flush
+        self.writable = self.buffer.writable
+        self.write = lambda s: self.buffer.write(s.encode("ascii"))
+        self.readline = lambda: self.buffer.readline().decode("ascii")
+sys.stdin, sys.stdout = IOWrapper(sys.stdin), IOWrapper(sys.stdout)
+input = lambda: sys.stdin.readline().rstrip("\\r\\n")
+print(2 * int(input()))
+sys.stdout.flush()
+"""
+AT_EXIT = """
+import atexit, io, os, sys
+sys.stdout = io.BytesIO()
+atexit.register(lambda: os.write(1, sys.stdout.getvalue()))
+sys.stdout.write(b"%d" % (2 * int(input())))
+"""
+READ = ("input()", "open(0).read()", "__import__('sys').stdin.buffer.read()",
+        "__import__('os').read(0, 9)", "open('/dev/stdin').readline()",
+        "__import__('os').read(0, __import__('os').fstat(0).st_size)",
+        "__import__('mmap').mmap(0, 0, access=1).readline()")  # fmt: skip
+WRITE = (
+    "print(x)", "import os; os.write(1, b'%d' % x)",
+    "import sys; sys.stdout.buffer.write(b'%d' % x)",
+    "import sys; sys.stdout = open(1, 'w'); print(x)", "import sys; sys.__stdout__.write(str(x))",
+    "kept = open(1, 'w', closefd=False); kept.write(str(x))",
+    "import os; os.write(1, b'%d' % x); os._exit(0)", "print(x); raise SystemExit",
+    "import threading; threading.Timer(0.1, print, [x]).start()",
+    "import os; os.execvp('echo', ['echo', str(x)])", "__import__('os').system(f'echo {x}')",
+)  # fmt: skip
+
+
+async def test_a_program_is_judged_by_what_it_wrote_however_it_did(sandbox: Sandbox) -> None:
+    task = problem(["21\n"], ["42\n"])
+    programs = [FAST_IO, AT_EXIT]
+    programs += [f"x = 2 * int({read})\n{write}" for read in READ for write in WRITE[:1]]
+    programs += [f"x = 2 * int({read})\n{write}" for read in READ[:1] for write in WRITE[1:]]
+    for program in programs:
+        for mode in MODES:
+            assert await verdict(task, program, sandbox, mode), program
+        assert not await verdict(task, program.replace("2 *", "3 *"), sandbox, "strict"), program
+
+
+async def test_a_program_that_does_not_end_well_is_wrong(sandbox: Sandbox) -> None:
+    task = problem(["21\n"], ["42\n"])
+    for end in ("1 / 0", "raise SystemExit(3)", "import os; os._exit(1)", "import os; os.abort()",
+                "import os; os.kill(os.getppid(), 9)", "print('x' * 10**8)",
+                "import atexit; atexit.register(print, 'more')"):  # fmt: skip
+        answer = f"print(42, flush=True)\n{end}"
+        assert not await verdict(task, answer, sandbox, "strict"), end
+
+
+async def test_a_child_that_keeps_the_output_open_does_not_hold_the_verdict(
+    sandbox: Sandbox,
+) -> None:
+    task = problem(["21\n"], ["42\n"])
+    answer = "import subprocess\nsubprocess.Popen(['sleep', '1000'])\nprint(42)"
+    async with asyncio.timeout(60):
+        assert await verdict(task, answer, sandbox, "strict")
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "mint", "strict"),
+    [
+        ("1000000007", "1000000008.0", True, False),
+        ("1000000007", "1000000007.0", True, False),
+        ("1000000007", "1000000007", True, True),
+        ("1000", "1_000", True, False),
+        ("42", "４２", True, False),
+        ("42", "٤٢", True, False),
+        ("1.5", "１.5", True, False),
+        ("7", "7.0", True, False),
+        ("0010", "10", True, False),
+        ("9007199254740993", "9007199254740992", False, False),
+        ("0.5", "0.500001", True, True),
+        ("0.5", "0.50001", False, False),
+        ("2.0", "2", True, True),
+        ("1e3", "1000.0", True, True),
+        ("inf", "Infinity", False, False),
+        ("nan", "nan", True, True),
+        ("1 2\n3", " 1  2 \n\n3\n\n", True, True),
+        ("1 2", "1\n2", False, False),
+        ("1 2", "1\u20032", True, False),
+        ("YES", "yes", False, False),
+        ("", "", True, True),
+        ("", "0", False, False),
+    ],
+)
+async def test_outputs_are_compared_exactly_in_strict_mode_alone(
+    expected: str, printed: str, mint: bool, strict: bool
+) -> None:
+    assert outputs.same_output(printed, expected) is mint
+    assert outputs.same_output_strictly(printed, expected) is strict
+
+
+@pytest.mark.parametrize(
+    ("expected", "returned", "mint", "strict"),
+    [
+        ([3, 5, 7], 3, True, False),
+        ([3], 3, True, True),
+        ([[3, 5]], [3, 5], True, True),
+        ([3], [3], True, True),
+        (3, 3.0, True, False),
+        (1000000007, 1000000008.0, True, False),
+        ([1, 2], [1, 2.0], True, False),
+        (2.5, 2.500001, True, True),
+        (2.0, 2, True, True),
+        (1, True, False, False),
+        (True, 1, False, False),
+        ("3", 3, False, False),
+        ({"a": [1]}, {"a": [1]}, True, True),
+        ({"a": 1}, {"a": 1.0}, True, False),
+        (None, None, True, True),
+        ([], None, False, False),
+        (10**30, 10**30 + 1, False, False),
+    ],
+)
+async def test_values_are_compared_exactly_in_strict_mode_alone(
+    expected: Any, returned: Any, mint: bool, strict: bool
+) -> None:
+    said = json.dumps(returned)
+    assert (cases._judge_value(said, expected) == "") is mint
+    assert (cases._judge_value_strictly(said, expected) == "") is strict
 
 
 @pytest.mark.parametrize("mode", MODES)

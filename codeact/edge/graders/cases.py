@@ -33,6 +33,7 @@ processor or slept, from when its session is there."""
 _LEAST_SECONDS = 0.05
 _LONGEST_PROGRAM = 1_000_000
 _LONGEST_OUTPUT = 4_000_000
+_TOO_LONG = Verdict(False, "the answer is longer than any program")
 _SHORT = 50_000
 """Longer outputs are read in another thread, beside the event loop."""
 
@@ -108,6 +109,8 @@ def read(reference: str) -> Cases:
 async def grade_mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade as published: ten seconds over all cases, numbers by value and nearly."""
     cases = _of(task)
+    if len(answer) > _LONGEST_PROGRAM:
+        return _TOO_LONG
     judge = _judge_output if cases.function is None else _judge_value
     return await _grade(cases, answer, sandbox, judge, at_all=SECONDS)
 
@@ -115,6 +118,8 @@ async def grade_mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
 async def grade_strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade with ten seconds for each case, and exactly; a program may stand in a fence."""
     cases = _of(task)
+    if len(answer) > _LONGEST_PROGRAM:
+        return _TOO_LONG
     judge = _judge_output_strictly if cases.function is None else _judge_value_strictly
     return await _grade(cases, unfence(answer), sandbox, judge, at_all=math.inf)
 
@@ -122,8 +127,6 @@ async def grade_strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
 async def _grade(
     cases: Cases, answer: str, sandbox: Sandbox, judge: Callable[[str, Any], str], *, at_all: float
 ) -> Verdict:
-    if len(answer) > _LONGEST_PROGRAM:
-        return Verdict(False, "the answer is longer than any program")
     run = _program(answer) if cases.function is None else _function(cases.function, answer)
     left = at_all
     for number, pair in enumerate(cases.pairs, start=1):

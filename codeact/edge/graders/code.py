@@ -27,6 +27,7 @@ SECONDS = 10.0
 
 Seconds in which the code had a processor or slept, from when both sessions are there."""
 _LEAST_SECONDS = 0.05
+_LONGEST_PROGRAM = 1_000_000
 _LONGEST_MESSAGE = 8_000_000
 _LOOK_S = 2.0
 """How long one call of the tests' session waits: less than a host tool may take."""
@@ -81,7 +82,7 @@ class CodeGrader:
         """Judge one answer; raises `GraderFailure` if the tests themselves are unfit."""
         head = self._head(task) if self._head else ""
         program = _program(str(task.reference), self._solution(task), head)
-        if len(answer) > _LONGEST_MESSAGE:
+        if len(answer) > _LONGEST_PROGRAM:
             return Verdict(False, "the answer is longer than any program")
         with contextlib.ExitStack() as owned:
             trial = await _Trial.opened(sandbox, owned)

@@ -24,11 +24,14 @@ _AT_END = re.compile(r"[\d,]*+(?:\.++\d++)?")
 _SIGNED_AT_END = re.compile(r"[-+]?+[\d,]*+(?:\.++\d++)?")
 _WORD = re.compile(r"[^0-9 ]+")
 _PLAIN_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,300}|[0-9]{1,300}\.[0-9]{0,300})")
+_LONGEST = 100_000
 _LONGEST_PLAIN = 10_000
 
 
 async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade one answer as the published runs did."""
+    """Grade one answer as the published runs did; one of absurd length is wrong."""
+    if len(answer) > _LONGEST:
+        return Verdict(False, "the answer is longer than any number or list")
     expression = normalise(answer)
     value = plain_value(expression)
     if value is None:
