@@ -11,7 +11,7 @@ import pytest
 
 from codeact.cli import main
 from codeact.episode.record import EpisodeRecord
-from codeact.exceptions import ComputeUnavailable
+from codeact.exceptions import Cause, ComputeUnavailable
 from codeact.experiment.compose import expand_sweep
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Silent
@@ -32,13 +32,18 @@ def sweep(folder: Path, *words: str) -> int:
     return main(["run", *QUICK, "limit=1", f"run_dir={folder}", "-m", *words])
 
 
+def folders(sweep: Path) -> list[Path]:
+    """The folders of a sweep's runs; its tables lie beside them."""
+    return sorted(path for path in sweep.iterdir() if path.is_dir())
+
+
 def test_a_sweep_of_one_value_that_grows_plays_nothing_again(tmp_path: Path) -> None:
     assert sweep(tmp_path, "turns=max1_p1") == 0
-    (cell,) = tmp_path.iterdir()
+    (cell,) = folders(tmp_path)
     before = (cell / EPISODES).read_bytes()
     grown = ["compute.concurrency=3", "turns=max1_p1,max3_p2", "tracker=none"]
     assert sweep(tmp_path, *grown) == 0
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(folders(tmp_path)) == 2
     assert (cell / EPISODES).read_bytes() == before
 
 
@@ -77,10 +82,10 @@ def test_a_sweep_of_before_is_found_under_its_old_names(tmp_path: Path) -> None:
         before = (parent / folder / EPISODES).read_bytes()
         assert main([*words, f"run_dir={parent}", "-m", swept]) == 0
         assert (parent / folder / EPISODES).read_bytes() == before
-        assert len(list(parent.iterdir())) == 1 + swept.count(",")
+        assert len(folders(parent)) == 1 + swept.count(",")
     # A folder of that name that holds another experiment is left alone.
     assert main([*words, f"run_dir={tmp_path}/run", "-m", "turns=max1_p1"]) == 0
-    assert len(list((tmp_path / "run").iterdir())) == 2
+    assert len(folders(tmp_path / "run")) == 2
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_a_run_that_cannot_go_on_leaves_the_others_of_its_sweep_alone(
 ) -> None:
     words = ["turns=max1_p1,max2_p2,max3_p2"]
     assert sweep(tmp_path, words[0]) == 0
-    damaged, first, _ = sorted(tmp_path.iterdir())
+    damaged, first, _ = folders(tmp_path)
     (damaged / EPISODES).write_bytes(b"what is this\n")
     shutil.rmtree(first)
     capsys.readouterr()
@@ -125,6 +130,9 @@ class Slow:
     def __init__(self, first: BaseException | None = None) -> None:
         self.begun = asyncio.Event()
         self._first = first
+
+    async def probe(self, run: str, cause: Cause) -> None:
+        """All that could fail works."""
 
     async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
         await asyncio.sleep(0.01 if run == "broken" else 0.2)

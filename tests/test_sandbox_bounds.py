@@ -448,7 +448,12 @@ def make_python(folder: Path) -> None:
         except importlib.metadata.PackageNotFoundError:
             continue  # For another system, or an extra.
         for file in found.files or ():
-            if file.suffix != ".pyc" and ".." not in file.parts:
+            # Ray lists files of parts that it brings along and has not installed.
+            if (
+                file.suffix != ".pyc"
+                and ".." not in file.parts
+                and Path(str(file.locate())).exists()
+            ):
                 (library / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(str(file.locate()), library / file)
         owed += plain(found.requires or [])

@@ -119,7 +119,7 @@ def groups() -> list[str]:
 
 
 EARLIER = set[int]()
-"""Processes that other tests of this worker had started before, such as the one that runs commands."""
+"""Processes that other tests had started before, such as the one that runs commands."""
 
 
 @pytest.fixture(autouse=True)
