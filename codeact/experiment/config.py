@@ -234,7 +234,7 @@ class RunConfig(PlaySettings):
     """How often a line is printed where the output is no terminal."""
     full_disk_seconds: float = Field(ge=0)
     """How long a full disk is waited for before the run ends."""
-    max_consecutive_failures: int | None = Field(ge=1)
+    max_consecutive_failures: int | None = Field(default=20, ge=1)
     """How many episodes may fail with one cause, none succeeding between, before the run tries
     what has failed, and ends if that does not work; None never ends a run."""
 
