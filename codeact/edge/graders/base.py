@@ -16,6 +16,7 @@ class Grader(Protocol):
         """Judge `answer`; untrusted text is evaluated only in a session of `sandbox`.
 
         Raises `GraderFailure` when no verdict can be reached, `SandboxFailure` when the sandbox
-        breaks. An answer that fails, hangs or attacks the grader is simply not correct.
+        breaks. An answer that fails, hangs or attacks the grader is simply not correct. Waiting for
+        a session or a processor is not the answer's time: `evaluation.evaluate` keeps its clock.
         """
         ...

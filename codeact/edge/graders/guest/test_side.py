@@ -7,7 +7,6 @@ object that claims to equal everything arrives as an opaque handle that equals n
 import builtins
 import collections
 import json
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -180,9 +179,10 @@ def run_tests(
     """Run the tests to their end; whatever they raise is the verdict "wrong".
 
     `names` are the tests' own wishes, and what each is in the task's own solution: a ``class``, a
-    ``value``, or ``unknown``. Nothing else that the solution describes gets a name here.
+    ``value``, or ``unknown``. Nothing else that the solution describes gets a name here. `seconds`
+    bound the tests' processor time: the solution may send them any amount of data.
     """
-    _limit(seconds)
+    bound_processor_time(seconds)
     space: dict[str, Any] = {"__name__": "tests"}
     exec(compile(given, "<given>", "exec"), space)  # noqa: S102
     find, found = _finder(relay), json.loads(described)
@@ -195,17 +195,6 @@ def run_tests(
     if FAULTS:
         raise FAULTS[0]
     return True
-
-
-def _limit(seconds: float) -> None:
-    """Bound the processor time of the tests, which the solution may send any amount of data."""
-
-    def late(*_: Any) -> None:
-        raise TimeoutError(f"the tests timed out after {seconds:g} seconds")
-
-    bound_processor_time(seconds)
-    signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _finder(relay: Relay) -> Callable[[Handle], Remote]:
