@@ -209,11 +209,14 @@ class Server:
         try:
             gone = await asyncio.wait_for(asyncio.shield(future), seconds)
         except TimeoutError:
-            if len(self._ends) > 1 and await self.answers(seconds):
-                # It may have come while we asked.
-                return future.result() if future.done() else Gone("slow", 0)
-            self.abandon()
-            gone = None
+            others = len(self._ends) > 1
+            answers = others and await self.answers(seconds)
+            # It may have come while we asked.
+            if answers and not future.done():
+                return Gone("slow", 0)
+            if not answers:
+                self.abandon()
+            gone = future.result()
         self._ends.pop(place, None)
         return gone
 
