@@ -20,6 +20,7 @@ Texts longer than `LONGEST` characters commit to nothing. Every step is linear i
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from codeact.edge.graders import cues
@@ -152,7 +153,8 @@ class _Reading:
         bounds: bool,
         whole: bool,
     ) -> None:
-        self.read, self.own, self.asked = read, own, asked
+        # The same piece is looked at from several sides, and reading is most of the work.
+        self.read, self.own, self.asked = cache(read), own, asked
         self.truth, self.bounds = truth, bounds
         self.parts = (lambda text: [text]) if whole else sentences
 
