@@ -206,7 +206,9 @@ def test_the_loop_ends(kind: str, own_folder: Path, later: float) -> None:
     async def leave() -> None:
         task = asyncio.create_task(start_sandbox(settings(kind, **QUICK)))
         await asyncio.sleep(later)
-        assert task
+        if task.done():
+            # A fast machine has started it by then: it is the caller's to close.
+            await (await task).close()
 
     asyncio.run(leave())
     asyncio.run(nothing_is_left(own_folder))
