@@ -19,9 +19,9 @@ import pytest_asyncio
 from codeact.edge.sandboxes.control_group import Limits, left_groups, make_group
 from codeact.edge.sandboxes.docker import DockerSandbox
 from codeact.edge.sandboxes.local import find_bubblewrap
-from codeact.edge.sandboxes.owner import pid_namespace
 from codeact.edge.sandboxes.sandbox import GuestSandbox
 from codeact.edge.sandboxes.sweep import sweep_groups
+from codeact.processes import pid_namespace
 from tests.conftest import engine_where_named
 from tests.sandbox_helpers import started
 

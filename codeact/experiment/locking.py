@@ -16,6 +16,7 @@ import msgspec
 
 from codeact.exceptions import RunFolderError
 from codeact.files import PRIVATE_FILE, replacing
+from codeact.processes import boot_id, exists, pid_namespace, started_at
 
 LOCK = "lock.json"
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
@@ -43,10 +44,10 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         """Describe the process that runs this."""
         return cls(
             host=socket.gethostname(),
-            boot=_boot(),
-            namespace=_namespace(),
+            boot=boot_id(),
+            namespace=pid_namespace(),
             pid=os.getpid(),
-            started=_started(os.getpid()),
+            started=started_at(os.getpid()),
             since=datetime.now(UTC).isoformat(timespec="seconds"),
             keeper=keeper,
         )
@@ -56,13 +57,13 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         """None where that cannot be told from here: on another machine, or in another container."""
         if self.host != socket.gethostname():
             return None
-        if self.boot != _boot():
+        if self.boot != boot_id():
             return True
-        if self.namespace != _namespace():
+        if self.namespace != pid_namespace():
             return None
         if not self.started:
-            return not _exists(self.pid)
-        return _started(self.pid) != self.started
+            return not exists(self.pid)
+        return started_at(self.pid) != self.started
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
@@ -166,38 +167,3 @@ def _read(path: Path) -> Owner | None:
 
 def _encoded(owner: Owner) -> bytes:
     return msgspec.json.format(msgspec.json.encode(owner)) + b"\n"
-
-
-def _boot() -> str:
-    return _line("/proc/sys/kernel/random/boot_id")
-
-
-def _namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str:
-    """When a process started, in ticks since the machine did; empty where there is none."""
-    words = _line(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return words[19] if len(words) > 19 else ""
-
-
-def _exists(pid: int) -> bool:
-    """For systems that do not say when a process started."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _line(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import msgspec
 
 from codeact.edge.sandboxes.janitor import remove_group
-from codeact.edge.sandboxes.owner import pid_namespace, process_lives, this_owner
+from codeact.edge.sandboxes.owner import process_lives, this_owner
+from codeact.processes import pid_namespace
 
 PREFIX = "codeact-"
 _ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'

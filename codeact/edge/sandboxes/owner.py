@@ -1,9 +1,9 @@
 """Who started what: everything we start carries its owner, so that leftovers can be told."""
 
-import contextlib
 import os
 import socket
-from pathlib import Path
+
+from codeact.processes import boot_id, pid_namespace, started_at
 
 OWNER, ROLE = "codeact.owner", "codeact.role"
 
@@ -15,7 +15,7 @@ def this_owner() -> str:
     and its boot in common, and pid 7 of one is not pid 7 of the other.
     """
     pid = os.getpid()
-    return f"{socket.gethostname()}/{_boot()}/{pid}/{_started(pid)}/{pid_namespace()}"
+    return f"{socket.gethostname()}/{boot_id()}/{pid}/{started_at(pid)}/{pid_namespace()}"
 
 
 def labels(role: str) -> dict[str, str]:
@@ -34,7 +34,7 @@ def owner_lives(owner: str) -> bool:
     host, boot, pid, started = parts[:4]
     if host != socket.gethostname():
         return True
-    if boot != _boot():
+    if boot != boot_id():
         return False
     if parts[4:] not in ([], [pid_namespace()]):
         return True
@@ -43,25 +43,4 @@ def owner_lives(owner: str) -> bool:
 
 def process_lives(pid: str, started: str) -> bool:
     """Tell whether the process of this pid namespace that started then is alive."""
-    return _started(pid) == started
-
-
-def pid_namespace() -> str:
-    """Return the number of this process's pid namespace; ``none`` where there is no such thing."""
-    with contextlib.suppress(OSError):
-        return str(Path("/proc/self/ns/pid").readlink()).partition("[")[2].rstrip("]")
-    return "none"
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def _started(pid: int | str) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return "gone"
+    return started_at(pid) == started
