@@ -30,8 +30,8 @@ OURS = """
 import sys, time
 from codeact.collection.pipeline import select
 from codeact.collection.settings import SelectConfig
-from codeact.experiment.compose import Invocation, compose_config
-from codeact.experiment.validation import validated
+from codeact.experiment.config.compose import Invocation, compose_config
+from codeact.experiment.config.validation import validated
 words = (f"source={sys.argv[1]!r}", f"out={sys.argv[2]}", "selection=published")
 config = validated(SelectConfig, compose_config(Invocation("select", words)))
 start = time.perf_counter()

@@ -20,22 +20,22 @@ from typing import Any
 import uvloop
 
 from codeact.commands.arguments import configuration, parse
-from codeact.edge.families import get, load_tasks
-from codeact.edge.models.scripted import ScriptedModel
-from codeact.edge.sandboxes.base import Sandbox
-from codeact.edge.sandboxes.settings import AnyExecutorSettings, DockerSettings, LocalSettings
-from codeact.edge.sandboxes.start import start_sandbox
-from codeact.edge.tools import ToolBox
+from codeact.datasets import get, load_tasks
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.settings import EpisodeSettings, TurnSettings
 from codeact.experiment.compute.local import LocalPlayer
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity
 from codeact.experiment.events import Job, Silent
 from codeact.experiment.identity import Asked
 from codeact.experiment.runner import Runner
-from codeact.experiment.store import RunFolder, read_records
+from codeact.models.scripted import ScriptedModel
+from codeact.recordings.run_folder import RunFolder, read_records
 from codeact.sample import tasks_path
+from codeact.sandboxes.base import Sandbox
+from codeact.sandboxes.settings import AnyExecutorSettings, DockerSettings, LocalSettings
+from codeact.sandboxes.start import start_sandbox
+from codeact.tools import ToolBox
 
 CELLS = ["a = 6", "b = a * 7", "print(a, b)", "sum(range(b))"]
 TEXTS = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]

@@ -85,8 +85,8 @@ class Count(NamedTuple):
 
 
 def count(folder: Path) -> Count:
-    from codeact.experiment.causes import counts
-    from codeact.experiment.store import read_records
+    from codeact.episode.causes import counts
+    from codeact.recordings.run_folder import read_records
 
     finished = Counter(record.id for record in read_records(folder) if counts(record))
     summary = json.loads((folder / "summary.json").read_text())
@@ -182,7 +182,7 @@ def server_killed(folder: Path) -> Run:
 
 def bad_answers(folder: Path) -> Run:
     """30 % answered 429, 10 % 500, 2 % never, 2 % cut off in the middle."""
-    from tests.fake_api import FakeApi, Reply, Seen, threaded
+    from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
 
     draw = random.Random(11)
 

@@ -64,9 +64,9 @@ async def openai_sdk(
 
 @contextlib.asynccontextmanager
 async def ours(base_url: str, concurrency: int, *, everything: bool) -> AsyncIterator[Ask]:
-    from codeact.edge.models.base import EpisodeKey, ModelClient, Request
-    from codeact.edge.models.openai_settings import OpenAISettings
-    from codeact.edge.models.response_cache import CachedModel, ResponseStore
+    from codeact.models.base import EpisodeKey, ModelClient, Request
+    from codeact.models.cache import CachedModel, ResponseStore
+    from codeact.models.openai.settings import OpenAISettings
 
     values = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
     values["concurrency"] = concurrency

@@ -27,10 +27,10 @@ from typing import NamedTuple
 import aiohttp
 import uvloop
 
-from codeact.edge.models.base import EpisodeKey, ModelClient, Request
-from codeact.edge.models.openai_settings import OpenAISettings
-from codeact.edge.models.vllm_settings import VllmSettings
 from codeact.episode.effects import Message
+from codeact.models.base import EpisodeKey, ModelClient, Request
+from codeact.models.openai.settings import OpenAISettings
+from codeact.models.vllm.settings import VllmSettings
 
 COUNTER = re.compile(r"^vllm:prefix_cache_(queries|hits)_total\{.*\} (\S+)$", re.MULTILINE)
 WAYS = ("with", "without")

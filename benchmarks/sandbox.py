@@ -19,13 +19,13 @@ from typing import Any
 
 import uvloop
 
-from codeact.edge.families import get, load_tasks
-from codeact.edge.graders.code import CodeGrader
-from codeact.edge.sandboxes.docker import DockerSandbox
-from codeact.edge.sandboxes.sandbox import GuestSandbox
-from codeact.edge.sandboxes.settings import DockerSettings, LocalSettings
-from codeact.edge.sandboxes.start import start_sandbox
+from codeact.datasets import get, load_tasks
+from codeact.graders.code import CodeGrader
 from codeact.sample import tasks_path
+from codeact.sandboxes.docker.executor import DockerSandbox
+from codeact.sandboxes.sandbox import GuestSandbox
+from codeact.sandboxes.settings import DockerSettings, LocalSettings
+from codeact.sandboxes.start import start_sandbox
 
 CELL = "x = 1\nfor i in range(10):\n    x += i\nx"
 SMALL_CELL = "1 + 1"

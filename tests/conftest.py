@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
-from codeact.edge.sandboxes.settings import LocalSettings
-from codeact.edge.sandboxes.start import start_sandbox
 from codeact.exceptions import ExecutorUnavailable
+from codeact.sandboxes.settings import LocalSettings
+from codeact.sandboxes.start import start_sandbox
 
-# Tracking costs every `codeact run` a second or two; tests/test_tracking.py switches it on again.
+# Tracking costs every run a second or two; tests/results/test_tracking.py switches it on again.
 os.environ["WANDB_MODE"] = "disabled"
 
 LAUNCHER = Path(__file__).parent.parent / "launchers" / "docker_engine.sh"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from codeact.cli import main
-from codeact.edge.models.recordings import read_recordings
-from codeact.experiment.store import latest_records
+from codeact.recordings.episodes import read_recordings
+from codeact.recordings.run_folder import latest_records
 from codeact.resources import resolve_path
 
 RECORDINGS = resolve_path("pkg://codeact.sample/recordings")

@@ -6,22 +6,23 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from codeact import datasets as families
 from codeact.cli import main
-from codeact.edge import families, preparing
-from codeact.edge.models.factory import model_kinds, settings_type
-from codeact.edge.tools import open_toolbox
-from codeact.edge.tools.search import NoSearch, PageSearch
+from codeact.datasets import preparing
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
 from codeact.experiment.strategies import strategy
+from codeact.models.registry import model_kinds, settings_type
+from codeact.tools import open_toolbox
+from codeact.tools.search import NoSearch, PageSearch
 
-pytest_plugins = ["tests.plugin_packages"]
+pytest_plugins = ["tests.helpers.plugin_packages"]
 
 TASK = Task(name="t", id="0", prompt="p", reference="r", tools=("wikipedia_search",))
 PAGES = "pkg://codeact.sample/encyclopaedia.jsonl"
 SAMPLE_TASKS = "pkg://codeact.sample/tasks"
 TOOL = """
-from codeact.edge.tools import Tool
+from codeact.tools import Tool
 from codeact.episode.task import ToolSpec
 async def call(query):
     return "mine"
@@ -49,19 +50,19 @@ GROUPS = [
     Group(
         "codeact.families",
         families.get,
-        "from codeact.edge.families.gsm8k import FAMILY as PART",
+        "from codeact.datasets.gsm8k.task import FAMILY as PART",
         "Family",
     ),
     Group(
         "codeact.preparers",
         preparing.get,
-        "from codeact.edge.preparing.gsm8k import PREPARER as PART",
+        "from codeact.datasets.gsm8k.prepare import PREPARER as PART",
         "Preparer",
     ),
     Group(
         "codeact.models",
         settings_type,
-        "from codeact.edge.models.scripted import ScriptedSettings as PART",
+        "from codeact.models.scripted import ScriptedSettings as PART",
         "ModelSettings",
     ),
     Group(
@@ -136,7 +137,7 @@ async def test_a_plug_in_replaces_our_tool(install: Install) -> None:
 
 @pytest.mark.parametrize("spec", ["None", "{'name': 'twice'}"])
 def test_a_tool_is_looked_at_inside(install: Install, spec: str) -> None:
-    install("codeact.tools", f"from codeact.edge.tools import Tool\nPART = Tool({spec}, print)")
+    install("codeact.tools", f"from codeact.tools import Tool\nPART = Tool({spec}, print)")
     with pytest.raises(ConfigError, match="names an object of type Tool"):
         needing("mine")
 
@@ -164,7 +165,7 @@ def test_a_task_that_needs_a_broken_tool_is_refused(
     install("codeact.tools", "raise RuntimeError('half installed')", name=name)
     (family / "needy.py").write_text(
         "import dataclasses\n"
-        "from codeact.edge.families.gsm8k import FAMILY\n"
+        "from codeact.datasets.gsm8k.task import FAMILY\n"
         "PART = dataclasses.replace(FAMILY, name='needy', tools=('adder',))\n"
     )
     about = family / "needy-1.dist-info"

@@ -31,10 +31,10 @@ terse = "my_plugin:Terse"
 from dataclasses import replace
 from typing import Literal
 
-from codeact.edge.families.gsm8k import FAMILY as GSM8K
-from codeact.edge.models.base import ModelSettings
-from codeact.edge.models.scripted import ScriptedModel
-from codeact.edge.tools import Tool
+from codeact.datasets.gsm8k.task import FAMILY as GSM8K
+from codeact.models.base import ModelSettings
+from codeact.models.scripted import ScriptedModel
+from codeact.tools import Tool
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.task import ToolSpec
 

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from codeact.edge.families.files import task_rows
+from codeact.datasets.task_files import task_rows
 from codeact.episode.effects import Message
 from codeact.exceptions import TaskFileError
 from codeact.resources import resolve_path

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import msgspec
 
 from codeact.collection.conversion import Conversation
-from codeact.collection.reading import decoded_lines
 from codeact.collection.report import Problem
-from codeact.collection.trajectory import Unreadable
 from codeact.exceptions import RecordingError
+from codeact.recordings.reading import decoded_lines
+from codeact.recordings.trajectory import Unreadable
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")

@@ -8,9 +8,9 @@ import msgspec
 
 from codeact.collection.actions import ended
 from codeact.collection.tags import FEEDBACK, thoughts_untagged
-from codeact.collection.trajectory import Experiment, TaskKey, Trajectory
 from codeact.episode.effects import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
+from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
 
 if TYPE_CHECKING:
     from codeact.collection.settings import ConversionSettings

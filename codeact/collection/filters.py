@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from codeact.collection.actions import actions, invented_at, trailing_text
-from codeact.collection.trajectory import Experiment, Place, TaskKey, Trajectory
 from codeact.episode.effects import Counts
 from codeact.episode.protocol import PARSE_FAILURE
+from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory
 
 if TYPE_CHECKING:
     from codeact.collection.settings import SelectionSettings

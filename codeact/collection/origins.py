@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from codeact.collection.reading import is_run
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.collection.trajectory import Experiment
-from codeact.experiment.store import CONFIG, PROVENANCE
+from codeact.recordings.reading import is_run
+from codeact.recordings.run_folder import CONFIG, PROVENANCE
+from codeact.recordings.trajectory import Experiment
 from codeact.resources import data_folder
 
 _SAID = (

@@ -18,12 +18,12 @@ import msgspec
 from codeact.collection.conversations import conversation_files, read_conversations
 from codeact.collection.conversion import Conversation, convert
 from codeact.collection.filters import FILTERS, HABITS
-from codeact.collection.reading import read_trajectories, source_files
 from codeact.collection.report import Problem
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
-from codeact.collection.trajectory import Place, Trajectory, Unreadable
 from codeact.exceptions import RecordingError
+from codeact.recordings.reading import read_trajectories, source_files
+from codeact.recordings.trajectory import Place, Trajectory, Unreadable
 
 _OPENING = 2
 """Instruction and task, which both sides share."""

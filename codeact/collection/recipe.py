@@ -18,9 +18,9 @@ from codeact.collection.settings import SelectionSettings
 from codeact.episode.effects import Usage
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError
-from codeact.experiment.config import RunConfig
-from codeact.experiment.provenance import file_digest
-from codeact.experiment.store import write_whole
+from codeact.experiment.config.schema import RunConfig
+from codeact.recordings.provenance import file_digest
+from codeact.recordings.run_folder import write_whole
 
 _STAGES = "stages"
 

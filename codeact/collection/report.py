@@ -11,7 +11,7 @@ from codeact.collection.origins import Origin, origins, preset
 from codeact.collection.scan import Scan, drop_names
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.tiers import TIERS, Label, Tiers
-from codeact.collection.trajectory import Unreadable
+from codeact.recordings.trajectory import Unreadable
 
 ByTask = dict[str, int]
 """Counts by the data set's name."""

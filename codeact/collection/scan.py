@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from codeact.collection.conversion import convert
 from codeact.collection.filters import FILTERS
-from codeact.collection.reading import Rename, read_trajectories
 from codeact.collection.settings import SelectionSettings
-from codeact.collection.trajectory import Experiment, Place, TaskKey, Trajectory, Unreadable
 from codeact.exceptions import RecordingError
+from codeact.recordings.reading import Rename, read_trajectories
+from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory, Unreadable
 
 ROW = np.dtype(
     [

@@ -21,7 +21,7 @@ from codeact.collection.report import ByTask, Report, Taken
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
-from codeact.collection.trajectory import Experiment, Place, TaskKey
+from codeact.recordings.trajectory import Experiment, Place, TaskKey
 
 
 class Candidate(NamedTuple):

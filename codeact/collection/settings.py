@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from codeact.collection.filters import FILTERS
 from codeact.episode.settings import Settings
-from codeact.experiment.config import TaskSettings
+from codeact.experiment.config.schema import TaskSettings
 from codeact.wording import nearest
 
 

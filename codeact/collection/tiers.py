@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.collection.trajectory import Experiment, Place, TaskKey
+from codeact.recordings.trajectory import Experiment, Place, TaskKey
 
 
 class Label(IntEnum):

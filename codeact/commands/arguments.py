@@ -10,9 +10,15 @@ from typing import IO, TypeVar
 from pydantic import BaseModel
 
 from codeact.exceptions import ConfigError
-from codeact.experiment.compose import Invocation, compose_config, expand_sweep, flat_keys, groups
+from codeact.experiment.config.compose import (
+    Invocation,
+    compose_config,
+    expand_sweep,
+    flat_keys,
+    groups,
+)
+from codeact.experiment.config.validation import validated
 from codeact.experiment.overrides import literal, quoted
-from codeact.experiment.validation import validated
 
 Schema = TypeVar("Schema", bound=BaseModel)
 

@@ -31,16 +31,16 @@ from codeact.collection.tokens import StatsConfig, statistics
 from codeact.collection.writing import UNFINISHED
 from codeact.commands.arguments import Arguments, configuration, parse, show_help
 from codeact.commands.run import play
+from codeact.episode.causes import counts
 from codeact.exceptions import ConfigError
-from codeact.experiment.causes import counts
-from codeact.experiment.compose import Invocation, compose_config
-from codeact.experiment.config import RunConfig, TaskSet, TaskSettings, digest_of
+from codeact.experiment.config.compose import Invocation, compose_config
+from codeact.experiment.config.schema import RunConfig, TaskSet, TaskSettings, digest_of
+from codeact.experiment.config.validation import validated
 from codeact.experiment.identity import define
 from codeact.experiment.overrides import quoted
 from codeact.experiment.plan import Plan, make_plan
-from codeact.experiment.store import EPISODES, read_records
 from codeact.experiment.summary import summarize_folder
-from codeact.experiment.validation import validated
+from codeact.recordings.run_folder import EPISODES, read_records
 from codeact.results.collection import show_collection, show_estimates
 from codeact.results.terminal import list_problems
 

@@ -5,8 +5,8 @@ JSON values; of episodes of our own, the last record of each, without failures t
 model's.
 """
 
-from codeact.collection.exchange import ExportConfig, export_runs
 from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.recordings.exchange import ExportConfig, export_runs
 from codeact.results.exchange import show_exchange
 
 

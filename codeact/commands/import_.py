@@ -5,8 +5,8 @@ turn setting) becomes one run folder, as if ``codeact run`` had played it, with 
 ``codeact export`` gives the same JSON values again.
 """
 
-from codeact.collection.exchange import ImportConfig, import_trees
 from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.recordings.exchange import ImportConfig, import_trees
 from codeact.results.exchange import show_exchange
 
 

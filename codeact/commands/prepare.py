@@ -12,9 +12,9 @@ from typing import Literal
 from pydantic import Field
 
 from codeact.commands.arguments import configuration, parse, show_help
-from codeact.edge.preparing import Card, Choice, Preparer, get, names, prepare
-from codeact.edge.preparing.download import download
-from codeact.edge.preparing.raw import HUB
+from codeact.datasets.preparing import Card, Choice, Preparer, get, names, prepare
+from codeact.datasets.preparing.download import download
+from codeact.datasets.preparing.raw import HUB
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError
 

@@ -14,7 +14,7 @@ import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse, show_help
 from codeact.exceptions import ConfigError
-from codeact.experiment.config import RegradeConfig
+from codeact.experiment.config.schema import RegradeConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.regrade import Against, Regraded, Regrader, proposals
 from codeact.experiment.replay import chosen_files

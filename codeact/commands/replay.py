@@ -13,15 +13,15 @@ import msgspec
 import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse, show_help
-from codeact.edge.tools import open_toolbox
 from codeact.exceptions import ConfigError
 from codeact.experiment.comparing import DIFFERENT
-from codeact.experiment.config import ReplayConfig
+from codeact.experiment.config.schema import ReplayConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.replay import Difference, Replayer, Score, chosen_files
 from codeact.experiment.resources import Resources
 from codeact.experiment.strategies import strategy
 from codeact.results.tables import show_replay
+from codeact.tools import open_toolbox
 
 
 def main(words: list[str]) -> int:

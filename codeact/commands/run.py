@@ -13,22 +13,22 @@ import uvloop
 from codeact.commands.arguments import configurations, parse, show_help
 from codeact.exceptions import CodeactError, RunFolderError
 from codeact.experiment.budget import Account
-from codeact.experiment.compose import to_yaml
 from codeact.experiment.compute import opened_player
 from codeact.experiment.compute.base import Player
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.compose import to_yaml
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Audience, Job
 from codeact.experiment.failures import FAILURES, to_lines
 from codeact.experiment.identity import define
 from codeact.experiment.plan import Plan, make_plan
-from codeact.experiment.provenance import provenance
 from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner, Stopped
-from codeact.experiment.store import CONFIG, SUMMARY, RunFolder
 from codeact.experiment.summary import Summary, summarize_folder
 from codeact.experiment.sweep import cells
 from codeact.experiment.sweep_report import SWEEP_CSV, SweepRow, write_sweep
 from codeact.files import private_folder
+from codeact.recordings.provenance import provenance
+from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expect_trackers, trackers

@@ -15,15 +15,15 @@ import msgspec
 import uvloop
 
 from codeact.commands.arguments import configuration, parse, show_help
-from codeact.edge.sandboxes.cells import Cell, read_cells, run_cells
-from codeact.edge.sandboxes.check import check_sandbox
-from codeact.edge.sandboxes.image import build_image
-from codeact.edge.sandboxes.settings import DockerSettings
-from codeact.edge.sandboxes.sweep import sweep
 from codeact.exceptions import ConfigError
-from codeact.experiment.config import SandboxConfig
+from codeact.experiment.config.schema import SandboxConfig
 from codeact.experiment.resources import Resources
 from codeact.results.tables import show_promises, show_swept
+from codeact.sandboxes.cells import Cell, read_cells, run_cells
+from codeact.sandboxes.check import check_sandbox
+from codeact.sandboxes.docker.image import build_image
+from codeact.sandboxes.settings import DockerSettings
+from codeact.sandboxes.sweep import sweep
 from codeact.wording import nearest
 
 ACTIONS = ("build", "check", "exec", "sweep")

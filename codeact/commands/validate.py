@@ -8,10 +8,10 @@ import sys
 import uvloop
 
 from codeact.commands.arguments import configuration, parse, show_help
-from codeact.edge.validate import Report, validate
-from codeact.experiment.config import ValidateConfig
+from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
+from codeact.experiment.validate import Report, validate
 from codeact.results.tables import show_validation
 
 

@@ -1,1 +1,1 @@
-"""The bottom floor: what an episode is. Pure: no I/O, no clock, no randomness."""
+"""What an episode is: a state machine without I/O, clock or randomness."""

@@ -1,1 +1,1 @@
-"""The middle floor: settings times tasks become episode records in a run folder."""
+"""Settings times tasks become episode records in a run folder."""

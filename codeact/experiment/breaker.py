@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from codeact.episode.causes import counts
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, CodeactError, RunStopped
-from codeact.experiment.causes import counts
 
 _PROBE_SECONDS = 120.0
 T = TypeVar("T")

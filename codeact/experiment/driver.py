@@ -10,11 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from codeact.edge.families.base import Family
-from codeact.edge.graders.base import Grader
-from codeact.edge.models.base import EpisodeKey, ModelClient, Request, Role
-from codeact.edge.sandboxes.base import Sandbox, Session
-from codeact.edge.tools import Delays, ToolBox
+from codeact.datasets.family import Family
 from codeact.episode.effects import (
     Complete,
     Completion,
@@ -35,6 +31,10 @@ from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import BudgetExhausted, Cause, EpisodeFailure, HarnessFailure
 from codeact.experiment.budget import Account
+from codeact.graders.base import Grader
+from codeact.models.base import EpisodeKey, ModelClient, Request, Role
+from codeact.sandboxes.base import Sandbox, Session
+from codeact.tools import Delays, ToolBox
 
 
 class Identity(NamedTuple):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment
-from codeact.experiment.store import RunFolder
 from codeact.experiment.summary import Summary
+from codeact.recordings.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
-from codeact.edge.sandboxes.settings import DockerSettings
-from codeact.edge.tools.search import PageSearch, RecordedSearch
 from codeact.exceptions import ConfigError, RunFolderError
-from codeact.experiment.config import RunConfig, digest_of
+from codeact.experiment.config.schema import RunConfig, digest_of
 from codeact.experiment.plan import Plan
-from codeact.experiment.store import CONFIG, IDENTITY
+from codeact.recordings.run_folder import CONFIG, IDENTITY
 from codeact.resources import resolve_path
+from codeact.sandboxes.settings import DockerSettings
+from codeact.tools.search import PageSearch, RecordedSearch
 
 VERSION = 2
 _LONGEST_VALUE = 80

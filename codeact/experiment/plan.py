@@ -6,20 +6,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from codeact.edge import preparing
-from codeact.edge.families import Family, get, load_tasks
-from codeact.edge.graders.base import Grader
-from codeact.edge.models.base import EpisodeKey
-from codeact.edge.tools import ToolBox, open_toolbox
-from codeact.edge.tools.search import files_of
+from codeact.datasets import Family, get, load_tasks, preparing
 from codeact.episode.machine import Episode
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, TaskFileError
-from codeact.experiment.config import GradedSettings, RunConfig, TaskSet
+from codeact.experiment.config.schema import GradedSettings, RunConfig, TaskSet
 from codeact.experiment.driver import Assignment
-from codeact.experiment.store import Owed, RunFolder
 from codeact.experiment.strategies import strategy
+from codeact.graders.base import Grader
+from codeact.models.base import EpisodeKey
+from codeact.recordings.run_folder import Owed, RunFolder
 from codeact.resources import resolve_path
+from codeact.tools import ToolBox, open_toolbox
+from codeact.tools.search import files_of
 
 _SAMPLE = "pkg://codeact.sample/tasks"
 

@@ -1,8 +1,8 @@
 """Tries what episodes need: the models, the sandbox, the services behind tools."""
 
-from codeact.edge.models.base import ModelClient, Probed
 from codeact.exceptions import Cause, CodeactError, ProviderFailure, SandboxFailure
 from codeact.experiment.driver import Environment
+from codeact.models.base import ModelClient, Probed
 
 _SECONDS = 30.0
 

@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from codeact.edge.graders.base import Mode
-from codeact.edge.models.recordings import RecordedEpisode, read_recordings
-from codeact.edge.sandboxes.base import Sandbox
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task
 from codeact.exceptions import EpisodeFailure
 from codeact.experiment.plan import LoadedSet
+from codeact.graders.base import Mode
+from codeact.recordings.episodes import RecordedEpisode, read_recordings
+from codeact.sandboxes.base import Sandbox
 
 Against = Literal["recorded", "mint", "strict"]
 

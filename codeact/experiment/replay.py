@@ -10,12 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from codeact.edge.families import Family
-from codeact.edge.graders.base import Grader
-from codeact.edge.models.recorded import RecordedModel, RecordedSettings
-from codeact.edge.models.recordings import RecordedEpisode, read_recordings, recording_files
-from codeact.edge.sandboxes.base import HostTool, Sandbox, Session
-from codeact.edge.tools import ToolBox
+from codeact.datasets import Family
 from codeact.episode.effects import Counts
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
@@ -31,6 +26,11 @@ from codeact.experiment.comparing import (
 )
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import LoadedSet
+from codeact.graders.base import Grader
+from codeact.models.recorded import RecordedModel, RecordedSettings
+from codeact.recordings.episodes import RecordedEpisode, read_recordings, recording_files
+from codeact.sandboxes.base import HostTool, Sandbox, Session
+from codeact.tools import ToolBox
 
 _TURN_SETTING = re.compile(r"max(?P<steps>\d+)_p(?P<proposals>\d+)(?P<tool>\+tool)?(?P<cd>\+cd)?")
 OUTSIDE = re.compile(

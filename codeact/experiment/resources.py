@@ -5,15 +5,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from codeact.edge.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
-from codeact.edge.models.factory import create_client
-from codeact.edge.models.response_cache import CachedModel, ResponseStore
-from codeact.edge.sandboxes.base import Sandbox
-from codeact.edge.sandboxes.settings import AnyExecutorSettings
-from codeact.edge.sandboxes.start import facts_of, start_sandbox
-from codeact.edge.tools import SearchSettings, ToolBox
 from codeact.exceptions import ConfigError
-from codeact.experiment.config import digest_of
+from codeact.experiment.config.schema import digest_of
+from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
+from codeact.models.cache import CachedModel, ResponseStore
+from codeact.models.registry import create_client
+from codeact.sandboxes.base import Sandbox
+from codeact.sandboxes.settings import AnyExecutorSettings
+from codeact.sandboxes.start import facts_of, start_sandbox
+from codeact.tools import SearchSettings, ToolBox
 from codeact.wording import with_whole_keys
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
+from codeact.episode.causes import is_owed_another_try
 from codeact.episode.record import Attempt, EpisodeRecord
 from codeact.exceptions import (
     BudgetExhausted,
@@ -20,7 +21,6 @@ from codeact.exceptions import (
 )
 from codeact.experiment.breaker import RunBreaker
 from codeact.experiment.budget import Account
-from codeact.experiment.causes import is_owed_another_try
 from codeact.experiment.compute.base import Player
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load

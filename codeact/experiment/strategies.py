@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from codeact.edge.plugins import Registry
 from codeact.episode.prompts import PromptStrategy
+from codeact.plugins import Registry
 
 
 def _made(found: Any) -> PromptStrategy | None:

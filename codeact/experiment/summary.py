@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from codeact.episode.causes import counts
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.causes import counts
-from codeact.experiment.store import read_records
+from codeact.recordings.run_folder import read_records
 
 
 class Tally(msgspec.Struct):

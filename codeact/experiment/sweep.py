@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.identity import is_configured_like
-from codeact.experiment.store import EPISODES
+from codeact.recordings.run_folder import EPISODES
 
 _LONGEST_NAME = 200
 """Bytes; file systems take 255."""

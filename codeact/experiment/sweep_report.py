@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from codeact.experiment.store import write_whole
 from codeact.experiment.summary import Summary, flat_summary
+from codeact.recordings.run_folder import write_whole
 from codeact.wording import without_secrets
 
 SWEEP_CSV = "sweep.csv"

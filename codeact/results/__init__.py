@@ -1,1 +1,1 @@
-"""The top floor: reads run folders, never writes them."""
+"""Tables, progress and trackers: they read run folders and never write them."""

@@ -4,9 +4,9 @@ import sys
 
 from rich.table import Table
 
-from codeact.collection.exchange import Exchange
 from codeact.collection.formats import Converted
 from codeact.collection.tokens import ALL, Statistics
+from codeact.recordings.exchange import Exchange
 from codeact.results.terminal import list_problems, wide_console
 
 _SHOWN_PLACES = 30

@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from codeact.episode.causes import counts
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.causes import counts
 from codeact.experiment.events import Job, Silent
 
 

@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from rich.table import Table
 
-from codeact.edge.sandboxes.check import Promise
-from codeact.edge.sandboxes.sweep import Swept
-from codeact.edge.validate import Report
 from codeact.episode.effects import total_cost
 from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.failures import grouped
@@ -16,7 +13,10 @@ from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
 from codeact.experiment.sweep_report import SweepRow
+from codeact.experiment.validate import Report
 from codeact.results.terminal import wide_console
+from codeact.sandboxes.check import Promise
+from codeact.sandboxes.sweep import Swept
 
 COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
 _MOST_KINDS = 20

@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from codeact.edge.cluster import starts_here
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.base import Player
 from codeact.experiment.compute.local import open_local
 from codeact.experiment.compute.ray import open_ray
-from codeact.experiment.config import RayCompute, RunConfig
+from codeact.experiment.config.schema import RayCompute, RunConfig
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
+from codeact.ray_cluster import starts_here
 
 
 @asynccontextmanager

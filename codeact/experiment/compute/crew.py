@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
-from codeact.edge.models.base import Notice
 from codeact.exceptions import CodeactError, ComputeUnavailable
 from codeact.experiment.compute.nodes import Demand, nodes_with
 from codeact.experiment.compute.worker import NOTHING, Brief, EpisodeWorker, Opened
-from codeact.experiment.config import RayCompute
-from codeact.experiment.store import Spent
+from codeact.experiment.config.schema import RayCompute
+from codeact.models.base import Notice
+from codeact.recordings.run_folder import Spent
 
 log = logging.getLogger(__name__)
 

@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from codeact.edge.models.base import EpisodeKey, ModelSettings
-from codeact.edge.tools import ToolBox
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.budget import Account
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
 from codeact.experiment.strategies import strategy
+from codeact.models.base import EpisodeKey, ModelSettings
+from codeact.tools import ToolBox
 
 
 class LocalPlayer:

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 
-from codeact.edge.cluster import connect, disconnect
 from codeact.episode.effects import Failure
 from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
@@ -24,12 +23,13 @@ from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.compute.nodes import nodes_with
 from codeact.experiment.compute.worker import NOTHING, Brief, Order, Reply
-from codeact.experiment.config import RayCompute, RunConfig
+from codeact.experiment.config.schema import RayCompute, RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
-from codeact.experiment.store import Spent
 from codeact.experiment.strategies import strategy
+from codeact.ray_cluster import connect, disconnect
+from codeact.recordings.run_folder import Spent
 
 _EXCHANGE = 1.0
 """Seconds between two looks at what the open episodes have spent, where there is a budget."""

@@ -8,20 +8,20 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from codeact.edge.families import get
-from codeact.edge.graders.base import Mode
-from codeact.edge.models.base import EpisodeKey, SharesLimits
-from codeact.edge.tools import open_toolbox
+from codeact.datasets import get
 from codeact.episode.record import sound_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, Identity, play
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
-from codeact.experiment.store import Spent
+from codeact.graders.base import Mode
+from codeact.models.base import EpisodeKey, SharesLimits
+from codeact.recordings.run_folder import Spent
+from codeact.tools import open_toolbox
 
 NOTHING = Spent(0, 0.0)
 

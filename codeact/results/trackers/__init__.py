@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from codeact.experiment.config import RunConfig, WandbTracker
+from codeact.experiment.config.schema import RunConfig, WandbTracker
 from codeact.experiment.events import Job, Listener
 
 

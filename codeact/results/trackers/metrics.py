@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from codeact.edge.models.base import ModelSettings
 from codeact.episode.effects import Message
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.config import RunConfig
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Load
 from codeact.experiment.summary import Summary, Tally, quantiles
+from codeact.models.base import ModelSettings
 from codeact.wording import secrets_of, without_secrets
 
 Row = dict[str, float]

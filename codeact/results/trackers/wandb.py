@@ -21,11 +21,11 @@ import msgspec
 
 from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.exceptions import RunFolderError
-from codeact.experiment.config import WandbTracker
+from codeact.experiment.config.schema import WandbTracker
 from codeact.experiment.events import Job, Load, Silent
-from codeact.experiment.store import RunFolder
 from codeact.experiment.summary import Latest, Summary, flat_summary
 from codeact.files import make_private, private_folder
+from codeact.recordings.run_folder import RunFolder
 from codeact.results.trackers.metrics import (
     COLUMNS,
     Conversations,

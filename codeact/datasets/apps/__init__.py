@@ -1,0 +1,1 @@
+"""APPS: programming tasks, as functions and as whole programs."""

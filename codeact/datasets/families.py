@@ -1,0 +1,35 @@
+"""Finds a family by name: ours, or a plug-in's entry point in the group ``codeact.families``."""
+
+from codeact.datasets.family import Family
+from codeact.plugins import Registry
+
+_OURS = (
+    "apps",
+    "gsm8k",
+    "hotpotqa",
+    "humaneval",
+    "math",
+    "math_train",
+    "mbpp",
+    "mmlu",
+    "strategyqa",
+    "theoremqa",
+    "wiki_table_questions",
+)
+FAMILIES = Registry(
+    group="codeact.families",
+    sort="task family",
+    wanted="a codeact.datasets.Family",
+    part=lambda found: found if isinstance(found, Family) else None,
+    ours={name: f"codeact.datasets.{name}:FAMILY" for name in _OURS},
+)
+
+
+def names() -> list[str]:
+    """All families that can be had here."""
+    return FAMILIES.names()
+
+
+def get(name: str) -> Family:
+    """Find a family; raises `ConfigError` with the nearest name if there is none."""
+    return FAMILIES.get(name)

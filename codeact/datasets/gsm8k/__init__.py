@@ -1,0 +1,1 @@
+"""GSM8K: arithmetic in words."""

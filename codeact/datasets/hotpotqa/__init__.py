@@ -1,0 +1,1 @@
+"""HotpotQA: questions that take several facts, looked up by search."""

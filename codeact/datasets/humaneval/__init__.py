@@ -1,0 +1,1 @@
+"""HumanEval: Python functions from their docstrings."""

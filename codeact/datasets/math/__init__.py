@@ -1,0 +1,1 @@
+"""MATH: competition mathematics, as MINT evaluates it."""

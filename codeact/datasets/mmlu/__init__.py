@@ -1,0 +1,1 @@
+"""MMLU: multiple choice, as MINT evaluates it."""

@@ -1,0 +1,34 @@
+"""Finds a preparer by name: ours, or a plug-in's entry point in the group ``codeact.preparers``."""
+
+from codeact.datasets.preparing.base import Preparer
+from codeact.plugins import Registry
+
+_OURS = (
+    "apps",
+    "gsm8k",
+    "hotpotqa",
+    "humaneval",
+    "math",
+    "mbpp",
+    "mmlu",
+    "strategyqa",
+    "theoremqa",
+    "wiki_table_questions",
+)
+PREPARERS = Registry(
+    group="codeact.preparers",
+    sort="data set to prepare",
+    wanted="a codeact.datasets.preparing.Preparer",
+    part=lambda found: found if isinstance(found, Preparer) else None,
+    ours={name: f"codeact.datasets.preparing.{name}:PREPARER" for name in _OURS},
+)
+
+
+def names() -> list[str]:
+    """All data sets that can be prepared here."""
+    return PREPARERS.names()
+
+
+def get(name: str) -> Preparer:
+    """Find a preparer; raises `ConfigError` with the nearest name if there is none."""
+    return PREPARERS.get(name)

@@ -1,0 +1,1 @@
+"""StrategyQA: yes or no, by facts that the question does not name."""

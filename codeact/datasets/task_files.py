@@ -1,0 +1,79 @@
+"""Reads task files: JSON lines, plain or gzipped; a broken line is refused with its number."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from codeact.datasets.family import Family, RowError, kind
+from codeact.episode.task import Task
+from codeact.exceptions import TaskFileError
+
+
+def load_tasks(family: Family, path: Path | str) -> list[Task]:
+    """Read every task of a file; raises `TaskFileError` with file, line, field and the remedy."""
+    path = Path(path)
+    tasks: list[Task] = []
+    first_seen: dict[str, int] = {}
+    for number, _, row in _rows(path):
+        try:
+            task = family.task(row)
+        except RowError as error:
+            raise TaskFileError(f"{path}, line {number}: {error}") from error
+        if task.id in first_seen:
+            raise TaskFileError(
+                f"{path}, line {number}: field 'id' is {task.id!r}, which line "
+                f"{first_seen[task.id]} has already; give every task its own"
+            )
+        first_seen[task.id] = number
+        tasks.append(task)
+    if not tasks:
+        raise TaskFileError(f"{path} holds no tasks: expected one JSON object a line")
+    return tasks
+
+
+def task_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Every task's id and its line as it stands in the file; raises `TaskFileError`."""
+    for number, line, row in _rows(path):
+        if "id" not in row:
+            raise TaskFileError(f"{path}, line {number}: field 'id' is missing")
+        yield str(row["id"]), line
+
+
+def task_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every line's number and its object; raises `TaskFileError`."""
+    for number, _, row in _rows(path):
+        yield number, row
+
+
+def _rows(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    for number, line in enumerate(_content(path).split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise TaskFileError(
+                f"{path}, line {number}: not valid JSON ({error}); "
+                "expected one JSON object a line, in UTF-8"
+            ) from error
+        if not isinstance(row, dict):
+            raise TaskFileError(
+                f"{path}, line {number}: expected a JSON object, but it is {kind(row)}"
+            )
+        yield number, line, row
+
+
+def _content(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except FileNotFoundError as error:
+        raise TaskFileError(f"{path} is not there; check the path of the task file") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise TaskFileError(f"{path} is not a whole gzip file: {error}") from error
+    except OSError as error:
+        raise TaskFileError(f"{path} cannot be read: {error.strerror or error}") from error

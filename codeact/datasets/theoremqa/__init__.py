@@ -1,0 +1,1 @@
+"""TheoremQA: theorems put to use."""

@@ -1,0 +1,1 @@
+"""WikiTableQuestions: questions about one table."""

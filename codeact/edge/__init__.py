@@ -1,1 +1,0 @@
-"""All I/O of one episode: models, sandboxes, graders, task families and tools."""

@@ -1,0 +1,297 @@
+"""The schema of every command's configuration: composed YAML is validated against it once."""
+
+import hashlib
+import math
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import msgspec
+from pydantic import Field, field_validator, model_validator
+
+from codeact.episode.settings import (
+    EpisodeSettings,
+    FeedbackSettings,
+    LimitSettings,
+    Settings,
+    TurnSettings,
+)
+from codeact.experiment.budget import BudgetSettings
+from codeact.graders.base import Mode
+from codeact.models.registry import AnyModelSettings
+from codeact.sandboxes.docker.image import ImageSettings
+from codeact.sandboxes.settings import MOST_SLOTS, DockerSettings, LocalSettings
+from codeact.tools import SearchSettings
+
+ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
+
+_SESSIONS_PER_EPISODE = 3
+
+
+class TaskSet(Settings):
+    """One task file: `family` says how to read and grade it.
+
+    `path` may be ``pkg://package/file`` for a file that a package ships. `limit` takes the first n
+    tasks, `ids` only those named.
+    """
+
+    path: str
+    family: str
+    limit: int | None = Field(default=None, ge=1)
+    ids: list[str] | None = None
+
+
+class TaskSettings(Settings):
+    """The task files of a run, by the name that records carry."""
+
+    sets: dict[str, TaskSet] = Field(min_length=1)
+
+
+class PromptSettings(Settings):
+    """Which prompt strategy; ours is ``code``, plug-ins add theirs."""
+
+    strategy: str
+
+
+class GradingSettings(Settings):
+    """Published verdicts with their quirks (``mint``), or what a verdict should mean."""
+
+    mode: Mode
+
+
+class FeedbackConfig(FeedbackSettings):
+    """Feedback, and the model that gives it (config group ``model@feedback.model``)."""
+
+    model: AnyModelSettings | None
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _none_is_none(cls, value: Any) -> Any:
+        return None if value == {"kind": "none"} else value
+
+    @model_validator(mode="after")
+    def _has_model(self) -> Self:
+        if self.kind != "none" and self.model is None:
+            raise ValueError(
+                "feedback needs a feedback model: choose one with model@feedback.model=OPTION "
+                "(openai, recorded, ...) or take feedback=none"
+            )
+        return self
+
+    @property
+    def label(self) -> str:
+        """``none``, or the model and the kind in the published form."""
+        if self.kind == "none" or self.model is None:
+            return "none"
+        return f"{self.model.name}/{'GT' if self.ground_truth else 'no_GT'}-{self.kind}"
+
+
+class LocalCompute(Settings):
+    """Episodes run in this process; `concurrency` of them at once."""
+
+    kind: Literal["local"]
+    concurrency: int = Field(ge=1, le=10_000)
+
+    @property
+    def for_each_worker(self) -> int:
+        """How many episodes one process plays at once."""
+        return self.concurrency
+
+
+class RayCompute(Settings):
+    """Episodes run in Ray actors, `concurrency` of them at once over all actors together.
+
+    `address` of a cluster is an ``host:port`` or ``auto``; None takes the one that the environment
+    names (a Ray job's own, for example), and starts Ray on this machine where it names none.
+    `workers` is the number of actors. None is one on each node, also on those that join later, and
+    an autoscaler is asked for up to `pending` nodes at a time while more episodes are played at
+    once than the nodes have CPUs. An episode whose worker is lost is handed out again, `handouts`
+    times in all. The run ends when there has been no worker at all for `start_seconds`.
+    """
+
+    kind: Literal["ray"]
+    concurrency: int = Field(ge=1, le=100_000)
+    address: str | None = None
+    workers: int | None = Field(default=None, ge=1)
+    cpus_per_worker: float = Field(default=1.0, ge=0)
+    pending: int = Field(default=4, ge=0)
+    handouts: int = Field(default=3, ge=1)
+    start_seconds: float = Field(default=300.0, gt=0)
+
+    @property
+    def for_each_worker(self) -> int:
+        """How many episodes one process plays at once."""
+        return math.ceil(self.concurrency / (self.workers or 1))
+
+
+ComputeSettings = Annotated[LocalCompute | RayCompute, Field(discriminator="kind")]
+
+
+class NoTracker(Settings):
+    """Nothing but the run folder keeps the results."""
+
+    kind: Literal["none"]
+
+
+class WandbTracker(Settings):
+    """Weights & Biases. `mode` ``auto`` is online where there is a key for it, else offline.
+
+    `trajectories` is how many episodes at most the table of readable trajectories has.
+    """
+
+    kind: Literal["wandb"]
+    project: str
+    entity: str | None = None
+    mode: Literal["auto", "online", "offline"] = "auto"
+    tags: list[str] = Field(default_factory=list)
+    trajectories: int = Field(default=50, ge=0, le=10_000)
+
+
+TrackerSettings = Annotated[NoTracker | WandbTracker, Field(discriminator="kind")]
+
+
+class GradedSettings(Settings):
+    """What grading a task needs, whichever command asks for it."""
+
+    data: str
+    """The folder of the task files."""
+    task: TaskSettings
+    limit: int | None = Field(ge=1)
+    """Take the first n tasks of each set; None takes all."""
+    grading: GradingSettings
+    executor: ExecutorSettings
+    compute: ComputeSettings
+
+    @model_validator(mode="after")
+    def _slots_suffice(self) -> Self:
+        """An episode holds one session and its grader up to two, and none gives its own up."""
+        at_once = self.compute.for_each_worker
+        needed = _SESSIONS_PER_EPISODE * at_once
+        told = f"{at_once} episodes at once (compute.concurrency)"
+        told += f" of up to {_SESSIONS_PER_EPISODE} sessions"
+        if needed > MOST_SLOTS:
+            raise ValueError(
+                f"{told} are more than the {MOST_SLOTS} sessions that one sandbox holds: lower "
+                "compute.concurrency, or spread it over compute=ray compute.workers=N"
+            )
+        if self.executor.slots is None:
+            executor = self.executor.model_copy(update={"slots": needed})
+            return self.model_copy(update={"executor": executor})
+        if self.executor.slots < needed:
+            raise ValueError(
+                f"executor.slots={self.executor.slots} is too few for {told}: give "
+                f"executor.slots={needed}, or null"
+            )
+        return self
+
+
+class ValidateConfig(GradedSettings):
+    """``codeact validate``."""
+
+
+class PlaySettings(GradedSettings):
+    """What playing episodes needs besides a policy."""
+
+    prompt: PromptSettings
+    search: SearchSettings
+
+
+class RunConfig(PlaySettings):
+    """``codeact run``."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {
+            "data",
+            "task",
+            "limit",
+            "compute",
+            "run_dir",
+            "samples",
+            "shuffle",
+            "budget",
+            "cache",
+            "tracker",
+            "dry_run",
+            "progress_seconds",
+            "full_disk_seconds",
+            "max_consecutive_failures",
+        }
+    )
+
+    model: AnyModelSettings
+    turns: TurnSettings
+    limits: LimitSettings
+    feedback: FeedbackConfig
+    samples: int = Field(ge=1)
+    seed: int | None
+    run_dir: str
+    dry_run: bool
+    shuffle: bool
+    """Hand episodes out in an order drawn from `seed` instead of the files' own."""
+    budget: BudgetSettings
+    cache: str | None
+    """The folder of the response cache; None asks the model every time."""
+    tracker: TrackerSettings
+    progress_seconds: float = Field(gt=0)
+    """How often a line is printed where the output is no terminal."""
+    full_disk_seconds: float = Field(ge=0)
+    """How long a full disk is waited for before the run ends."""
+    max_consecutive_failures: int | None = Field(default=20, ge=1)
+    """How many episodes may fail with one cause, none succeeding between, before the run tries
+    what has failed, and ends if that does not work; None never ends a run."""
+
+    @model_validator(mode="after")
+    def _dollars_can_be_counted(self) -> Self:
+        models = {"model": self.model, "feedback.model": self.feedback.model}
+        without = [key for key, model in models.items() if model and model.prices is None]
+        if self.budget.usd is not None and without:
+            raise ValueError(
+                f"budget.usd needs prices to count with: give {without[0]}.prices.prompt and "
+                f"{without[0]}.prices.completion, in USD per million tokens"
+            )
+        return self
+
+    @property
+    def episode(self) -> EpisodeSettings:
+        """The part that the state machine sees."""
+        feedback = FeedbackSettings(
+            kind=self.feedback.kind, ground_truth=self.feedback.ground_truth
+        )
+        return EpisodeSettings(turns=self.turns, limits=self.limits, feedback=feedback)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over all that decides what an episode of this run is."""
+        return digest_of(self.identity())
+
+
+class ReplayConfig(PlaySettings):
+    """``codeact replay``; turns and feedback come from the recording."""
+
+    source: str
+    out: str | None
+    """Where every difference is written, one JSON object a line."""
+    filter: str
+    """Glob over the recorded paths."""
+
+
+class RegradeConfig(GradedSettings):
+    """``codeact regrade``."""
+
+    source: str
+    against: str = Field(pattern="^(recorded|mint|strict)$")
+    filter: str
+    out: str | None
+
+
+class SandboxConfig(Settings):
+    """``codeact sandbox``. `concurrency` is how many sessions ``exec`` runs side by side."""
+
+    executor: ExecutorSettings
+    image: ImageSettings
+    cells: str | None
+    concurrency: int = Field(ge=1)
+
+
+def digest_of(value: Any) -> str:
+    """16 hex digits over JSON-able data, whatever the order of its keys."""
+    canonical = msgspec.json.encode(value, order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()[:16]

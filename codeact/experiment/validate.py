@@ -1,0 +1,66 @@
+"""Proves a task file fit for use: every reference must pass its own family's grader."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from codeact.datasets.family import Family
+from codeact.episode.effects import Verdict
+from codeact.episode.task import Task
+from codeact.exceptions import GraderFailure
+from codeact.graders.base import Mode
+from codeact.sandboxes.base import Sandbox
+
+_AT_ONCE = 4
+_DETAIL = 500
+
+
+class Unfit(msgspec.Struct, frozen=True):
+    """A task whose own reference does not pass, and why."""
+
+    task: str
+    answer: str
+    reason: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a validation found."""
+
+    family: str
+    mode: Mode
+    tasks: int
+    unfit: tuple[Unfit, ...]
+    unknown: int = 0
+    """Tasks for which no correct answer is known, so that nothing could be tried."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every reference passes."""
+        return not self.unfit
+
+
+async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode: Mode) -> Report:
+    """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks."""
+    grader = family.grader(mode)
+    free = asyncio.Semaphore(_AT_ONCE)
+    answers = {task.key: family.correct_answer(task) for task in tasks}
+
+    async def check(task: Task) -> Unfit | None:
+        answer = answers[task.key]
+        if answer is None:
+            return None
+        async with free:
+            try:
+                verdict = await grader(task, answer, sandbox)
+            except GraderFailure as failure:
+                verdict = Verdict(False, f"the grader gives up: {failure}")
+        if verdict.correct:
+            return None
+        reason = verdict.detail or "the grader judges the reference wrong"
+        return Unfit(task.key, answer[:_DETAIL], reason[:_DETAIL])
+
+    found = await asyncio.gather(*(check(task) for task in tasks))
+    unfit = tuple(item for item in found if item is not None)
+    unknown = sum(answer is None for answer in answers.values())
+    return Report(family.name, mode, len(tasks), unfit, unknown)

@@ -1,0 +1,119 @@
+"""Strict verdicts on words: yes or no, and the short answers of HotpotQA."""
+
+import re
+import string
+
+from codeact.episode.effects import Verdict
+from codeact.episode.task import Task
+from codeact.graders.commitment import Commitment, commitment, last_part
+from codeact.graders.lists import listed
+from codeact.graders.unicode import without_marks
+from codeact.sandboxes.base import Sandbox
+
+TRUTH = {"yes": True, "true": True, "no": False, "false": False}
+_ARTICLES = {"a", "an", "the"}
+_PREDICATES = {"is", "was", "are", "were", "than", "therefore"}
+_LONGEST_SENTENCE = 40
+_LONGEST_ITEM = 4
+_NAMELESS = {"it", "its", "is", "was", "are", "were", "they", "he", "she", "that", "this", "answer"}
+_NO_END = "\u2024"
+"""A dot that decomposes to a full stop, so that it is none to whoever splits sentences."""
+_REASONS = {"because", "since", "as", "for"}
+_REASON = re.compile(r"(?i)\b(?:because|since)\b|, (?:as|for)\b(?! well)")
+_DASHES = str.maketrans({**dict.fromkeys("-–—/", " "), "&": " and "})
+_PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…")
+
+
+async def short_answer(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade hotpotqa: exact match as SQuAD normalises it, of the answer or of its last part.
+
+    A sentence may also contain the reference, unless it denies, doubts or lists. If the question
+    names the reference too, the sentence may be about the other candidate: then it must be the
+    sentence's subject, and all else in it the question's own words.
+    """
+    reference = str(task.reference)
+    if reference.strip().lower() in TRUTH:
+        return await yes_or_no(task, answer, _sandbox)
+    wanted, asked = normalise(reference), normalise(task.prompt)
+    # A full stop within the reference (A. E. Housman) ends no sentence.
+    found = commitment(
+        answer.replace(reference, reference.replace(". ", f"{_NO_END} ")),
+        lambda text: _states(text, wanted, asked),
+        own=lambda _: reference,
+        question=task.prompt,
+    )
+    detail = "" if found.value else "the answer says something else"
+    return Verdict(found.value is True, found.problem or detail)
+
+
+def _states(text: str, wanted: list[str], asked: list[str]) -> bool | None:
+    """Whether a text says the wanted words; None if it is too long to say just something else."""
+    if _says(text, wanted, asked):
+        return True
+    names = set(normalise(text)) - _NAMELESS
+    return False if names and len(text.split()) <= _LONGEST_ITEM else None
+
+
+def _says(text: str, wanted: list[str], asked: list[str]) -> bool:
+    if wanted == normalise(text):
+        return True
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1:
+        rest = [words for words in map(normalise, lines) if words != wanted]
+        several = any(len(words) <= _LONGEST_ITEM for words in rest)
+        return not several and any(_says(line, wanted, asked) for line in (lines[0], lines[-1]))
+    reason = None if _REASONS & set(wanted) else _REASON.search(text)
+    if reason and normalise(text[: reason.start()]):
+        text = text[: reason.start()]
+    return wanted == normalise(last_part(text)) or _contained(text, wanted, asked)
+
+
+def _contained(text: str, wanted: list[str], asked: list[str]) -> bool:
+    """Whether a sentence is about the wanted words, and no others."""
+    given = normalise(text)
+    if not 0 < len(given) <= _LONGEST_SENTENCE:
+        return False
+    if _contains(asked, wanted):
+        sentence = normalise(text.strip().rstrip(".").rpartition(". ")[2])
+        return sentence[: len(wanted)] == wanted and set(sentence) <= {*asked, *_PREDICATES}
+    return _contains(given, wanted) and not listed(text, wanted, normalise)
+
+
+async def yes_or_no(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade strategyqa: the one truth value that the answer commits to."""
+    found = committed_truth(answer, task.prompt)
+    if found.problem:
+        return Verdict(False, found.problem)
+    detail = f"read as {'yes' if found.value else 'no'}"
+    return Verdict(found.value == TRUTH[str(task.reference).strip().lower()], detail)
+
+
+def committed_truth(answer: str, question: str) -> Commitment:
+    """Find the truth value that an answer commits to."""
+    return commitment(answer, _truth, question=question, truth=True)
+
+
+def _truth(text: str) -> bool | None:
+    said = truth(text)
+    return truth(last_part(text)) if said is None else said
+
+
+def truth(text: str) -> bool | None:
+    """Read a truth value: the first word if it is one, else the only one there is."""
+    words = [word.strip(string.punctuation + "“”") for word in text.lower().split()]
+    first = TRUTH.get(words[0]) if words else None
+    if first is not None:
+        rest = {TRUTH[word] for word in words[1:3] if word in TRUTH}
+        return None if rest - {first} else first
+    said = {TRUTH[word] for word in words if word in TRUTH and word != "no"}
+    return said.pop() if len(said) == 1 and "not" not in words else None
+
+
+def normalise(text: str) -> list[str]:
+    """Lower-case, without accents, punctuation and articles, as words (SQuAD's evaluator)."""
+    bare = without_marks(text.lower().translate(_DASHES))
+    return [word for word in bare.translate(_PUNCTUATION).split() if word not in _ARTICLES]
+
+
+def _contains(words: list[str], wanted: list[str]) -> bool:
+    return f" {' '.join(wanted)} " in f" {' '.join(words)} "

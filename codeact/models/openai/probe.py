@@ -1,0 +1,191 @@
+"""Whether the servers are there, take the key and have the model: before a run, and in one."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeVar
+
+from codeact import web
+from codeact.models.openai import wire
+from codeact.models.openai.refusals import absence
+from codeact.models.openai.settings import OpenAISettings
+from codeact.models.openai.transport import Connections, Fault, Response
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_LIST_SECONDS = 10.0
+_ASK_SECONDS = 30.0
+"""How long a server may take to list its models, and to answer with one token."""
+
+
+class Look(NamedTuple):
+    """What was seen of a server before a run.
+
+    `down`: why it cannot be reached. `wrong`: why it can answer nothing. `serves`: what it says
+    that the model is, None where it does not say.
+    """
+
+    base_url: str
+    down: str | None = None
+    wrong: str | None = None
+    serves: dict[str, Any] | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it is no use, in words for the user."""
+        return f"{self.base_url} cannot be reached: {self.down}" if self.down else self.wrong
+
+
+class Trouble(NamedTuple):
+    """Why a server did not answer a small question; `lasting` if it never will."""
+
+    why: str
+    lasting: bool
+
+
+class Probe:
+    """Looks at the servers of a model, in no session that a run uses."""
+
+    def __init__(self, settings: OpenAISettings, route: str, connections: Connections) -> None:
+        self._settings = settings
+        self._route = route
+        self._connections = connections
+
+    async def look(self) -> list[Look]:
+        """Look at every server, all at once."""
+        return await _each(self._settings.addresses, self._look)
+
+    async def ask(self) -> list[Trouble | None]:
+        """Ask every server for one token; None for each that answers."""
+        return await _each(self._settings.addresses, self._ask)
+
+    async def _look(self, base_url: str) -> Look:
+        import aiohttp
+
+        try:
+            response = await self._connections.fetch(f"{base_url}/models", _LIST_SECONDS)
+        except (TimeoutError, aiohttp.ServerDisconnectedError) as error:
+            log.warning("%s: slow to list its models: %s", base_url, error)
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            return Look(base_url, down=self._connections.words(str(error)))
+        except (aiohttp.ClientError, Fault) as error:
+            log.warning("%s: cannot list its models: %s", base_url, error)
+        else:
+            return await self._judge(base_url, response)
+        return Look(base_url)
+
+    async def _judge(self, base_url: str, response: Response) -> Look:
+        """What the answer to the question for its models says of a server."""
+        listed = _listed(response)
+        if listed is not None:
+            return await self._look_for_model(base_url, listed)
+        if response.status >= 500:
+            log.warning("%s: cannot list its models: HTTP %d", base_url, response.status)
+            return Look(base_url)
+        if response.status not in (401, 403) and (better := await self._better(base_url)):
+            return Look(
+                base_url, wrong=f"{base_url} is not the API: did you mean base_url={better}?"
+            )
+        return Look(base_url, wrong=await self._wrong(base_url, response))
+
+    async def _wrong(self, base_url: str, response: Response) -> str | None:
+        """Why a server that lists no models can answer nothing; None if that is not certain."""
+        url, words = f"{base_url}/models", self._connections.words
+        gone = absence(self._settings, url, response, words)
+        if gone is None or response.status == 401:
+            return None if gone is None else gone.why
+        # A gateway, or a key, may be for the other route alone: it is asked what a run would ask.
+        trouble = await self._ask(base_url)
+        return trouble.why if trouble is not None and trouble.lasting else None
+
+    async def _better(self, base_url: str) -> str | None:
+        """The address beneath this one that is the API's, if there is one."""
+        import aiohttp
+
+        better = f"{base_url}/v1"
+        if base_url.endswith("/v1"):
+            return None
+        try:
+            response = await self._connections.fetch(f"{better}/models", _LIST_SECONDS)
+        except (aiohttp.ClientError, OSError, Fault):
+            return None
+        return better if _listed(response) is not None else None
+
+    async def _look_for_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> Look:
+        name = self._settings.name
+        if name in listed:
+            return Look(base_url, serves=_facts(listed[name]))
+        near = get_close_matches(name, listed, n=1) or list(listed)[:5]
+        what = f"{base_url} does not list a model {name}; it has {near}"
+        # Gateways accept more names than they list, so one token is asked for.
+        trouble = await self._ask(base_url)
+        if trouble is not None and trouble.lasting:
+            return Look(base_url, wrong=f"{what}: correct model.name ({trouble.why})")
+        log.warning("%s", what)
+        return Look(base_url)
+
+    async def _ask(self, base_url: str) -> Trouble | None:
+        import aiohttp
+
+        url = f"{base_url}/{self._route}"
+        words = self._connections.words
+        try:
+            response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
+        except (aiohttp.ClientError, OSError, Fault) as error:
+            why = str(error) or type(error).__name__
+            return Trouble(f"{url} did not answer: {words(why)}", lasting=False)
+        gone = absence(self._settings, url, response, words)
+        if gone is not None:
+            return Trouble(gone.why, lasting=True)
+        # The right server may still refuse this question for its own sake (400, say).
+        if response.status >= 500 or response.status in (408, 425, 429):
+            what = web.seen(response.status, response.headers, response.body)
+            return Trouble(f"{url} did not answer: {words(what)}", lasting=False)
+        return None
+
+    def _question(self) -> bytes:
+        body: dict[str, Any] = {"model": self._settings.name, "max_tokens": 1}
+        if self._settings.api == "completion":
+            body["prompt"] = "Hello"
+        else:
+            body["messages"] = [{"role": "user", "content": "Hello"}]
+        return wire.encode(body)
+
+
+async def _each(items: list[str], act: Callable[[str], Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*(act(item) for item in items)))
+
+
+def _listed(response: Response) -> dict[str, dict[str, Any]] | None:
+    """The models that a server lists, by id; None if the answer is no such list."""
+    if response.status != 200:
+        return None
+    try:
+        data = wire.decode(response.body)["data"]
+        return {str(model["id"]): model for model in data}
+    except (wire.Garbage, LookupError, TypeError):
+        return None
+
+
+_FACTS = ("id", "root", "parent", "max_model_len")
+_META_FACTS = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train")
+
+
+def _facts(model: dict[str, Any]) -> dict[str, Any] | None:
+    """What an entry of the list says the model is; None where it is only a name.
+
+    vLLM and SGLang say `root` and `max_model_len`, llama.cpp has its own `meta`. When the server
+    started, and whatever else differs each time, is left out.
+    """
+    facts = {name: model[name] for name in _FACTS if _is_plain(model.get(name))}
+    meta = model.get("meta")
+    if isinstance(meta, dict):
+        facts |= {f"meta.{name}": meta[name] for name in _META_FACTS if _is_plain(meta.get(name))}
+    return facts if facts.keys() - {"id"} else None
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)

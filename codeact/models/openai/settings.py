@@ -1,0 +1,132 @@
+"""The settings of an OpenAI-compatible endpoint, and what they say about reaching it."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
+
+from codeact.episode.settings import Settings
+from codeact.models.base import ModelClient, ModelSettings, without_none
+
+_RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
+
+
+class SamplingSettings(Settings):
+    """How the model samples; None leaves a setting to the server.
+
+    `extra` goes into the request's body as it is.
+    """
+
+    temperature: float | None = Field(default=0.0, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=1024, ge=1)
+    seed: int | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("extra")
+    @classmethod
+    def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(_RESERVED & extra.keys()):
+            raise ValueError(f"{', '.join(taken)}: set by codeact itself, so not through extra")
+        return extra
+
+
+class TimeoutSettings(Settings):
+    """Seconds: `total` bounds one attempt, `wait` the longest Retry-After that is obeyed."""
+
+    connect: float = Field(default=10.0, gt=0)
+    total: float = Field(default=600.0, gt=0)
+    wait: float = Field(default=300.0, ge=0)
+
+
+def _endpoint(value: str) -> str:
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("give a whole address, such as http://127.0.0.1:8000/v1")
+    if url.username or url.password or url.query or url.fragment:
+        raise ValueError(
+            "an address holds no key, query or fragment: put the key into an environment "
+            "variable and name that in api_key_env"
+        )
+    return value.rstrip("/")
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("give the name of an environment variable, not the key itself")
+    return value
+
+
+class OpenAISettings(ModelSettings):
+    """An endpoint, the model behind it, and how to treat both.
+
+    `name` is the model's id at the server. `stop_limit` is how many stop strings the server
+    takes (OpenAI: 4; None for any number): the others are enforced here alone. `overflow` says
+    what to do when prompt and `max_tokens` together do not fit the context: end the episode, or
+    ask once more for as many tokens as the server says there is room for.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+    incidental = ModelSettings.incidental | (
+        {
+            "base_url",
+            "base_urls",
+            "affinity",
+            "api_key_env",
+            "use_proxy",
+            "timeout",
+            "max_retries",
+            "concurrency",
+            "requests_per_minute",
+            "tokens_per_minute",
+            "stop_limit",
+            "probe",
+        }
+    )
+
+    kind: Literal["openai"]
+    base_url: Annotated[str, AfterValidator(_endpoint)]
+    base_urls: list[Annotated[str, AfterValidator(_endpoint)]] = Field(default_factory=list)
+    affinity: bool = True
+    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    use_proxy: bool = True
+    """Whether servers are reached by the proxy that the environment names (HTTPS_PROXY, NO_PROXY).
+    A server on this machine never is."""
+    revision: str | None = None
+    """Which version of the model the servers have, in the user's own words, where its name does not
+    say so. Another one is another experiment, and shares no cached answers."""
+    api: Literal["chat", "completion"] = "chat"
+    sampling: SamplingSettings = SamplingSettings()
+    timeout: TimeoutSettings = TimeoutSettings()
+    max_retries: int = Field(default=6, ge=0)
+    concurrency: int = Field(default=256, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    stop_limit: int | None = Field(default=4, ge=0)
+    overflow: Literal["fail", "shrink"] = "fail"
+    probe: bool = True
+    """Whether `check` asks the server for its models before the run starts."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers; a revision only where there is one."""
+        return without_none(super().identity(), "revision")
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every server, each once."""
+        return list(dict.fromkeys([self.base_url, *self.base_urls]))
+
+    def shared_by(self, workers: int) -> Self:
+        """The settings for each of so many processes; a limit below their number is 1 for each."""
+
+        def share(limit: int | None) -> int | None:
+            return None if limit is None else max(1, limit // workers)
+
+        limits = ("concurrency", "requests_per_minute", "tokens_per_minute")
+        return self.model_copy(update={name: share(getattr(self, name)) for name in limits})
+
+    def create(self) -> ModelClient:
+        from codeact.models.openai.client import OpenAIClient  # it imports this module
+
+        return OpenAIClient(self)

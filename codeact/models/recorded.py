@@ -1,0 +1,158 @@
+"""A model that answers from recorded episodes, as the policy or as the feedback model."""
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+
+from codeact.episode.effects import Completion, Outcome, Usage
+from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
+from codeact.models.base import EpisodeKey, ModelSettings, Request, Role
+from codeact.recordings.episodes import RecordedEpisode, Selection, read_recordings
+from codeact.resources import resolve_path
+
+_NAMED = 5
+"""How many of the missing episodes a message names."""
+
+
+class RecordedSettings(ModelSettings):
+    """Where the recordings are, and which of them are meant where the source holds several.
+
+    `source` is a run folder, a ``results.jsonl`` or ``episodes.jsonl`` (also ``.gz``), or a tree
+    of them; ``pkg://package/path`` is one that an installed package ships. `recorded_feedback` is
+    ``none`` or as in ``gpt-4-0613/no_GT-textual``.
+    """
+
+    incidental = ModelSettings.incidental | {"source"}
+
+    kind: Literal["recorded"]
+    name: str = "recorded"
+    source: str
+    recorded_model: str | None = None
+    recorded_feedback: str | None = None
+    recorded_turns: str | None = None
+
+    def create(self) -> "RecordedModel":
+        return RecordedModel(self)
+
+
+class _Answers(msgspec.Struct, frozen=True, gc=False):
+    """All that is kept of one recorded episode."""
+
+    identity: tuple[str, ...]
+    policy: tuple[str, ...]
+    feedback: tuple[str | None, ...]
+    usage: tuple[tuple[Usage, Usage], ...]
+    outcome: Outcome
+
+
+class RecordedModel:
+    """Looks answers up by episode and turn.
+
+    Raises `RecordingError` when the source cannot be read, or holds two recordings of one
+    episode that the settings do not tell apart.
+    """
+
+    plain = False
+
+    def __init__(self, settings: RecordedSettings) -> None:
+        self._settings = settings
+        self._answers: dict[EpisodeKey, _Answers] = {}
+        selection = Selection(
+            model=settings.recorded_model,
+            feedback=settings.recorded_feedback,
+            turn_setting=settings.recorded_turns,
+        )
+        for episode in read_recordings(resolve_path(settings.source), selection):
+            self._keep(episode)
+
+    def _keep(self, episode: RecordedEpisode) -> None:
+        key = EpisodeKey(episode.task_name, episode.task_id, episode.sample)
+        answers = _answers(episode)
+        earlier = self._answers.get(key)
+        if earlier is not None and earlier.identity != answers.identity:
+            raise RecordingError(
+                f"{self._settings.source}: {_name(key)} was recorded more than once: with "
+                f"{', '.join(earlier.identity)}; and with {', '.join(answers.identity)}. Choose "
+                "by these names, or name a narrower source"
+            )
+        # A run that was resumed holds an episode twice when its first end did not count.
+        self._answers[key] = answers
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
+        """Every one of `episodes` must have been recorded, with feedback if that is the role."""
+        if missing := [key for key in episodes if key not in self._answers]:
+            raise RecordingError(self._missing(missing, len(episodes)))
+        if role == "feedback" and not self._has_feedback(episodes):
+            raise RecordingError(
+                f"{self._settings.source}: these recordings hold no feedback; choose some that "
+                "do (recorded_feedback), another feedback model, or feedback=none"
+            )
+
+    def _has_feedback(self, episodes: Collection[EpisodeKey]) -> bool:
+        chosen = [self._answers[key] for key in episodes] or list(self._answers.values())
+        return any(text is not None for answers in chosen for text in answers.feedback)
+
+    def _missing(self, missing: list[EpisodeKey], total: int) -> str:
+        some = ", ".join(_name(key) for key in missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        held = ", ".join(sorted({key.task_name for key in self._answers})) or "nothing"
+        return (
+            f"{self._settings.source}: {len(missing)} of {total} episodes were not recorded: "
+            f"{some}{more}. Recorded tasks: {held}"
+        )
+
+    async def complete(self, request: Request) -> Completion:
+        answers = self._answers.get(request.episode)
+        if answers is None:
+            raise ProviderFailure(self._missing([request.episode], 1))
+        texts = answers.policy if request.role == "policy" else answers.feedback
+        text = texts[request.turn] if request.turn < len(texts) else None
+        if text is None:
+            raise self._no_answer(request, answers)
+        usage = answers.usage[request.turn] if request.turn < len(answers.usage) else None
+        if usage is None:
+            return Completion(text=text)
+        return Completion(text=text, usage=usage[request.role == "feedback"])
+
+    def _no_answer(self, request: Request, answers: _Answers) -> ModelFailure | ProviderFailure:
+        outcome, turns = answers.outcome, len(answers.policy)
+        ended = f"{_name(request.episode)} was recorded for {turns} turns"
+        if request.role == "policy" and outcome.cause == "model" and request.turn == turns:
+            return ModelFailure(f"{ended}, then the model failed: {outcome.error}")
+        what = "answer" if request.role == "policy" else "feedback"
+        why = f" ({outcome.error})" if outcome.error else ""
+        return ProviderFailure(
+            f"{ended} and ended in {outcome.terminate_reason}{why}: no recorded {what} for "
+            f"turn {request.turn + 1}"
+        )
+
+    async def close(self) -> None:
+        """Forget the recordings."""
+        self._answers.clear()
+
+
+def _answers(episode: RecordedEpisode) -> _Answers:
+    record = episode.record
+    return _Answers(
+        identity=(
+            f"recorded_model={episode.model}",
+            f"recorded_feedback={episode.feedback}",
+            f"recorded_turns={episode.turn_setting}",
+            f"settings {record.settings_digest}" if record else f"split '{episode.split}'",
+        ),
+        policy=tuple(turn.text for turn in episode.turns),
+        feedback=tuple(
+            turn.environment.feedback if turn.environment else None for turn in episode.turns
+        ),
+        usage=tuple((t.usage, t.feedback_usage) for t in record.turns) if record else (),
+        outcome=episode.outcome,
+    )
+
+
+def _name(key: EpisodeKey) -> str:
+    sample = f" (sample {key.sample})" if key.sample else ""
+    return f"{key.task_name}/{key.task_id}{sample}"

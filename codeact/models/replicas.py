@@ -1,0 +1,259 @@
+"""Several servers of one model: which of them a request goes to, and which are left for a while."""
+
+import asyncio
+import logging
+import time
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+from codeact.models.base import Request
+from codeact.models.pace import AdaptiveLimit, Clock, Gate
+
+log = logging.getLogger(__name__)
+
+_TOLERATED = 2
+"""How many failures in a row may be chance; a connection that is refused is none."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds for which a server that fails is left: doubled each time that it fails again."""
+_FIRST_ABSENCE, _LONGEST_ABSENCE = 30.0, 600.0
+"""The same for one that says that it is not the one to ask: it takes a person to mend that."""
+
+
+State = Literal["closed", "open", "half-open"]
+
+
+class CircuitBreaker:
+    """Whether a server is asked; times are seconds of the caller's clock.
+
+    ``closed``: it works. ``open``: it failed, and gets nothing until `open_until`. ``half-open``:
+    that time has come, and a single request tries it. What becomes of that one closes the
+    circuit, or opens it for longer.
+    """
+
+    def __init__(self) -> None:
+        self._in_a_row = self._pauses = 0
+        self._trial = False
+        self.open_until: float | None = None
+
+    def state(self, now: float) -> State:
+        """Return the state at a time."""
+        if self.open_until is None:
+            return "closed"
+        return "open" if now < self.open_until else "half-open"
+
+    def admits(self, now: float) -> bool:
+        """Whether a request should go there."""
+        state = self.state(now)
+        return state == "closed" or (state == "half-open" and not self._trial)
+
+    def begin(self, now: float) -> None:
+        """A request is about to go there."""
+        self._trial = self.state(now) == "half-open"
+
+    def succeeded(self) -> None:
+        """It works, whatever it was before."""
+        self._in_a_row = self._pauses = 0
+        self._trial = False
+        self.open_until = None
+
+    def abandoned(self) -> None:
+        """A request was cancelled: it says nothing about the server."""
+        self._trial = False
+
+    def failed(self, now: float, *, for_certain: bool) -> bool:
+        """Count a failure; True if the circuit opens now."""
+        if self.open_until is not None:
+            # What was sent before it opened says nothing new.
+            return self.state(now) == "half-open" and self.trip(now)
+        self._in_a_row += 1
+        return (for_certain or self._in_a_row > _TOLERATED) and self.trip(now)
+
+    def trip(self, now: float, pause: float | None = None, *, first: float | None = None) -> bool:
+        """Open for `pause` seconds; None takes the next of growing pauses, from `first` on."""
+        if pause is None:
+            shortest = _FIRST_PAUSE if first is None else first
+            longest = _LONGEST_PAUSE if first is None else _LONGEST_ABSENCE
+            pause = min(longest, shortest * 2.0**self._pauses)
+            self._pauses = min(self._pauses + 1, 10)
+        self.open_until = now + pause
+        self._trial = False
+        self._in_a_row = 0
+        return True
+
+
+class Standing(NamedTuple):
+    """How one server has done so far; `errors` counts all but refusals for lack of room (429)."""
+
+    base_url: str
+    requests: int
+    answers: int
+    refused: int
+    errors: int
+    requests_per_second: float
+    limit: int
+    is_left: bool
+
+
+class Endpoint:
+    """One server: its address, its own limit, its circuit and what has become of its requests.
+
+    `absent` is why it can answer nothing (a wrong address, key or model), None while it may.
+    """
+
+    def __init__(self, base_url: str, route: str, concurrency: int, clock: Clock) -> None:
+        self.base_url = base_url
+        self.url = f"{base_url}/{route}"
+        self.limit = AdaptiveLimit(concurrency)
+        self.gate = Gate(self.limit, clock)
+        self.breaker = CircuitBreaker()
+        self.absent: str | None = None
+        self.requests = self.answers = self.refused = self.errors = 0
+        self.answered_at = 0.0
+        self._clock = clock
+        self._first_asked = 0.0
+
+    def count(self) -> None:
+        """Count a request that goes out now."""
+        if not self.requests:
+            self._first_asked = self._clock()
+        self.requests += 1
+
+    def answered(self, wave: int) -> None:
+        """Count an answer."""
+        self.answers += 1
+        self.answered_at = self._clock()
+        self.limit.answered(wave)
+        if self.absent is not None:
+            self.absent = None
+            log.warning("%s answers again and gets its episodes back", self.base_url)
+
+    def was_refused(self, wave: int) -> bool:
+        """Count a refusal for lack of room; True if it is the first of its wave."""
+        self.refused += 1
+        return self.limit.refused(wave)
+
+    def standing(self) -> Standing:
+        """How it has done since the first request."""
+        seconds = self._clock() - self._first_asked
+        return Standing(
+            self.base_url,
+            self.requests,
+            self.answers,
+            self.refused,
+            self.errors,
+            self.requests / seconds if self.requests and seconds > 0 else 0.0,
+            int(self.limit.level),
+            self.breaker.open_until is not None,
+        )
+
+
+class Place(NamedTuple):
+    """A request's place at a server; `wave` is the crowd that it left with."""
+
+    endpoint: Endpoint
+    wave: int
+
+
+class Endpoints:
+    """All servers of one model.
+
+    With affinity, every request of an episode goes to the same server, which has the conversation
+    in its prefix cache: the first in the episode's own order of the servers (rendezvous hashing,
+    Thaler and Ravishankar 1998), so that processes agree without talking and a server that is left
+    moves no episode but its own. Without, it is the server with the least to do.
+    """
+
+    def __init__(
+        self,
+        base_urls: list[str],
+        route: str,
+        concurrency: int,
+        *,
+        affinity: bool,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.members = tuple(Endpoint(url, route, concurrency, clock) for url in base_urls)
+        self._affinity = affinity
+        self._clock = clock
+
+    async def enter(self, request: Request) -> Place:
+        """Wait for a place at the server that is the request's."""
+        while True:
+            endpoint = self.choose(request)
+            endpoint.breaker.begin(self._clock())
+            try:
+                wave = await endpoint.gate.enter()
+            except asyncio.CancelledError:
+                endpoint.breaker.abandoned()
+                raise
+            if wave is not None:
+                return Place(endpoint, wave)
+
+    def choose(self, request: Request) -> Endpoint:
+        """The best server that is not left; where all are, the one that is returned to first."""
+        if len(self.members) == 1:
+            return self.members[0]
+        now = self._clock()
+        ranked = self.ranked(request) if self._affinity else self._idlest_first()
+        for endpoint in ranked:
+            if endpoint.breaker.admits(now):
+                return endpoint
+        # One that is down may come back by itself; one that is the wrong one does not.
+        return min(ranked, key=lambda one: (one.absent is not None, one.breaker.open_until or now))
+
+    def ranked(self, request: Request) -> list[Endpoint]:
+        """The servers in the order of the request's episode, the same in every process."""
+        episode = request.episode
+        words = (episode.task_name, episode.task_id, str(episode.sample), request.role)
+        key = "\0".join(words).encode(errors="surrogatepass")
+
+        def weight(endpoint: Endpoint) -> bytes:
+            return blake2b(key + b"\0" + endpoint.base_url.encode(), digest_size=8).digest()
+
+        return sorted(self.members, key=weight)
+
+    def _idlest_first(self) -> list[Endpoint]:
+        return sorted(self.members, key=lambda one: (one.gate.load, one.requests))
+
+    def failed(
+        self, endpoint: Endpoint, *, for_certain: bool = False, pause: float | None = None
+    ) -> bool:
+        """Count a failure; True if the request can go to another server at once.
+
+        `for_certain` is a failure that cannot be chance; `pause` is for how many seconds the server
+        itself says that it is no use.
+        """
+        now = self._clock()
+        if pause is not None:
+            opened = endpoint.breaker.trip(now, pause)
+        else:
+            opened = endpoint.breaker.failed(now, for_certain=for_certain)
+        return self._elsewhere(endpoint, now, opened=opened)
+
+    def leave(self, endpoint: Endpoint, why: str) -> bool:
+        """Take out a server that can answer nothing; True if another can be asked at once.
+
+        The user is told the first time, if there are others.
+        """
+        now = self._clock()
+        news = endpoint.absent is None
+        endpoint.absent = why
+        # Only the first of a crowd that was sent there counts.
+        if endpoint.breaker.state(now) != "open":
+            endpoint.breaker.trip(now, first=_FIRST_ABSENCE)
+        if news and len(self.members) > 1:
+            log.warning("%s. It is left out; the other servers take its episodes", why)
+        return self._elsewhere(endpoint, now, opened=True)
+
+    def _elsewhere(self, endpoint: Endpoint, now: float, *, opened: bool) -> bool:
+        if len(self.members) == 1 or not any(one.breaker.admits(now) for one in self.members):
+            return False
+        if opened:
+            endpoint.gate.send_away()
+        return not endpoint.breaker.admits(now)
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why no server can answer anything, if that is so of each of them."""
+        reasons = [one.absent for one in self.members if one.absent is not None]
+        return "; ".join(reasons) if len(reasons) == len(self.members) else None

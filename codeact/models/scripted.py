@@ -1,0 +1,58 @@
+"""A model in this process that answers at once, for tests and benchmarks."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from codeact.episode.effects import Completion
+from codeact.models.base import EpisodeKey, ModelSettings, Request, Role
+
+Answer = str | Completion
+Script = Callable[[Request], Answer]
+
+
+class ScriptedModel:
+    """Answers with `script`: a function, or texts by turn (the last one for good).
+
+    A function may raise `ModelFailure` or `ProviderFailure`, as any client does.
+    """
+
+    def __init__(
+        self, script: Script | Sequence[Answer], *, latency: float = 0.0, plain: bool = False
+    ) -> None:
+        self._script = script
+        self._latency = latency
+        self.plain = plain
+
+    async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
+        """There is nothing that could be missing."""
+
+    async def complete(self, request: Request) -> Completion:
+        started = time.monotonic()
+        if self._latency:
+            await asyncio.sleep(self._latency)
+        if callable(self._script):
+            answer = self._script(request)
+        else:
+            answer = self._script[min(request.turn, len(self._script) - 1)]
+        if isinstance(answer, Completion):
+            return answer
+        return Completion(text=answer, seconds=time.monotonic() - started)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class ScriptedSettings(ModelSettings):
+    """The same few texts in every episode; `latency` in seconds."""
+
+    kind: Literal["scripted"]
+    name: str = "scripted"
+    texts: list[str] = Field(min_length=1)
+    latency: float = Field(default=0.0, ge=0)
+
+    def create(self) -> ScriptedModel:
+        return ScriptedModel(self.texts, latency=self.latency)

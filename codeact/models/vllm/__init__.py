@@ -1,0 +1,1 @@
+"""Models that this run serves itself, with vLLM."""

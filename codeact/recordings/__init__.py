@@ -1,0 +1,1 @@
+"""What was recorded: run folders and published trees, read and written in one place."""

@@ -1,0 +1,216 @@
+"""Whole trees in and out: published recordings to run folders, and run folders to such trees.
+
+Both go line by line, whatever the size. A line that holds no episode is left out and listed.
+"""
+
+import gzip
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import IO, Literal, NamedTuple, cast
+
+import msgspec
+from pydantic import field_validator
+
+from codeact import __version__
+from codeact.collection.report import Problem
+from codeact.collection.writing import whole_folder
+from codeact.episode.causes import counts
+from codeact.episode.record import EpisodeRecord, decode, encode
+from codeact.episode.settings import Settings
+from codeact.exceptions import ConfigError, RecordingError
+from codeact.recordings.episodes import parse_path
+from codeact.recordings.provenance import file_digest
+from codeact.recordings.published import (
+    another_sample,
+    published_path,
+    to_published,
+    to_record,
+)
+from codeact.recordings.reading import (
+    Decoded,
+    TaskTypes,
+    decoded_lines,
+    is_run,
+    source_files,
+)
+from codeact.recordings.run_folder import CONFIG, EPISODES, PROVENANCE
+from codeact.recordings.trajectory import Unreadable
+
+_LEVEL = 6
+"""Of gzip: higher ones take several times as long for a twentieth."""
+
+
+class ImportConfig(Settings):
+    """``codeact import``. Sources are published files or trees of them; `out` is a folder."""
+
+    source: str | list[str]
+    out: str
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source] if isinstance(self.source, str) else self.source
+
+
+class ExportConfig(ImportConfig):
+    """``codeact export``. Sources are run folders or trees of them; files are gzipped on wish."""
+
+    format: Literal["mint"]
+    gzip: bool
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _a_format_of_episodes(cls, value: object) -> object:
+        if value in ("sft", "openai", "hf", "preference"):
+            raise ValueError(
+                f"{value} is a format of conversations: codeact select RUN... out=DIR makes them, "
+                f"and codeact convert DIR format={value} out=OTHER writes them so"
+            )
+        return value
+
+
+class Exchange(NamedTuple):
+    """What was read and written. `places` are run folders or files, with their number of lines."""
+
+    places: dict[str, int]
+    problems: list[Problem]
+
+    @property
+    def episodes(self) -> int:
+        return sum(self.places.values())
+
+
+# In
+
+
+def import_trees(config: ImportConfig) -> Exchange:
+    """Make a run folder of each experiment: ``<out>/<model>/<feedback>/<turn setting>``.
+
+    Raises `RecordingError` where a path does not say what was recorded or where there is no
+    episode at all, and `ConfigError` where a run folder is there already.
+    """
+    experiments: dict[str, list[Path]] = {}
+    for path in source_files(config.sources):
+        if is_run(path):
+            raise RecordingError(f"{path}: is of a run folder already; give published files")
+        where = parse_path(path)
+        folder = f"{where.model}/{where.feedback}/{where.turn_setting}"
+        experiments.setdefault(folder, []).append(path)
+    out = Path(config.out)
+    for folder in experiments:
+        if (out / folder / EPISODES).exists():
+            raise ConfigError(
+                f"{out / folder}: holds episodes already; remove it or choose another out"
+            )
+    found = Exchange({}, [])
+    for folder, paths in experiments.items():
+        found.places[folder] = _import_experiment(out / folder, paths, found.problems)
+    if not found.episodes:
+        said = "".join(f"\n{one.place}: {one.reason}" for one in found.problems[:20])
+        raise RecordingError(f"{', '.join(config.sources)}: holds no episode{said}")
+    return found
+
+
+def _import_experiment(folder: Path, paths: list[Path], problems: list[Problem]) -> int:
+    written = 0
+    samples: Counter[tuple[str, str]] = Counter()
+    with whole_folder(folder) as unfinished:
+        with (unfinished / EPISODES).open("wb") as file:
+            for path in paths:
+                for record in _published_records(path, samples, problems):
+                    file.write(encode(record) + b"\n")
+                    written += 1
+        sources = {str(path): file_digest(path) for path in paths}
+        session = {"codeact": __version__, "imported": {"format": "mint", "sha256": sources}}
+        (unfinished / PROVENANCE).write_bytes(
+            msgspec.json.format(msgspec.json.encode({"sessions": [session]}), indent=2) + b"\n"
+        )
+    return written
+
+
+def _published_records(
+    path: Path, samples: Counter[tuple[str, str]], problems: list[Problem]
+) -> Iterator[EpisodeRecord]:
+    """The records of a file. A task that comes again is another sample of it, and is listed."""
+    for found in decoded_lines(path, partial(to_record, parse_path(path)), "recorded episode"):
+        if isinstance(found, Unreadable):
+            problems.append(Problem.of(found))
+            continue
+        place, record = found
+        if sample := samples[record.task_name, record.task_id]:
+            record = another_sample(record, sample)
+            reason = f"repeats the task {record.task_id}; it is kept as sample {sample}"
+            problems.append(Problem(str(place), reason))
+        samples[record.task_name, record.task_id] += 1
+        yield record
+
+
+# Out
+
+
+def export_runs(config: ExportConfig) -> Exchange:
+    """Write the finished episodes of run folders as a published tree beneath `out`.
+
+    The last record of an episode counts, in its place. What failed for no fault of the model's has
+    no form in the tree, and is listed. Raises `RecordingError` where nothing is left, and
+    `ConfigError` where two runs would be written to one file.
+    """
+    files = source_files(config.sources)
+    found = Exchange({}, [])
+    out = Path(config.out)
+    with whole_folder(out) as unfinished:
+        for path in files:
+            if not is_run(path):
+                raise RecordingError(f"{path}: is a published file; give run folders")
+            _export_run(path, unfinished, config, found)
+        if not found.episodes:
+            raise RecordingError(f"{', '.join(config.sources)}: holds no finished episode")
+    return found
+
+
+def _export_run(path: Path, out: Path, config: ExportConfig, found: Exchange) -> None:
+    task_types = TaskTypes(path.with_name(CONFIG))
+    last = {record.id: place for place, record in _run_records(path, [])}
+    mine: dict[str, IO[bytes]] = {}
+    with ExitStack() as stack:
+        for where, record in _run_records(path, found.problems):
+            place = str(where)
+            if last[record.id] != where:
+                continue
+            if not counts(record):
+                reason = f"failed for no fault of the model's ({record.outcome.cause}); left out"
+                found.problems.append(Problem(place, reason))
+                continue
+            try:
+                task_type = "" if record.extra else task_types[record.task_name]
+            except ConfigError as error:
+                found.problems.append(Problem(place, f"is of a task of unknown type: {error}"))
+                continue
+            name = f"{published_path(record, task_type)}{'.gz' if config.gzip else ''}"
+            if name not in mine:
+                if name in found.places:
+                    raise ConfigError(
+                        f"{path}: an earlier run has written {name}; export them one by one"
+                    )
+                mine[name] = _open(out / name, stack)
+            mine[name].write(msgspec.json.encode(to_published(record, task_type)) + b"\n")
+            found.places[name] = found.places.get(name, 0) + 1
+
+
+def _run_records(path: Path, problems: list[Problem]) -> Iterator[Decoded[EpisodeRecord]]:
+    for found in decoded_lines(path, decode, "episode record", torn=True):
+        if isinstance(found, Unreadable):
+            problems.append(Problem.of(found))
+        else:
+            yield found
+
+
+def _open(path: Path, stack: ExitStack) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".gz":
+        return stack.enter_context(path.open("wb"))
+    # Without name and time in its head, equal content is an equal file.
+    raw = stack.enter_context(path.open("wb"))
+    return cast(IO[bytes], stack.enter_context(gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0)))

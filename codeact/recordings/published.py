@@ -1,0 +1,170 @@
+"""The published format's lines as episode records, and records as its lines; nothing is lost.
+
+Format: protocol.md, "The recorded transcript format".
+"""
+
+from hashlib import blake2b
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import msgspec
+
+from codeact.episode.effects import JSON, Message, Turn, Usage
+from codeact.episode.protocol import SEPARATOR, between_tags
+from codeact.episode.record import EpisodeRecord
+from codeact.recordings.episodes import (
+    MINT,
+    Imported,
+    RecordedEpisode,
+    RecordedPath,
+    RecordedTurn,
+    decode_published,
+)
+
+_NO_FEEDBACK = "None"
+
+
+def to_record(where: RecordedPath, content: bytes) -> EpisodeRecord:
+    """Make a record of one line of a published file; raises `ValueError` where it holds no episode.
+
+    Of the settings nothing but their names is known, so that the record has no digest of them.
+    """
+    episode = decode_published(content, where, place="")  # a record does not say it
+    line: JSON = msgspec.json.decode(content)
+    task_digest = blake2b(msgspec.json.encode(line["task"], order="deterministic"), digest_size=8)
+    record = EpisodeRecord(
+        id=_record_id(where.task_name, episode.task_id, 0),
+        task_name=where.task_name,
+        task_id=episode.task_id,
+        task_digest=task_digest.hexdigest(),
+        settings_digest="",
+        sample=0,
+        model=where.model,
+        turn_setting=where.turn_setting,
+        feedback=where.feedback,
+        messages=msgspec.convert(line["state"]["history"], list[Message]),
+        turns=_turns(episode),
+        counts=episode.counts,
+        outcome=episode.outcome,
+        usage=_usage(episode.tokens, ""),
+        feedback_usage=_usage(episode.tokens, "feedback_"),
+        reference=episode.reference,
+    )
+    line["state"] = _without(line["state"], record)
+    record.extra = {MINT: msgspec.to_builtins(Imported(where.task_type, where.split, line))}
+    return record
+
+
+def another_sample(record: EpisodeRecord, sample: int) -> EpisodeRecord:
+    """The same record, told apart from those of its task with the same settings."""
+    own = _record_id(record.task_name, record.task_id, sample)
+    return msgspec.structs.replace(record, id=own, sample=sample)
+
+
+def _record_id(task_name: str, task_id: str, sample: int) -> str:
+    return f"{task_name}/{task_id}//{sample}"
+
+
+def to_published(record: EpisodeRecord, task_type: str) -> JSON:
+    """The JSON object of a record; that of an imported one is equal to what was imported.
+
+    A record of our own does not hold its task's file: metadata are empty, and the task's name is
+    its type.
+    """
+    imported = msgspec.convert(record.extra.get(MINT), Imported | None)
+    if imported is None:
+        return _own(record, task_type)
+    line = imported.line
+    return {**line, "state": {**_of_state(record), **line["state"]}}
+
+
+def published_path(record: EpisodeRecord, task_type: str) -> PurePosixPath:
+    """Where the format keeps a record's line, beneath the root of a tree."""
+    imported = msgspec.convert(record.extra.get(MINT, {}), Imported)
+    model, _, kind = record.feedback.rpartition("/")
+    parts = [record.model, f"F={model or _NO_FEEDBACK}"]
+    if model and kind:
+        parts.append(f"PHF={kind}")
+    parts += [record.turn_setting, imported.task_type or task_type, record.task_name]
+    return PurePosixPath(*parts, imported.split, "results.jsonl")
+
+
+def _of_state(record: EpisodeRecord) -> JSON:
+    """What a record's own fields say of ``state``."""
+    return {
+        "history": record.messages,
+        "success": record.outcome.success,
+        "agent_action_count": msgspec.to_builtins(record.counts),
+    }
+
+
+def _without(state: JSON, record: EpisodeRecord) -> JSON:
+    """A state without what the record says in the same words; all else has to stay."""
+    said = _of_state(record)
+    return {
+        key: value
+        for key, value in state.items()
+        if key not in said or not _is_the_same(value, said[key])
+    }
+
+
+def _is_the_same(one: Any, other: Any) -> bool:
+    """Equality of JSON, where true is not 1 and 1 is not 1.0."""
+    return msgspec.json.encode(one, order="deterministic") == msgspec.json.encode(
+        other, order="deterministic"
+    )
+
+
+def _usage(tokens: dict[str, int], prefix: str) -> Usage:
+    return Usage(
+        tokens.get(f"{prefix}prompt_tokens", 0), tokens.get(f"{prefix}completion_tokens", 0)
+    )
+
+
+def _turns(episode: RecordedEpisode) -> list[Turn]:
+    *before, last = episode.turns or (None,)
+    turns = [_turn(turn, correct=False) for turn in before if turn is not None]
+    if last is not None:
+        turns.append(_turn(last, correct=episode.outcome.success))
+    return turns
+
+
+def _turn(turn: RecordedTurn, *, correct: bool) -> Turn:
+    environment = turn.environment
+    proposed = "<solution>" in turn.text
+    content = between_tags(turn.text, "solution" if proposed else "execute")
+    action: Literal["execute", "propose", "invalid"] = "execute" if content else "invalid"
+    return Turn(
+        action="propose" if proposed else action,
+        content=content,
+        observation=environment.observation if environment else "",
+        correct=correct if proposed else None,
+        feedback=environment.feedback if environment else None,
+    )
+
+
+def _own(record: EpisodeRecord, task_type: str) -> JSON:
+    last = record.messages[-1] if record.messages else None
+    first = record.messages[0]["content"] if record.messages else ""
+    tokens = {"prompt_tokens": record.usage.prompt, "completion_tokens": record.usage.completion}
+    tokens["total_tokens"] = record.usage.total
+    if record.feedback_usage.total:
+        tokens["feedback_prompt_tokens"] = record.feedback_usage.prompt
+        tokens["feedback_completion_tokens"] = record.feedback_usage.completion
+    return {
+        "state": {
+            **_of_state(record),
+            "finished": True,
+            "latest_output": {"content": last["content"] if last else ""},
+            "token_counter": tokens,
+            "terminate_reason": record.outcome.terminate_reason,
+            "error": record.outcome.error or None,
+        },
+        "task": {
+            "task_name": task_type,
+            "task_id": record.task_id,
+            "prompt": first.rpartition(f"{SEPARATOR}Task:\n")[2].removesuffix("\n"),
+            "reference": record.reference,
+            "metadata": {},
+        },
+    }

@@ -1,0 +1,277 @@
+"""The run folder: what is on disk is the truth, and everything else derives from it.
+
+``episodes.jsonl`` is append-only, one finished episode a line. A line counts once its newline is on
+disk: a torn last line, left by a crash, is cut off when the folder is opened again and its episode
+is redone.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import msgspec
+
+from codeact.episode.causes import counts
+from codeact.episode.record import (
+    LONGEST_LINE,
+    EpisodeRecord,
+    Unwritable,
+    checked_line,
+    decode,
+    episode_id,
+    stand_in,
+)
+from codeact.exceptions import DiskFull, RunFolderError
+from codeact.experiment.budget import spent_on
+from codeact.files import PRIVATE_FILE, bounded_lines, private_folder, replacing
+from codeact.recordings.locking import Lock
+from codeact.recordings.provenance import changed_versions
+
+if TYPE_CHECKING:
+    # It imports this module.
+    from codeact.experiment.identity import Asked
+
+EPISODES = "episodes.jsonl"
+CONFIG = "config.yaml"
+IDENTITY = "identity.json"
+PROVENANCE = "provenance.json"
+SUMMARY = "summary.json"
+SPENT = "spent.json"
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Spent(NamedTuple):
+    """Tokens and dollars."""
+
+    tokens: int
+    usd: float
+
+
+class Owed(NamedTuple):
+    """What makes an episode the same episode, whatever its place in a file."""
+
+    task_digest: str
+    settings_digest: str
+    sample: int
+
+
+class RunFolder:
+    """An open run folder, owned by this process until `close`. Only its owner can read it."""
+
+    def __init__(self, path: Path, file: int, lock: Lock, asked: "Asked") -> None:
+        self.path = path
+        found = _look_through(path)
+        played = found.digest
+        # A folder in which nothing was played yet becomes what is asked for.
+        self.definition = asked.new if played is None else asked.resumed(path, played)
+        self.digest = self.definition.digest
+        """What stands for the run's settings in its records."""
+        self.finished = found.finished
+        self.spent = Spent(found.tokens, found.usd)
+        """At the time of opening: as kept, and never less than the records say."""
+        self.session: int | None = None
+        """The number of this session in ``provenance.json``, once it has one."""
+        self.notices = [] if lock.notice is None else [lock.notice]
+        """What the user should know of the folder."""
+        self._file = file
+        self._lock = lock
+        self._size = os.fstat(file).st_size
+
+    @classmethod
+    def open(cls, path: Path, asked: "Asked") -> Self:
+        """Create the folder or go on with it.
+
+        Raises `RunFolderError` when it cannot be written, when another process is writing it, when
+        it holds episodes of another experiment, or when a line in its middle is broken.
+        """
+        try:
+            private_folder(path)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            file = os.open(path / EPISODES, flags, PRIVATE_FILE)
+        except OSError as error:
+            raise RunFolderError(
+                f"{path}: cannot be written ({error.strerror}); choose another run_dir"
+            ) from error
+        lock = None
+        try:
+            lock = Lock.taken(path, file)
+            _cut_torn_line(file)
+            folder = cls(path, file, lock, asked)
+            folder.write_text(IDENTITY, _json(folder.definition))
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            os.close(file)
+            raise
+        return folder
+
+    def append(self, record: EpisodeRecord) -> EpisodeRecord:
+        """Write one episode, as one of this run and session; returns what was written.
+
+        That is another record, of a failure of the harness, where the episode's own holds what
+        could not be read back. Raises `RunFolderError` and leaves no part of a line behind.
+        `DiskFull` says that the same record may be written later.
+        """
+        record.session = self.session
+        if record.settings_digest != self.digest:
+            record.settings_digest = self.digest
+            record.id = episode_id(record.task_name, record.task_id, self.digest, record.sample)
+        try:
+            line = checked_line(record) + b"\n"
+        except Unwritable as error:
+            record = stand_in(record, str(error))
+            line = checked_line(record) + b"\n"
+        self._write(line, record.id)
+        if counts(record):
+            self.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+        return record
+
+    def _write(self, line: bytes, name: str) -> None:
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            kind = DiskFull if error.errno in NO_ROOM else RunFolderError
+            raise kind(
+                f"{self.path / EPISODES}: episode {name} cannot be written "
+                f"({error.strerror}); what was finished before is safe: make room and run the "
+                "same command again"
+            ) from error
+        self._size += len(line)
+
+    def write_spent(self, tokens: int, usd: float) -> None:
+        """Keep what the run has spent, episodes that were given up included."""
+        self.write_text(SPENT, json.dumps([tokens, usd]) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a file of the folder in one step."""
+        write_whole(self.path / name, text, private=True)
+
+    def begin_session(self, session: Mapping[str, Any]) -> None:
+        """Keep what each session of the run was started with, the first one first.
+
+        Where cells meet other versions than in the session before, `notices` says so.
+        """
+        file = self.path / PROVENANCE
+        sessions = []
+        if file.exists():
+            try:
+                sessions = list(json.loads(file.read_text(encoding="utf-8"))["sessions"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise RunFolderError(
+                    f"{file}: is not what codeact wrote ({error}); move it away to go on"
+                ) from error
+        number = len(sessions) + 1
+        if sessions and (changed := changed_versions(sessions[-1], session)):
+            self.notices.append(
+                f"{self.path}: goes on under other versions than in session {number - 1}: "
+                f"{', '.join(changed)}; each record names its session of {PROVENANCE}"
+            )
+        document = {"sessions": [*sessions, {"number": number, **session}]}
+        self.write_text(PROVENANCE, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        self.session = number
+
+    def close(self) -> None:
+        """Give the folder up for other processes."""
+        self._lock.release()
+        os.close(self._file)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value)).decode() + "\n"
+
+
+def write_whole(path: Path, text: str, *, private: bool = False) -> None:
+    """Write to a temporary name and rename, so that no reader sees half a file."""
+    try:
+        with replacing(path, private=private) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def read_records(path: Path) -> Iterator[EpisodeRecord]:
+    """Every whole line of a run folder, as written; a torn last line is passed over."""
+    file = path / EPISODES if path.is_dir() else path
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise RunFolderError(f"{file}: cannot be read ({error.strerror})") from error
+    with stream:
+        for line in bounded_lines(stream, LONGEST_LINE + 1):
+            if not line.ended:
+                return
+            try:
+                if not line.whole:
+                    raise ValueError(f"it is longer than {LONGEST_LINE:,} bytes")  # noqa: TRY301
+                yield decode(line.content)
+            except ValueError as error:
+                raise RunFolderError(
+                    f"{file}, line {line.number}: is no episode record ({error}); "
+                    "remove that line to have its episode redone"
+                ) from error
+
+
+def latest_records(path: Path) -> list[EpisodeRecord]:
+    """One record per episode, the last one written: a redone episode replaces its failure."""
+    return list({record.id: record for record in read_records(path)}.values())
+
+
+def _cut_torn_line(file: int) -> None:
+    """Cut what stands after the last newline."""
+    size = os.fstat(file).st_size
+    end, block = size, 1 << 16
+    while end > 0:
+        start = max(0, end - block)
+        newline = os.pread(file, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(file, end)
+
+
+class _Found:
+    """What a run folder holds when it is opened."""
+
+    def __init__(self) -> None:
+        self.digest: str | None = None
+        self.finished: set[Owed] = set()
+        self.tokens = 0
+        self.usd = 0.0
+
+
+def _look_through(path: Path) -> _Found:
+    found = _Found()
+    for record in read_records(path):
+        if found.digest not in (None, record.settings_digest):
+            raise RunFolderError(
+                f"{path}: holds episodes of more than one experiment ({found.digest} and "
+                f"{record.settings_digest}); a run folder is one: choose another run_dir"
+            )
+        found.digest = record.settings_digest
+        if counts(record):
+            found.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+        tokens, usd = spent_on(record)
+        found.tokens += tokens
+        found.usd += usd
+    if (file := path / SPENT).exists():
+        try:
+            # Older files may hold a NaN of a cost that was none: the records know better.
+            kept = msgspec.convert(json.loads(file.read_bytes()), Spent)
+        except ValueError as error:
+            raise RunFolderError(
+                f"{file}: is not what codeact wrote ({error}); move it away to go on"
+            ) from error
+        found.tokens = max(found.tokens, kept.tokens)
+        found.usd = kept.usd if kept.usd > found.usd else found.usd
+    return found

@@ -1,0 +1,270 @@
+"""Control groups: a bound on what a server and all its sessions hold together.
+
+The kernel counts in them what it holds for processes, too, such as what waits in sockets and pipes,
+which no limit of a process covers. A group is made beneath the one that we are in (version 1 of the
+kernel's interface), beneath the nearest one above us whose memory controller is there for children
+(version 2), or by systemd as a scope. Where none of the three can be had, there is none.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from codeact.processes import pid_namespace
+from codeact.sandboxes.janitor import remove_group
+from codeact.sandboxes.owner import process_lives, this_owner
+
+PREFIX = "codeact-"
+_ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
+_REMOVAL_TRIES = 1000
+_SYSTEMD = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
+_OF_SYSTEMD = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+
+
+class Limits(NamedTuple):
+    """What all processes of a group may take together."""
+
+    memory_bytes: int
+    processes: int
+
+
+class Mount(NamedTuple):
+    """Where a hierarchy of control groups is mounted, and which group is seen there."""
+
+    root: str
+    point: Path
+    version: int
+    controllers: frozenset[str]
+
+
+class ControlGroup(msgspec.Struct, frozen=True):
+    """A group that was made for one server: a folder in each hierarchy, or a scope of systemd's."""
+
+    kind: str
+    """``v1``, ``v2`` or ``systemd``."""
+    memory_bytes: int
+    folders: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
+
+    def command(self, command: list[str], environment: dict[str, str]) -> list[str]:
+        """Return the command that runs one in the group, from its first moment."""
+        if self.prefix:
+            # systemd-run needs variables that are not for what it runs.
+            variables = [f"{name}={value}" for name, value in environment.items()]
+            return [*self.prefix, "env", "-i", *variables, *command]
+        doors = [f"{folder}/cgroup.procs" for folder in self.folders]
+        return ["/bin/sh", "-c", _ENTER, "sh", *doors, "--", *command]
+
+    def environment(self, environment: dict[str, str]) -> dict[str, str]:
+        """Return the variables to start `command` with."""
+        if not self.prefix:
+            return environment
+        known = {name: os.environ[name] for name in _OF_SYSTEMD if name in os.environ}
+        return {**environment, **known}
+
+    @property
+    def oom_kills(self) -> str | None:
+        """The file in which the kernel counts those that it killed for want of memory."""
+        names = {"v1": "memory.oom_control", "v2": "memory.events"}
+        return f"{self.folders[0]}/{names[self.kind]}" if self.folders else None
+
+    async def remove(self) -> None:
+        """Kill what is left in the group, and remove it. Never raises."""
+        left = list(self.folders)
+        for _ in range(_REMOVAL_TRIES):
+            left = [folder for folder in left if not remove_group(folder)]
+            if not left:
+                return
+            await asyncio.sleep(0.01)
+
+
+def make_group(
+    limits: Limits, *, mountinfo: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup"
+) -> ControlGroup | None:
+    """Make a group with these limits and try to enter it; None where there cannot be one."""
+    mounts, groups = _mounts(mountinfo), _groups(own)
+    name = PREFIX + ".".join((*this_owner().split("/")[2:], secrets.token_hex(4)))
+    group = _first_version(limits, name, mounts, groups)
+    group = group or _second_version(limits, name, mounts, groups) or _scope(limits)
+    if group is None or _runs(group):
+        return group
+    for folder in group.folders:
+        remove_group(folder)
+    return None
+
+
+def left_groups(
+    *, mountinfo: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup"
+) -> Iterator[str]:
+    """Yield the groups beneath ours and those above us whose makers are dead."""
+    mounts, groups = _mounts(mountinfo), _groups(own)
+    parents = [_place(m, groups[c]) for m in mounts for c in m.controllers & groups.keys()]
+    parents += [folder for m in mounts if m.version == 2 for folder in _above(m, groups)]
+    for parent in dict.fromkeys(parents):
+        for folder in sorted(parent.glob(f"{PREFIX}*")) if parent is not None else ():
+            parts = folder.name.removeprefix(PREFIX).split(".")
+            if len(parts) != 4 or parts[2] != pid_namespace():
+                continue
+            if not process_lives(parts[0], parts[1]):
+                yield str(folder)
+
+
+def _first_version(
+    limits: Limits, name: str, mounts: list[Mount], groups: dict[str, str]
+) -> ControlGroup | None:
+    """Make a folder beneath our own group of the memory controller, and of that of processes."""
+    folders = []
+    for controller, wanted in (
+        ("memory", {"memory.limit_in_bytes": limits.memory_bytes}),
+        ("pids", {"pids.max": limits.processes}),
+    ):
+        for mount in mounts:
+            if mount.version == 1 and controller in mount.controllers and controller in groups:
+                folder = _made(_place(mount, groups[controller]), name, wanted)
+                if folder is not None:
+                    folders.append(str(folder))
+                    break
+        else:
+            if controller == "memory":
+                return None
+    for optional in ("memory.memsw.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes"):
+        # Swap, and what TCP holds, which counts only where it is limited.
+        _set(Path(folders[0]) / optional, limits.memory_bytes)
+    return ControlGroup("v1", limits.memory_bytes, tuple(folders))
+
+
+def _second_version(
+    limits: Limits, name: str, mounts: list[Mount], groups: dict[str, str]
+) -> ControlGroup | None:
+    """Make a folder in the nearest group that gives its children a memory controller."""
+    for mount in mounts:
+        if mount.version != 2:
+            continue
+        bound = limits.memory_bytes
+        for parent in _above(mount, groups):
+            if "memory" in _words(parent / "cgroup.subtree_control"):
+                folder = _made(parent, name, {"memory.max": bound})
+                if folder is not None:
+                    _set(folder / "memory.swap.max", 0)
+                    _set(folder / "pids.max", limits.processes)
+                    return ControlGroup("v2", bound, (str(folder),))
+            # A group of those above us has not our own limit: it is kept to nevertheless.
+            ours = " ".join(_words(parent / "memory.max"))
+            bound = min(bound, int(ours)) if ours.isdigit() else bound
+    return None
+
+
+def _scope(limits: Limits) -> ControlGroup | None:
+    """Have systemd make one, where there is a systemd of this user's."""
+    properties = (f"MemoryMax={limits.memory_bytes}", "MemorySwapMax=0")
+    words = [*_SYSTEMD]
+    for text in (*properties, f"TasksMax={limits.processes}"):
+        words += ["--property", text]
+    return ControlGroup("systemd", limits.memory_bytes, (), (*words, "--"))
+
+
+def _runs(group: ControlGroup) -> bool:
+    """Try whether a program can be started in the group."""
+    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
+    try:
+        done = subprocess.run(  # noqa: S603
+            group.command(["true"], environment),
+            env=group.environment(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def _made(parent: Path | None, name: str, wanted: dict[str, int]) -> Path | None:
+    """Make a group with values that must hold; None where that cannot be."""
+    if parent is None:
+        return None
+    folder = parent / name
+    try:
+        folder.mkdir()
+    except OSError:
+        return None
+    if all(_set(folder / file, value) for file, value in wanted.items()):
+        return folder
+    remove_group(str(folder))
+    return None
+
+
+def _set(file: Path, value: int) -> bool:
+    try:
+        # It is not created: a file that is not there is a controller that is not.
+        fd = os.open(file, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        os.write(fd, str(value).encode())
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _above(mount: Mount, groups: dict[str, str]) -> Iterator[Path]:
+    """Yield our own group of the second version's hierarchy and all above it, nearest first."""
+    folder = _place(mount, groups.get("", "/"))
+    while folder is not None and folder.is_relative_to(mount.point):
+        yield folder
+        folder = folder.parent
+
+
+def _place(mount: Mount, group: str) -> Path | None:
+    """Return where a group is seen in a mount, if it is."""
+    root = "" if mount.root == "/" else mount.root
+    if root and group != root and not group.startswith(f"{root}/"):
+        # In a namespace of control groups, paths begin at its own root.
+        root = ""
+    folder = mount.point / group[len(root) :].lstrip("/")
+    return folder if folder.is_dir() else None
+
+
+def _mounts(mountinfo: str) -> list[Mount]:
+    found = []
+    for line in _lines(mountinfo):
+        before, _, after = line.partition(" - ")
+        fields, more = before.split(), after.split()
+        if len(fields) < 5 or len(more) < 3 or more[0] not in ("cgroup", "cgroup2"):
+            continue
+        root, point = (f.encode().decode("unicode_escape") for f in fields[3:5])
+        version = 2 if more[0] == "cgroup2" else 1
+        names = frozenset(more[2].split(",")) if version == 1 else frozenset()
+        found.append(Mount(root, Path(point), version, names))
+    return found
+
+
+def _groups(own: str) -> dict[str, str]:
+    """Return our own groups by controller; that of the second version has none."""
+    found = {}
+    for line in _lines(own):
+        _, names, path = line.split(":", 2)
+        found.update(dict.fromkeys(names.split(","), path))
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(path).read_text().splitlines()
+    return []
+
+
+def _words(path: Path) -> list[str]:
+    with contextlib.suppress(OSError):
+        return path.read_text().split()
+    return []

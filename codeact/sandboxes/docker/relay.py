@@ -1,0 +1,172 @@
+"""Many connections over one stream, for a guest whose sockets cannot be reached from here.
+
+The unix sockets of a container on another machine, or under a runtime with a kernel of its own,
+are not in a folder of ours. There `docker exec` runs ``guest.py --relay`` beside the guest, and the
+connections of all its sessions are lanes of that one stream: what it costs is a copy more each way,
+and one start of a Python per container. A frame is the lane's number and a size, four bytes each,
+and so many bytes; the first frame of a lane names the socket it leads to, an empty one ends it.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import ssl
+import struct
+import threading
+from typing import Any, cast
+
+from codeact.sandboxes.channel import Channel
+
+FRAME = struct.Struct(">II")
+STREAM = struct.Struct(">BxxxI")
+"""How an engine tells stdout from stderr in an attached stream."""
+_STDERR = 2
+_CHUNK = 1 << 16
+
+
+class Relay(asyncio.Protocol):
+    """The host's end of the stream."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._lanes: dict[int, _Lane] = {}
+        self._opened = 0
+        self._stream = bytearray()
+        self._frames = bytearray()
+        self.errors = b""
+
+    @classmethod
+    async def attach(cls, stream: Any) -> "Relay":
+        """Take over the stream of a process that docker-py has started."""
+        loop = asyncio.get_running_loop()
+        _, relay = await loop.create_connection(cls, sock=_plain_socket(stream))
+        return relay
+
+    def join(self, door: str, protocol: Channel) -> None:
+        """Open a lane to a socket of the guest; raises OSError when the stream has ended."""
+        if self._transport is None:
+            raise ConnectionError(f"the relay ended: {self.errors.decode(errors='replace')[-500:]}")
+        self._opened += 1
+        lane = _Lane(self, self._opened, protocol)
+        self._lanes[lane.number] = lane
+        self.send(lane.number, door.encode())
+        protocol.connection_made(lane)
+
+    def send(self, number: int, data: bytes) -> None:
+        """Put a frame on the stream; what comes after its end is dropped."""
+        if self._transport is not None:
+            self._transport.write(FRAME.pack(number, len(data)) + data)
+
+    def end(self, number: int) -> None:
+        """Forget a lane, and tell its protocol in a moment that it is lost."""
+        lane = self._lanes.pop(number, None)
+        if lane is not None:
+            asyncio.get_running_loop().call_soon(lane.protocol.connection_lost, None)
+
+    def close(self) -> None:
+        """Hang up: the process at the other end ends, and every lane with it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        for number in list(self._lanes):
+            self.end(number)
+
+    def data_received(self, data: bytes) -> None:
+        stream = self._stream
+        stream += data
+        while len(stream) >= STREAM.size:
+            kind, size = STREAM.unpack_from(stream)
+            end = STREAM.size + size
+            if len(stream) < end:
+                break
+            part = stream[STREAM.size : end]
+            del stream[:end]
+            if kind == _STDERR:
+                self.errors = (self.errors + part)[-4000:]
+            else:
+                self._frames += part
+        self._deal()
+
+    def _deal(self) -> None:
+        frames = self._frames
+        while len(frames) >= FRAME.size:
+            number, size = FRAME.unpack_from(frames)
+            end = FRAME.size + size
+            if len(frames) < end:
+                return
+            data = bytes(frames[FRAME.size : end])
+            del frames[:end]
+            lane = self._lanes.get(number)
+            if not data:
+                self.end(number)
+            elif lane is not None:
+                lane.protocol.feed(data)
+
+
+class _Lane(asyncio.Transport):
+    """One connection, as its protocol sees it."""
+
+    def __init__(self, relay: Relay, number: int, protocol: Channel) -> None:
+        super().__init__()
+        self.number = number
+        self.protocol = protocol
+        self._relay = relay
+
+    def write(self, data: Any) -> None:
+        if data:
+            self._relay.send(self.number, bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """Return 0: what waits for a session, waits in the guest's relay, which bounds it."""
+        return 0
+
+    def abort(self) -> None:
+        self._relay.send(self.number, b"")
+        self._relay.end(self.number)
+
+    close = abort
+
+
+def _plain_socket(stream: Any) -> socket.socket:
+    """Return a socket that an event loop can use, whatever the engine is reached by."""
+    inner = getattr(stream, "_sock", stream)
+    if isinstance(inner, socket.socket) and not isinstance(inner, ssl.SSLSocket):
+        plain = socket.socket(fileno=os.dup(inner.fileno()))
+        stream.close()
+    else:
+        plain, other = socket.socketpair()
+        threading.Thread(target=_pump, args=(inner, stream, other), daemon=True).start()
+    plain.setblocking(False)
+    return plain
+
+
+def _pump(remote: Any, owner: Any, near: socket.socket) -> None:
+    """Copy both ways between an encrypted stream and a socket, until either ends.
+
+    All on one thread, because an encrypted stream is not for two at a time. The guest's relay
+    reads whatever it is writing, so waiting to write here ends.
+    """
+    with contextlib.suppress(OSError, ValueError), near:
+        while True:
+            pending = getattr(remote, "pending", lambda: 0)()
+            ready, _, _ = select.select([remote, near], [], [], 0 if pending else None)
+            if pending or remote in ready:
+                data = remote.recv(_CHUNK)
+                if not data:
+                    return
+                near.sendall(data)
+            if near in ready:
+                data = near.recv(_CHUNK)
+                if not data:
+                    break
+                remote.sendall(data)
+    with contextlib.suppress(Exception):
+        remote.close()
+    del owner

@@ -1,0 +1,179 @@
+"""What every executor shares: one server, started when needed and again when it died."""
+
+import asyncio
+import hashlib
+import importlib.resources
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any
+
+from codeact.exceptions import ExecutorUnavailable, SandboxFailure
+from codeact.sandboxes.base import HostTool
+from codeact.sandboxes.server import Server
+from codeact.sandboxes.session import GuestSession
+from codeact.sandboxes.settings import AnyExecutorSettings
+
+GRADER_MODULES = "codeact.graders.guest"
+"""Programs of the graders' that every guest loads: only their text is known here."""
+_IN_ORDER = ("clock", "crossing", "solution_side", "test_side", "programs")
+
+
+class GuestSandbox(ABC):
+    """An executor whose sessions live in a guest; subclasses say how a guest is started."""
+
+    def __init__(self, settings: AnyExecutorSettings) -> None:
+        self.settings: AnyExecutorSettings = settings
+        self._server: Server | None = None
+        self._starting: asyncio.Task[Server] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._slots = asyncio.Semaphore(settings.capacity)
+        self._sessions: set[GuestSession] = set()
+        self._owed: set[asyncio.Future[None]] = set()
+        self._closed = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run's provenance says of where its cells ran, as JSON data."""
+        return {"executor": self.settings.kind, "guest": guest_digest()}
+
+    @property
+    def live(self) -> int:
+        """How many sessions there are, those that are starting or ending included."""
+        return len(self._sessions)
+
+    @property
+    def bound(self) -> str:
+        """What bounds all sessions together, in words."""
+        return "nothing"
+
+    @abstractmethod
+    async def launch(self) -> Server:
+        """Start a guest; raises ExecutorUnavailable or SandboxFailure.
+
+        What it has started by then is ended before it raises anything, CancelledError included.
+        """
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> GuestSession:
+        """Start a session, when a slot is free."""
+        if self._slots.locked():
+            try:
+                async with asyncio.timeout(self.settings.wait_seconds):
+                    await self._slots.acquire()
+            except TimeoutError:
+                raise SandboxFailure(
+                    f"all {self.settings.capacity} slots of the sandbox were in use for "
+                    f"{self.settings.wait_seconds:g} s: raise executor.slots, or run fewer "
+                    "episodes at a time"
+                ) from None
+        else:
+            await self._slots.acquire()
+        session = GuestSession(self, setup, tools)
+        self._sessions.add(session)
+        try:
+            await session.open()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    def release(self, session: GuestSession, server: Server | None) -> None:
+        """Take back a closed session's slot, and the server that it was in."""
+        if session in self._sessions:
+            self._sessions.discard(session)
+            self._slots.release()
+
+    def owe(self, gone: Awaitable[None]) -> None:
+        """Take one more slot out of use, as soon as one is free, until an interpreter is gone."""
+        ended = asyncio.ensure_future(gone)
+
+        async def hold() -> None:
+            async with self._slots:
+                await ended
+
+        task = asyncio.ensure_future(hold())
+        self._owed.add(task)
+        task.add_done_callback(self._owed.discard)
+
+    async def server(self, last: Server | None) -> Server:
+        """Return a live server for a session, whose `last` one may have died."""
+        if self._server is not None and self._server.alive:
+            return self._server
+        if self._closed:
+            raise SandboxFailure("the sandbox is closed")
+        try:
+            return await self._started()
+        except (ExecutorUnavailable, SandboxFailure) as error:
+            # Before the first session this ends the command; later it is an episode's.
+            raise SandboxFailure(f"the sandbox cannot be started again: {error}") from error
+
+    async def start(self) -> None:
+        """Start the first server; raises ExecutorUnavailable where it cannot run at all."""
+        await self._started()
+
+    async def _started(self) -> Server:
+        """Wait for a start that serves all who wait; one of them that gives up does not end it."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start_server())
+            self._starting.add_done_callback(_seen)
+        return await asyncio.shield(self._starting)
+
+    async def _start_server(self) -> Server:
+        try:
+            last, self._server = self._server, None
+            if last is not None:
+                await last.close()
+            if self._closed:
+                raise SandboxFailure("the sandbox is closed")
+            self._server = await self.launch()
+            return self._server
+        finally:
+            self._starting = None
+
+    async def close(self) -> None:
+        """End every session and the server. Never raises.
+
+        Who stops waiting does not stop it: it is done all the same, and once.
+        """
+        self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.create_task(self.end())
+        await asyncio.shield(self._closing)
+
+    async def end(self) -> None:
+        """Do what `close` promises."""
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+        server, self._server = self._server, None
+        if server is not None:
+            await server.close()
+        await asyncio.gather(*[session.close() for session in self._sessions])
+
+
+def _seen(start: "asyncio.Task[Server]") -> None:
+    """Take note of a failure that nobody may be waiting for any more."""
+    if not start.cancelled():
+        start.exception()
+
+
+def guest_modules() -> list[list[str]]:
+    """Return name and text of the modules that a guest loads beside its libraries."""
+    folder = importlib.resources.files(GRADER_MODULES)
+    return [
+        [f"{GRADER_MODULES}.{name}", folder.joinpath(f"{name}.py").read_text("utf-8")]
+        for name in _IN_ORDER
+    ]
+
+
+def guest_digest() -> str:
+    """Return what tells one version of the guest program from another."""
+    return hashlib.sha256(guest_program().read_bytes()).hexdigest()[:16]
+
+
+def guest_program() -> Path:
+    """Return the guest's file: in an installed package, or in the source tree."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_data" / "sandbox" / "guest.py"
+    return installed if installed.is_file() else package.parent / "sandbox" / "guest.py"

@@ -1,0 +1,41 @@
+"""All tools of a run: ours, and those that plug-ins bring by the entry point ``codeact.tools``."""
+
+import logging
+from typing import Any
+
+from codeact.episode.task import ToolSpec
+from codeact.plugins import Registry
+from codeact.tools.base import Tool, ToolBox
+from codeact.tools.search import SearchSettings, open_search
+
+log = logging.getLogger(__name__)
+
+
+def _tool(found: Any) -> Tool | None:
+    fits = isinstance(found, Tool) and isinstance(found.spec, ToolSpec) and callable(found.call)
+    return found if fits else None
+
+
+TOOLS = Registry(
+    group="codeact.tools",
+    sort="tool",
+    wanted="a codeact.tools.Tool with its spec and the function to call",
+    part=_tool,
+)
+
+
+def open_toolbox(search: SearchSettings) -> ToolBox:
+    """Our tools and the plug-ins'.
+
+    A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name. A
+    plug-in that is broken is told of and left out; `ToolBox.require` refuses tasks that need it.
+    """
+    tools: dict[str, Tool] = {}
+    if wikipedia := open_search(search):
+        tools[wikipedia.spec.name] = wikipedia
+    plug_ins, broken = TOOLS.plug_ins()
+    for tool in plug_ins:
+        tools[tool.spec.name] = tool
+    for error in broken.values():
+        log.warning("left out: %s", error)
+    return ToolBox(tools, broken)

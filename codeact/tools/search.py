@@ -1,0 +1,184 @@
+"""`wikipedia_search`: from live Wikipedia, from recorded answers, or from a file of pages."""
+
+import gzip
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from pydantic import Field
+
+from codeact.episode.settings import Settings
+from codeact.episode.task import ToolSpec
+from codeact.exceptions import ConfigError
+from codeact.resources import resolve_path
+from codeact.tools.base import Tool
+
+SPEC = ToolSpec(
+    name="wikipedia_search",
+    signature="wikipedia_search(query: str) -> str",
+    description=(
+        "Looks a query up in an encyclopaedia and returns the summaries of the best matching "
+        "pages as text; print the result to read it."
+    ),
+)
+NOTHING_FOUND = "No page matches the query."
+PAGES_SHOWN = 3
+
+
+class NoSearch(Settings):
+    """The run has no search."""
+
+    kind: Literal["none"] = "none"
+
+
+class PageSearch(Settings):
+    """Search in a JSONL file of ``{"title", "text"}`` pages, by words in common."""
+
+    kind: Literal["pages"] = "pages"
+    path: str
+
+
+class RecordedSearch(Settings):
+    """Answers of an earlier run: a JSONL file of ``{"query", "result"}``, .gz too."""
+
+    kind: Literal["recorded"] = "recorded"
+    path: str
+
+
+class WikipediaSearch(Settings):
+    """The live MediaWiki API, asked over `connections` connections by all episodes together.
+
+    One attempt takes `timeout` seconds at most. What may pass (429, 5xx, a broken connection) is
+    asked again up to `retries` times with growing pauses, or when the service says; a query that
+    has no answer within `patience` seconds ends its episode with the cause ``tool``. Keep that
+    below ``executor.cell_seconds``. `contact` is a mail or web address for the operators, in the
+    user agent: Wikimedia asks for one, and slows down who gives none.
+    """
+
+    incidental: ClassVar[frozenset[str]] = frozenset(
+        {"retries", "patience", "connections", "contact"}
+    )
+
+    kind: Literal["wikipedia"] = "wikipedia"
+    url: str = "https://en.wikipedia.org/w/api.php"
+    timeout: float = Field(default=20.0, gt=0)
+    retries: int = Field(default=5, ge=0)
+    patience: float = Field(default=20.0, gt=0)
+    connections: int = Field(default=1, ge=1, le=64)
+    contact: str | None = Field(default=None, pattern=r"^[!-~]+$")
+
+
+SearchSettings = Annotated[
+    NoSearch | PageSearch | RecordedSearch | WikipediaSearch, Field(discriminator="kind")
+]
+
+
+class _Page(msgspec.Struct):
+    title: str
+    text: str
+
+
+class _Answer(msgspec.Struct):
+    query: str
+    result: str
+
+
+def open_search(settings: SearchSettings) -> Tool | None:
+    """The tool, with its files read; raises `ConfigError` where a file cannot be."""
+    match settings:
+        case PageSearch():
+            return _tool(_Pages(_read_lines(settings.path, _Page)))
+        case RecordedSearch():
+            return _tool(_Recorded(_read_lines(settings.path, _Answer)))
+        case WikipediaSearch():
+            from codeact.tools.mediawiki import MediaWiki  # it imports this module
+
+            service = MediaWiki(settings)
+            return _tool(service)._replace(probe=service.probe, close=service.close)
+        case _:
+            return None
+
+
+def _tool(answer: Callable[[str], Awaitable[str]]) -> Tool:
+    """What the policy calls: errors name the tool as it was shown, not what is behind it."""
+
+    async def wikipedia_search(query: str) -> str:
+        if not isinstance(query, str):
+            raise TypeError(f"the query has to be text, not {type(query).__name__}")
+        return await answer(query)
+
+    return Tool(SPEC, wikipedia_search)
+
+
+def _read_lines(path: str, kind: type[Any]) -> list[Any]:
+    file = resolve_path(path)
+    try:
+        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"search.path: {file} cannot be read: {error.strerror}") from error
+    decoder = msgspec.json.Decoder(kind)
+    found = []
+    for number, line in enumerate(raw.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(decoder.decode(line))
+        except msgspec.MsgspecError as error:
+            raise ConfigError(f"search.path: {file}, line {number}: {error}") from error
+    return found
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+class _Pages:
+    """Ranks pages by the query's words, those of the title counting more."""
+
+    def __init__(self, pages: list[_Page]) -> None:
+        self._pages = pages
+        self._titles = [set(_words(page.title)) for page in pages]
+        self._texts = [Counter(_words(page.text)) for page in pages]
+        self._spread = Counter(
+            word
+            for title, text in zip(self._titles, self._texts, strict=True)
+            for word in title | set(text)
+        )
+
+    async def __call__(self, query: str) -> str:
+        words = {word for word in _words(query) if 0 < self._spread[word] <= len(self._pages) / 2}
+        scores = [
+            sum((3 * (w in title) + (w in text)) / self._spread[w] for w in words)
+            for title, text in zip(self._titles, self._texts, strict=True)
+        ]
+        best = sorted(range(len(scores)), key=lambda i: -scores[i])[:PAGES_SHOWN]
+        found = [self._pages[i] for i in best if scores[i] > 0]
+        return "\n\n".join(render(p.title, p.text) for p in found) or NOTHING_FOUND
+
+
+class _Recorded:
+    """Gives back what an earlier run was given for the same query."""
+
+    def __init__(self, answers: list[_Answer]) -> None:
+        self._answers = {answer.query: answer.result for answer in answers}
+
+    async def __call__(self, query: str) -> str:
+        try:
+            return self._answers[query]
+        except KeyError:
+            raise LookupError(f"no recorded answer for the query {query!r}") from None
+
+
+def render(title: str, text: str) -> str:
+    """Show one page as the policy reads it."""
+    return f"Page: {title}\nSummary: {text}"
+
+
+def files_of(settings: SearchSettings) -> list[Path]:
+    """The files that answers depend on, for the run's provenance."""
+    return (
+        [resolve_path(settings.path)] if isinstance(settings, PageSearch | RecordedSearch) else []
+    )

@@ -1,0 +1,216 @@
+"""``codeact collect``: the whole way, killed at every stage and gone on with; refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from codeact.cli import main
+from codeact.collection.recipe import CollectConfig
+from codeact.experiment.config.compose import Invocation, compose_config
+from codeact.experiment.config.validation import validated
+from codeact.resources import data_folder
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+RECIPES = [path.stem for path in data_folder("conf").glob("recipe/*.yaml")]
+DETERMINED = ("report.json", "selected", "tiers/hard", "tiers/unsolved.tsv", "tiers/report.json")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_names_every_key_of_its_schema(recipe: str) -> None:
+    composed = compose_config(Invocation("collect", (f"recipe={recipe}", "out=x")))
+    assert composed.config == validated(CollectConfig, composed).model_dump()
+
+
+def words(out: Path, *more: str) -> list[str]:
+    quoted = [
+        "recipe.common=['task=sample','tracker=none','limit=2']",
+        "selection.filters=[excluded_tasks]",
+        "workers=1",
+    ]
+    return ["collect", f"out={out}", *quoted, *more]
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    """Everything that does not depend on how long an episode took."""
+    paths = [path for name in DETERMINED for path in [out / name, *(out / name).rglob("*")]]
+    return {str(path.relative_to(out)): path.read_bytes() for path in paths if path.is_file()}
+
+
+def episodes(out: Path, stage: str) -> list[str]:
+    lines = [
+        line
+        for path in out.glob(f"runs/{stage}-*/episodes.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    return [json.loads(line)["id"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(local_sandbox: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection that nothing came between."""
+    out = tmp_path_factory.mktemp("whole")
+    assert main(words(out)) == 0
+    return out
+
+
+def test_the_strong_model_plays_what_no_weaker_one_solved_and_the_report_has_all(
+    whole: Path,
+) -> None:
+    report = json.loads((whole / "report.json").read_bytes())
+    assert list(report["stages"]) == ["weak-small", "tiers", "strong", "select", "statistics"]
+    hard = (whole / "tiers" / "unsolved.tsv").read_text().splitlines()
+    assert 0 < report["stages"]["strong"]["episodes"] == len(hard) < 16
+    assert report["stages"]["weak-small"]["episodes"] == 16
+    assert [one["episodes"] for one in report["estimates"]] == [16, 16]
+    kept = (whole / "selected" / "easy.jsonl").read_text().splitlines()
+    counted = report["stages"]["statistics"]["rows"]
+    assert sum(row["examples"] for row in counted if row["task"] == "all") >= len(kept)
+    assert len(kept) == report["stages"]["select"]["tiers"]["easy"]["kept"] > 0
+
+
+def test_what_is_done_is_not_done_again(whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = outputs(whole)
+    assert main(words(whole)) == 0
+    said = capfd.readouterr().err
+    assert "begins" not in said
+    assert said.count("is done already") == 5
+    assert outputs(whole) == before
+
+
+def test_other_rules_leave_the_runs_alone_and_a_changed_output_is_made_again(
+    whole: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = outputs(whole)
+    assert main(words(whole, "selection.easy_turns=1")) == 0
+    said = capfd.readouterr().err
+    assert "weak-small: is done already" in said
+    assert "tiers: begins" in said
+    assert outputs(whole) != before
+    (whole / "selected" / "easy.jsonl").write_text("")
+    assert main(words(whole)) == 0
+    assert "select: begins" in capfd.readouterr().err
+    assert outputs(whole) == before
+    assert len(set(episodes(whole, "weak"))) == len(episodes(whole, "weak")) == 16
+
+
+def lines_in(stage: str, count: int) -> Callable[[Path], bool]:
+    def there(out: Path) -> bool:
+        return any(
+            path.read_bytes().count(b"\n") >= count
+            for path in out.glob(f"runs/{stage}-*/episodes.jsonl")
+        )
+
+    return there
+
+
+def exists(pattern: str) -> Callable[[Path], bool]:
+    return lambda out: any(out.glob(pattern))
+
+
+MOMENTS = {
+    "in the weaker model's run": lines_in("weak", 3),
+    "after the weaker model's run": exists("stages/weak-small.json"),
+    "in tiers": exists(".unfinished-tiers-*"),
+    "after tiers": exists("stages/tiers.json"),
+    "in the strong model's run": lines_in("strong", 1),
+    "after the strong model's run": exists("stages/strong.json"),
+    "in selection": exists(".unfinished-selected-*"),
+    "after selection": exists("stages/select.json"),
+    "in statistics": exists(".unfinished-statistics-*"),
+}
+
+
+@pytest.mark.timeout(300)  # ten processes start, one after the other
+def test_killed_at_every_stage_it_goes_on_to_the_same_result(whole: Path, tmp_path: Path) -> None:
+    """One collection, killed at each moment in turn; every session goes on where that left it."""
+    killed = [
+        moment for moment, there in MOMENTS.items() if _killed(words(tmp_path), tmp_path, there)
+    ]
+    assert len(killed) >= 5, killed
+    assert main(words(tmp_path)) == 0
+    assert outputs(tmp_path) == outputs(whole)
+    for stage in ("weak", "strong"):
+        played = episodes(tmp_path, stage)
+        assert len(played) == len(set(played)) == len(episodes(whole, stage))
+    assert not list(tmp_path.rglob(".unfinished-*"))
+
+
+def _killed(command: list[str], out: Path, moment: Callable[[Path], bool]) -> bool:
+    """Whether the command was still there to be killed when the moment came."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codeact", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ),
+    )
+    while process.poll() is None and not moment(out):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("recipe.strong=['model=recorded','model.name=small']", "each its own model.name"),
+        ("recipe.strong=['model=recorded','limit=3']", "has other tasks than recipe.strong"),
+        ("recipe.strong=[recorded]", "write KEY=VALUE"),
+        ("recipe.strong=['modle=recorded']", "did you mean 'model'"),
+        ("recipe.assumed.promt=3", "did you mean 'recipe.assumed.prompt'"),
+        ("recipe=codeact_instuct", "did you mean 'codeact_instruct'"),
+    ],
+)
+def test_a_bad_recipe_is_refused_before_anything_is_played(
+    override: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(tmp_path / "o", override)) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = "model.prices={prompt: 2, completion: 10}"
+    strong = f'recipe.strong=["model=recorded","model.name=strong","{prices}"]'
+    assert main(words(tmp_path / "o", strong, "dry_run=true")) == 0
+    said = capsys.readouterr().out
+    assert "0.48" in said  # 16 episodes of 10,000 tokens for 2 and 1,000 for 10 USD a million
+    assert "assumed for an episode: 10,000 prompt and 1,000 completion" in said
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.timeout(300)  # three runs with a sandbox
+def test_a_recorded_strong_model_solves_some_of_what_weaker_ones_did_not(
+    local_sandbox: None, tmp_path: Path
+) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the shared recordings (../shared/data) are not here")
+    overrides = ("recipe=recorded_models", "out=x", f"data={SHARED / 'mint_tasks'}")
+    common = compose_config(Invocation("collect", overrides)).config["recipe"]["common"]
+    sets = [f"task.sets.{name}.ids=[]" for name in ("gsm8k", "mbpp", "humaneval", "theoremqa")]
+    chosen = f"recipe.common={json.dumps([*common, *sets])}"
+    assert main(["collect", overrides[0], overrides[2], f"out={tmp_path}", chosen]) == 0
+    stages = json.loads((tmp_path / "report.json").read_bytes())["stages"]
+    assert stages["weak-gpt-3.5"]["episodes"] == stages["weak-claude-2"]["episodes"] == 20
+    assert 20 > stages["strong"]["episodes"] > stages["strong"]["successes"] > 0
+    tiers = stages["select"]["tiers"]
+    assert tiers["easy"]["kept"] > 0
+    strong = (tmp_path / "selected" / "strong.jsonl").read_text().splitlines()
+    assert len(strong) == tiers["strong"]["kept"] > 0
+
+
+def test_an_empty_selection_ends_it_with_a_reason_and_no_report(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(whole, "selection.steps.bounds.max_tokens=1")) == 1
+    assert "nothing is left to train on" in capsys.readouterr().err
+    assert not (whole / "report.json").exists()
+    assert main(words(whole)) == 0

@@ -1,0 +1,211 @@
+"""Configuration: every option composes, and what is wrong is refused by name."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from codeact.commands.arguments import configurations, parse
+from codeact.exceptions import ConfigError
+from codeact.experiment.config.compose import Invocation, compose_config, expand_sweep, groups
+from codeact.experiment.config.schema import RegradeConfig, ReplayConfig, RunConfig, ValidateConfig
+from codeact.experiment.config.validation import validated
+from codeact.resources import data_folder
+
+GIVEN = {
+    ("model", "openai"): ["model.name=m"],
+    ("model", "server"): ["model.name=m"],
+    ("model", "vllm"): ["model.model=m", "model.name=m"],
+    ("search", "pages"): ["search.path=f"],
+    ("search", "recorded"): ["search.path=f"],
+    ("feedback", "textual"): ["model@feedback.model=scripted"],
+    ("feedback", "textual_gt"): ["model@feedback.model=scripted"],
+}
+OF_OTHER_COMMANDS = {"recipe", "selection", "tags"}
+"""Groups that ``run`` does not have; their commands' tests compose them."""
+OPTIONS = [
+    (folder.name, option.stem)
+    for folder in sorted(data_folder("conf").iterdir())
+    if folder.is_dir() and folder.name not in OF_OTHER_COMMANDS
+    for option in sorted(folder.glob("*.yaml"))
+]
+
+
+def run_config(*overrides: str) -> RunConfig:
+    return validated(RunConfig, compose_config(Invocation("run", overrides)))
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_names_every_key_of_its_schema(group: str, option: str) -> None:
+    """A key that is not in the YAML could only be set with a plus sign: nobody would find it."""
+    if (group, option) == ("model", "none"):
+        pytest.skip("none is for feedback; the next test refuses it as a policy")
+    overrides = (f"{group}={option}", *GIVEN.get((group, option), []))
+    composed = compose_config(Invocation("run", overrides))
+    config = validated(RunConfig, composed)
+    assert set(composed.config[group]) >= set(getattr(config, group).model_dump())
+
+
+def test_a_policy_is_needed() -> None:
+    with pytest.raises(ConfigError, match="model"):
+        run_config("model=none")
+
+
+@pytest.mark.parametrize(
+    ("command", "schema", "overrides"),
+    [
+        ("replay", ReplayConfig, ("source=x",)),
+        ("regrade", RegradeConfig, ("source=x",)),
+        ("validate", ValidateConfig, ()),
+    ],
+)
+def test_every_command_composes(command: str, schema: type, overrides: tuple[str, ...]) -> None:
+    validated(schema, compose_config(Invocation(command, overrides)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model=scriptd"], ["model", "scriptd", "did you mean 'scripted'"]),
+        (["modle=scripted"], ["unknown key 'modle'", "did you mean 'model'"]),
+        (["turns.max_step=3"], ["turns.max_step", "did you mean 'turns.max_steps'"]),
+        (["turns.max_steps=five"], ["turns.max_steps", "integer", "'five'", "command line"]),
+        (["turns.max_propose_solution=6"], ["more than max_steps=5", "max5_p2.yaml"]),
+        (["feedback=textual"], ["needs a feedback model", "model@feedback.model="]),
+        (["+executor.cel_seconds=3"], ["executor.cel_seconds", "did you mean 'cell_seconds'"]),
+        (["model=openai"], ["model.name is not set", "openai.yaml"]),
+        (
+            ["model=openai", "model.name=m", "+model.sampling.temprature=1"],
+            ["model.sampling.temprature", "did you mean 'temperature'"],
+        ),
+        (["zzz=1"], ["unknown key 'zzz'", "(valid: budget, cache, compute,"]),
+        (["turns.zzzzzzzzz=1"], ["(valid: turns.count_down, turns.max_propose_solution,"]),
+        (["samples=0"], ["samples", "greater than or equal to 1"]),
+        (["task=gsm9k"], ["gsm9k", "did you mean 'gsm8k'"]),
+        (["compute.concurrency=-1"], ["\n  compute.concurrency: ", "command line"]),
+        (["executor.memory_mb=-1"], ["\n  executor.memory_mb: ", "command line"]),
+        (["compute=ray", "compute.handouts=0"], ["\n  compute.handouts: ", "command line"]),
+        (["search=pages", "search.path=null"], ["\n  search.path: ", "command line"]),
+        (["model=a,b"], ["gives model several values", "codeact run -m model=a,b"]),
+        (["samples=1,2"], ["gives samples several values", "codeact run -m samples=1,2"]),
+        (["turns=max7_p3"], ["turns.max_steps=7 turns.max_propose_solution=3"]),
+        (["temperature=1"], ["'model.sampling.temperature' with model=openai"]),
+        (
+            ["model=openai", "model.name=m", "temperature=1"],
+            ["did you mean 'model.sampling.temperature'?"],
+        ),
+        (
+            ["model=openai", "model.name=m", "+temperature=1"],
+            ["did you mean 'model.sampling.temperature'?"],
+        ),
+        (
+            ["model=openai", "model.name=m", "sampling.temprature=1"],
+            ["did you mean 'model.sampling.temperature'?"],
+        ),
+        (["max_steps=3"], ["did you mean 'turns.max_steps'?"]),
+        (
+            ["task.sets={mine:{path:x,family:gsm8k}}"],
+            ["unknown key 'task.sets.mine'", '"+task.sets.mine={path:FILE,family:NAME}"'],
+        ),
+        (["task.sets.mine.path=x"], ["unknown key 'task.sets.mine.path'"]),
+        (["task.sets=[a]"], ["Cannot merge DictConfig with ListConfig"]),
+        (["+task.sets.mine={path:x}"], ["task.sets.mine.family: missing", "+task.sets.mine."]),
+        (["limits={max_second:3}"], ["unknown key 'limits.max_second'", "'limits.max_seconds'"]),
+        (["a b(c)=,"], ["'a b(c)=,' cannot be read", "quote its value"]),
+        (
+            [
+                *("feedback=textual", "model@feedback.model=openai", "feedback.model.name=m"),
+                "feedback.model.base_url=http://k@h/v1",
+            ],
+            ["feedback.model.base_url: ", "name that in feedback.model.api_key_env"],
+        ),
+    ],
+)
+def test_a_refusal_names_the_key_and_the_nearest_valid_one(
+    overrides: list[str], words: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        run_config(*overrides)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_key_misspelt_inside_a_users_yaml_is_refused_with_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    settings = {"kind": "scripted", "name": "mine", "txts": ["a"], "texts": ["b"], "latency": 0.0}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(settings))
+    invocation = Invocation("run", ("model=mine",), config_dir=str(tmp_path))
+    with pytest.raises(ConfigError) as refused:
+        validated(RunConfig, compose_config(invocation))
+    assert "model.txts: unknown key (did you mean 'texts'?)" in str(refused.value)
+    assert str(folder / "mine.yaml") in str(refused.value)
+
+
+def test_a_users_folder_adds_options_to_our_groups(tmp_path: Path) -> None:
+    (tmp_path / "turns").mkdir()
+    (tmp_path / "turns" / "long.yaml").write_text(
+        "max_steps: 50\nmax_propose_solution: 3\nuse_tools: true\ncount_down: false\n"
+    )
+    assert "long" in groups(Invocation("run", config_dir=str(tmp_path)))["turns"]
+    invocation = Invocation("run", ("turns=long",), config_dir=str(tmp_path))
+    assert validated(RunConfig, compose_config(invocation)).turns.name == "max50_p3+tool"
+
+
+def test_a_users_own_run_starts_from_ours_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "defaults:\n  - run\n  - override model: scripted\n  - _self_\nsamples: 7\n"
+    )
+    invocation = Invocation("run", (), config_dir=str(tmp_path), config_name="mine")
+    config = validated(RunConfig, compose_config(invocation))
+    assert (config.samples, config.model.name) == (7, "scripted")
+
+
+def test_all_problems_are_listed_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        run_config("turns.max_steps=five", "samples=0", "model.latency=-1", "model=scripted")
+    assert str(refused.value).count("\n") == 3
+
+
+def test_a_sweep_is_the_product_in_hydras_order() -> None:
+    jobs = expand_sweep(["turns=max1_p1,max2_p2", "samples=1,2", "seed=7"])
+    assert jobs == [
+        (f"turns={turns}", f"samples={samples}", "seed=7")
+        for turns, samples in itertools.product(["max1_p1", "max2_p2"], ["1", "2"])
+    ]
+
+
+def test_values_with_an_equals_sign_need_no_quotes() -> None:
+    words = ["/recorded", "filter=F=None/*", "out=null"]
+    arguments = parse("replay", words, positional="source")
+    ((_, config),) = configurations("replay", arguments, ReplayConfig)
+    assert (config.source, config.filter) == ("/recorded", "F=None/*")
+
+
+def test_incidental_settings_do_not_change_what_an_episode_is() -> None:
+    plain = run_config("model=openai", "model.name=m")
+    moved = run_config(
+        "model=openai",
+        "model.name=m",
+        "model.base_url=http://127.0.0.1:1/v1",
+        "model.max_retries=1",
+        "compute.concurrency=3",
+        "executor=docker",
+        "run_dir=elsewhere",
+    )
+    other = run_config("model=openai", "model.name=m", "model.sampling.temperature=1.0")
+    assert plain.digest == moved.digest
+    assert plain.digest != other.digest
+
+
+def test_the_sandbox_has_room_for_the_episodes_at_once() -> None:
+    """Three sessions an episode, on each worker; what is too few would be a deadlock."""
+    policy = ("model=openai", "model.name=m", "compute.concurrency=100")
+    assert run_config(*policy).executor.slots == 300
+    assert run_config(*policy, "compute=ray", "compute.workers=4").executor.slots == 75
+    assert run_config(*policy, "executor.slots=400").executor.slots == 400
+    with pytest.raises(ConfigError, match=r"give executor\.slots=300"):
+        run_config(*policy, "executor.slots=299")
+    with pytest.raises(ConfigError, match=r"compute\.workers=N"):
+        run_config(*policy, "compute.concurrency=1334")

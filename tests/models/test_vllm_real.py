@@ -1,0 +1,76 @@
+"""`model=vllm` with vLLM itself, on the CPU: for who names an interpreter that has it."""
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from codeact.cli import main
+from codeact.recordings.run_folder import EPISODES, latest_records
+from tests.helpers.vllm_runs import wait_for
+
+PYTHON = os.environ.get("CODEACT_VLLM_PYTHON", "")
+LAUNCHER = Path(__file__).parents[2] / "launchers" / "tiny_model.py"
+ARGS = "max_model_len: 4096, enforce_eager: true, kv_cache_memory_bytes: 67108864, max_num_seqs: 8"
+ENV = "HF_HUB_OFFLINE: '1', OMP_NUM_THREADS: '1', VLLM_CPU_OMP_THREADS_BIND: nobind"
+
+pytestmark = [
+    pytest.mark.usefixtures("local_sandbox"),
+    pytest.mark.skipif(
+        not PYTHON, reason="CODEACT_VLLM_PYTHON does not name an interpreter that has vllm-cpu"
+    ),
+]
+
+
+def servers_of(model: Path) -> list[psutil.Process]:
+    """The server processes themselves, without their keepers and what they started."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if words[1:2] == ["-m"] and str(model) in words:
+            found.append(process)
+    return sorted(found, key=lambda process: process.pid)
+
+
+@pytest.mark.timeout(900)
+def test_a_run_over_two_servers_outlives_one_of_them(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, run_dir = tmp_path / "tiny", tmp_path / "run"
+    subprocess.run([PYTHON, str(LAUNCHER), str(model)], check=True, timeout=120)
+    descendants: list[psutil.Process] = []
+
+    def kill_one() -> None:
+        episodes = run_dir / EPISODES
+        wait_for(lambda: episodes.exists() and episodes.read_bytes().count(b"\n") >= 10, 600)
+        servers = servers_of(model)
+        for server in servers:
+            descendants.extend([server, *server.children(recursive=True)])
+        os.kill(servers[0].pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    status = main(
+        [
+            "run",
+            *("model=vllm", f"model.model={model}", "model.name=tiny", "model.gpus=0"),
+            *("model.servers=2", f"model.python={PYTHON}", f"model.log_dir={tmp_path}"),
+            *(f"+model.args={{{ARGS}}}", f"+model.env={{{ENV}}}"),
+            *("model.sampling.max_tokens=64", "model.overflow=shrink"),
+            *("task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"),
+            *("samples=10", "tracker=none", "compute.concurrency=8", f"run_dir={run_dir}"),
+        ]
+    )
+    thread.join()
+    said = capfd.readouterr().err
+    assert status == 0, said
+    assert "was killed by signal 9; starting it again (1 of 3 times)" in said
+    records = latest_records(run_dir)
+    assert len(records) == 80
+    assert {record.outcome.cause for record in records} <= {None, "model"}
+    assert len(descendants) >= 4
+    assert wait_for(lambda: not any(process.is_running() for process in descendants), 20)
