@@ -7,10 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from codeact.collection.conversion import Conversation
-from codeact.collection.report import Problem
 from codeact.exceptions import RecordingError
 from codeact.recordings.reading import decoded_lines
-from codeact.recordings.trajectory import Unreadable
+from codeact.recordings.trajectory import Problem, Unreadable
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")

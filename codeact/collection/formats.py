@@ -13,13 +13,13 @@ from codeact.collection.conversations import DataFile, conversation_files, read_
 from codeact.collection.conversion import Conversation
 from codeact.collection.masks import Masked, Preset, masked
 from codeact.collection.pairs import write_pairs
-from codeact.collection.report import Problem
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.tags import TagSettings, contradictions, rewritten, taken_marks
-from codeact.collection.writing import whole_folder
 from codeact.episode.effects import JSON
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.folders import whole_folder
+from codeact.recordings.trajectory import Problem
 
 CARD = "README.md"
 _SAMPLE_OF_PROBLEMS = 20

@@ -18,12 +18,12 @@ import msgspec
 from codeact.collection.conversations import conversation_files, read_conversations
 from codeact.collection.conversion import Conversation, convert
 from codeact.collection.filters import FILTERS, HABITS
-from codeact.collection.report import Problem
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
+from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
 from codeact.recordings.reading import read_trajectories, source_files
-from codeact.recordings.trajectory import Place, Trajectory, Unreadable
+from codeact.recordings.trajectory import Place, Problem, Trajectory, Unreadable
 
 _OPENING = 2
 """Instruction and task, which both sides share."""
@@ -149,7 +149,7 @@ def _rows(
     rename = renaming(settings)
     found: dict[tuple[str, str], _Row] = {}
     for path in files:
-        for one in read_trajectories(path, rename):
+        for one in read_trajectories(path, task_type_of, rename):
             if isinstance(one, Unreadable):
                 problems.append(Problem.of(one))
                 continue
@@ -208,7 +208,7 @@ def _keep_conversations(
     for path in files:
         if str(path) not in named:
             continue
-        for one in read_trajectories(path, rename):
+        for one in read_trajectories(path, task_type_of, rename):
             if isinstance(one, Unreadable) or one.place not in wanted:
                 continue
             try:

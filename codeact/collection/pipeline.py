@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from codeact.collection.report import Problem, Report, make_report
+from codeact.collection.report import Report, make_report
 from codeact.collection.scan import Scan, drop_names, nothing, scan
 from codeact.collection.selection import (
     Spools,
@@ -26,13 +26,13 @@ from codeact.collection.selection import (
 from codeact.collection.settings import CollectionSettings, SelectConfig, TiersConfig
 from codeact.collection.steps import get_ready, steps
 from codeact.collection.tiers import TIERS, Label, Tiers, decide
-from codeact.collection.writing import whole_folder
 from codeact.datasets import get, task_lines
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.plan import refuse_missing
+from codeact.folders import whole_folder
 from codeact.recordings.episodes import parse_path
 from codeact.recordings.reading import is_run, source_files
-from codeact.recordings.trajectory import TaskKey
+from codeact.recordings.trajectory import Problem, TaskKey
 from codeact.resources import resolve_path
 
 REPORT = "report.json"

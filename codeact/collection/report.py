@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Self
 
 import msgspec
 import numpy as np
@@ -11,21 +10,10 @@ from codeact.collection.origins import Origin, origins, preset
 from codeact.collection.scan import Scan, drop_names
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.tiers import TIERS, Label, Tiers
-from codeact.recordings.trajectory import Unreadable
+from codeact.recordings.trajectory import Problem
 
 ByTask = dict[str, int]
 """Counts by the data set's name."""
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """What is wrong in a source, and where."""
-
-    place: str
-    reason: str
-
-    @classmethod
-    def of(cls, line: Unreadable) -> Self:
-        return cls(str(line.place), line.reason)
 
 
 class Taken(msgspec.Struct):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from codeact.collection.conversion import convert
 from codeact.collection.filters import FILTERS
 from codeact.collection.settings import SelectionSettings
+from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
 from codeact.recordings.reading import Rename, read_trajectories
 from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory, Unreadable
@@ -201,7 +202,7 @@ class _Worker:
 
     def scan(self, number: int, path: Path) -> _Scanned:
         found = _File(number)
-        for one in read_trajectories(path, self._rename):
+        for one in read_trajectories(path, task_type_of, self._rename):
             if isinstance(one, Unreadable):
                 found.unreadable.append(one)
             elif self._settings.feedback == "none" and one.experiment.feedback_model:

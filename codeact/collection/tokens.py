@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codeact.collection.conversations import conversation_files, data_set_of, read_conversations
-from codeact.collection.report import Problem
-from codeact.collection.writing import whole_folder
 from codeact.episode.effects import Message
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.folders import whole_folder
+from codeact.recordings.trajectory import Problem
 from codeact.wording import nearest
 
 ENCODINGS = {

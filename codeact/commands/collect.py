@@ -28,7 +28,6 @@ from codeact.collection.recipe import (
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.tokens import StatsConfig, statistics
-from codeact.collection.writing import UNFINISHED
 from codeact.commands.arguments import Arguments, configuration, parse, show_help
 from codeact.commands.run import play
 from codeact.episode.causes import counts
@@ -40,6 +39,7 @@ from codeact.experiment.identity import define
 from codeact.experiment.overrides import quoted
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.summary import summarize_folder
+from codeact.folders import UNFINISHED
 from codeact.recordings.run_folder import EPISODES, read_records
 from codeact.results.collection import show_collection, show_estimates
 from codeact.results.terminal import list_problems

@@ -6,6 +6,7 @@ model's.
 """
 
 from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.datasets import task_type_of
 from codeact.recordings.exchange import ExportConfig, export_runs
 from codeact.results.exchange import show_exchange
 
@@ -17,4 +18,4 @@ def main(words: list[str]) -> int:
         show_help("export", __doc__ or "", arguments)
         return 0
     config = configuration("export", sources(arguments), ExportConfig)
-    return int(show_exchange("file", export_runs(config), config.out))
+    return int(show_exchange("file", export_runs(config, task_type_of), config.out))

@@ -21,7 +21,7 @@ FAMILIES = Registry(
     sort="task family",
     wanted="a codeact.datasets.Family",
     part=lambda found: found if isinstance(found, Family) else None,
-    ours={name: f"codeact.datasets.{name}:FAMILY" for name in _OURS},
+    ours={name: f"codeact.datasets.{name}.task:FAMILY" for name in _OURS},
 )
 
 
@@ -33,3 +33,8 @@ def names() -> list[str]:
 def get(name: str) -> Family:
     """Find a family; raises `ConfigError` with the nearest name if there is none."""
     return FAMILIES.get(name)
+
+
+def task_type_of(name: str) -> str:
+    """Return the task type of a family; raises `ConfigError` if there is none of that name."""
+    return get(name).task_type

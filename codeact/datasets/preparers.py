@@ -20,7 +20,7 @@ PREPARERS = Registry(
     sort="data set to prepare",
     wanted="a codeact.datasets.preparing.Preparer",
     part=lambda found: found if isinstance(found, Preparer) else None,
-    ours={name: f"codeact.datasets.preparing.{name}:PREPARER" for name in _OURS},
+    ours={name: f"codeact.datasets.{name}.prepare:PREPARER" for name in _OURS},
 )
 
 

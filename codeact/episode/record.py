@@ -264,3 +264,15 @@ def _seconds(value: object) -> float:
 
 def _cost(value: object) -> float | None:
     return None if value is None else _seconds(value)
+
+
+def spent_on(record: EpisodeRecord) -> tuple[int, float]:
+    """Tokens and dollars of one record, with its earlier attempts; reused answers were free."""
+    tokens, usd = 0, 0.0
+    for turn in record.turns:
+        tokens += turn.fresh.total + turn.fresh_feedback.total
+        usd += (turn.cost or 0.0) + (turn.feedback_cost or 0.0)
+    for attempt in record.attempts:
+        tokens += attempt.usage.total + attempt.feedback_usage.total
+        usd += (attempt.cost or 0.0) + (attempt.feedback_cost or 0.0)
+    return tokens, usd

@@ -5,7 +5,6 @@ import math
 from pydantic import Field
 
 from codeact.episode.effects import Completion
-from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import Settings
 from codeact.exceptions import BudgetExhausted
 
@@ -55,15 +54,3 @@ class Account:
                 f"the budget of {budget.usd:.2f} USD is used up ({self.usd:.2f} spent): "
                 "raise budget.usd and run the same command again to go on"
             )
-
-
-def spent_on(record: EpisodeRecord) -> tuple[int, float]:
-    """Tokens and dollars of one record, with its earlier attempts; reused answers were free."""
-    tokens, usd = 0, 0.0
-    for turn in record.turns:
-        tokens += turn.fresh.total + turn.fresh_feedback.total
-        usd += (turn.cost or 0.0) + (turn.feedback_cost or 0.0)
-    for attempt in record.attempts:
-        tokens += attempt.usage.total + attempt.feedback_usage.total
-        usd += (attempt.cost or 0.0) + (attempt.feedback_cost or 0.0)
-    return tokens, usd

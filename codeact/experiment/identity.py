@@ -19,25 +19,14 @@ import msgspec
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
 from codeact.experiment.plan import Plan
-from codeact.recordings.run_folder import CONFIG, IDENTITY
+from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values, read_definition
+from codeact.recordings.run_folder import CONFIG
 from codeact.resources import resolve_path
 from codeact.sandboxes.settings import DockerSettings
 from codeact.tools.search import PageSearch, RecordedSearch
 
-VERSION = 2
 _LONGEST_VALUE = 80
 _ABSENT = "nothing"
-
-Values = dict[str, Any]
-"""Dotted keys of the configuration, and of what it points at, with JSON values."""
-
-
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is, by the rules of `version`. `digest` stands for it in records."""
-
-    version: int
-    digest: str
-    values: Values
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,26 +96,6 @@ def settings_values(config: RunConfig, version: int) -> Values:
         # What is imported already, and what memory that leaves, is for cells alone to notice.
         values["executor.preload"] = sorted(set(executor.preload))
     return values
-
-
-def read_definition(folder: Path) -> Definition | None:
-    """The definition that a folder keeps; None where it keeps none. Raises `RunFolderError`."""
-    file = folder / IDENTITY
-    try:
-        found = msgspec.json.decode(file.read_bytes(), type=Definition)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunFolderError(
-            f"{file}: is not what codeact wrote ({error}); fetch it from a copy, or choose another "
-            "run_dir"
-        ) from error
-    if found.version > VERSION:
-        raise RunFolderError(
-            f"{file}: was written by a later version of codeact (identity version {found.version}, "
-            f"and this one knows {VERSION}); resume the run with that, or choose another run_dir"
-        )
-    return found
 
 
 def is_configured_like(folder: Path, config: RunConfig) -> bool:

@@ -4,8 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from codeact.episode.effects import Verdict
-from codeact.sandboxes.base import Evaluation, Sandbox, Session
-from codeact.sandboxes.sandbox import GRADER_MODULES
+from codeact.sandboxes.base import GRADER_MODULES, Evaluation, Sandbox, Session
 
 WALL = 12.0
 """What a limit is multiplied by for the wall clock: only code that tampers with its own clock, or a

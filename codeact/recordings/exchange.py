@@ -15,12 +15,11 @@ import msgspec
 from pydantic import field_validator
 
 from codeact import __version__
-from codeact.collection.report import Problem
-from codeact.collection.writing import whole_folder
 from codeact.episode.causes import counts
 from codeact.episode.record import EpisodeRecord, decode, encode
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.folders import whole_folder
 from codeact.recordings.episodes import parse_path
 from codeact.recordings.provenance import file_digest
 from codeact.recordings.published import (
@@ -31,13 +30,14 @@ from codeact.recordings.published import (
 )
 from codeact.recordings.reading import (
     Decoded,
+    TaskTypeOf,
     TaskTypes,
     decoded_lines,
     is_run,
     source_files,
 )
 from codeact.recordings.run_folder import CONFIG, EPISODES, PROVENANCE
-from codeact.recordings.trajectory import Unreadable
+from codeact.recordings.trajectory import Problem, Unreadable
 
 _LEVEL = 6
 """Of gzip: higher ones take several times as long for a twentieth."""
@@ -150,7 +150,7 @@ def _published_records(
 # Out
 
 
-def export_runs(config: ExportConfig) -> Exchange:
+def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
     """Write the finished episodes of run folders as a published tree beneath `out`.
 
     The last record of an episode counts, in its place. What failed for no fault of the model's has
@@ -164,14 +164,16 @@ def export_runs(config: ExportConfig) -> Exchange:
         for path in files:
             if not is_run(path):
                 raise RecordingError(f"{path}: is a published file; give run folders")
-            _export_run(path, unfinished, config, found)
+            _export_run(path, unfinished, config, task_type_of, found)
         if not found.episodes:
             raise RecordingError(f"{', '.join(config.sources)}: holds no finished episode")
     return found
 
 
-def _export_run(path: Path, out: Path, config: ExportConfig, found: Exchange) -> None:
-    task_types = TaskTypes(path.with_name(CONFIG))
+def _export_run(
+    path: Path, out: Path, config: ExportConfig, task_type_of: TaskTypeOf, found: Exchange
+) -> None:
+    task_types = TaskTypes(path.with_name(CONFIG), task_type_of)
     last = {record.id: place for place, record in _run_records(path, [])}
     mine: dict[str, IO[bytes]] = {}
     with ExitStack() as stack:

@@ -12,7 +12,6 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 import msgspec
 from isal import isal_zlib
 
-from codeact.datasets import get
 from codeact.episode.effects import Counts, Usage
 from codeact.episode.record import LONGEST_LINE
 from codeact.exceptions import Cause, ConfigError
@@ -35,6 +34,8 @@ _COMPRESSED, _PLAIN = 1 << 14, 1 << 18
 Content = TypeVar("Content")
 Rename = Callable[[str], str]
 """From a model's recorded name to the one that it goes by."""
+TaskTypeOf = Callable[[str], str]
+"""From a family's name to its task type; raises `ConfigError` for an unknown name."""
 
 
 def as_recorded(model: str) -> str:
@@ -54,13 +55,14 @@ def is_run(path: Path) -> bool:
 
 
 def read_trajectories(
-    path: Path, rename: Rename = as_recorded
+    path: Path, task_type_of: TaskTypeOf, rename: Rename = as_recorded
 ) -> Iterator[Trajectory | Unreadable]:
     """Read a file one line at a time, every line of it: redone and uncounted episodes too.
 
-    Raises `RecordingError` where a published path does not say what was recorded.
+    `task_type_of` is asked where a record of a run folder does not say its task's type. Raises
+    `RecordingError` where a published path does not say what was recorded.
     """
-    return _read_run(path, rename) if is_run(path) else _read_published(path, rename)
+    return _read_run(path, task_type_of, rename) if is_run(path) else _read_published(path, rename)
 
 
 # The published format
@@ -153,8 +155,10 @@ class _Episode(msgspec.Struct):
 _EPISODE = msgspec.json.Decoder(_Episode)
 
 
-def _read_run(path: Path, rename: Rename) -> Iterator[Trajectory | Unreadable]:
-    task_types = TaskTypes(path.with_name(CONFIG))
+def _read_run(
+    path: Path, task_type_of: TaskTypeOf, rename: Rename
+) -> Iterator[Trajectory | Unreadable]:
+    task_types = TaskTypes(path.with_name(CONFIG), task_type_of)
     # A killed run leaves a torn last line, and redoes its episode.
     for found in decoded_lines(path, _EPISODE.decode, "episode record", torn=True):
         if isinstance(found, Unreadable):
@@ -197,12 +201,13 @@ class TaskTypes(dict[str, str]):
     A data set may go by another name than its family's; the run's own configuration says which.
     """
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, task_type_of: TaskTypeOf) -> None:
         super().__init__()
         self._config = config
+        self._task_type_of = task_type_of
 
     def __missing__(self, task_name: str) -> str:
-        self[task_name] = found = get(self._family(task_name)).task_type
+        self[task_name] = found = self._task_type_of(self._family(task_name))
         return found
 
     def _family(self, task_name: str) -> str:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -23,21 +23,17 @@ from codeact.episode.record import (
     checked_line,
     decode,
     episode_id,
+    spent_on,
     stand_in,
 )
 from codeact.exceptions import DiskFull, RunFolderError
-from codeact.experiment.budget import spent_on
 from codeact.files import PRIVATE_FILE, bounded_lines, private_folder, replacing
+from codeact.recordings.definition import IDENTITY, Asked
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
 
-if TYPE_CHECKING:
-    # It imports this module.
-    from codeact.experiment.identity import Asked
-
 EPISODES = "episodes.jsonl"
 CONFIG = "config.yaml"
-IDENTITY = "identity.json"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
 SPENT = "spent.json"
@@ -63,7 +59,7 @@ class Owed(NamedTuple):
 class RunFolder:
     """An open run folder, owned by this process until `close`. Only its owner can read it."""
 
-    def __init__(self, path: Path, file: int, lock: Lock, asked: "Asked") -> None:
+    def __init__(self, path: Path, file: int, lock: Lock, asked: Asked) -> None:
         self.path = path
         found = _look_through(path)
         played = found.digest
@@ -83,7 +79,7 @@ class RunFolder:
         self._size = os.fstat(file).st_size
 
     @classmethod
-    def open(cls, path: Path, asked: "Asked") -> Self:
+    def open(cls, path: Path, asked: Asked) -> Self:
         """Create the folder or go on with it.
 
         Raises `RunFolderError` when it cannot be written, when another process is writing it, when

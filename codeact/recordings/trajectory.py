@@ -1,7 +1,7 @@
 """A finished episode as training data sees it, wherever it was recorded."""
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -50,6 +50,17 @@ class Unreadable(NamedTuple):
 
     place: Place
     reason: str
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong in a source, and where."""
+
+    place: str
+    reason: str
+
+    @classmethod
+    def of(cls, line: Unreadable) -> Self:
+        return cls(str(line.place), line.reason)
 
 
 class Tokens(msgspec.Struct, frozen=True):

@@ -2,12 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-if TYPE_CHECKING:
-    from codeact.collection.report import Problem
+from codeact.recordings.trajectory import Problem
 
 _SHOWN_PROBLEMS = 20
 
@@ -21,7 +19,7 @@ def wide_console() -> Console:
     return found if found.is_terminal else Console(markup=False, emoji=False, width=120)
 
 
-def list_problems(problems: Sequence["Problem"], rest: str = "") -> bool:
+def list_problems(problems: Sequence[Problem], rest: str = "") -> bool:
     """Say what is wrong in the sources, on standard error; answers whether anything is.
 
     `rest` is where all of them are to be found, if anywhere.

@@ -9,6 +9,8 @@ from codeact.episode.effects import Execution, Status
 
 HostTool = Callable[..., Awaitable[Any]]
 """A function on the host that a session may call; arguments and result are JSON values."""
+GRADER_MODULES = "codeact.graders.guest"
+"""Programs of the graders' that every guest loads: only their text is known here."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
-from codeact.sandboxes.base import HostTool
+from codeact.sandboxes.base import GRADER_MODULES, HostTool
 from codeact.sandboxes.server import Server
 from codeact.sandboxes.session import GuestSession
 from codeact.sandboxes.settings import AnyExecutorSettings
 
-GRADER_MODULES = "codeact.graders.guest"
-"""Programs of the graders' that every guest loads: only their text is known here."""
 _IN_ORDER = ("clock", "crossing", "solution_side", "test_side", "programs")
 
 

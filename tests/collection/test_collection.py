@@ -22,7 +22,7 @@ from codeact.collection.report import Report
 from codeact.collection.scan import scan, start_method
 from codeact.collection.selection import Candidate, Step
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
-from codeact.collection.writing import whole_folder
+from codeact.datasets import task_type_of
 from codeact.episode.prompts.code import CodeStrategy
 from codeact.episode.record import EpisodeRecord, encode
 from codeact.episode.settings import TurnSettings
@@ -30,6 +30,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
+from codeact.folders import whole_folder
 from codeact.recordings import reading
 from codeact.recordings.reading import read_trajectories, source_files
 from codeact.recordings.trajectory import Trajectory, Unreadable
@@ -276,11 +277,11 @@ def test_a_data_set_under_another_name_has_its_familys_task_type(tmp_path: Path)
     record = run_record("1")
     record.task_name = "mine"
     (tmp_path / "episodes.jsonl").write_bytes(encode(record) + b"\n")
-    (unknown,) = read_trajectories(tmp_path / "episodes.jsonl")
+    (unknown,) = read_trajectories(tmp_path / "episodes.jsonl", task_type_of)
     assert isinstance(unknown, Unreadable)
     assert "'mine'" in unknown.reason
     (tmp_path / "config.yaml").write_text("task: {sets: {mine: {family: mbpp}}}")
-    (known,) = read_trajectories(tmp_path / "episodes.jsonl")
+    (known,) = read_trajectories(tmp_path / "episodes.jsonl", task_type_of)
     assert isinstance(known, Trajectory)
     assert known.task == ("code_generation", "mine", "1")
 

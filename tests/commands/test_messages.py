@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from codeact.cli import main
-from codeact.collection.writing import whole_folder
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.folders import whole_folder
 from codeact.resources import resolve_path
 
 QUICK = ["model=scripted", "tracker=none"]

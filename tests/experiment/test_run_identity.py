@@ -11,8 +11,9 @@ import pytest
 
 from codeact.cli import main
 from codeact.episode.effects import Completion, Usage
+from codeact.episode.record import spent_on
 from codeact.exceptions import BudgetExhausted, RunFolderError
-from codeact.experiment.budget import Account, BudgetSettings, spent_on
+from codeact.experiment.budget import Account, BudgetSettings
 from codeact.experiment.identity import define
 from codeact.experiment.plan import make_plan
 from codeact.experiment.summary import summarize, summarize_folder
