@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ from codeact.models.base import (
     Role,
     SharesLimits,
 )
+
+if TYPE_CHECKING:
+    import lmdb
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,24 @@ def _canonical(value: object) -> bytes:
         return json.dumps(msgspec.to_builtins(value), sort_keys=True).encode()
 
 
+def _opened(folder: Path, map_size: int) -> "lmdb.Environment":
+    """Open an LMDB environment; another process may make it larger at the same moment."""
+    import lmdb
+
+    while True:
+        try:
+            return lmdb.open(
+                str(folder),
+                map_size=map_size,
+                max_readers=_READERS,
+                # A crash of the machine may cost the last answers, never the earlier ones.
+                metasync=False,
+            )
+        except lmdb.MapResizedError:
+            # It ends: each time the file is twice as large, and there is no room for many of these.
+            continue
+
+
 class ResponseStore:
     """Completions by key, in a folder; one for each folder and process.
 
@@ -131,13 +152,7 @@ class ResponseStore:
         self._told = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lmdb = lmdb.open(
-                str(folder),
-                map_size=map_size,
-                max_readers=_READERS,
-                # A crash of the machine may cost the last answers, never the earlier ones.
-                metasync=False,
-            )
+            self._lmdb = _opened(folder, map_size)
             self._lmdb.reader_check()
         except (OSError, lmdb.Error) as error:
             raise ConfigError(
