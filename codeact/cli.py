@@ -21,6 +21,7 @@ COMMANDS = {
     "stats": "count examples and tokens of training conversations",
     "collect": "the whole way by a recipe: weaker models, the strong one, selection; resumable",
     "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
+    "completion": "print what makes bash, zsh or fish complete codeact's words",
 }
 
 USAGE = "usage: codeact COMMAND [KEY=VALUE ...] [-m] [--config-dir DIR] [--config-name NAME]"
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         _out(_help())
         return 0 if words else 2
-    if words[0] == "--version":
+    if words[0] in ("-V", "--version"):
         from codeact import __version__
 
         _out(f"codeact {__version__}")

@@ -34,16 +34,28 @@ class ConvertConfig(Settings):
     """
 
     source: str | list[str]
+    """Files of conversations or folders of them; for `preference`, recorded episodes."""
     out: str
+    """The folder for what is written."""
     format: Literal["sft", "openai", "hf", "preference"]
+    """The form that is written."""
     loss: Preset | None
+    """Which turns are trained: `all`, those that `worked`, the `successful_tail` or the `last`;
+    null writes no mask."""
     tags: TagSettings
+    """What stands around code and solutions."""
     selection: SelectionSettings
+    """For `preference`: which episodes count, and how they become conversations."""
     pairs: int = Field(ge=1)
+    """For `preference`: the most pairs of one task and first message."""
     push: bool
+    """For `hf`: send the data set to the hub."""
     repository: str | None
+    """For `hf`: the repository at the hub, OWNER/NAME."""
     licence: str = Field(min_length=1)
+    """The licence that the card names."""
     private: bool
+    """For `hf`: whether the repository is private."""
 
     @property
     def sources(self) -> list[str]:

@@ -29,36 +29,52 @@ class AssumedSettings(Settings):
     """Tokens of one episode, all its requests together."""
 
     prompt: int = Field(ge=0)
+    """Prompt tokens of one episode, all its requests together."""
     completion: int = Field(ge=0)
+    """Completion tokens of one episode."""
 
 
 class StatisticsSettings(Settings):
     """A tokenizer of ``codeact stats``, and the length in tokens at which training cuts off."""
 
     tokenizer: str
+    """The tokenizer of `codeact stats`."""
     limit: int = Field(ge=1)
+    """The length in tokens at which training cuts an example off."""
 
 
 class RecipeSettings(Settings):
     """Overrides of ``codeact run``: `common` ones, each weaker model's, and the strong one's."""
 
     common: list[str]
+    """Overrides of `codeact run` for every model."""
     weak: dict[str, list[str]] = Field(min_length=1)
+    """Overrides for each weaker model, by its name in the report."""
     strong: list[str]
+    """Overrides for the strong model."""
     assumed: AssumedSettings
+    """Tokens of one episode, for the estimate of costs."""
     tolerated_failures: float = Field(ge=0, lt=1)
+    """The share of episodes that may fail before the collection stops."""
     statistics: StatisticsSettings
+    """How tokens are counted."""
 
 
 class CollectConfig(Settings):
     """``codeact collect``."""
 
     recipe: RecipeSettings
+    """Which models, on which tasks."""
     selection: SelectionSettings
+    """The rules of tiers, selection and conversion."""
     out: str
+    """The folder of the collection; one that exists is gone on with."""
     data: str
+    """The folder of the task files."""
     workers: int | None = Field(ge=1)
+    """How many processes; null is one for each core."""
     dry_run: bool
+    """Print the estimate of what it may take, and stop."""
 
 
 class Estimate(msgspec.Struct, frozen=True):

@@ -24,8 +24,11 @@ class Marks(Settings):
     """
 
     open: str = Field(min_length=1)
+    """What stands before."""
     close: str = Field(min_length=1)
+    """What stands after."""
     name: str = ""
+    """What sentences call the form; empty is the marks themselves."""
 
     @property
     def called(self) -> str:
@@ -39,8 +42,11 @@ class TagSettings(Settings):
     """
 
     execute: Marks | None
+    """What stands around code: {open, close}; null keeps what the model wrote."""
     solution: Marks | None
+    """What stands around a solution: {open, close}; null keeps what the model wrote."""
     words: list[Replacement] = Field(default_factory=list)
+    """Further texts of the instruction that this form changes: a list of {old, new}."""
 
     @property
     def marks(self) -> dict[str, Marks]:

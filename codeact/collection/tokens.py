@@ -41,9 +41,13 @@ class StatsConfig(Settings):
     """
 
     source: str | list[str]
+    """Files of conversations, or folders of them."""
     out: str
+    """The folder for tables and plots."""
     tokenizer: str
+    """The tokenizer to count with."""
     limit: int = Field(ge=1)
+    """The length in tokens at which training cuts an example off."""
 
     @property
     def sources(self) -> list[str]:

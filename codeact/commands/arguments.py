@@ -1,7 +1,6 @@
 """The command line that all commands share: overrides, ``-m``, a user's config folder, help."""
 
 import re
-import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,13 +13,13 @@ from codeact.experiment.config.compose import (
     Invocation,
     compose_config,
     expand_sweep,
-    flat_keys,
-    groups,
 )
 from codeact.experiment.config.validation import validated
 from codeact.experiment.overrides import literal, quoted
 
 Schema = TypeVar("Schema", bound=BaseModel)
+
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 class Arguments(Namespace):
@@ -31,6 +30,10 @@ class Arguments(Namespace):
     config_dir: str | None
     config_name: str | None
     help: bool
+    cfg: str | None
+    info: str | None
+    package: str | None
+    resolve: bool
     sweeps: bool
 
 
@@ -52,7 +55,13 @@ def parse(
     parser.add_argument("-cd", "--config-dir")
     parser.add_argument("-cn", "--config-name")
     parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
+    parser.add_argument("-i", "--info", nargs="?", const="all", choices=INFO)
+    parser.add_argument("-p", "--package")
+    parser.add_argument("--resolve", action="store_true")
     arguments = parser.parse_intermixed_args(words, namespace=Arguments(sweeps=sweeps))
+    if arguments.help:
+        return arguments
     if arguments.multirun and not sweeps:
         raise ConfigError(f"codeact {command} does one thing at a time: leave -m out")
     if positional is not None:
@@ -123,42 +132,6 @@ def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> S
     """The validated configuration of a command that takes no sweep."""
     ((_, config),) = configurations(command, arguments, schema)
     return config
-
-
-def show_help(command: str, about: str, arguments: Arguments) -> None:
-    """Groups with their options, then every key with its default."""
-    invocation = Invocation(command, (), arguments.config_dir, arguments.config_name)
-    defaults = compose_config(invocation, resolve=False)
-    chosen = [f"  {group}={option}" for group, option in defaults.groups.items()]
-    group = " [GROUP=OPTION]" if chosen else ""
-    lines = [
-        about.strip().replace("``", ""),
-        "",
-        f"usage: codeact {command}{group} [KEY=VALUE] ...",
-    ]
-    if chosen:
-        used = {key.partition("@")[0] for key in defaults.groups}
-        lines += ["", "Config groups and their options:"]
-        known = groups(invocation).items()
-        lines += [f"  {name}: {', '.join(options)}" for name, options in known if name in used]
-        lines += ["", "Chosen when nothing is given:", *chosen]
-    own = {k: v for k, v in defaults.config.items() if not isinstance(v, dict)}
-    lines += ["", "Keys of the command itself:"]
-    lines += [f"  {key}={_shown(own[key])}" for key in flat_keys(own)]
-    lines += [""]
-    if chosen:
-        rest = "; dry_run=true prints them all" if "dry_run" in own else ""
-        lines += [f"Keys inside a group are set as GROUP.KEY=VALUE{rest}."]
-    lines += ["--config-dir DIR adds your own options."]
-    if arguments.sweeps:
-        lines += ["-m plays every combination of a=1,2 b=3,4."]
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return str(value)
 
 
 def open_lines(path: str | None, stack: ExitStack) -> IO[bytes] | None:

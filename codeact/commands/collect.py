@@ -28,7 +28,8 @@ from codeact.collection.recipe import (
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.tokens import StatsConfig, statistics
-from codeact.commands.arguments import Arguments, configuration, parse, show_help
+from codeact.commands.arguments import Arguments, configuration, parse
+from codeact.commands.help import tell_if_asked
 from codeact.commands.run import play
 from codeact.episode.causes import counts
 from codeact.exceptions import ConfigError
@@ -66,8 +67,7 @@ class Unfinished(Exception):
 def main(words: list[str]) -> int:
     """The command; 0 when every stage is done."""
     arguments = parse("collect", words)
-    if arguments.help:
-        show_help("collect", __doc__ or "", arguments)
+    if tell_if_asked("collect", __doc__ or "", arguments, CollectConfig):
         return 0
     config = configuration("collect", arguments, CollectConfig)
     runs = _composed(config, arguments)

@@ -7,7 +7,8 @@ licence= goes into its card.
 """
 
 from codeact.collection.formats import ConvertConfig, convert_files
-from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.commands.arguments import configuration, parse, sources
+from codeact.commands.help import tell_if_asked
 from codeact.results.exchange import show_converted
 from codeact.results.terminal import list_problems
 
@@ -15,8 +16,7 @@ from codeact.results.terminal import list_problems
 def main(words: list[str]) -> int:
     """The command; 0 when every line of the sources was converted."""
     arguments = parse("convert", words, positional="source")
-    if arguments.help:
-        show_help("convert", __doc__ or "", arguments)
+    if tell_if_asked("convert", __doc__ or "", arguments, ConvertConfig):
         return 0
     config = configuration("convert", sources(arguments), ConvertConfig)
     done = convert_files(config)

@@ -5,7 +5,8 @@ turn setting) becomes one run folder, as if ``codeact run`` had played it, with 
 ``codeact export`` gives the same JSON values again.
 """
 
-from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.commands.arguments import configuration, parse, sources
+from codeact.commands.help import tell_if_asked
 from codeact.recordings.exchange import ImportConfig, import_trees
 from codeact.results.exchange import show_exchange
 
@@ -13,8 +14,7 @@ from codeact.results.exchange import show_exchange
 def main(words: list[str]) -> int:
     """The command; 0 when every line of the sources became an episode."""
     arguments = parse("import", words, positional="source", out_last=True)
-    if arguments.help:
-        show_help("import", __doc__ or "", arguments)
+    if tell_if_asked("import", __doc__ or "", arguments, ImportConfig):
         return 0
     config = configuration("import", sources(arguments), ImportConfig)
     return int(show_exchange("run folder", import_trees(config), config.out))

@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from codeact.commands.arguments import configuration, parse, show_help
+from codeact.commands.arguments import configuration, parse
+from codeact.commands.help import tell_if_asked
 from codeact.datasets.preparing import Card, Choice, Preparer, get, names, prepare
 from codeact.datasets.preparing.download import download
 from codeact.datasets.preparing.raw import HUB
@@ -25,13 +26,21 @@ class PrepareConfig(Settings):
     """``codeact prepare``. What is ``published`` is taken as the published collection took it."""
 
     data_set: str
+    """Which data set; `task=NAME` on the command line."""
     raw: str
+    """The folder of its raw files (or the file), or `hub:NAME` or `hub:NAME:CONFIG`."""
     out: str
+    """The folder for NAME.jsonl and NAME.card.json."""
     download: bool
+    """Fetch the raw files into the folder raw first."""
     sample: Literal["published"] | int | None
+    """How many rows: `published` is what the published collection took, null is all."""
     levels: Literal["published"] | list[str] | None
+    """Which levels: `published`, null for all, or a list."""
     few_shot: Literal["published"] | int
+    """Rows that are set aside as examples for prompts, in NAME.fewshot.jsonl."""
     seed: int = Field(ge=0, lt=2**32)
+    """The seed of every random choice."""
 
     def choice(self, preparer: Preparer) -> Choice:
         """What is taken of a data set; raises `ConfigError` for numbers that make no sense."""
@@ -51,8 +60,9 @@ def main(words: list[str]) -> int:
     # Every other command's task is a config group; here it is the name of one data set.
     words = [f"data_set={word[5:]}" if word.startswith("task=") else word for word in words]
     arguments = parse("prepare", words)
-    if arguments.help:
-        show_help("prepare", f"{__doc__}\n\nData sets: {', '.join(names())}", arguments)
+    if tell_if_asked(
+        "prepare", f"{__doc__}\n\nData sets: {', '.join(names())}", arguments, PrepareConfig
+    ):
         return 0
     config = configuration("prepare", arguments, PrepareConfig)
     preparer = get(config.data_set)

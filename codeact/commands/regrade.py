@@ -12,7 +12,8 @@ from typing import cast
 import msgspec
 import uvloop
 
-from codeact.commands.arguments import configuration, open_lines, parse, show_help
+from codeact.commands.arguments import configuration, open_lines, parse
+from codeact.commands.help import tell_if_asked
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.schema import RegradeConfig
 from codeact.experiment.plan import load_sets
@@ -26,8 +27,7 @@ from codeact.results.tables import show_regrade
 def main(words: list[str]) -> int:
     """The command; 0 when every answer got a verdict."""
     arguments = parse("regrade", words, positional="source")
-    if arguments.help:
-        show_help("regrade", __doc__ or "", arguments)
+    if tell_if_asked("regrade", __doc__ or "", arguments, RegradeConfig):
         return 0
     return uvloop.run(_regrade(configuration("regrade", arguments, RegradeConfig)))
 

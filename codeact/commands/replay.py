@@ -12,7 +12,8 @@ from contextlib import ExitStack
 import msgspec
 import uvloop
 
-from codeact.commands.arguments import configuration, open_lines, parse, show_help
+from codeact.commands.arguments import configuration, open_lines, parse
+from codeact.commands.help import tell_if_asked
 from codeact.exceptions import ConfigError
 from codeact.experiment.comparing import DIFFERENT
 from codeact.experiment.config.schema import ReplayConfig
@@ -27,8 +28,7 @@ from codeact.tools import open_toolbox
 def main(words: list[str]) -> int:
     """The command; 0 when every difference is of an honest class."""
     arguments = parse("replay", words, positional="source")
-    if arguments.help:
-        show_help("replay", __doc__ or "", arguments)
+    if tell_if_asked("replay", __doc__ or "", arguments, ReplayConfig):
         return 0
     return uvloop.run(_replay(configuration("replay", arguments, ReplayConfig)))
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import uvloop
 
-from codeact.commands.arguments import configurations, parse, show_help
+from codeact.commands.arguments import configurations, parse
+from codeact.commands.help import tell_if_asked
 from codeact.exceptions import CodeactError, RunFolderError
 from codeact.experiment.budget import Account
 from codeact.experiment.compute import opened_player
@@ -61,8 +62,7 @@ class Ended(NamedTuple):
 def main(words: list[str]) -> int:
     """The command; 0 when every episode has an outcome of the policy's own."""
     arguments = parse("run", words, sweeps=True)
-    if arguments.help:
-        show_help("run", __doc__ or "", arguments)
+    if tell_if_asked("run", __doc__ or "", arguments, RunConfig):
         return 0
     composed = configurations("run", arguments, RunConfig)
     jobs = _named(composed, sweep=arguments.multirun)

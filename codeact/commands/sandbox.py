@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from codeact.commands.arguments import configuration, parse, show_help
+from codeact.commands.arguments import configuration, parse
+from codeact.commands.help import tell_if_asked
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.schema import SandboxConfig
 from codeact.experiment.resources import Resources
@@ -32,14 +33,13 @@ ACTIONS = ("build", "check", "exec", "sweep")
 def main(words: list[str]) -> int:
     """The command; 0 when the image was built, every promise held, every cell was run."""
     if not words or words[0] in ("-h", "--help"):
-        show_help("sandbox", __doc__ or "", parse("sandbox", []))
+        tell_if_asked("sandbox", __doc__ or "", parse("sandbox", ["--help"]), SandboxConfig)
         return 0 if words else 2
     action, rest = words[0], words[1:]
     if action not in ACTIONS:
         raise ConfigError(f"there is no {action!r} ({nearest(action, ACTIONS)})")
     arguments = parse("sandbox", rest, positional="cells" if action == "exec" else None)
-    if arguments.help:
-        show_help("sandbox", __doc__ or "", arguments)
+    if tell_if_asked("sandbox", __doc__ or "", arguments, SandboxConfig):
         return 0
     config = configuration("sandbox", arguments, SandboxConfig)
     match action:

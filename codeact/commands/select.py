@@ -6,7 +6,8 @@ conversations for each tier, and ``report.json`` with what every rule took.
 
 from codeact.collection.pipeline import REPORT, select
 from codeact.collection.settings import SelectConfig
-from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.commands.arguments import configuration, parse, sources
+from codeact.commands.help import tell_if_asked
 from codeact.results.collection import show_selection
 from codeact.results.terminal import list_problems
 
@@ -14,8 +15,7 @@ from codeact.results.terminal import list_problems
 def main(words: list[str]) -> int:
     """The command; 0 when every line of the sources could be read."""
     arguments = parse("select", words, positional="source")
-    if arguments.help:
-        show_help("select", __doc__ or "", arguments)
+    if tell_if_asked("select", __doc__ or "", arguments, SelectConfig):
         return 0
     config = configuration("select", sources(arguments), SelectConfig)
     report = select(config)

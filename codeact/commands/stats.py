@@ -6,7 +6,8 @@ Tokenizers: cl100k, o200k, llama3, qwen3, or sentencepiece:PATH.
 """
 
 from codeact.collection.tokens import StatsConfig, statistics
-from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.commands.arguments import configuration, parse, sources
+from codeact.commands.help import tell_if_asked
 from codeact.results.exchange import show_statistics
 from codeact.results.terminal import list_problems
 
@@ -14,8 +15,7 @@ from codeact.results.terminal import list_problems
 def main(words: list[str]) -> int:
     """The command; 0 when every line of the sources could be read."""
     arguments = parse("stats", words, positional="source")
-    if arguments.help:
-        show_help("stats", __doc__ or "", arguments)
+    if tell_if_asked("stats", __doc__ or "", arguments, StatsConfig):
         return 0
     config = configuration("stats", sources(arguments), StatsConfig)
     found = statistics(config)

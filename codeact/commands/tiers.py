@@ -7,7 +7,8 @@ tier or the reason why it has none, in ``records.csv``; tasks that no weaker mod
 
 from codeact.collection.pipeline import REPORT, sort_into_tiers
 from codeact.collection.settings import TiersConfig
-from codeact.commands.arguments import configuration, parse, show_help, sources
+from codeact.commands.arguments import configuration, parse, sources
+from codeact.commands.help import tell_if_asked
 from codeact.results.collection import show_tiers
 from codeact.results.terminal import list_problems
 
@@ -15,8 +16,7 @@ from codeact.results.terminal import list_problems
 def main(words: list[str]) -> int:
     """The command; 0 when every line of the sources could be read."""
     arguments = parse("tiers", words, positional="source")
-    if arguments.help:
-        show_help("tiers", __doc__ or "", arguments)
+    if tell_if_asked("tiers", __doc__ or "", arguments, TiersConfig):
         return 0
     config = configuration("tiers", sources(arguments), TiersConfig)
     report = sort_into_tiers(config)

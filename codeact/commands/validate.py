@@ -7,7 +7,8 @@ import sys
 
 import uvloop
 
-from codeact.commands.arguments import configuration, parse, show_help
+from codeact.commands.arguments import configuration, parse
+from codeact.commands.help import tell_if_asked
 from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
@@ -18,8 +19,7 @@ from codeact.results.tables import show_validation
 def main(words: list[str]) -> int:
     """The command; 0 when every reference passes."""
     arguments = parse("validate", words)
-    if arguments.help:
-        show_help("validate", __doc__ or "", arguments)
+    if tell_if_asked("validate", __doc__ or "", arguments, ValidateConfig):
         return 0
     config = configuration("validate", arguments, ValidateConfig)
     reports = uvloop.run(_validate(config))

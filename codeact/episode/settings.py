@@ -27,9 +27,13 @@ class TurnSettings(Settings):
     """How often the policy may act; protocol.md, "Turn settings"."""
 
     max_steps: int = Field(ge=1, le=1000)
+    """The most turns of an episode."""
     max_propose_solution: int = Field(ge=1)
+    """The most answers that the policy may propose."""
     use_tools: bool = True
+    """Whether the policy may run code."""
     count_down: bool = True
+    """Whether each observation says how many turns and proposals are left."""
 
     @model_validator(mode="after")
     def _proposals_fit(self) -> Self:
@@ -61,7 +65,9 @@ class FeedbackSettings(Settings):
     """Whether a second model comments on each turn, and whether it knows the solution."""
 
     kind: Literal["none", "textual"] = "none"
+    """`none`, or `textual`: a comment in words."""
     ground_truth: bool = False
+    """Whether the feedback model knows the reference."""
 
 
 class EpisodeSettings(Settings):

@@ -19,6 +19,7 @@ class BudgetSettings(Settings):
     tokens: int | None = Field(default=None, ge=1)
     """Prompt and completion, of policy and feedback together."""
     usd: float | None = Field(default=None, gt=0)
+    """USD, of policy and feedback together; needs `model.prices`."""
 
 
 class Account:

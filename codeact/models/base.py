@@ -84,7 +84,9 @@ class Prices(Settings):
     """USD per million tokens. `cached` is for prompt tokens out of the server's prefix cache."""
 
     prompt: float = Field(ge=0)
+    """USD per million prompt tokens."""
     completion: float = Field(ge=0)
+    """USD per million completion tokens."""
     cached: float | None = Field(default=None, ge=0)
     """None charges them like all others."""
 
@@ -105,7 +107,10 @@ class ModelSettings(Settings):
     incidental: ClassVar[frozenset[str]] = frozenset({"prices"})
 
     name: str
+    """The model's name in requests, records and tables."""
     prices: Prices | None = None
+    """USD per million tokens: {prompt: 0.5, completion: 1.5, cached: null}; null counts no
+    costs."""
 
     def preflight(self, *, here: bool) -> None:
         """Refuse what cannot work and can be told at once; raises a `CodeactError`.

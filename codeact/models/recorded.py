@@ -26,11 +26,18 @@ class RecordedSettings(ModelSettings):
     incidental = ModelSettings.incidental | {"source"}
 
     kind: Literal["recorded"]
+    """Recorded answers in place of a model."""
     name: str = "recorded"
+    """The model's name in records and tables."""
     source: str
+    """A run folder, a `results.jsonl` or `episodes.jsonl` (also `.gz`), or a tree of them;
+    `pkg://package/path` is one that a package ships."""
     recorded_model: str | None = None
+    """Which model's recordings, where the source holds several."""
     recorded_feedback: str | None = None
+    """Which feedback's: `none`, or as in `gpt-4-0613/no_GT-textual`."""
     recorded_turns: str | None = None
+    """Which turn setting's, as in `max5_p2+tool+cd`."""
 
     def create(self) -> "RecordedModel":
         return RecordedModel(self)

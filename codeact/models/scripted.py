@@ -50,9 +50,13 @@ class ScriptedSettings(ModelSettings):
     """The same few texts in every episode; `latency` in seconds."""
 
     kind: Literal["scripted"]
+    """Fixed texts in place of a model."""
     name: str = "scripted"
+    """The model's name in records and tables."""
     texts: list[str] = Field(min_length=1)
+    """The texts by turn; the last one is repeated."""
     latency: float = Field(default=0.0, ge=0)
+    """Seconds that each answer takes."""
 
     def create(self) -> ScriptedModel:
         return ScriptedModel(self.texts, latency=self.latency)

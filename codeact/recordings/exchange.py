@@ -47,7 +47,9 @@ class ImportConfig(Settings):
     """``codeact import``. Sources are published files or trees of them; `out` is a folder."""
 
     source: str | list[str]
+    """A published `results.jsonl`, or a tree of them."""
     out: str
+    """The folder for the run folders."""
 
     @property
     def sources(self) -> list[str]:
@@ -58,7 +60,9 @@ class ExportConfig(ImportConfig):
     """``codeact export``. Sources are run folders or trees of them; files are gzipped on wish."""
 
     format: Literal["mint"]
+    """The form that is written."""
     gzip: bool
+    """Whether files are gzipped."""
 
     @field_validator("format", mode="before")
     @classmethod

@@ -53,6 +53,7 @@ class ExecutorSettings(Settings):
     processes: int = Field(default=64, ge=1)
     """Processes and threads."""
     disk_mb: int = Field(default=64, ge=1)
+    """Disk space of a session, in its own folder."""
     inodes: int = Field(default=16384, ge=64)
     """Files and folders."""
     files: int = Field(default=1024, ge=64)
@@ -128,6 +129,7 @@ class LocalSettings(ExecutorSettings):
     """Sessions under bubblewrap, on this machine, with a Python that is installed here."""
 
     kind: Literal["local"] = "local"
+    """The kind of sandbox."""
     python: str | None = None
     """The interpreter sessions run on, of a virtual environment or not; by default this one."""
     server_memory_mb: int | None = Field(default=None, ge=128)
@@ -141,6 +143,7 @@ class DockerSettings(ExecutorSettings):
     """Sessions in a container, of one image that holds the libraries."""
 
     kind: Literal["docker"] = "docker"
+    """The kind of sandbox."""
     image: str = "codeact-sandbox"
     """The image; ``host`` makes do with an empty one and this machine's Python, mounted."""
     engine: str | None = None

@@ -32,20 +32,25 @@ class NoSearch(Settings):
     """The run has no search."""
 
     kind: Literal["none"] = "none"
+    """No search."""
 
 
 class PageSearch(Settings):
     """Search in a JSONL file of ``{"title", "text"}`` pages, by words in common."""
 
     kind: Literal["pages"] = "pages"
+    """Search in a file of pages."""
     path: str
+    """The JSONL file of pages `{"title", "text"}`."""
 
 
 class RecordedSearch(Settings):
     """Answers of an earlier run: a JSONL file of ``{"query", "result"}``, .gz too."""
 
     kind: Literal["recorded"] = "recorded"
+    """Results of an earlier run."""
     path: str
+    """The JSONL file of `{"query", "result"}`, also `.gz`."""
 
 
 class WikipediaSearch(Settings):
@@ -63,12 +68,19 @@ class WikipediaSearch(Settings):
     )
 
     kind: Literal["wikipedia"] = "wikipedia"
+    """The live Wikipedia."""
     url: str = "https://en.wikipedia.org/w/api.php"
+    """The address of the MediaWiki API."""
     timeout: float = Field(default=20.0, gt=0)
+    """Seconds for one attempt."""
     retries: int = Field(default=5, ge=0)
+    """How often what may pass is asked again."""
     patience: float = Field(default=20.0, gt=0)
+    """Seconds for a query with all its attempts."""
     connections: int = Field(default=1, ge=1, le=64)
+    """Connections of all episodes together."""
     contact: str | None = Field(default=None, pattern=r"^[!-~]+$")
+    """A mail or web address for the service's operators, in the user agent."""
 
 
 SearchSettings = Annotated[

@@ -6,13 +6,16 @@ episodes, and every refusal names the key, the file and the nearest valid name.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -61,13 +64,15 @@ class Composed(NamedTuple):
     """A composed configuration, and where its parts came from.
 
     `files` maps a dotted package (``model``, ``feedback.model``) to the YAML file that fills it;
-    the empty package is the command's own file. `groups` holds the option chosen of each group.
+    the empty package is the command's own file. `groups` holds the option chosen of each group,
+    and `options` the files of all that each group offers.
     """
 
     config: dict[str, Any]
     files: dict[str, str]
     overrides: tuple[str, ...]
     groups: dict[str, str]
+    options: dict[str, list[Path]]
 
     def origin(self, key: str) -> str:
         """Where a dotted key was set, for a message."""
@@ -100,7 +105,7 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
             plain = _plain(config, resolve)
         except MissingMandatoryValue as error:
             key = error.full_key or "?"
-            origin = Composed({}, files, (), {}).origin(key)
+            origin = Composed({}, files, (), {}, {}).origin(key)
             raise ConfigError(f"{key} is not set ({origin}); give {key}=VALUE") from error
         except OmegaConfBaseException as error:
             raise ConfigError(f"the configuration cannot be resolved: {error}") from error
@@ -109,7 +114,8 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
             for group, option in config.hydra.runtime.choices.items()
             if not str(group).startswith("hydra/")
         }
-    return Composed(plain, files, invocation.overrides, chosen)
+        options = option_files(config)
+    return Composed(plain, files, invocation.overrides, chosen, options)
 
 
 def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
@@ -122,11 +128,13 @@ def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(job) for job in batch]
 
 
-def groups(invocation: Invocation) -> dict[str, list[str]]:
-    """Config groups and their options, as ``--help`` lists them."""
+@contextmanager
+def within_hydra(invocation: Invocation) -> Iterator[Hydra]:
+    """Have Hydra look where the invocation says; yields it, for what only it can tell."""
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
-        overrides = invocation.all_overrides
-        return _options(compose(invocation.name, overrides=overrides, return_hydra_config=True))
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield hydra
 
 
 def _refuse_sweeps(command: str, overrides: list[str]) -> None:
@@ -167,13 +175,14 @@ def _folders(config: DictConfig) -> list[Path]:
     return [Path(source.path) for source in sources if source.schema == "file" and source.path]
 
 
-def _options(config: DictConfig) -> dict[str, list[str]]:
-    found: dict[str, set[str]] = {}
+def option_files(config: DictConfig) -> dict[str, list[Path]]:
+    """Return the files of every group's options, by the group; the first folder's file counts."""
+    found: dict[str, dict[str, Path]] = {}
     for folder in _folders(config):
         for option in folder.glob("*/**/*.yaml"):
             group = str(option.parent.relative_to(folder))
-            found.setdefault(group, set()).add(option.stem)
-    return {group: sorted(options) for group, options in sorted(found.items())}
+            found.setdefault(group, {}).setdefault(option.stem, option)
+    return {group: list(options.values()) for group, options in sorted(found.items())}
 
 
 def _locate(config_path: str, folders: list[Path]) -> str:
@@ -199,7 +208,8 @@ def _explain(name: str, overrides: list[str], error: Exception) -> ConfigError:
 def _refusal(name: str, before: list[str], override: str, cause: Exception) -> str:
     key, _, value = override.lstrip("+~").partition("=")
     group = key.partition("@")[0]
-    options = _options(compose(name, overrides=before, return_hydra_config=True))
+    files = option_files(compose(name, overrides=before, return_hydra_config=True))
+    options = {group: [file.stem for file in found] for group, found in files.items()}
     if group in options:
         if value not in options[group]:
             hint = nearest(value, options[group]) + _as_keys(group, value)

@@ -34,33 +34,42 @@ class TaskSet(Settings):
     """
 
     path: str
+    """The task file; `pkg://package/file` is one that a package ships."""
     family: str
+    """The family that reads and grades its rows."""
     limit: int | None = Field(default=None, ge=1)
+    """Take the first n tasks; null takes all."""
     ids: list[str] | None = None
+    """Take only the tasks with these ids."""
 
 
 class TaskSettings(Settings):
     """The task files of a run, by the name that records carry."""
 
     sets: dict[str, TaskSet] = Field(min_length=1)
+    """The task files of the run, by the name that records carry."""
 
 
 class PromptSettings(Settings):
     """Which prompt strategy; ours is ``code``, plug-ins add theirs."""
 
     strategy: str
+    """The prompt strategy: `code`, or the name of a plug-in's."""
 
 
 class GradingSettings(Settings):
     """Published verdicts with their quirks (``mint``), or what a verdict should mean."""
 
     mode: Mode
+    """`strict` is what a verdict should mean; `mint` is the published verdicts with their
+    quirks."""
 
 
 class FeedbackConfig(FeedbackSettings):
     """Feedback, and the model that gives it (config group ``model@feedback.model``)."""
 
     model: AnyModelSettings | None
+    """The model that gives the feedback (config group `model@feedback.model`)."""
 
     @field_validator("model", mode="before")
     @classmethod
@@ -88,7 +97,9 @@ class LocalCompute(Settings):
     """Episodes run in this process; `concurrency` of them at once."""
 
     kind: Literal["local"]
+    """Where episodes are played: in this process."""
     concurrency: int = Field(ge=1, le=10_000)
+    """How many episodes are played at once."""
 
     @property
     def for_each_worker(self) -> int:
@@ -108,13 +119,22 @@ class RayCompute(Settings):
     """
 
     kind: Literal["ray"]
+    """Where episodes are played: in Ray actors."""
     concurrency: int = Field(ge=1, le=100_000)
+    """How many episodes are played at once, over all workers together."""
     address: str | None = None
+    """The cluster: `host:port` or `auto`. Null takes RAY_ADDRESS, and starts Ray on this
+    machine where that is not set."""
     workers: int | None = Field(default=None, ge=1)
+    """How many workers play episodes; null is one on each node."""
     cpus_per_worker: float = Field(default=1.0, ge=0)
+    """Processors that a worker asks Ray for."""
     pending: int = Field(default=4, ge=0)
+    """The most workers that wait for a place at once; they make an autoscaler bring nodes."""
     handouts: int = Field(default=3, ge=1)
+    """How often an episode is handed out in all, when its workers are lost."""
     start_seconds: float = Field(default=300.0, gt=0)
+    """The run ends after this many seconds without any worker."""
 
     @property
     def for_each_worker(self) -> int:
@@ -129,6 +149,7 @@ class NoTracker(Settings):
     """Nothing but the run folder keeps the results."""
 
     kind: Literal["none"]
+    """No tracker."""
 
 
 class WandbTracker(Settings):
@@ -138,11 +159,17 @@ class WandbTracker(Settings):
     """
 
     kind: Literal["wandb"]
+    """Weights & Biases."""
     project: str
+    """The project at W&B."""
     entity: str | None = None
+    """The team or user at W&B; null is your default one."""
     mode: Literal["auto", "online", "offline"] = "auto"
+    """`auto` is online where there is a key, else offline."""
     tags: list[str] = Field(default_factory=list)
+    """Tags of the run at W&B."""
     trajectories: int = Field(default=50, ge=0, le=10_000)
+    """How many episodes the table of readable trajectories holds at most."""
 
 
 TrackerSettings = Annotated[NoTracker | WandbTracker, Field(discriminator="kind")]
@@ -154,11 +181,15 @@ class GradedSettings(Settings):
     data: str
     """The folder of the task files."""
     task: TaskSettings
+    """The task files."""
     limit: int | None = Field(ge=1)
     """Take the first n tasks of each set; None takes all."""
     grading: GradingSettings
+    """How answers are graded."""
     executor: ExecutorSettings
+    """Where code runs."""
     compute: ComputeSettings
+    """How many episodes are played at once, and where."""
 
     @model_validator(mode="after")
     def _slots_suffice(self) -> Self:
@@ -191,7 +222,9 @@ class PlaySettings(GradedSettings):
     """What playing episodes needs besides a policy."""
 
     prompt: PromptSettings
+    """How tasks and observations are put into words."""
     search: SearchSettings
+    """What `wikipedia_search` answers from."""
 
 
 class RunConfig(PlaySettings):
@@ -217,19 +250,30 @@ class RunConfig(PlaySettings):
     )
 
     model: AnyModelSettings
+    """Who plays."""
     turns: TurnSettings
+    """How often the policy may act."""
     limits: LimitSettings
+    """Bounds of one episode besides its turns."""
     feedback: FeedbackConfig
+    """Whether a second model comments on each turn."""
     samples: int = Field(ge=1)
+    """Episodes of each task; sample i is played with seed + i."""
     seed: int | None
+    """The seed of the first sample; null sends none."""
     run_dir: str
+    """The run folder; one that exists is resumed. A sweep has a folder in it for each of its
+    runs."""
     dry_run: bool
+    """Print the configuration, the number of episodes and the first prompt, and stop."""
     shuffle: bool
     """Hand episodes out in an order drawn from `seed` instead of the files' own."""
     budget: BudgetSettings
+    """Bounds on the whole run."""
     cache: str | None
     """The folder of the response cache; None asks the model every time."""
     tracker: TrackerSettings
+    """Who else is told of results."""
     progress_seconds: float = Field(gt=0)
     """How often a line is printed where the output is no terminal."""
     full_disk_seconds: float = Field(ge=0)
@@ -267,6 +311,7 @@ class ReplayConfig(PlaySettings):
     """``codeact replay``; turns and feedback come from the recording."""
 
     source: str
+    """A run folder, a `results.jsonl`, or a tree of either."""
     out: str | None
     """Where every difference is written, one JSON object a line."""
     filter: str
@@ -277,18 +322,26 @@ class RegradeConfig(GradedSettings):
     """``codeact regrade``."""
 
     source: str
+    """A run folder, a `results.jsonl`, or a tree of either."""
     against: str = Field(pattern="^(recorded|mint|strict)$")
+    """What the new verdicts are compared with: the recorded ones, or those of another mode."""
     filter: str
+    """A glob over the recorded paths."""
     out: str | None
+    """Where every disagreement is written, one JSON object a line."""
 
 
 class SandboxConfig(Settings):
     """``codeact sandbox``. `concurrency` is how many sessions ``exec`` runs side by side."""
 
     executor: ExecutorSettings
+    """Which sandbox."""
     image: ImageSettings
+    """What `sandbox build` builds."""
     cells: str | None
+    """The JSONL file of cells for `sandbox exec`."""
     concurrency: int = Field(ge=1)
+    """How many sessions `sandbox exec` runs side by side."""
 
 
 def digest_of(value: Any) -> str:

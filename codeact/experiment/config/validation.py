@@ -56,13 +56,13 @@ def _walk(
     node: Any = schema
     fields: list[str] = []
     for step in location:
-        members = _members(node)
+        members = models_of(node)
         tagged = [m for m in members if _tag(m) == step and len(members) > 1]
         if tagged:
             node = tagged[0]
             continue
         path.append(str(step))
-        model = _of_kind(members[0], data) if members else None
+        model = of_kind(members[0], data) if members else None
         fields = list(model.model_fields) if model else []
         if model and isinstance(step, str) and step in model.model_fields:
             node = model.model_fields[step].annotation
@@ -73,14 +73,14 @@ def _walk(
     return path, fields
 
 
-def _of_kind(model: type[BaseModel], data: Any) -> type[BaseModel]:
+def of_kind(model: type[BaseModel], data: Any) -> type[BaseModel]:
     """Any kind of model is admitted where the base of their settings stands."""
     if model is ModelSettings and isinstance(data, dict) and data.get("kind") in model_kinds():
         return settings_type(data["kind"])
     return model
 
 
-def _members(annotation: Any) -> list[type[BaseModel]]:
+def models_of(annotation: Any) -> list[type[BaseModel]]:
     """The models that an annotation admits."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
@@ -90,7 +90,7 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
         if origin in (dict, list, tuple):
             return []
         for argument in get_args(annotation):
-            found += _members(argument)
+            found += models_of(argument)
     return found
 
 

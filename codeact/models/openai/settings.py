@@ -19,10 +19,15 @@ class SamplingSettings(Settings):
     """
 
     temperature: float | None = Field(default=0.0, ge=0)
+    """Null leaves it to the server."""
     top_p: float | None = Field(default=None, gt=0, le=1)
+    """Null leaves it to the server."""
     max_tokens: int | None = Field(default=1024, ge=1)
+    """The most tokens of one answer; null leaves it to the server."""
     seed: int | None = None
+    """A seed for every request in place of the run's; null takes the run's."""
     extra: dict[str, Any] = Field(default_factory=dict)
+    """Further keys of the request's body, sent as they are."""
 
     @field_validator("extra")
     @classmethod
@@ -36,8 +41,11 @@ class TimeoutSettings(Settings):
     """Seconds: `total` bounds one attempt, `wait` the longest Retry-After that is obeyed."""
 
     connect: float = Field(default=10.0, gt=0)
+    """Seconds to connect."""
     total: float = Field(default=600.0, gt=0)
+    """Seconds for one attempt."""
     wait: float = Field(default=300.0, ge=0)
+    """The longest Retry-After that is obeyed, in seconds."""
 
 
 def _endpoint(value: str) -> str:
@@ -86,10 +94,15 @@ class OpenAISettings(ModelSettings):
     )
 
     kind: Literal["openai"]
+    """An endpoint that speaks the OpenAI API."""
     base_url: Annotated[str, AfterValidator(_endpoint)]
+    """The address of the endpoint, such as http://127.0.0.1:8000/v1."""
     base_urls: list[Annotated[str, AfterValidator(_endpoint)]] = Field(default_factory=list)
+    """Further servers of the same model; load is balanced over all."""
     affinity: bool = True
+    """Whether all turns of an episode go to one server, whose prefix cache then knows them."""
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    """The environment variable that holds the key; null sends none."""
     use_proxy: bool = True
     """Whether servers are reached by the proxy that the environment names (HTTPS_PROXY, NO_PROXY).
     A server on this machine never is."""
@@ -97,14 +110,25 @@ class OpenAISettings(ModelSettings):
     """Which version of the model the servers have, in the user's own words, where its name does not
     say so. Another one is another experiment, and shares no cached answers."""
     api: Literal["chat", "completion"] = "chat"
+    """`chat` for chat completions, `completion` for plain ones."""
     sampling: SamplingSettings = SamplingSettings()
+    """How the model samples."""
     timeout: TimeoutSettings = TimeoutSettings()
+    """How long is waited."""
     max_retries: int = Field(default=6, ge=0)
+    """How often a failed request is sent again."""
     concurrency: int = Field(default=256, ge=1)
+    """The most requests under way at once, to each server."""
     requests_per_minute: int | None = Field(default=None, ge=1)
+    """The most requests a minute; null is no bound."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
+    """The most tokens a minute; null is no bound."""
     stop_limit: int | None = Field(default=4, ge=0)
+    """How many stop strings the server takes (OpenAI: 4); the others are enforced here. Null is
+    any number."""
     overflow: Literal["fail", "shrink"] = "fail"
+    """When prompt and `max_tokens` do not fit the context: `fail` ends the episode, `shrink`
+    asks for as many tokens as there is room for."""
     probe: bool = True
     """Whether `check` asks the server for its models before the run starts."""
 

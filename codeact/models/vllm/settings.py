@@ -110,26 +110,42 @@ class VllmSettings(ModelSettings):
     )
 
     kind: Literal["vllm"]
+    """vLLM servers that run as long as the command."""
     model: str = Field(min_length=1)
+    """What vLLM loads: a folder or a hub id."""
     servers: int | None = Field(default=None, ge=1)
+    """How many servers; null is as many as the cluster has GPUs for."""
     gpus: int = Field(default=1, ge=0)
+    """GPUs of each server, all on one node; 0 runs on the CPU."""
     python: str | None = None
     """The interpreter that has vLLM; None is the one that runs codeact, on each node."""
     args: dict[str, Any] = Field(default_factory=dict)
+    """Further flags of vLLM, without dashes in front."""
     env: dict[str, str | None] = Field(default_factory=dict)
+    """Further environment variables; null hands one on from this process, which is the only way
+    for a secret."""
     start_seconds: float = Field(default=900.0, gt=0)
+    """How long a server may take to start."""
     restarts: int = Field(default=3, ge=0)
+    """How often a server that ended is started again."""
     log_dir: str | None = None
     """The folder of the logs, on the servers' nodes; None is a new one in the temporary folder."""
     revision: str | None = None
     """Which version of the model it is, in the user's own words: a folder may be written anew.
     Another one is another experiment. vLLM's own flag is ``args.revision``."""
     api: Literal["chat", "completion"] = "chat"
+    """`chat` for chat completions, `completion` for plain ones."""
     sampling: SamplingSettings = SamplingSettings()
+    """How the model samples."""
     timeout: TimeoutSettings = TimeoutSettings()
+    """How long is waited."""
     concurrency: int = Field(default=256, ge=1)
+    """The most requests under way at once, to each server."""
     stop_limit: int | None = Field(default=None, ge=0)
+    """How many stop strings the server takes; null is any number."""
     overflow: Literal["fail", "shrink"] = "fail"
+    """When prompt and `max_tokens` do not fit the context: `fail` ends the episode, `shrink`
+    asks for as many tokens as there is room for."""
     affinity: bool = True
     """Whether all turns of an episode go to one server, whose prefix cache then knows them."""
 

@@ -35,7 +35,9 @@ class ImageSettings(Settings):
     """What the image is made of."""
 
     name: str = "codeact-sandbox"
+    """The image's name."""
     base_image: str = "python:3.11-slim"
+    """The image that it is built on."""
     packages: Names = ("ipython", "numpy", "pandas", "scipy", "sympy", "math-verify[antlr4_9_3]")
     """What cells may import, as pip requirements; ipython must be among them."""
     wheels: str | None = Field(default=None)

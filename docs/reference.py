@@ -1,0 +1,112 @@
+"""Writes docs/configuration.md out of the schema and the options: ``python docs/reference.py``.
+
+With ``--check`` it only says whether the page is up to date, by its exit status.
+"""
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from codeact.experiment.config.compose import Composed, Invocation, compose_config
+from codeact.experiment.config.reference import Key, keys_of, option_meaning
+
+PAGE = Path(__file__).with_name("configuration.md")
+SCHEMAS = {
+    "run": "codeact.experiment.config.schema:RunConfig",
+    "validate": "codeact.experiment.config.schema:ValidateConfig",
+    "prepare": "codeact.commands.prepare:PrepareConfig",
+    "replay": "codeact.experiment.config.schema:ReplayConfig",
+    "regrade": "codeact.experiment.config.schema:RegradeConfig",
+    "tiers": "codeact.collection.settings:TiersConfig",
+    "select": "codeact.collection.settings:SelectConfig",
+    "import": "codeact.recordings.exchange:ImportConfig",
+    "export": "codeact.recordings.exchange:ExportConfig",
+    "convert": "codeact.collection.formats:ConvertConfig",
+    "stats": "codeact.collection.tokens:StatsConfig",
+    "collect": "codeact.collection.recipe:CollectConfig",
+    "sandbox": "codeact.experiment.config.schema:SandboxConfig",
+}
+HEAD = """\
+# Configuration
+
+Every key of every command. `codeact COMMAND --help` shows the same for what you have chosen. This
+page is written by `python docs/reference.py`; a check fails when it is out of date.
+"""
+
+
+def main(words: list[str]) -> int:
+    """Write the page, or check it."""
+    page = "\n".join(_page()) + "\n"
+    if "--check" in words:
+        if PAGE.read_text(encoding="utf-8") == page:
+            return 0
+        sys.stderr.write("docs/configuration.md is out of date: python docs/reference.py\n")
+        return 1
+    PAGE.write_text(page, encoding="utf-8")
+    return 0
+
+
+def _page() -> Iterator[str]:
+    yield HEAD
+    told: set[str] = set()
+    for command in SCHEMAS:
+        composed, keys = _composed(command)
+        yield f"## codeact {command}\n"
+        groups = {key.partition("@")[0] for key in composed.groups}
+        if groups:
+            linked = ", ".join(f"[{group}](#group-{group})" for group in sorted(groups))
+            yield f"Config groups: {linked}.\n"
+        inside = tuple(f"{group.replace('/', '.')}." for group in groups)
+        yield from _table(key for key in keys if not key.path.startswith(inside))
+    for command in SCHEMAS:
+        composed, _ = _composed(command)
+        for group in sorted({key.partition("@")[0] for key in composed.groups} - told):
+            told.add(group)
+            yield from _group(command, group, composed)
+
+
+def _composed(command: str, *overrides: str) -> tuple[Composed, list[Key]]:
+    module, _, name = SCHEMAS[command].partition(":")
+    schema: type[BaseModel] = getattr(import_module(module), name)
+    composed = compose_config(Invocation(command, overrides), resolve=False)
+    return composed, list(keys_of(schema, composed.config))
+
+
+def _group(command: str, group: str, composed: Composed) -> Iterator[str]:
+    """Write a group's options, and each set of keys that any of them has."""
+    yield f"## Group {group}\n"
+    options = sorted(composed.options[group], key=lambda file: file.stem)
+    seen: dict[tuple[str, ...], list[str]] = {}
+    rows: dict[tuple[str, ...], list[Key]] = {}
+    for file in options:
+        yield f"- `{group}={file.stem}`: {option_meaning(file)}"
+        _, keys = _composed(command, f"{group}={file.stem}")
+        beneath = [key for key in keys if key.path.startswith(f"{group}.")]
+        names = tuple(key.path for key in beneath)
+        seen.setdefault(names, []).append(file.stem)
+        rows.setdefault(names, beneath)
+    yield ""
+    for names, stems in seen.items():
+        if len(seen) > 1:
+            yield f"Keys of {', '.join(f'`{stem}`' for stem in stems)}:\n"
+        yield from _table(rows[names])
+
+
+def _table(keys: Iterator[Key] | list[Key]) -> Iterator[str]:
+    rows = list(keys)
+    if not rows:
+        return
+    yield "| key | type | default | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for key in rows:
+        value = f"`{key.value}`" if key.value else ""
+        cells = (f"`{key.path}`", key.type, value, key.meaning)
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
