@@ -5,24 +5,8 @@ import sys
 from importlib import import_module
 from keyword import iskeyword
 
+from codeact.commands import COMMANDS
 from codeact.exceptions import CodeactError
-
-COMMANDS = {
-    "run": "play episodes of a model on tasks; resumes when run_dir exists",
-    "validate": "show that every reference passes its own grader; needs no model",
-    "prepare": "make task files of a data set's raw files, with a card beside them",
-    "replay": "play recorded episodes through the live environment and list what differs",
-    "regrade": "give recorded answers new verdicts and list those that differ",
-    "tiers": "sort recorded episodes by how hard their tasks were, and list what nobody solved",
-    "select": "make training conversations of the recorded episodes that are worth it",
-    "import": "make run folders of published results.jsonl trees; nothing of them is lost",
-    "export": "write run folders as the published results.jsonl trees",
-    "convert": "write training conversations in other formats, or episodes as preference pairs",
-    "stats": "count examples and tokens of training conversations",
-    "collect": "the whole way by a recipe: weaker models, the strong one, selection; resumable",
-    "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
-    "completion": "print what makes bash, zsh or fish complete codeact's words",
-}
 
 USAGE = "usage: codeact COMMAND [KEY=VALUE ...] [-m] [--config-dir DIR] [--config-name NAME]"
 

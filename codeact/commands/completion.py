@@ -59,7 +59,7 @@ def main(words: list[str]) -> int:
 
 def complete(line: str) -> list[str]:
     """Return what the last word of a command line may become; nothing where nobody knows."""
-    from codeact.cli import COMMANDS
+    from codeact.commands import COMMANDS
 
     words = line.split()[1:]
     if line.endswith(" ") or not words:

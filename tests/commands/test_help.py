@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codeact.cli import COMMANDS
+from codeact.commands import COMMANDS
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.reference import keys_of, option_meaning
 from codeact.experiment.config.schema import RunConfig
