@@ -29,7 +29,6 @@ class Mark(NamedTuple):
 
 DRY = ("dry_run=true",)
 MARKS = [
-    Mark("make check", ("--dry-run",), "the test suite is not the place to lint"),
     Mark("make", ("--dry-run",), "installs packages, runs for minutes, or runs these tests"),
     Mark("codeact run model=openai", DRY, "needs a key"),
     Mark("codeact run model=server", DRY, "needs a model server"),
@@ -37,10 +36,10 @@ MARKS = [
     Mark("codeact prepare task=gsm8k raw=hub:", ("--cfg", "job"), "needs the network"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),
     Mark("codeact validate task=sample", ("limit=1",), "tests/experiment/test_validate.py has all"),
+    Mark("codeact replay", ("limit=1",), "tests/experiment/test_replay.py has all"),
+    Mark("codeact regrade", ("limit=1",), "tests/experiment/test_replay.py has all"),
 ]
-"""The first that fits holds. `make` shows what it would do; the rest composes its configuration."""
-
-REPLACED = {"make", "uv", ".venv/bin/uv"}
+"""The first that fits holds. `make` shows what it would do; what cannot run is composed."""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +57,7 @@ def all_commands() -> list[Command]:
     return [command for page in PAGES for command in commands(page)]
 
 
+@pytest.mark.docs
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("local_sandbox")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
