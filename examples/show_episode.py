@@ -1,7 +1,7 @@
 """Prints the conversation of one recorded episode: ``python examples/show_episode.py RUN ID``.
 
-RUN is a run folder, and ID the beginning of an episode's id, such as ``math/3/``. The first message,
-with the instruction and the in-context example, is shown only from its task on.
+RUN is a run folder, and ID the beginning of an episode's id, such as ``math/3/``. The first
+message, with the instruction and the in-context example, is shown only from its task on.
 """
 
 import sys

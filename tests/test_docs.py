@@ -1,6 +1,8 @@
 """The documents keep their word: their commands run, their links resolve, their output is real."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +22,7 @@ LANGUAGES = {"sh", "console", "text", "python", "yaml", "json", "mermaid"}
 
 
 class Mark(NamedTuple):
-    """A command that runs otherwise than it is written: what begins it, what is changed, and why."""
+    """A command that runs with words added: how it begins, the words, and why they are needed."""
 
     begins: str
     words: tuple[str, ...]
@@ -129,6 +131,11 @@ PATH = re.compile(r"`((?:codeact|conf|docs|examples|launchers|benchmarks|sandbox
 def test_paths_that_are_named_exist(page: Path) -> None:
     named = PATH.findall(page.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("script", ["anchors", "import_graph", "reference"])
+def test_what_is_written_from_the_code_is_up_to_date(script: str) -> None:
+    subprocess.run([sys.executable, f"docs/{script}.py", "--check"], cwd=ROOT, check=True)
 
 
 def test_the_readme_names_every_option_of_every_group() -> None:

@@ -52,7 +52,10 @@ class Checkout:
         """Install into a folder of this checkout's own in place of the environment."""
         at = words.index("--python")
         words[at : at + 2] = ["--quiet", "--target", str(self.packages)]
-        for offline in (["--offline"], []):  # The build backend is cached since codeact's own install.
+        for offline in (
+            ["--offline"],
+            [],
+        ):  # The build backend is cached since codeact's own install.
             done = subprocess.run(
                 [str(BIN / "uv"), *words, *offline],
                 cwd=self.folder,
