@@ -26,7 +26,7 @@ def main(words: list[str]) -> int:
     page = PAGE.read_text(encoding="utf-8")
     last = [*_DRAWING.finditer(page)][-1]
     new = page[: last.start()] + drawn + page[last.end() :]
-    if "--write" in words:
+    if "--check" not in words:
         PAGE.write_text(new, encoding="utf-8")
     elif _without_figures(new) != _without_figures(page):
         sys.stderr.write(
