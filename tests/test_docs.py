@@ -139,6 +139,12 @@ def test_what_is_written_from_the_code_is_up_to_date(script: str) -> None:
     subprocess.run([sys.executable, f"docs/{script}.py", "--check"], cwd=ROOT, check=True)
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")}
+    assert {page for page in pages if f"]({page})" not in text} == {"docs/import_graph.md"}
+
+
 def test_the_readme_names_every_option_of_every_group() -> None:
     """Its table of groups has what conf/ has, and no more."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
