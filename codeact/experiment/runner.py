@@ -19,8 +19,8 @@ from codeact.exceptions import (
     HarnessFailure,
     RunStopped,
 )
-from codeact.experiment.breaker import RunBreaker
 from codeact.experiment.budget import Account
+from codeact.experiment.circuit_breaker import RunBreaker
 from codeact.experiment.compute.base import Player
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load

@@ -12,7 +12,7 @@ import pytest
 
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, ProviderFailure, RunStopped, SandboxFailure
-from codeact.experiment.breaker import RunBreaker
+from codeact.experiment.circuit_breaker import RunBreaker
 from codeact.experiment.probing import probe
 from codeact.models.openai import client as openai_api
 from codeact.recordings.run_folder import latest_records, read_records

@@ -19,10 +19,10 @@ from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
 from codeact.exceptions import BudgetExhausted, Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.compute.nodes import nodes_with
 from codeact.experiment.compute.worker import NOTHING, Brief, Order, Reply
+from codeact.experiment.compute.worker_pool import Crew, Worker, WorkerLost, gist
 from codeact.experiment.config.schema import RayCompute, RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
