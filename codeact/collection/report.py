@@ -42,7 +42,7 @@ class TierReport(msgspec.Struct):
     characters: int = 0
 
 
-class Report(msgspec.Struct):
+class SelectionReport(msgspec.Struct):
     """One collection.
 
     `records` were read. Of them, `reasons` counts those in no tier. Not among them are lines that
@@ -76,7 +76,7 @@ class Report(msgspec.Struct):
 
 def make_report(
     scan: Scan, tiers: Tiers, settings: SelectionSettings, skipped_files: int
-) -> Report:
+) -> SelectionReport:
     """Count what is decided so far: all but what steps take and what is written."""
     rows, labels = scan.rows, tiers.labels
     names = [task.task_name for task in scan.tasks]
@@ -88,7 +88,7 @@ def make_report(
         Problem(str(one.place), f"repeats the episode of line {one.first.line}; that one counts")
         for one in tiers.repeats
     ]
-    return Report(
+    return SelectionReport(
         files=len(scan.files),
         skipped_files=skipped_files,
         records=len(rows),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from codeact.collection.conversion import conversation_id
 from codeact.collection.origins import add_kept
-from codeact.collection.report import ByTask, Report, Taken
+from codeact.collection.report import ByTask, SelectionReport, Taken
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
@@ -115,7 +115,7 @@ def _ranks(values: Sequence[tuple[object, ...]]) -> NDArray[np.intp]:
 
 
 def counted_steps(
-    found: Iterator[Candidate], steps: Sequence[Step], report: Report
+    found: Iterator[Candidate], steps: Sequence[Step], report: SelectionReport
 ) -> Iterator[Candidate]:
     """What the steps leave; what each took is in `report` once the stream has ended."""
     for step in steps:
@@ -123,7 +123,9 @@ def counted_steps(
     return found
 
 
-def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator[Candidate]:
+def _counted(
+    step: Step, found: Iterator[Candidate], report: SelectionReport
+) -> Iterator[Candidate]:
     taken: Counter[tuple[str, str]] = Counter()
 
     def entering() -> Iterator[Candidate]:
@@ -145,7 +147,7 @@ def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator
 
 
 def write_conversations(
-    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: Report
+    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: SelectionReport
 ) -> list[Path]:
     """Write ``<tier>.jsonl`` into `folder`, and count what is in them; answers the files."""
     ids: dict[str, set[int]] = {tier: set() for tier in report.tiers}

@@ -30,7 +30,7 @@ _NEEDS: dict[Cause, str] = {
 }
 
 
-class RunBreaker:
+class RunCircuitBreaker:
     """Plays episodes of one run until `limit` failures of one cause came without a success.
 
     Then no episode begins until the probe is through. If that fails, those under way are called
@@ -52,7 +52,7 @@ class RunBreaker:
         self._playing: set[asyncio.Task[EpisodeRecord]] = set()
         self.stopped: RunStopped | None = None
 
-    async def play(self, start: Callable[[], Awaitable[EpisodeRecord]]) -> EpisodeRecord:
+    async def call(self, start: Callable[[], Awaitable[EpisodeRecord]]) -> EpisodeRecord:
         """Play an episode, as soon as the run may go on; raises `RunStopped` if it may not."""
         if self._probing is not None:
             await asyncio.shield(self._probing)

@@ -19,7 +19,7 @@ from rich.progress import Progress as RichProgress
 
 from codeact.episode.causes import counts
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.events import Job, Silent
+from codeact.experiment.events import Job, NullListener
 
 
 class _Numbers:
@@ -59,7 +59,7 @@ class _Numbers:
         return pace * (self.total - self.done)
 
 
-class LineProgress(Silent, AbstractContextManager["LineProgress"]):
+class LineProgress(NullListener, AbstractContextManager["LineProgress"]):
     """A plain line every `seconds`, and one at the end."""
 
     def __init__(self, total: int, done: int, seconds: float) -> None:
@@ -90,7 +90,7 @@ class LineProgress(Silent, AbstractContextManager["LineProgress"]):
         self._print()
 
 
-class LiveProgress(Silent, AbstractContextManager["LiveProgress"]):
+class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
     """A bar with the numbers beside it, redrawn in place."""
 
     def __init__(self, total: int, done: int, console: Console) -> None:

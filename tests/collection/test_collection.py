@@ -18,7 +18,7 @@ from codeact.cli import main
 from codeact.collection.conversion import convert
 from codeact.collection.filters import CODE, FILTERS, FIRST, PROPOSAL, WORKED, Filter, example
 from codeact.collection.pipeline import select, sort_into_tiers
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.scan import scan, start_method
 from codeact.collection.selection import Candidate, Step
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
@@ -315,7 +315,9 @@ def test_a_broken_line_is_named_and_counted_and_the_rest_is_used(
 ) -> None:
     path = recorded(tmp_path / "s", line(1), broken, line(2))
     assert main(["select", f"source={tmp_path / 's'}", f"out={tmp_path / 'o'}", *RULES]) == 1
-    report = msgspec.json.decode((tmp_path / "o" / "report.json").read_bytes(), type=Report)
+    report = msgspec.json.decode(
+        (tmp_path / "o" / "report.json").read_bytes(), type=SelectionReport
+    )
     assert (report.records, report.unreadable) == (2, 1)
     assert report.problems[0].place == f"{path}:2"
     assert reason in report.problems[0].reason

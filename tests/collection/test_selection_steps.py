@@ -11,7 +11,7 @@ import pytest
 from codeact.cli import main
 from codeact.collection.contamination import Grams
 from codeact.collection.filters import FILTERS, example
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.selection import Candidate
 from codeact.collection.settings import (
     BalanceSettings,
@@ -257,7 +257,7 @@ def test_every_step_is_counted_in_the_report_and_order_is_of_tasks(tmp_path: Pat
         )
         == 0
     )
-    report = msgspec.json.decode((out / "report.json").read_bytes(), type=Report)
+    report = msgspec.json.decode((out / "report.json").read_bytes(), type=SelectionReport)
     taken = {one.name: one.records for one in report.tiers["medium"].taken}
     assert taken["per_task"] == 1
     assert taken["exact_duplicates"] + report.tiers["medium"].kept == 5

@@ -17,7 +17,7 @@ import yaml
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.validation import validated
-from codeact.experiment.events import Audience, Load, Silent
+from codeact.experiment.events import Listeners, Load, NullListener
 from codeact.experiment.summary import Summary
 from codeact.recordings.run_folder import EPISODES
 from codeact.results.trackers.metrics import COLUMNS, Conversations, Meter, Scrubber, numbers
@@ -296,11 +296,11 @@ def test_a_wandb_that_fails_does_not_end_the_run(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_raises_is_heard_of_once_and_left_out() -> None:
-    class Broken(Silent):
+    class Broken(NullListener):
         def load(self, load: Load) -> None:
             raise RuntimeError("no")
 
-    class Other(Silent):
+    class Other(NullListener):
         def __init__(self) -> None:
             self.loads = 0
             self.notices: list[str] = []
@@ -312,9 +312,9 @@ def test_a_listener_that_raises_is_heard_of_once_and_left_out() -> None:
             self.notices.append(text)
 
     other = Other()
-    audience = Audience([Broken(), other])
-    audience.load(Load(1, 1, 1))
-    audience.load(Load(1, 1, 1))
+    listeners = Listeners([Broken(), other])
+    listeners.load(Load(1, 1, 1))
+    listeners.load(Load(1, 1, 1))
     assert other.loads == 2
     assert len(other.notices) == 1
     assert "Broken" in other.notices[0]

@@ -22,7 +22,7 @@ import msgspec
 from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.exceptions import RunFolderError
 from codeact.experiment.config.schema import WandbTracker
-from codeact.experiment.events import Job, Load, Silent
+from codeact.experiment.events import Job, Load, NullListener
 from codeact.experiment.summary import Latest, Summary, flat_summary
 from codeact.files import make_private, private_folder
 from codeact.recordings.run_folder import RunFolder
@@ -84,7 +84,7 @@ def _new_id() -> str:
     return os.urandom(6).hex()
 
 
-class WandbListener(Silent):
+class WandbListener(NullListener):
     """Counts what happens to each run, and has it sent every few seconds."""
 
     def __init__(self, tracked: Mapping[str, WandbTracker], notice: Notice) -> None:
