@@ -17,8 +17,8 @@ import msgspec
 from codeact.collection.report import SelectionReport, make_report
 from codeact.collection.scan import Scan, drop_names, nothing, scan
 from codeact.collection.selection import (
+    SelectionStep,
     Spools,
-    Step,
     candidates,
     counted_steps,
     write_conversations,
@@ -41,7 +41,7 @@ UNSOLVED = "unsolved.tsv"
 HARD = "hard"
 
 
-def select(config: SelectConfig, more: Sequence[Step] = ()) -> SelectionReport:
+def select(config: SelectConfig, more: Sequence[SelectionStep] = ()) -> SelectionReport:
     """Tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report in `out`.
 
     Steps are the preset's, and then `more` of a caller's own.

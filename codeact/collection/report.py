@@ -16,7 +16,7 @@ ByTask = dict[str, int]
 """Counts by the data set's name."""
 
 
-class Taken(msgspec.Struct):
+class DropCount(msgspec.Struct):
     """What one filter or step took of a tier; `by_task` by the data set's name."""
 
     name: str
@@ -34,7 +34,7 @@ class TierReport(msgspec.Struct):
     records: int
     tasks: int
     by_task: ByTask
-    taken: list[Taken]
+    taken: list[DropCount]
     kept: int = 0
     kept_by_task: ByTask = {}
     duplicate_ids: int = 0
@@ -124,7 +124,7 @@ def _tier(
     taken = []
     for place, name in enumerate(drop_names(settings), 1):
         tasks = rows["task"][rows["dropped_by"] == place]
-        taken.append(Taken(name, len(tasks), by_task(names[task] for task in tasks.tolist())))
+        taken.append(DropCount(name, len(tasks), by_task(names[task] for task in tasks.tolist())))
     return TierReport(
         records=len(rows),
         tasks=len(np.unique(rows["task"])),

@@ -29,7 +29,7 @@ from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
 from codeact.recordings.reading import Rename, read_trajectories
-from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory, Unreadable
+from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey, Trajectory, Unreadable
 
 ROW = np.dtype(
     [
@@ -77,9 +77,9 @@ class Scan(_Read, kw_only=True):
     spools: list[Path]
     """The spool file of each file's conversations."""
 
-    def place(self, row: np.void) -> Place:
+    def place(self, row: np.void) -> SourceLine:
         """Where a row's record stands."""
-        return Place(str(self.files[row["file"]]), int(row["line"]))
+        return SourceLine(str(self.files[row["file"]]), int(row["line"]))
 
 
 class _Scanned(_Read, kw_only=True):
@@ -218,32 +218,32 @@ class _Worker:
         if not one.counted:
             return
         try:
-            fate = self._fate(one) if one.success else _FAILED
+            entry = self._spool_entry(one) if one.success else _NOT_SPOOLED
         except ValueError as error:
             found.unreadable.append(Unreadable(one.place, f"holds what is no message: {error}"))
             return
-        found.add(one, fate)
+        found.add(one, entry)
 
-    def _fate(self, one: Trajectory) -> "_Fate":
+    def _spool_entry(self, one: Trajectory) -> "_SpoolEntry":
         """What the filters say of a success; spools its conversation if all of them keep it."""
         for place, keeps in enumerate(self._filters, 1):
             if not keeps(one, self._settings):
-                return _Fate(place)
+                return _SpoolEntry(place)
         one.messages  # noqa: B018 - what is no message is the record's fault, not the rules'
         try:
             conversation = convert(one, self._settings.conversion)
         except ValueError:
-            return _Fate(len(self._filters) + 1)
+            return _SpoolEntry(len(self._filters) + 1)
         messages = conversation.conversations
         line = self._encode(conversation) + b"\n"
         offset = self._spool.tell()
         self._spool.write(line)
-        return _Fate(
+        return _SpoolEntry(
             0, len(line), offset, len(messages), sum(len(one["content"]) for one in messages)
         )
 
 
-class _Fate(NamedTuple):
+class _SpoolEntry(NamedTuple):
     """The last columns of a row."""
 
     dropped_by: int
@@ -253,7 +253,7 @@ class _Fate(NamedTuple):
     characters: int = 0
 
 
-_FAILED = _Fate(0)
+_NOT_SPOOLED = _SpoolEntry(0)
 _PACK = struct.Struct("<IIIIII?BIQII").pack
 
 
@@ -280,7 +280,7 @@ class _File:
                 self._replaced.append(earlier)
         self._records[one.record] = len(self._rows) // ROW.itemsize if one.counted else None
 
-    def add(self, one: Trajectory, fate: _Fate) -> None:
+    def add(self, one: Trajectory, entry: _SpoolEntry) -> None:
         self._rows += _PACK(
             self._number,
             one.place.line,
@@ -289,7 +289,7 @@ class _File:
             one.sample,
             one.turns,
             one.success,
-            *fate,
+            *entry,
         )
 
     def scanned(self, spool: int) -> _Scanned:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from codeact.collection.conversion import conversation_id
 from codeact.collection.origins import add_kept
-from codeact.collection.report import ByTask, SelectionReport, Taken
+from codeact.collection.report import ByTask, DropCount, SelectionReport
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey
 
 
 class Candidate(NamedTuple):
@@ -38,11 +38,11 @@ class Candidate(NamedTuple):
     turns: int
     messages: int
     characters: int
-    place: Place
+    place: SourceLine
     read: Callable[[], bytes]
 
 
-class Step(NamedTuple):
+class SelectionStep(NamedTuple):
     """A decision over many candidates, by its name in the report.
 
     `choose` gets all of them once, by tier and then in the order that the preset asks for, and
@@ -92,7 +92,7 @@ def candidates(
                     turns,
                     messages,
                     chars,
-                    Place(files[file], line),
+                    SourceLine(files[file], line),
                     partial(spools.read, file, offset, length),
                 )
 
@@ -115,7 +115,7 @@ def _ranks(values: Sequence[tuple[object, ...]]) -> NDArray[np.intp]:
 
 
 def counted_steps(
-    found: Iterator[Candidate], steps: Sequence[Step], report: SelectionReport
+    found: Iterator[Candidate], steps: Sequence[SelectionStep], report: SelectionReport
 ) -> Iterator[Candidate]:
     """What the steps leave; what each took is in `report` once the stream has ended."""
     for step in steps:
@@ -124,7 +124,7 @@ def counted_steps(
 
 
 def _counted(
-    step: Step, found: Iterator[Candidate], report: SelectionReport
+    step: SelectionStep, found: Iterator[Candidate], report: SelectionReport
 ) -> Iterator[Candidate]:
     taken: Counter[tuple[str, str]] = Counter()
 
@@ -143,7 +143,7 @@ def _counted(
         by_task: ByTask = {
             task: count for (of, task), count in sorted(taken.items()) if of == tier and count
         }
-        tier_report.taken.append(Taken(step.name, sum(by_task.values()), by_task))
+        tier_report.taken.append(DropCount(step.name, sum(by_task.values()), by_task))
 
 
 def write_conversations(

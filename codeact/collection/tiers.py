@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey
 
 
 class Label(IntEnum):
@@ -31,11 +31,11 @@ class Label(IntEnum):
 TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
 
 
-class Repeat(NamedTuple):
+class DuplicateEpisode(NamedTuple):
     """Two records of one file that claim to be the same episode; the first one counts."""
 
-    place: Place
-    first: Place
+    place: SourceLine
+    first: SourceLine
 
 
 class Tiers(NamedTuple):
@@ -47,7 +47,7 @@ class Tiers(NamedTuple):
     complete: NDArray[np.bool_]
     """For every experiment, whether it met every task."""
     unsolved: list[int]
-    repeats: list[Repeat]
+    repeats: list[DuplicateEpisode]
 
 
 def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
@@ -115,10 +115,12 @@ def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return complete
 
 
-def _repeats(scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]) -> list[Repeat]:
+def _repeats(
+    scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]
+) -> list[DuplicateEpisode]:
     rows = scan.rows
     within = duplicate & (rows["file"][first] == rows["file"])
     return [
-        Repeat(scan.place(rows[row]), scan.place(rows[first[row]]))
+        DuplicateEpisode(scan.place(rows[row]), scan.place(rows[first[row]]))
         for row in np.flatnonzero(within).tolist()
     ]

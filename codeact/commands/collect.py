@@ -31,7 +31,7 @@ from codeact.collection.tokens import StatsConfig, statistics
 from codeact.commands.arguments import Arguments, configuration, parse
 from codeact.commands.help import tell_if_asked
 from codeact.commands.run import play_run
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig, TaskSet, TaskSettings, digest_of
@@ -297,7 +297,9 @@ class _Collection:
 
 
 def _counted(folder: Path) -> set[tuple[str, str, int]]:
-    return {(one.task_name, one.task_id, one.sample) for one in read_records(folder) if counts(one)}
+    return {
+        (one.task_name, one.task_id, one.sample) for one in read_records(folder) if is_counted(one)
+    }
 
 
 def _files(folder: Path) -> list[Path]:

@@ -30,8 +30,8 @@ from codeact.episode.effects import (
     Turn,
     Usage,
     Verdict,
-    sound_seconds,
     total_cost,
+    valid_seconds,
 )
 from codeact.episode.feedback import feedback_messages
 from codeact.episode.prompts import PromptStrategy
@@ -96,7 +96,7 @@ class Episode:
         episode nor turn it back.
         """
         effect = self.pending
-        if (seconds := sound_seconds(result.seconds)) != result.seconds:
+        if (seconds := valid_seconds(result.seconds)) != result.seconds:
             result = msgspec.structs.replace(result, seconds=seconds)
         self.seconds += seconds
         if isinstance(result, Failure):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, CodeactError, RunStopped
 
@@ -85,7 +85,7 @@ class RunCircuitBreaker:
 
     def _hear(self, record: EpisodeRecord, generation: int) -> None:
         cause = record.outcome.cause
-        if cause is None or counts(record):
+        if cause is None or is_counted(record):
             self._failures.clear()
             self._passed.clear()
             return

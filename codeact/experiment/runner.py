@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
-from codeact.episode.causes import is_owed_another_try
+from codeact.episode.causes import should_retry
 from codeact.episode.record import Attempt, EpisodeRecord
 from codeact.exceptions import (
     BudgetExhausted,
@@ -146,7 +146,7 @@ class Runner:
         play = partial(self._backend.play_episode, job.name, assignment)
         breaker = self._breakers[job.name]
         record = await breaker.call(play)
-        while is_owed_another_try(record) and not self._draining:
+        while should_retry(record) and not self._draining:
             tries = [*record.attempts, _attempt(record)]
             try:
                 record = await breaker.call(play)

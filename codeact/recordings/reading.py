@@ -19,7 +19,7 @@ from codeact.recordings.episodes import Imported, parse_path, recording_files
 from codeact.recordings.run_folder import CONFIG
 from codeact.recordings.trajectory import (
     Experiment,
-    Place,
+    SourceLine,
     TaskKey,
     Tokens,
     Trajectory,
@@ -223,7 +223,7 @@ class TaskTypes(dict[str, str]):
 class Decoded(NamedTuple, Generic[Content]):
     """What a line holds, and where it stands."""
 
-    place: Place
+    place: SourceLine
     content: Content
 
 
@@ -236,7 +236,7 @@ def decoded_lines(
     """
     file = str(path)
     for line in read_lines(path):
-        place = Place(file, line.number)
+        place = SourceLine(file, line.number)
         if isinstance(line, End):
             yield Unreadable(place, line.reason)
             continue

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import (
     LONGEST_LINE,
     EpisodeRecord,
-    Unwritable,
+    UnwritableRecord,
     checked_line,
     decode,
     episode_id,
+    placeholder_record,
     spent_on,
-    stand_in,
 )
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.files import PRIVATE_FILE, bounded_lines, private_folder, replacing
@@ -119,11 +119,11 @@ class RunFolder:
             record.id = episode_id(record.task_name, record.task_id, self.digest, record.sample)
         try:
             line = checked_line(record) + b"\n"
-        except Unwritable as error:
-            record = stand_in(record, str(error))
+        except UnwritableRecord as error:
+            record = placeholder_record(record, str(error))
             line = checked_line(record) + b"\n"
         self._write(line, record.id)
-        if counts(record):
+        if is_counted(record):
             self.finished.add(
                 EpisodeIdentity(record.task_digest, record.settings_digest, record.sample)
             )
@@ -257,7 +257,7 @@ def _look_through(path: Path) -> _Found:
                 f"{record.settings_digest}); a run folder is one: choose another run_dir"
             )
         found.digest = record.settings_digest
-        if counts(record):
+        if is_counted(record):
             found.finished.add(
                 EpisodeIdentity(record.task_digest, record.settings_digest, record.sample)
             )

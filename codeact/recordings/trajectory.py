@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from codeact.episode.causes import TREATMENT
+from codeact.episode.causes import HANDLING
 from codeact.episode.effects import Counts, Message
 from codeact.exceptions import Cause
 
@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
         return f"{self.feedback_model}/{self.feedback_kind}" if self.feedback_model else "none"
 
 
-class Place(NamedTuple):
+class SourceLine(NamedTuple):
     """Where a record stands, for messages; lines count from 1."""
 
     file: str
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 class Unreadable(NamedTuple):
     """A line, or the rest of a file from it on, that holds no trajectory."""
 
-    place: Place
+    place: SourceLine
     reason: str
 
 
@@ -88,7 +88,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     reference: msgspec.Raw = msgspec.Raw(b"null")
     cause: Cause | None = None
     tokens: Tokens | None = None
-    place: Place
+    place: SourceLine
 
     @property
     def turns(self) -> int:
@@ -98,7 +98,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     @property
     def counted(self) -> bool:
         """Whether the outcome is the policy's own, and not a failure of what it ran on."""
-        return TREATMENT[self.cause].counted
+        return HANDLING[self.cause].counted
 
     @cached_property
     def messages(self) -> list[Message]:

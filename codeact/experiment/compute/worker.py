@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from codeact.datasets import get
-from codeact.episode.record import sound_line
+from codeact.episode.record import valid_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
@@ -131,7 +131,7 @@ class EpisodeWorker:
         told = msgspec.json.decode(message, type=AssignmentMessage)
         self._hear(told.run, others)
         try:
-            record = sound_line(await play_episode(told.assignment, self._environments[told.run]))
+            record = valid_line(await play_episode(told.assignment, self._environments[told.run]))
         except CodeactError as error:
             return Reply(b"", error, self._own(told.run))
         return Reply(record, None, self._own(told.run))
