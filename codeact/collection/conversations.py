@@ -1,4 +1,4 @@
-"""Reads files of training conversations, as ``codeact select`` writes them (rule 16)."""
+"""Reads files of training conversations, as ``codeact select`` writes them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,6 +59,6 @@ def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversa
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """The data set that an id names (rule 13); empty where it names none."""
+    """The data set that an id names; empty where it names none."""
     _, _, rest = conversation.id.partition("/")
     return rest.partition("/")[0]

@@ -160,7 +160,7 @@ def _write_records(folder: Path, scanned: Scan, tiers: Tiers, drops: list[str]) 
 def _write_hard(
     folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: SelectionReport
 ) -> None:
-    """Write the unsolved lines of each task file as they stand there (rule 8)."""
+    """Write the unsolved lines of each task file as they stand there."""
     if config.task is None:
         return
     (folder / HARD).mkdir()

@@ -308,7 +308,7 @@ class _File:
 
 
 def renaming(settings: SelectionSettings) -> Rename:
-    """How models' recorded names become those that they go by (rule 2)."""
+    """How models' recorded names become those that they go by."""
 
     def rename(model: str) -> str:
         for suffix in settings.suffixes:

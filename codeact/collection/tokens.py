@@ -1,4 +1,4 @@
-"""Counts the tokens of conversations, by data set and tier (postprocess.md, rule 17)."""
+"""Counts the tokens of conversations, by data set and tier."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -98,7 +98,7 @@ class TokenLengths(NamedTuple):
 
 
 def chatml(messages: Sequence[Message]) -> str:
-    """The rendering that is counted (rule 17)."""
+    """Render a conversation as ChatML (docs/selection.md, "Counting tokens")."""
     return "".join(f"<|im_start|>{one['role']}\n{one['content']}<|im_end|>\n" for one in messages)
 
 

@@ -176,7 +176,7 @@ class Episode:
         self._close_turn(turn.feedback)
 
     def _end_turn(self, *, success: bool) -> None:
-        """Finish, or ask for feedback, or go to the next turn (protocol.md, "End")."""
+        """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
         self.outcome = self._ending(success)
         if self.outcome is None and self.settings.feedback.kind != "none":
             transcript = self._transcript()

@@ -1,6 +1,6 @@
 """Strict verdicts on code: tests in one session, the solution in another, only data between.
 
-Grading.md, "``strict`` mode": a verdict cannot be forged. The tests' session never runs a line of
+A verdict cannot be forged (docs/grading.md, "Code"). The tests' session never runs a line of
 the solution's, so leaving early, printing, patching, walking frames or searching memory changes
 nothing there; the solution's session never sees the tests, and what it says is only data.
 """

@@ -1,6 +1,6 @@
 """Verdicts on answers about tables: the same values in any order, each in its normal form.
 
-The official WikiTableQuestions rule (grading.md): numbers and dates by value, texts without case,
+The official WikiTableQuestions rule (docs/grading.md, "Tables"): numbers and dates by value, texts without case,
 accents, quotation marks, citations and trailing brackets. A list that a model wrote is parsed in a
 session; the host only compares texts.
 """

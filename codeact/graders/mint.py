@@ -1,4 +1,4 @@
-"""The published verdicts on short answers, quirks and all: grading.md, "``mint`` mode".
+"""The published verdicts on short answers, quirks and all (docs/grading.md).
 
 Nothing here evaluates the answer; every step is a linear pass over its text.
 """

@@ -1,6 +1,6 @@
 """Verdicts on MATH's training problems: the same LaTeX, or the same expression to a CAS.
 
-Grading.md, "math (training set)". The CAS works in a session, for ten seconds at most.
+See docs/grading.md, "Numbers". The CAS works in a session, for ten seconds at most.
 """
 
 import re

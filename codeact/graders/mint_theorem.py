@@ -1,4 +1,4 @@
-"""The published verdicts on TheoremQA: normalise, evaluate, compare (grading.md, "theoremqa").
+"""The published verdicts on TheoremQA: normalise, evaluate, compare (docs/grading.md, "Numbers").
 
 Normalising is linear string handling here on the host; what is left is a Python expression, and
 that is evaluated in a session. Plain numbers, lists of them and truth values need none.

@@ -1,8 +1,7 @@
 """Reads recorded episodes: our run folders and the published ``results.jsonl`` trees.
 
 Both come out as `RecordedEpisode`, the input of recorded models, `codeact replay` and
-`codeact import`. Formats: protocol.md, "The environment's message" and "The recorded transcript
-format".
+`codeact import`. Formats: docs/protocol.md, "Observations" and "Published recordings".
 """
 
 import gzip

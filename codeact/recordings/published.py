@@ -1,6 +1,6 @@
 """The published format's lines as episode records, and records as its lines; nothing is lost.
 
-Format: protocol.md, "The recorded transcript format".
+Format: docs/protocol.md, "Published recordings".
 """
 
 from hashlib import blake2b

@@ -92,7 +92,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
 
     @property
     def turns(self) -> int:
-        """Half of the number of messages, rounded down (rule 3)."""
+        """Half of the number of messages, rounded down (docs/selection.md, "Collecting records")."""
         return len(self.history) // 2
 
     @property

@@ -332,12 +332,12 @@ def test_systemd_makes_a_scope_where_no_folder_can_be_made(
     """systemd's part is played by a program that writes down what it is asked for."""
     where = second_version(tmp_path, "/x.scope", cgroup_subtree_control="")
     asked = tmp_path / "asked"
-    placeholder_record = tmp_path / "systemd-run"
-    placeholder_record.write_text(
+    stand_in = tmp_path / "systemd-run"
+    stand_in.write_text(
         f'#!/bin/sh\necho "$XDG_RUNTIME_DIR $*" >>{asked}\n'
         'while [ "$1" != -- ]; do shift; done; shift\nexec "$@"\n'
     )
-    placeholder_record.chmod(0o755)
+    stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
     group = make_group(Limits(1 << 30, 99), **where)
