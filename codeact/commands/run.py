@@ -147,7 +147,7 @@ def _open(job: PlannedRun, backend: ComputeBackend) -> RunFolder:
         private_folder(Path(job.sweep))
     folder = RunFolder.open(job.path, requested_run(job.plan, facts))
     try:
-        folder.begin_session(provenance(job.plan.files, facts))
+        folder.begin_run_session(provenance(job.plan.files, facts))
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()

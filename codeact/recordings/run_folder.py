@@ -153,7 +153,7 @@ class RunFolder:
         """Replace a file of the folder in one step."""
         write_whole(self.path / name, text, private=True)
 
-    def begin_session(self, session: Mapping[str, Any]) -> None:
+    def begin_run_session(self, session: Mapping[str, Any]) -> None:
         """Keep what each session of the run was started with, the first one first.
 
         Where cells meet other versions than in the session before, `notices` says so.
