@@ -13,7 +13,8 @@ import msgspec
 from codeact.collection.actions import actions, invented_at, trailing_text
 from codeact.episode.effects import Counts
 from codeact.episode.protocol import PARSE_FAILURE
-from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory
+from codeact.jsonl import Place
+from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
 
 if TYPE_CHECKING:
     from codeact.collection.settings import SelectionSettings

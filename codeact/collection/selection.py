@@ -21,7 +21,8 @@ from codeact.collection.report import ByTask, Report, Taken
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.jsonl import Place
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Candidate(NamedTuple):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.jsonl import Place
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Label(IntEnum):

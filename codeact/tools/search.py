@@ -1,11 +1,10 @@
 """`wikipedia_search`: from live Wikipedia, from recorded answers, or from a file of pages."""
 
-import gzip
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
 from pydantic import Field
@@ -13,6 +12,7 @@ from pydantic import Field
 from codeact.episode.settings import Settings
 from codeact.episode.task import ToolSpec
 from codeact.exceptions import ConfigError
+from codeact.jsonl import Unreadable, decoded_lines
 from codeact.resources import resolve_path
 from codeact.tools.base import Tool
 
@@ -89,22 +89,29 @@ SearchSettings = Annotated[
 
 
 class _Page(msgspec.Struct):
+    kind: ClassVar[str] = "page"
+
     title: str
     text: str
 
 
 class _Answer(msgspec.Struct):
+    kind: ClassVar[str] = "recorded result"
+
     query: str
     result: str
+
+
+Entry = TypeVar("Entry", _Page, _Answer)
 
 
 def open_search(settings: SearchSettings) -> Tool | None:
     """The tool, with its files read; raises `ConfigError` where a file cannot be."""
     match settings:
         case PageSearch():
-            return _tool(_Pages(_read_lines(settings.path, _Page)))
+            return _tool(_Pages(_read(settings.path, _Page)))
         case RecordedSearch():
-            return _tool(_Recorded(_read_lines(settings.path, _Answer)))
+            return _tool(_Recorded(_read(settings.path, _Answer)))
         case WikipediaSearch():
             from codeact.tools.mediawiki import MediaWiki  # it imports this module
 
@@ -125,21 +132,14 @@ def _tool(answer: Callable[[str], Awaitable[str]]) -> Tool:
     return Tool(SPEC, wikipedia_search)
 
 
-def _read_lines(path: str, kind: type[Any]) -> list[Any]:
+def _read(path: str, kind: type[Entry]) -> list[Entry]:
     file = resolve_path(path)
-    try:
-        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"search.path: {file} cannot be read: {error.strerror}") from error
     decoder = msgspec.json.Decoder(kind)
-    found = []
-    for number, line in enumerate(raw.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(decoder.decode(line))
-        except msgspec.MsgspecError as error:
-            raise ConfigError(f"search.path: {file}, line {number}: {error}") from error
+    found: list[Entry] = []
+    for one in decoded_lines(file, lambda line, _: decoder.decode(line), kind.kind):
+        if isinstance(one, Unreadable):
+            raise ConfigError(f"search.path: {file}, line {one.place.line}: {one.reason}")
+        found.append(one)
     return found
 
 
