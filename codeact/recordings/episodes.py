@@ -1,6 +1,7 @@
 """Recorded episodes whole, for recorded models, `codeact replay`, `regrade` and `import`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def read_recordings(
     for path in recording_files(source):
         if not is_run(path) and not selection.accepts(PublishedPath.parse(path)):
             continue
-        for found in recorded_lines(path, episode_of_run, episode_of_published):
+        for found in recorded_lines(path, episode_of_run, _of_published):
             if isinstance(found, Unreadable):
                 raise RecordingError(f"{found.place}: {found.reason}")
             if selection.accepts(found):
@@ -134,6 +135,10 @@ def episode_of_run(line: bytes, place: Place) -> RecordedEpisode:
         record=record,
         place=str(place),
     )
+
+
+def _of_published(where: PublishedPath) -> Callable[[bytes, Place], RecordedEpisode]:
+    return partial(episode_of_published, where)
 
 
 def episode_of_published(where: PublishedPath, content: bytes, place: Place) -> RecordedEpisode:

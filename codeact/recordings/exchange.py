@@ -5,7 +5,7 @@ Both go line by line, whatever the size. A line that holds no episode is left ou
 
 import gzip
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
@@ -135,7 +135,7 @@ def _published_records(
     path: Path, samples: Counter[tuple[str, str]], problems: list[Problem]
 ) -> Iterator[EpisodeRecord]:
     """The records of a file. A task that comes again is another sample of it, and is listed."""
-    for found in published_lines(path, _placed_record):
+    for found in published_lines(path, _of_published):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
             continue
@@ -148,8 +148,8 @@ def _published_records(
         yield record
 
 
-def _placed_record(where: PublishedPath, content: bytes, place: Place) -> _Placed:
-    return place, to_record(where, content, place)
+def _of_published(where: PublishedPath) -> Callable[[bytes, Place], _Placed]:
+    return lambda content, place: (place, to_record(where, content, place))
 
 
 # Out

@@ -5,7 +5,6 @@ What a line becomes is the caller's: `codeact.recordings.trajectory` and
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,14 +14,14 @@ from codeact.recordings.files import is_run
 from codeact.recordings.published_paths import PublishedPath
 
 View = TypeVar("View")
-OfRun = Callable[[bytes, Place], View]
-"""Makes what is wanted of a run's line; raises `ValueError` where it holds no episode."""
-OfPublished = Callable[[PublishedPath, bytes, Place], View]
-"""The same of a published line, whose path says a part of it."""
+OfLine = Callable[[bytes, Place], View]
+"""Makes what is wanted of a line; raises `ValueError` where it holds no episode."""
+OfPath = Callable[[PublishedPath], OfLine[View]]
+"""The same for the lines of a published file, whose path says a part of each."""
 
 
 def recorded_lines(
-    path: Path, of_run: OfRun[View], of_published: OfPublished[View]
+    path: Path, of_run: OfLine[View], of_published: OfPath[View]
 ) -> Iterator[View | Unreadable]:
     """Yield what every line of a recorded file becomes, or why it is `Unreadable`.
 
@@ -33,12 +32,12 @@ def recorded_lines(
     return published_lines(path, of_published)
 
 
-def run_lines(path: Path, view: OfRun[View]) -> Iterator[View | Unreadable]:
+def run_lines(path: Path, view: OfLine[View]) -> Iterator[View | Unreadable]:
     """Read a run's file. An unfinished last line is normal: its episode is played again."""
     return decoded_lines(path, view, "episode record", appended=True, longest=LONGEST_LINE)
 
 
-def published_lines(path: Path, view: OfPublished[View]) -> Iterator[View | Unreadable]:
+def published_lines(path: Path, view: OfPath[View]) -> Iterator[View | Unreadable]:
     """Read a published file; raises `RecordingError` where its path does not say enough."""
-    where = PublishedPath.parse(path)
-    return decoded_lines(path, partial(view, where), "recorded episode", longest=LONGEST_LINE)
+    of_line = view(PublishedPath.parse(path))
+    return decoded_lines(path, of_line, "recorded episode", longest=LONGEST_LINE)

@@ -120,14 +120,21 @@ def read_trajectories(
     )
 
 
-def _of_published(rename: Rename, where: PublishedPath, content: bytes, place: Place) -> Trajectory:
+def _of_published(rename: Rename, where: PublishedPath) -> Callable[[bytes, Place], Trajectory]:
+    experiment = Experiment(
+        rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
+    )
+    return partial(_of_published_line, where, experiment)
+
+
+def _of_published_line(
+    where: PublishedPath, experiment: Experiment, content: bytes, place: Place
+) -> Trajectory:
     line = decode_published(content)
     state, spent = line.state, line.state.token_counter
     return Trajectory(
         task=TaskKey(where.task_type, where.task_name, str(line.task.task_id)),
-        experiment=Experiment(
-            rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
-        ),
+        experiment=experiment,
         split=where.split,
         history=state.history,
         success=state.success,

@@ -1,7 +1,6 @@
 """The run folder: nothing finished is lost, nothing half-written is trusted."""
 
 import errno
-import io
 import os
 import socket
 import stat
