@@ -14,7 +14,8 @@ from codeact.datasets.preparing.raw import Raw
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.jsonl import End, Line, Unreadable, decoded_lines, read_lines
 from codeact.sandboxes.cells import read_cells
-from codeact.tools.search import PageSearch, open_search
+from codeact.tools.search import open_search
+from codeact.tools.settings import PageSearch
 
 
 @pytest.mark.parametrize("name", ["some.jsonl", "some.jsonl.gz"])

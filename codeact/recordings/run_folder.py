@@ -29,7 +29,7 @@ from codeact.episode.record import (
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing
 from codeact.jsonl import Unreadable, decoded_lines
-from codeact.recordings.definition import IDENTITY, Asked
+from codeact.recordings.definition import IDENTITY, Requested
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
 
@@ -60,7 +60,7 @@ class Owed(NamedTuple):
 class RunFolder:
     """An open run folder, owned by this process until `close`. Only its owner can read it."""
 
-    def __init__(self, path: Path, file: int, lock: Lock, asked: Asked) -> None:
+    def __init__(self, path: Path, file: int, lock: Lock, asked: Requested) -> None:
         self.path = path
         found = _look_through(path)
         played = found.digest
@@ -80,7 +80,7 @@ class RunFolder:
         self._size = os.fstat(file).st_size
 
     @classmethod
-    def open(cls, path: Path, asked: Asked) -> Self:
+    def open(cls, path: Path, asked: Requested) -> Self:
         """Create the folder or go on with it.
 
         Raises `RunFolderError` when it cannot be written, when another process is writing it, when
