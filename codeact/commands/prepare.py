@@ -13,8 +13,7 @@ from pydantic import Field
 
 from codeact.commands.arguments import configuration, parse
 from codeact.commands.help import tell_if_asked
-from codeact.datasets.preparers import get, names
-from codeact.datasets.preparing import Card, Choice, Preparer, prepare
+from codeact.datasets.preparing import Card, Choice, Preparer, get, names, prepare
 from codeact.datasets.preparing.download import download
 from codeact.datasets.preparing.raw import HUB
 from codeact.episode.settings import Settings
