@@ -1,15 +1,14 @@
-"""Files that are there whole or not at all, private folders, bounded lines, and digests."""
+"""Files that are there whole or not at all, private folders, and digests."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 """Modes before the umask, which may make them stricter still."""
-_BLOCK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
@@ -55,31 +54,3 @@ def make_private(folder: Path) -> None:
             # What a link leads to may be somebody else's.
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o700)
-
-
-class Line(NamedTuple):
-    """A line of a file, its newline included; `ended` says that there was one.
-
-    One that is longer than was asked for is not `whole`: only its beginning is here.
-    """
-
-    number: int
-    content: bytes
-    ended: bool
-    whole: bool
-
-
-def bounded_lines(stream: IO[bytes], most: int) -> Iterator[Line]:
-    """Every line of a stream, in time linear in its size, holding no more than `most` bytes."""
-    number = 0
-    while content := stream.readline(most):
-        number += 1
-        ended = content.endswith(b"\n")
-        if ended or len(content) < most:
-            yield Line(number, content, ended, whole=True)
-            continue
-        rest = stream.readline(_BLOCK)
-        whole = not rest
-        while rest and not rest.endswith(b"\n"):
-            rest = stream.readline(_BLOCK)
-        yield Line(number, content, rest.endswith(b"\n"), whole)

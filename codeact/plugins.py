@@ -11,6 +11,11 @@ from codeact.wording import nearest
 Part = TypeVar("Part")
 
 
+def resolve(name: str) -> Any:
+    """Import what ``module:attribute`` names; raises what the import raises."""
+    return EntryPoint(name, name, "").load()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Registry(Generic[Part]):
     """All parts of one sort; `sort` and `wanted` are words for messages.

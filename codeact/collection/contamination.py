@@ -4,15 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from codeact.collection.settings import ContaminationSettings
 from codeact.datasets.task_files import task_rows
 from codeact.episode.effects import Message
 from codeact.exceptions import TaskFileError
 from codeact.resources import resolve_path
-
-if TYPE_CHECKING:
-    from codeact.collection.settings import ContaminationSettings
 
 _WORD = re.compile(r"\w+")
 _TASK = "Task:\n"
@@ -29,7 +27,7 @@ class NGramIndex:
         self._known: set[int] = set()
 
     @classmethod
-    def read(cls, settings: "ContaminationSettings") -> Self:
+    def read(cls, settings: ContaminationSettings) -> Self:
         """Read the files of the preset; raises `TaskFileError` with file, line and remedy."""
         grams = cls(settings.n)
         for name in settings.files:

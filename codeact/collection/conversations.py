@@ -8,8 +8,8 @@ import msgspec
 
 from codeact.collection.conversion import Conversation
 from codeact.exceptions import RecordingError
-from codeact.recordings.reading import decoded_lines
-from codeact.recordings.trajectory import Problem, Unreadable
+from codeact.jsonl import SourceLine, Unreadable, decoded_lines
+from codeact.recordings.trajectory import Problem
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")
@@ -49,13 +49,18 @@ def _is_one(path: Path) -> bool:
 
 def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversation]:
     """Every conversation of a file; lines that hold none are added to `problems`."""
-    for found in decoded_lines(path, _CONVERSATION.decode, "conversation"):
+    for found in decoded_lines(path, _conversation, "conversation"):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
-        elif any(one["role"] == "assistant" for one in found.content.conversations):
-            yield found.content
         else:
-            problems.append(Problem(str(found.place), "has no message of the assistant"))
+            yield found
+
+
+def _conversation(line: bytes, _: SourceLine) -> Conversation:
+    found = _CONVERSATION.decode(line)
+    if not any(one["role"] == "assistant" for one in found.conversations):
+        raise ValueError("it has no message of the assistant")
+    return found
 
 
 def data_set_of(conversation: Conversation) -> str:

@@ -2,18 +2,15 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from codeact.collection.actions import ended
+from codeact.collection.settings import ConversionSettings
 from codeact.collection.tags import FEEDBACK, thoughts_untagged
 from codeact.episode.effects import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
 from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
-
-if TYPE_CHECKING:
-    from codeact.collection.settings import ConversionSettings
 
 _TASK = "\n---\n\nTask:"
 _THOUGHT = re.compile(r"<thought>(.*?)</thought>", re.DOTALL)
@@ -29,7 +26,7 @@ class Conversation(msgspec.Struct):
 
 
 def conversation_id(
-    task: TaskKey, experiment: Experiment, sample: int, settings: "ConversionSettings"
+    task: TaskKey, experiment: Experiment, sample: int, settings: ConversionSettings
 ) -> str:
     """The published id, or one that no other trajectory of a collection has."""
     parts = [*task, experiment.model, experiment.turn_setting]
@@ -38,7 +35,7 @@ def conversation_id(
     return "/".join(part for part in parts if part)
 
 
-def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversation:
+def convert(trajectory: Trajectory, settings: ConversionSettings) -> Conversation:
     """The conversation of a trajectory; raises `ValueError` where its messages have no such form.
 
     The environment's message at the end, if there is one, answers nothing any more.
@@ -66,7 +63,7 @@ def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversat
     return Conversation(conversation_id(task, experiment, trajectory.sample, settings), messages)
 
 
-def _opening(first: str, settings: "ConversionSettings") -> list[Message]:
+def _opening(first: str, settings: ConversionSettings) -> list[Message]:
     """Instruction and task, without the example between them."""
     instruction, *parts = first.split(_TASK, 2)
     if not parts:

@@ -13,7 +13,7 @@ import msgspec
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.recordings.reading import is_run
+from codeact.recordings.files import is_run
 from codeact.recordings.run_folder import CONFIG, PROVENANCE
 from codeact.recordings.trajectory import Experiment
 from codeact.resources import data_folder

@@ -22,8 +22,9 @@ from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
-from codeact.recordings.reading import read_trajectories, source_files
-from codeact.recordings.trajectory import Problem, SourceLine, Trajectory, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.files import source_files
+from codeact.recordings.trajectory import Problem, Trajectory, read_trajectories
 
 _OPENING = 2
 """Instruction and task, which both sides share."""

@@ -30,8 +30,8 @@ from codeact.datasets import get, task_lines
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.plan import refuse_missing
 from codeact.folders import whole_folder
-from codeact.recordings.episodes import parse_path
-from codeact.recordings.reading import is_run, source_files
+from codeact.recordings.files import is_run, source_files
+from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.trajectory import Problem, TaskKey
 from codeact.resources import resolve_path
 
@@ -91,7 +91,7 @@ def _decided(
 
 def _is_wanted(path: Path, feedback: str) -> bool:
     """Look at a published path before anything is read; raises `RecordingError`."""
-    return is_run(path) or not parse_path(path).feedback_model or feedback == "all"
+    return is_run(path) or not PublishedPath.parse(path).feedback_model or feedback == "all"
 
 
 class _Folders(NamedTuple):

@@ -28,8 +28,14 @@ from codeact.collection.filters import FILTERS
 from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
-from codeact.recordings.reading import Rename, read_trajectories
-from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey, Trajectory, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.trajectory import (
+    Experiment,
+    Rename,
+    TaskKey,
+    Trajectory,
+    read_trajectories,
+)
 
 ROW = np.dtype(
     [

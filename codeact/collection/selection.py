@@ -21,7 +21,8 @@ from codeact.collection.report import ByTask, DropCount, SelectionReport
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
-from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Candidate(NamedTuple):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Label(IntEnum):

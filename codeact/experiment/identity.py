@@ -23,7 +23,7 @@ from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values,
 from codeact.recordings.run_folder import CONFIG
 from codeact.resources import resolve_path
 from codeact.sandboxes.settings import DockerSettings
-from codeact.tools.search import PageSearch, RecordedSearch
+from codeact.tools.settings import PageSearch, RecordedSearch
 
 _LONGEST_VALUE = 80
 _ABSENT = "nothing"

@@ -18,7 +18,7 @@ from codeact.models.base import EpisodeKey
 from codeact.recordings.run_folder import EpisodeIdentity, RunFolder
 from codeact.resources import resolve_path
 from codeact.tools import ToolBox, open_toolbox
-from codeact.tools.search import files_of
+from codeact.tools.settings import files_of
 
 _SAMPLE = "pkg://codeact.sample/tasks"
 

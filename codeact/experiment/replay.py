@@ -28,7 +28,8 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.plan import LoadedSet
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
-from codeact.recordings.episodes import RecordedEpisode, read_recordings, recording_files
+from codeact.recordings.episodes import RecordedEpisode, read_recordings
+from codeact.recordings.files import recording_files
 from codeact.sandboxes.base import HostTool, Sandbox, Session
 from codeact.tools import ToolBox
 

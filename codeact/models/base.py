@@ -9,6 +9,7 @@ from pydantic import Field
 
 from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.settings import Settings
+from codeact.plugins import resolve
 
 Role = Literal["policy", "feedback"]
 Notice = Callable[[str], None]
@@ -105,6 +106,8 @@ class ModelSettings(Settings):
     """
 
     incidental: ClassVar[frozenset[str]] = frozenset({"prices"})
+    client_class: ClassVar[str] = ""
+    """The client's class as ``module:Class``, imported when one is made; it takes the settings."""
 
     name: str
     """The model's name in requests, records and tables."""
@@ -132,8 +135,11 @@ class ModelSettings(Settings):
         return serving
 
     def create(self) -> ModelClient:
-        """Make a client that obeys these settings."""
-        raise NotImplementedError
+        """Make a client that obeys these settings: of `client_class`, or override this."""
+        if not self.client_class:
+            raise NotImplementedError(f"{type(self).__name__} names no client_class")
+        client: ModelClient = resolve(self.client_class)(self)
+        return client
 
 
 def without_none(identity: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from codeact.episode.record import (
     spent_on,
 )
 from codeact.exceptions import DiskFull, RunFolderError
-from codeact.files import PRIVATE_FILE, bounded_lines, private_folder, replacing
+from codeact.files import PRIVATE_FILE, private_folder, replacing
+from codeact.jsonl import Unreadable, decoded_lines
 from codeact.recordings.definition import IDENTITY, RequestedDefinition
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
@@ -199,23 +200,15 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
 def read_records(path: Path) -> Iterator[EpisodeRecord]:
     """Every whole line of a run folder, as written; a torn last line is passed over."""
     file = path / EPISODES if path.is_dir() else path
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise RunFolderError(f"{file}: cannot be read ({error.strerror})") from error
-    with stream:
-        for line in bounded_lines(stream, LONGEST_LINE + 1):
-            if not line.ended:
-                return
-            try:
-                if not line.whole:
-                    raise ValueError(f"it is longer than {LONGEST_LINE:,} bytes")  # noqa: TRY301
-                yield decode(line.content)
-            except ValueError as error:
-                raise RunFolderError(
-                    f"{file}, line {line.number}: is no episode record ({error}); "
-                    "remove that line to have its episode redone"
-                ) from error
+    for record in decoded_lines(
+        file, lambda line, _: decode(line), "episode record", appended=True, longest=LONGEST_LINE
+    ):
+        if isinstance(record, Unreadable):
+            raise RunFolderError(
+                f"{file}, line {record.place.line}: {record.reason}; "
+                "remove that line to have its episode redone"
+            )
+        yield record
 
 
 def latest_records(path: Path) -> list[EpisodeRecord]:

@@ -31,9 +31,9 @@ from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
 from codeact.folders import whole_folder
-from codeact.recordings import reading
-from codeact.recordings.reading import read_trajectories, source_files
-from codeact.recordings.trajectory import Trajectory, Unreadable
+from codeact.jsonl import Unreadable
+from codeact.recordings.files import source_files
+from codeact.recordings.trajectory import Trajectory, read_trajectories
 from codeact.resources import data_folder, resolve_path
 from tests.helpers.records import make_record
 
@@ -485,20 +485,6 @@ def test_several_sources_are_read_in_their_order(tmp_path: Path) -> None:
     assert main(["select", str(tmp_path / "b"), str(tmp_path / "a"), f"out={tmp_path / 'o'}"]) == 0
     (kept,) = conversations(tmp_path / "o")
     assert kept["conversations"][3]["content"].endswith("b")
-
-
-@pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_line_of_megabytes_is_read_in_linear_time(
-    end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In pieces of 64 bytes: to copy what there is so far for each would move 130 GB."""
-    monkeypatch.setattr(reading, "_PLAIN", 64)
-    (tmp_path / "long.jsonl").write_bytes(b"x" * (4 << 20) + end)
-    start = time.process_time()
-    (found,) = reading.read_lines(tmp_path / "long.jsonl")
-    assert isinstance(found, reading.Line)
-    assert (found.number, len(found.content), found.ended) == (1, 4 << 20, bool(end))
-    assert time.process_time() - start < 5
 
 
 def test_processes_are_not_forked_beside_a_thread_and_write_the_same(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ from codeact.collection.steps import (
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
-from codeact.recordings.trajectory import Experiment, SourceLine, TaskKey
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 LONG_CODE = "\n".join(f"total_{n} = price[{n}] * amount[{n}] + {n * n}" for n in range(40))
 PROMPT = "How many metres of cable does a crew of nine need for seven towers in a row"

@@ -1,7 +1,6 @@
 """The run folder: nothing finished is lost, nothing half-written is trusted."""
 
 import errno
-import io
 import os
 import socket
 import stat
@@ -17,7 +16,6 @@ import pytest
 from codeact.episode.record import encode
 from codeact.exceptions import RunFolderError
 from codeact.experiment.summary import summarize_folder
-from codeact.files import bounded_lines
 from codeact.recordings.locking import Owner
 from codeact.recordings.run_folder import (
     EPISODES,
@@ -277,7 +275,7 @@ def test_an_owner_is_dead_only_where_that_can_be_told(
 READING = """
 import resource, sys
 from pathlib import Path
-from codeact.recordings.reading import read_lines
+from codeact.jsonl import read_lines
 from codeact.recordings.run_folder import EPISODES, RunFolder, read_records
 from codeact.episode.record import encode
 from tests.helpers.records import SETTINGS, asked, make_record
@@ -306,15 +304,3 @@ def test_a_torn_line_of_sixty_four_megabytes_is_read_in_linear_time(tmp_path: Pa
     # Eight times as long: quadratic reading took more than fifty times as much of the processor.
     assert long < 30 * short + 0.5
     assert megabytes < 500
-
-
-def test_a_line_past_the_limit_is_not_held(tmp_path: Path) -> None:
-    lines = b"a\n" + b"b" * 5000 + b"\n" + b"c" * 100 + b"\n" + b"d" * 300
-    found = [
-        (line.number, len(line.content), line.ended, line.whole)
-        for line in bounded_lines(io.BytesIO(lines), 100)
-    ]
-    assert found[:2] == [(1, 2, True, True), (2, 100, True, False)]
-    assert found[2:] == [(3, 100, True, False), (4, 100, False, False)]
-    exact = list(bounded_lines(io.BytesIO(b"e" * 100), 100))
-    assert [(len(line.content), line.ended, line.whole) for line in exact] == [(100, False, True)]

@@ -17,9 +17,11 @@ from pydantic import Field, field_validator
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings, TimeoutSettings
+from codeact.plugins import resolve
 
 MODULE = "vllm.entrypoints.openai.api_server"
 """Not the command ``vllm``: it does not run where the package has another name, as on the CPU."""
+_RUNNING = "codeact.models.vllm.servers:running"
 
 _SET_HERE = {
     "model": "model.model",
@@ -228,9 +230,7 @@ class VllmSettings(ModelSettings):
 
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator[ModelSettings]:
-        from codeact.models.vllm.servers import running  # it imports this module
-
-        async with running(self, notice) as urls:
+        async with resolve(_RUNNING)(self, notice) as urls:
             yield self.client(urls)
 
     def client(self, urls: list[str]) -> OpenAISettings:
