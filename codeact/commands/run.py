@@ -49,9 +49,9 @@ class PlannedRun(NamedTuple):
 
 
 class RunResults(NamedTuple):
-    """How the queue results, and what each run's folder, by the run's name, then holds.
+    """How the queue ended, and what each run's folder, by the run's name, then holds.
 
-    `errors` are those of runs that results early, or could not go on at all.
+    `errors` are those of runs that ended early, or could not go on at all.
     """
 
     stopped: RunnerResult
@@ -230,7 +230,7 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
     if errors and len(jobs) == 1:
         raise errors[jobs[0].name]
     for name, error in errors.items():
-        sys.stderr.write(f"results early: {name}: {error}\n")
+        sys.stderr.write(f"ended early: {name}: {error}\n")
     for why in stopped.hopeless:
         sys.stderr.write(f"codeact run: {why}\n")
     if stopped.left:
