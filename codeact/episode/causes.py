@@ -1,4 +1,4 @@
-"""What becomes of an episode by the cause of its failure: the one table of it."""
+"""How a failed episode is handled, by its cause: the one table for it."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,10 @@ from codeact.exceptions import Cause
 
 
 class CauseHandling(NamedTuple):
-    """`counted` episodes are in the success rate and never redone; all others are owed again.
+    """How episodes with one cause are handled.
 
-    `retries` is how often a run plays the episode anew before it writes the failure down.
+    `counted` episodes are in the success rate and final; all others are owed again. `retries` is
+    how often a run plays the episode again before it writes the failure.
     """
 
     counted: bool
@@ -35,12 +36,12 @@ HANDLING: dict[Cause | None, CauseHandling] = {
 
 
 def is_counted(record: EpisodeRecord) -> bool:
-    """Whether the outcome is the policy's own: it is in the success rate, and never redone."""
+    """Whether the outcome is the policy's own: in the success rate, and final."""
     return HANDLING[record.outcome.cause].counted
 
 
 def should_retry(record: EpisodeRecord) -> bool:
-    """Whether the run plays this episode once more before it writes it down."""
+    """Whether the run plays this episode again before it writes the record."""
     cause = record.outcome.cause
     tried = sum(attempt.cause == cause for attempt in record.attempts)
     return tried < HANDLING[cause].retries

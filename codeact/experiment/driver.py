@@ -1,6 +1,6 @@
-"""The one driver: performs the effects of an episode and turns every fault into data.
+"""The driver: performs the effects of an episode and turns every fault into data.
 
-It belongs to no model, sandbox or store: it is handed an `Environment` and gives back a record.
+It depends on no particular model, sandbox or store: it takes an `Environment` and returns a record.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from codeact.tools import Delays, ToolBox
 
 
 class RunIdentity(NamedTuple):
-    """What a record says about the run it belongs to."""
+    """What a record says about the run that it belongs to."""
 
     model: str
     feedback: str
@@ -46,7 +46,7 @@ class RunIdentity(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """All that episodes of one run share."""
+    """What all episodes of one run share."""
 
     identity: RunIdentity
     settings: EpisodeSettings
@@ -58,11 +58,11 @@ class Environment(NamedTuple):
     setup: str = ""
     """Trusted code that every session runs before the task's own."""
     account: Account | None = None
-    """What the run may spend; None is as much as it likes."""
+    """What the run may spend; None is no bound."""
 
 
 class Assignment(NamedTuple):
-    """One episode to play; `seed` is already the sample's own."""
+    """One episode to play; `seed` is already specific to the sample."""
 
     task: Task
     family: Family
@@ -76,9 +76,9 @@ class Assignment(NamedTuple):
 
 
 async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:
-    """Play one episode to its end.
+    """Play one episode to its end, and return its record.
 
-    Only cancellation and `BudgetExhausted` get out of here as exceptions.
+    The only exceptions it raises are cancellation and `BudgetExhausted`.
     """
     try:
         episode = Episode(
@@ -104,9 +104,9 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
 
 
 async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
-    """Perform the pending effect within what is left of the episode's wall time.
+    """Perform the pending effect within the episode's remaining wall time.
 
-    How long that took is for our own clock to say, whatever the result claims.
+    Its seconds are measured here, whatever the result claims.
     """
     assert episode.pending is not None
     limit = episode.settings.limits.max_seconds
@@ -127,7 +127,7 @@ async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
 
 
 def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
-    """Whose fault an exception is."""
+    """Return the failure that an exception stands for, with its cause."""
     if isinstance(error, EpisodeFailure):
         return Failure(error.cause, str(error), seconds)
     if isinstance(error, TimeoutError):
@@ -152,10 +152,10 @@ def _fault(error: Exception, where: str) -> str:
 
 
 class _EffectHandler:
-    """Performs effects for one episode; holds its REPL.
+    """Performs effects for one episode, and holds its REPL.
 
-    The REPL starts while the policy thinks of its first action: of many episodes that begin at
-    once, none then waits for the sessions of all.
+    The REPL starts while the policy generates its first message. So when many episodes begin at
+    once, none of them waits for the sessions of all.
     """
 
     def __init__(self, assignment: Assignment, environment: Environment) -> None:
@@ -226,7 +226,7 @@ class _EffectHandler:
         return execution
 
     def _open(self) -> "asyncio.Task[Session]":
-        """Start the REPL, unless it has been."""
+        """Start the REPL if it is not started yet."""
         if self._opening is None:
             task = self._assignment.task
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
@@ -239,7 +239,7 @@ class _EffectHandler:
 
 
 def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -> EpisodeRecord:
-    """What is kept of a finished episode."""
+    """Return the record of a finished episode."""
     assert episode.outcome is not None
     record = _record(assignment, identity, episode.settings, episode.outcome)
     record.messages = episode.messages
@@ -254,7 +254,7 @@ def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -
 
 
 def unplayed(assignment: Assignment, environment: Environment, why: str) -> EpisodeRecord:
-    """The record of an episode that could not even begin."""
+    """Return the record of an episode that could not begin."""
     cause = HarnessFailure.cause
     outcome = Outcome(success=False, terminate_reason="error", cause=cause, error=why)
     return _record(assignment, environment.identity, environment.settings, outcome)

@@ -1,6 +1,6 @@
-"""What a tracker is told of a run: numbers while it goes on, and a few readable trajectories.
+"""What a tracker gets to know of a run: numbers over time, and a few readable trajectories.
 
-Nothing here talks to anyone; all text passes through `Scrubber` before it is kept.
+Nothing here uses the network; all text passes through `Scrubber`.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 class Scrubber:
-    """Takes the keys of a run's models, and whatever looks like a key, out of what leaves here."""
+    """Removes the keys of a run's models, and everything that looks like a key, from text."""
 
     def __init__(self, config: RunConfig, environment: Mapping[str, str]) -> None:
         models: Iterable[ModelSettings | None] = (config.model, config.feedback.model)
@@ -119,20 +119,20 @@ class ConversationSample:
 
 
 class MetricsRow(NamedTuple):
-    """A row of numbers, and how many episodes had been written by then, redone ones included."""
+    """A row of numbers, and the number of episodes written by then, retries included."""
 
     step: int
     row: Row
 
 
 class RunMetrics:
-    """The numbers of one run, kept up to date record by record."""
+    """The numbers of one run, updated with each record."""
 
     def __init__(self, conversations: ConversationSample) -> None:
         self.conversations = conversations
         self.summary = Summary()
         self.step = 0
-        """Lines of ``episodes.jsonl``: never less than it was, whatever is redone."""
+        """Lines of ``episodes.jsonl``, which never decrease."""
         self._recent: dict[str, deque[float]] = {}
         self._throughput = Throughput()
 

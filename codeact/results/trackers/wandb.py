@@ -1,8 +1,8 @@
-"""Weights & Biases as a listener: one W&B run for each run, all of them from this process.
+"""Weights & Biases as a listener: one W&B run for each run, all from this process.
 
-The event loop only counts. A thread imports W&B, opens runs and sends to them, so that neither a
-slow start nor a network that is gone holds an episode up; what it is given to send is a row of
-numbers every second or two, whatever the number of episodes.
+The event loop only counts. A thread imports W&B, opens runs and sends numbers, so that neither a
+slow start nor a lost network delays an episode. It sends one row of numbers every second or two,
+however many episodes there are.
 """
 
 import os
@@ -51,7 +51,7 @@ Notice = Callable[[str], None]
 
 
 class WandbState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run folder keeps, in ``wandb.json``, so that a resume goes on with the same run."""
+    """What the run folder keeps in ``wandb.json``, so that a resumed run is the same W&B run."""
 
     id: str
     project: str
@@ -59,7 +59,7 @@ class WandbState(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     """Its address, or the folder that is still to be uploaded."""
     complete: bool = False
-    """W&B was told of every episode, and that the run has ended."""
+    """W&B has every episode, and knows that the run has ended."""
 
     @classmethod
     def of(cls, job: Job, settings: WandbTracker) -> "WandbState":
@@ -85,7 +85,7 @@ def _new_id() -> str:
 
 
 class WandbListener(NullListener):
-    """Counts what happens to each run, and has it sent every few seconds."""
+    """Counts what happens in each run, and sends it every few seconds."""
 
     def __init__(self, tracked: Mapping[str, WandbTracker], notice: Notice) -> None:
         self._settings = tracked
@@ -150,7 +150,7 @@ class WandbListener(NullListener):
 
 
 class _TrackedRun:
-    """A run as the listener sees it; `left` episodes are still to come."""
+    """A run as the listener sees it; `left` counts the remaining episodes."""
 
     def __init__(self, metrics: RunMetrics, left: int) -> None:
         self.metrics = metrics
@@ -169,7 +169,7 @@ def _recall(metrics: RunMetrics, job: Job) -> None:
 
 
 class RunDescription(NamedTuple):
-    """What W&B is told of a run when it is opened; `texts` are scrubbed."""
+    """What W&B gets when a run is opened; keys are removed from `texts`."""
 
     folder: RunFolder
     state: WandbState
@@ -183,7 +183,7 @@ class RunDescription(NamedTuple):
     def of(
         cls, job: Job, settings: WandbTracker, state: WandbState, scrubber: Scrubber
     ) -> "RunDescription":
-        """A run of a sweep is called what sets it apart, another one like its folder."""
+        """Describe a run. In a sweep it is named by its overrides, else by its folder."""
         name = job.folder.path.absolute().name if job.sweep is None else job.name
         group = None if job.sweep is None else Path(job.sweep).absolute().name
         return cls(
@@ -198,7 +198,7 @@ class RunDescription(NamedTuple):
 
 
 class FinalUpdate(NamedTuple):
-    """What is sent when a run has ended."""
+    """What is sent at the end of a run."""
 
     sent: MetricsRow
     summary: dict[str, Any]
@@ -207,7 +207,7 @@ class FinalUpdate(NamedTuple):
 
 
 class UploadThread:
-    """The thread that talks to W&B. What it cannot do is said once; nothing waits for it."""
+    """The thread that talks to W&B. It reports an error once, and nothing waits for it."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
@@ -322,7 +322,7 @@ class UploadThread:
 
 
 def _wandb() -> Any:
-    """The library, imported as late as can be; it reports no errors of ours to its makers."""
+    """Import W&B as late as possible, with its error reports to its makers switched off."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
@@ -330,7 +330,7 @@ def _wandb() -> Any:
 
 
 def load() -> None:
-    """Import W&B with what it would import later, at a run's first and last moments."""
+    """Import W&B with what it would otherwise import at a run's first and last moments."""
     # Whoever uses it will say what is wrong with it.
     with suppress(Exception):
         _wandb().Table(columns=["-"], data=[["-"]])
