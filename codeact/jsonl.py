@@ -45,7 +45,7 @@ class End(NamedTuple):
     error: OSError | EOFError
 
 
-class Place(NamedTuple):
+class SourceLine(NamedTuple):
     """The position of a line, for messages; lines count from 1."""
 
     file: str
@@ -58,13 +58,13 @@ class Place(NamedTuple):
 class Unreadable(NamedTuple):
     """A line that could not be decoded, or the rest of a file that could not be read."""
 
-    place: Place
+    place: SourceLine
     reason: str
 
 
 def decoded_lines(
     path: Path,
-    decode: Callable[[bytes, Place], Content],
+    decode: Callable[[bytes, SourceLine], Content],
     kind: str,
     *,
     appended: bool = False,
@@ -78,7 +78,7 @@ def decoded_lines(
     """
     file = str(path)
     for line in read_lines(path, longest=longest):
-        place = Place(file, line.number)
+        place = SourceLine(file, line.number)
         if isinstance(line, End):
             yield Unreadable(place, line.reason)
         elif appended and not line.ended:

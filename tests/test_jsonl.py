@@ -56,7 +56,7 @@ def test_a_line_past_the_limit_is_not_decoded(tmp_path: Path) -> None:
     found = list(decoded_lines(file, lambda line, _: json.loads(line), "list", longest=50))
     assert found[::2] == [[1], [2]]
     assert found[1] == Unreadable(
-        jsonl.Place(str(file), 2), "is no list: it is longer than 50 bytes"
+        jsonl.SourceLine(str(file), 2), "is no list: it is longer than 50 bytes"
     )
 
 

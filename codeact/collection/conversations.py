@@ -8,7 +8,7 @@ import msgspec
 
 from codeact.collection.conversion import Conversation
 from codeact.exceptions import RecordingError
-from codeact.jsonl import Place, Unreadable, decoded_lines
+from codeact.jsonl import SourceLine, Unreadable, decoded_lines
 from codeact.recordings.trajectory import Problem
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
@@ -56,7 +56,7 @@ def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversa
             yield found
 
 
-def _conversation(line: bytes, _: Place) -> Conversation:
+def _conversation(line: bytes, _: SourceLine) -> Conversation:
     found = _CONVERSATION.decode(line)
     if not any(one["role"] == "assistant" for one in found.conversations):
         raise ValueError("it has no message of the assistant")

@@ -13,7 +13,7 @@ import msgspec
 from codeact.collection.actions import actions, invented_at, trailing_text
 from codeact.episode.effects import Counts
 from codeact.episode.protocol import PARSE_FAILURE
-from codeact.jsonl import Place
+from codeact.jsonl import SourceLine
 from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
 
 
@@ -60,7 +60,7 @@ def example(
         success=True,
         counts=Counts(propose_solution=1, invalid_action=invalid),
         reference=msgspec.Raw(msgspec.json.encode(reference)),
-        place=Place("example", 1),
+        place=SourceLine("example", 1),
     )
 
 

@@ -22,7 +22,7 @@ from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
-from codeact.jsonl import Place, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.files import source_files
 from codeact.recordings.trajectory import Problem, Trajectory, read_trajectories
 
@@ -37,13 +37,13 @@ class _Row(NamedTuple):
     model: str
     turns: int
     success: bool
-    place: Place
+    place: SourceLine
 
 
 class _Pair(NamedTuple):
     number: int
-    chosen: Place
-    rejected: Place
+    chosen: SourceLine
+    rejected: SourceLine
 
 
 class _Spool:
@@ -51,10 +51,10 @@ class _Spool:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._at: dict[Place, tuple[int, int]] = {}
+        self._at: dict[SourceLine, tuple[int, int]] = {}
         self._end = 0
 
-    def add(self, place: Place, conversation: Conversation) -> None:
+    def add(self, place: SourceLine, conversation: Conversation) -> None:
         content = msgspec.json.encode(conversation)
         self._file.write(content)
         self._at[place] = (self._end, len(content))
@@ -63,7 +63,7 @@ class _Spool:
     def flush(self) -> None:
         self._file.flush()
 
-    def get(self, place: Place) -> Conversation | None:
+    def get(self, place: SourceLine) -> Conversation | None:
         if place not in self._at:
             return None
         start, length = self._at[place]

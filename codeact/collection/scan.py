@@ -28,7 +28,7 @@ from codeact.collection.filters import FILTERS
 from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
-from codeact.jsonl import Place, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.trajectory import (
     Experiment,
     Rename,
@@ -83,9 +83,9 @@ class Scan(_Read, kw_only=True):
     spools: list[Path]
     """The spool file of each file's conversations."""
 
-    def place(self, row: np.void) -> Place:
+    def place(self, row: np.void) -> SourceLine:
         """Where a row's record stands."""
-        return Place(str(self.files[row["file"]]), int(row["line"]))
+        return SourceLine(str(self.files[row["file"]]), int(row["line"]))
 
 
 class _Scanned(_Read, kw_only=True):

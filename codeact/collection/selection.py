@@ -21,7 +21,7 @@ from codeact.collection.report import ByTask, Report, Taken
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
-from codeact.jsonl import Place
+from codeact.jsonl import SourceLine
 from codeact.recordings.trajectory import Experiment, TaskKey
 
 
@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
     turns: int
     messages: int
     characters: int
-    place: Place
+    place: SourceLine
     read: Callable[[], bytes]
 
 
@@ -93,7 +93,7 @@ def candidates(
                     turns,
                     messages,
                     chars,
-                    Place(files[file], line),
+                    SourceLine(files[file], line),
                     partial(spools.read, file, offset, length),
                 )
 

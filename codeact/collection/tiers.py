@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.jsonl import Place
+from codeact.jsonl import SourceLine
 from codeact.recordings.trajectory import Experiment, TaskKey
 
 
@@ -35,8 +35,8 @@ TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
 class Repeat(NamedTuple):
     """Two records of one file that claim to be the same episode; the first one counts."""
 
-    place: Place
-    first: Place
+    place: SourceLine
+    first: SourceLine
 
 
 class Tiers(NamedTuple):

@@ -15,7 +15,7 @@ from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import strategy
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey
-from codeact.recordings.run_folder import Owed, RunFolder
+from codeact.recordings.run_folder import EpisodeIdentity, RunFolder
 from codeact.resources import resolve_path
 from codeact.tools import ToolBox, open_toolbox
 from codeact.tools.settings import files_of
@@ -50,7 +50,8 @@ class Plan(NamedTuple):
         return [
             assignment
             for assignment in self.assignments
-            if Owed(assignment.task.digest, folder.digest, assignment.sample) not in folder.finished
+            if EpisodeIdentity(assignment.task.digest, folder.digest, assignment.sample)
+            not in folder.finished
         ]
 
     def first_prompt(self) -> str:

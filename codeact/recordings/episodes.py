@@ -1,6 +1,6 @@
 """Recorded episodes whole, for recorded models, `codeact replay`, `regrade` and `import`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from codeact.episode.causes import counts
 from codeact.episode.effects import Counts, Message, Outcome
 from codeact.episode.record import EpisodeRecord, decode
 from codeact.exceptions import RecordingError
-from codeact.jsonl import Place, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.files import is_run, recording_files
-from codeact.recordings.lines import recorded_lines
+from codeact.recordings.lines import OfLine, recorded_lines
 from codeact.recordings.published_lines import (
     MINT,
     Imported,
@@ -103,7 +103,7 @@ def read_recordings(
                 yield found
 
 
-def episode_of_run(line: bytes, place: Place) -> RecordedEpisode:
+def episode_of_run(line: bytes, place: SourceLine) -> RecordedEpisode:
     """Read a run's line; raises `ValueError` where it holds no episode."""
     record = decode(line)
     if not record.messages and counts(record):
@@ -137,11 +137,13 @@ def episode_of_run(line: bytes, place: Place) -> RecordedEpisode:
     )
 
 
-def _of_published(where: PublishedPath) -> Callable[[bytes, Place], RecordedEpisode]:
+def _of_published(where: PublishedPath) -> OfLine[RecordedEpisode]:
     return partial(episode_of_published, where)
 
 
-def episode_of_published(where: PublishedPath, content: bytes, place: Place) -> RecordedEpisode:
+def episode_of_published(
+    where: PublishedPath, content: bytes, place: SourceLine
+) -> RecordedEpisode:
     """Read a published line; raises `ValueError` where it holds no episode."""
     line = decode_published(content)
     state, task = line.state, line.task

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from codeact.episode.record import LONGEST_LINE
-from codeact.jsonl import Place, Unreadable, decoded_lines
+from codeact.jsonl import SourceLine, Unreadable, decoded_lines
 from codeact.recordings.files import is_run
 from codeact.recordings.published_paths import PublishedPath
 
 View = TypeVar("View")
-OfLine = Callable[[bytes, Place], View]
+OfLine = Callable[[bytes, SourceLine], View]
 """Makes what is wanted of a line; raises `ValueError` where it holds no episode."""
 OfPath = Callable[[PublishedPath], OfLine[View]]
 """The same for the lines of a published file, whose path says a part of each."""

@@ -8,14 +8,14 @@ import msgspec
 from codeact.episode.effects import JSON, Message, Turn, Usage
 from codeact.episode.protocol import between_tags
 from codeact.episode.record import EpisodeRecord
-from codeact.jsonl import Place
+from codeact.jsonl import SourceLine
 from codeact.recordings.episodes import RecordedEpisode, episode_of_published
 from codeact.recordings.published_lines import MINT, Imported
 from codeact.recordings.published_paths import PublishedPath, feedback_parts
 from codeact.recordings.transcript import RecordedTurn, prompt_of
 
 
-def to_record(where: PublishedPath, content: bytes, place: Place) -> EpisodeRecord:
+def to_record(where: PublishedPath, content: bytes, place: SourceLine) -> EpisodeRecord:
     """Make a record of one line of a published file; raises `ValueError` where it holds no episode.
 
     Of the settings nothing but their names is known, so that the record has no digest of them.

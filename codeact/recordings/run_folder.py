@@ -29,7 +29,7 @@ from codeact.episode.record import (
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing
 from codeact.jsonl import Unreadable, decoded_lines
-from codeact.recordings.definition import IDENTITY, Requested
+from codeact.recordings.definition import IDENTITY, RequestedDefinition
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
 
@@ -49,18 +49,23 @@ class Spent(NamedTuple):
     usd: float
 
 
-class Owed(NamedTuple):
+class EpisodeIdentity(NamedTuple):
     """What makes an episode the same episode, whatever its place in a file."""
 
     task_digest: str
     settings_digest: str
     sample: int
 
+    @classmethod
+    def of(cls, record: EpisodeRecord) -> Self:
+        """Return what a record is of."""
+        return cls(record.task_digest, record.settings_digest, record.sample)
+
 
 class RunFolder:
     """An open run folder, owned by this process until `close`. Only its owner can read it."""
 
-    def __init__(self, path: Path, file: int, lock: Lock, asked: Requested) -> None:
+    def __init__(self, path: Path, file: int, lock: Lock, asked: RequestedDefinition) -> None:
         self.path = path
         found = _look_through(path)
         played = found.digest
@@ -80,7 +85,7 @@ class RunFolder:
         self._size = os.fstat(file).st_size
 
     @classmethod
-    def open(cls, path: Path, asked: Requested) -> Self:
+    def open(cls, path: Path, asked: RequestedDefinition) -> Self:
         """Create the folder or go on with it.
 
         Raises `RunFolderError` when it cannot be written, when another process is writing it, when
@@ -125,7 +130,7 @@ class RunFolder:
             line = checked_line(record) + b"\n"
         self._write(line, record.id)
         if counts(record):
-            self.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+            self.finished.add(EpisodeIdentity.of(record))
         return record
 
     def _write(self, line: bytes, name: str) -> None:
@@ -234,7 +239,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.digest: str | None = None
-        self.finished: set[Owed] = set()
+        self.finished: set[EpisodeIdentity] = set()
         self.tokens = 0
         self.usd = 0.0
 
@@ -249,7 +254,7 @@ def _look_through(path: Path) -> _Found:
             )
         found.digest = record.settings_digest
         if counts(record):
-            found.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+            found.finished.add(EpisodeIdentity.of(record))
         tokens, usd = spent_on(record)
         found.tokens += tokens
         found.usd += usd

@@ -10,8 +10,8 @@ import msgspec
 from codeact.episode.causes import TREATMENT
 from codeact.episode.effects import Counts, Message, Outcome, Usage
 from codeact.exceptions import Cause, ConfigError
-from codeact.jsonl import Place, Unreadable
-from codeact.recordings.lines import recorded_lines
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.lines import OfLine, recorded_lines
 from codeact.recordings.published_lines import Imported, decode_published
 from codeact.recordings.published_paths import PublishedPath, feedback_name, feedback_parts
 from codeact.recordings.run_folder import CONFIG
@@ -79,7 +79,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     reference: msgspec.Raw = msgspec.Raw(b"null")
     cause: Cause | None = None
     tokens: Tokens | None = None
-    place: Place
+    place: SourceLine
 
     @property
     def turns(self) -> int:
@@ -120,7 +120,7 @@ def read_trajectories(
     )
 
 
-def _of_published(rename: Rename, where: PublishedPath) -> Callable[[bytes, Place], Trajectory]:
+def _of_published(rename: Rename, where: PublishedPath) -> OfLine[Trajectory]:
     experiment = Experiment(
         rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
     )
@@ -128,7 +128,7 @@ def _of_published(rename: Rename, where: PublishedPath) -> Callable[[bytes, Plac
 
 
 def _of_published_line(
-    where: PublishedPath, experiment: Experiment, content: bytes, place: Place
+    where: PublishedPath, experiment: Experiment, content: bytes, place: SourceLine
 ) -> Trajectory:
     line = decode_published(content)
     state, spent = line.state, line.state.token_counter
@@ -174,7 +174,7 @@ class PartialRecord(msgspec.Struct):
 _RECORD = msgspec.json.Decoder(PartialRecord)
 
 
-def _of_run(task_types: TaskTypes, rename: Rename, content: bytes, place: Place) -> Trajectory:
+def _of_run(task_types: TaskTypes, rename: Rename, content: bytes, place: SourceLine) -> Trajectory:
     record = _RECORD.decode(content)
     try:
         task_type = record.extra.mint.task_type or task_types[record.task_name]

@@ -34,7 +34,7 @@ from codeact.collection.steps import (
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
-from codeact.jsonl import Place
+from codeact.jsonl import SourceLine
 from codeact.recordings.trajectory import Experiment, TaskKey
 
 LONG_CODE = "\n".join(f"total_{n} = price[{n}] * amount[{n}] + {n * n}" for n in range(40))
@@ -65,7 +65,7 @@ def candidate(
         turns,
         len(messages),
         1,
-        Place("f", row),
+        SourceLine("f", row),
         partial(json.dumps(line).encode),
     )
 

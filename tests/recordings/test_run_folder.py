@@ -17,7 +17,13 @@ from codeact.episode.record import encode
 from codeact.exceptions import RunFolderError
 from codeact.experiment.summary import summarize_folder
 from codeact.recordings.locking import Owner
-from codeact.recordings.run_folder import EPISODES, Owed, RunFolder, latest_records, read_records
+from codeact.recordings.run_folder import (
+    EPISODES,
+    EpisodeIdentity,
+    RunFolder,
+    latest_records,
+    read_records,
+)
 from tests.helpers.records import SETTINGS, asked, make_record
 
 
@@ -26,7 +32,7 @@ def test_a_finished_episode_is_not_owed_after_reopening(tmp_path: Path) -> None:
     folder.append(make_record())
     folder.close()
     again = RunFolder.open(tmp_path / "run", asked())
-    assert Owed("digest-0", SETTINGS, 0) in again.finished
+    assert EpisodeIdentity("digest-0", SETTINGS, 0) in again.finished
     again.close()
 
 
@@ -36,7 +42,7 @@ def test_a_torn_last_line_is_cut_off_and_owed_again(tmp_path: Path, cut: int) ->
     torn = encode(make_record("1", settings=SETTINGS)) + b"\n"
     (tmp_path / EPISODES).write_bytes(whole + torn[:-cut])
     folder = RunFolder.open(tmp_path, asked())
-    assert folder.finished == {Owed("digest-0", SETTINGS, 0)}
+    assert folder.finished == {EpisodeIdentity("digest-0", SETTINGS, 0)}
     folder.append(make_record("2"))
     folder.close()
     assert [record.task_id for record in read_records(tmp_path)] == ["0", "2"]
@@ -85,7 +91,7 @@ def test_a_failure_that_is_not_the_policys_own_is_owed_and_replaced(tmp_path: Pa
     folder = RunFolder.open(tmp_path, asked())
     folder.append(make_record("0", cause="provider"))
     folder.append(make_record("1", cause="model"))
-    assert folder.finished == {Owed("digest-1", SETTINGS, 0)}
+    assert folder.finished == {EpisodeIdentity("digest-1", SETTINGS, 0)}
     folder.append(make_record("0"))
     folder.close()
     assert [r.outcome.success for r in latest_records(tmp_path)] == [True, False]
@@ -137,7 +143,7 @@ def test_a_record_that_cannot_be_read_back_is_one_failed_episode(
     assert (written.outcome.cause, written.usage) == ("harness", record.usage)
     assert "cannot be written" in written.outcome.error
     again = RunFolder.open(tmp_path, asked())
-    assert again.finished == {Owed("digest-1", SETTINGS, 0)}
+    assert again.finished == {EpisodeIdentity("digest-1", SETTINGS, 0)}
     assert again.spent.tokens == 10
     again.close()
     assert [one.task_id for one in read_records(tmp_path)] == ["0", "1"]
