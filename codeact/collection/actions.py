@@ -10,7 +10,7 @@ from typing import NamedTuple
 TAGS = ("execute", "solution")
 
 
-class Action(NamedTuple):
+class TaggedAction(NamedTuple):
     """One ``<tag>…</tag>`` of a text, from the first character of its tags to after the last."""
 
     tag: str
@@ -18,9 +18,9 @@ class Action(NamedTuple):
     end: int
 
 
-def actions(text: str) -> list[Action]:
+def actions(text: str) -> list[TaggedAction]:
     """Every action in its order, as the protocol finds them; what is never closed is none."""
-    found: list[Action] = []
+    found: list[TaggedAction] = []
     for tag in TAGS:
         opened, closed, position = f"<{tag}>", f"</{tag}>", 0
         while (start := text.find(opened, position)) >= 0:
@@ -28,7 +28,7 @@ def actions(text: str) -> list[Action]:
             if end < 0:
                 break
             position = end + len(closed)
-            found.append(Action(tag, start, position))
+            found.append(TaggedAction(tag, start, position))
     return sorted(found, key=lambda one: one.start)
 
 
@@ -102,7 +102,7 @@ _OUTCOME = re.compile(
 """Before an action this may be a plan; after one only the environment can tell it."""
 
 
-def invented_at(text: str, found: list[Action] | None = None) -> int | None:
+def invented_at(text: str, found: list[TaggedAction] | None = None) -> int | None:
     """Where the model begins to write what only the environment says; None where it never does.
 
     Code and solutions may say what they like, but for the headings that cannot belong to them.
@@ -115,7 +115,7 @@ def invented_at(text: str, found: list[Action] | None = None) -> int | None:
     return min((one.start() for one in places if one), default=None)
 
 
-def blanked(text: str, found: list[Action]) -> str:
+def blanked(text: str, found: list[TaggedAction]) -> str:
     """The text with its actions blanked out, so that all else stands where it stood."""
     pieces, position = [], 0
     for one in found:

@@ -16,7 +16,7 @@ _WORD = re.compile(r"\w+")
 _TASK = "Task:\n"
 
 
-class Grams:
+class NGramIndex:
     """Hashes of every run of `n` words of the evaluation sets' prompts; case does not matter.
 
     A text of fewer words is one run, and is found only where a whole prompt is the same.

@@ -64,6 +64,6 @@ def _conversation(line: bytes, _: SourceLine) -> Conversation:
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """The data set that an id names (rule 13); empty where it names none."""
+    """The data set that an id names; empty where it names none."""
     _, _, rest = conversation.id.partition("/")
     return rest.partition("/")[0]

@@ -1,4 +1,4 @@
-"""From a trajectory to a conversation for fine-tuning (postprocess.md, rules 13 to 16)."""
+"""From a trajectory to a conversation for fine-tuning (docs/selection.md, "Conversion")."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Conversation(msgspec.Struct):
 def conversation_id(
     task: TaskKey, experiment: Experiment, sample: int, settings: ConversionSettings
 ) -> str:
-    """The published id (rule 13), or one that no other trajectory of a collection has."""
+    """The published id, or one that no other trajectory of a collection has."""
     parts = [*task, experiment.model, experiment.turn_setting]
     if settings.ids == "unique":
         parts += [experiment.feedback, experiment.settings, str(sample)]
@@ -64,7 +64,7 @@ def convert(trajectory: Trajectory, settings: ConversionSettings) -> Conversatio
 
 
 def _opening(first: str, settings: ConversionSettings) -> list[Message]:
-    """Instruction and task, without the example between them (rule 14)."""
+    """Instruction and task, without the example between them."""
     instruction, *parts = first.split(_TASK, 2)
     if not parts:
         raise ValueError("its first message has no task after a line of dashes")

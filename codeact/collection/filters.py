@@ -1,7 +1,7 @@
 """Filters: small named questions about one trajectory, each with cases of both answers beside it.
 
 A filter answers whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
-names those that it asks, in its order. Rules: postprocess.md, "Select".
+names those that it asks, in its order. docs/selection.md lists them.
 """
 
 import re
@@ -94,7 +94,7 @@ def register(
     dropped=[example(CODE, WORKED, PROPOSAL, task_name="strategyqa")],
 )
 def _excluded_tasks(trajectory: Trajectory, settings: FilterSettings) -> bool:
-    """Rule 9: data sets with too many short cuts are left out."""
+    """Drop data sets with too many short cuts."""
     return trajectory.task.task_name not in settings.excluded_tasks
 
 
@@ -104,7 +104,7 @@ def _excluded_tasks(trajectory: Trajectory, settings: FilterSettings) -> bool:
     dropped=[example("Assistant:\nHm.\n", WORKED, PROPOSAL, invalid=1), example(PROPOSAL)],
 )
 def _invalid_only(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """Rule 10: all turns before the last were invalid, or there were none."""
+    """Drop trajectories whose turns before the last were all invalid, or that had none."""
     return trajectory.turns - 1 != trajectory.counts.invalid_action
 
 
@@ -114,7 +114,7 @@ def _invalid_only(trajectory: Trajectory, _: FilterSettings) -> bool:
     dropped=[example(CODE, WORKED, WORKED, PROPOSAL)],
 )
 def _odd_history(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """Rule 11: an empty answer left no message, so that roles do not alternate."""
+    """Drop trajectories where an empty answer left no message: roles do not alternate."""
     return len(trajectory.history) % 2 == 0
 
 
@@ -128,7 +128,7 @@ def _odd_history(trajectory: Trajectory, _: FilterSettings) -> bool:
     ],
 )
 def _all_turns_failed(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """Rule 12: every turn before the last was a proposal or code that raised."""
+    """Drop trajectories in which each turn before the last was a proposal or code that raised."""
     between = [message["content"] for message in trajectory.messages[1:-1]]
     return any(
         "<solution>" not in answer and not ("<execute>" in answer and "Error" in observation)

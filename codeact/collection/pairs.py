@@ -40,7 +40,7 @@ class _Row(NamedTuple):
     place: SourceLine
 
 
-class _Pair(NamedTuple):
+class _PreferencePair(NamedTuple):
     number: int
     chosen: SourceLine
     rejected: SourceLine
@@ -181,25 +181,25 @@ def _opening(one: Trajectory) -> bytes:
     return blake2b(content, digest_size=16).digest()
 
 
-def _paired(rows: Sequence[_Row], most: int) -> list[_Pair]:
+def _paired(rows: Sequence[_Row], most: int) -> list[_PreferencePair]:
     by_opening: dict[bytes, tuple[list[_Row], list[_Row]]] = {}
     for row in rows:
         by_opening.setdefault(row.opening, ([], []))[row.success].append(row)
-    pairs: list[_Pair] = []
+    pairs: list[_PreferencePair] = []
     for unsolved, solved in by_opening.values():
         for number, chosen in enumerate(sorted(solved, key=lambda row: row.turns)[:most], 1):
             if not unsolved:
                 break
             rejected = next((row for row in unsolved if row.model == chosen.model), unsolved[0])
             unsolved.remove(rejected)
-            pairs.append(_Pair(number, chosen.place, rejected.place))
+            pairs.append(_PreferencePair(number, chosen.place, rejected.place))
     return pairs
 
 
 def _keep_conversations(
     files: Sequence[Path],
     settings: SelectionSettings,
-    pairs: Sequence[_Pair],
+    pairs: Sequence[_PreferencePair],
     spool: _Spool,
     problems: list[Problem],
 ) -> None:

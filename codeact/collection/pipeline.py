@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from codeact.collection.report import Report, make_report
+from codeact.collection.report import SelectionReport, make_report
 from codeact.collection.scan import Scan, drop_names, nothing, scan
 from codeact.collection.selection import (
+    SelectionStep,
     Spools,
-    Step,
     candidates,
     counted_steps,
     write_conversations,
@@ -41,7 +41,7 @@ UNSOLVED = "unsolved.tsv"
 HARD = "hard"
 
 
-def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
+def select(config: SelectConfig, more: Sequence[SelectionStep] = ()) -> SelectionReport:
     """Tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report in `out`.
 
     Steps are the preset's, and then `more` of a caller's own.
@@ -63,7 +63,7 @@ def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
     return report
 
 
-def sort_into_tiers(config: TiersConfig) -> Report:
+def sort_into_tiers(config: TiersConfig) -> SelectionReport:
     """Tiers alone: ``records.csv``, ``unsolved.tsv``, ``hard/<task>.jsonl`` and the report."""
     with _output(config.out) as (folder, spools):
         scanned, tiers, report = _decided(config, spools)
@@ -76,7 +76,7 @@ def sort_into_tiers(config: TiersConfig) -> Report:
 
 def _decided(
     config: CollectionSettings, spools: Path, meanwhile: Callable[[], None] = nothing
-) -> tuple[Scan, Tiers, Report]:
+) -> tuple[Scan, Tiers, SelectionReport]:
     found = source_files(config.sources)
     files = [path for path in found if _is_wanted(path, config.selection.feedback)]
     if not files:
@@ -110,7 +110,7 @@ def _output(out: str) -> Iterator[_Folders]:
         yield _Folders(folder, Path(spools))
 
 
-def _write_report(folder: Path, report: Report) -> None:
+def _write_report(folder: Path, report: SelectionReport) -> None:
     text = msgspec.json.format(msgspec.json.encode(report), indent=2)
     (folder / REPORT).write_bytes(text + b"\n")
 
@@ -158,9 +158,9 @@ def _write_records(folder: Path, scanned: Scan, tiers: Tiers, drops: list[str]) 
 
 
 def _write_hard(
-    folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: Report
+    folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: SelectionReport
 ) -> None:
-    """Write the unsolved lines of each task file as they stand there (rule 8)."""
+    """Write the unsolved lines of each task file as they stand there."""
     if config.task is None:
         return
     (folder / HARD).mkdir()
@@ -181,7 +181,7 @@ def _write_hard(
         ]
 
 
-def _where_all_went(report: Report) -> str:
+def _where_all_went(report: SelectionReport) -> str:
     """Counts of every reason and filter, the largest first."""
     taken = dict(report.reasons)
     for tier in report.tiers.values():

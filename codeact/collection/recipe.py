@@ -95,7 +95,7 @@ def estimate(stage: str, config: RunConfig, episodes: int, assumed: AssumedSetti
     return Estimate(stage, episodes, usage.prompt, usage.completion, usd)
 
 
-class Done(msgspec.Struct):
+class StageRecord(msgspec.Struct):
     """A stage's file: the digest of its inputs, those of its outputs, and what it reports."""
 
     inputs: str
@@ -103,7 +103,7 @@ class Done(msgspec.Struct):
     report: dict[str, Any]
 
 
-class Output(NamedTuple):
+class StageOutput(NamedTuple):
     """A file that a stage wrote, and the digest of its content."""
 
     path: str
@@ -139,10 +139,10 @@ class Stages:
                 ) from error
             yield cls(out)
 
-    def done(self, name: str, inputs: str) -> Done | None:
+    def done(self, name: str, inputs: str) -> StageRecord | None:
         """The stage's file, if it stands for these inputs and the outputs that are there."""
         try:
-            found = msgspec.json.decode(self._file(name).read_bytes(), type=Done)
+            found = msgspec.json.decode(self._file(name).read_bytes(), type=StageRecord)
             if found.inputs == inputs and dict(self._outputs(found.outputs)) == found.outputs:
                 return found
         except (OSError, msgspec.MsgspecError):
@@ -151,19 +151,19 @@ class Stages:
 
     def finish(
         self, name: str, inputs: str, outputs: Iterable[Path], report: dict[str, Any]
-    ) -> Done:
+    ) -> StageRecord:
         """Note that a stage is done with the `outputs`, which lie in the folder."""
         paths = sorted(os.path.relpath(path, self._out) for path in outputs)
-        done = Done(inputs, dict(self._outputs(paths)), report)
+        done = StageRecord(inputs, dict(self._outputs(paths)), report)
         write_json(self._file(name), done)
         return done
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _outputs(self, paths: Iterable[str]) -> Iterable[Output]:
+    def _outputs(self, paths: Iterable[str]) -> Iterable[StageOutput]:
         for path in paths:
-            yield Output(path, file_digest(self._out / path))
+            yield StageOutput(path, file_digest(self._out / path))
 
 
 def write_json(path: Path, document: object) -> None:

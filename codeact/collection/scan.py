@@ -224,32 +224,32 @@ class _Worker:
         if not one.counted:
             return
         try:
-            fate = self._fate(one) if one.success else _FAILED
+            entry = self._spool_entry(one) if one.success else _NOT_SPOOLED
         except ValueError as error:
             found.unreadable.append(Unreadable(one.place, f"holds what is no message: {error}"))
             return
-        found.add(one, fate)
+        found.add(one, entry)
 
-    def _fate(self, one: Trajectory) -> "_Fate":
+    def _spool_entry(self, one: Trajectory) -> "_SpoolEntry":
         """What the filters say of a success; spools its conversation if all of them keep it."""
         for place, keeps in enumerate(self._filters, 1):
             if not keeps(one, self._settings):
-                return _Fate(place)
+                return _SpoolEntry(place)
         one.messages  # noqa: B018 - what is no message is the record's fault, not the rules'
         try:
             conversation = convert(one, self._settings.conversion)
         except ValueError:
-            return _Fate(len(self._filters) + 1)
+            return _SpoolEntry(len(self._filters) + 1)
         messages = conversation.conversations
         line = self._encode(conversation) + b"\n"
         offset = self._spool.tell()
         self._spool.write(line)
-        return _Fate(
+        return _SpoolEntry(
             0, len(line), offset, len(messages), sum(len(one["content"]) for one in messages)
         )
 
 
-class _Fate(NamedTuple):
+class _SpoolEntry(NamedTuple):
     """The last columns of a row."""
 
     dropped_by: int
@@ -259,7 +259,7 @@ class _Fate(NamedTuple):
     characters: int = 0
 
 
-_FAILED = _Fate(0)
+_NOT_SPOOLED = _SpoolEntry(0)
 _PACK = struct.Struct("<IIIIII?BIQII").pack
 
 
@@ -286,7 +286,7 @@ class _File:
                 self._replaced.append(earlier)
         self._records[one.record] = len(self._rows) // ROW.itemsize if one.counted else None
 
-    def add(self, one: Trajectory, fate: _Fate) -> None:
+    def add(self, one: Trajectory, entry: _SpoolEntry) -> None:
         self._rows += _PACK(
             self._number,
             one.place.line,
@@ -295,7 +295,7 @@ class _File:
             one.sample,
             one.turns,
             one.success,
-            *fate,
+            *entry,
         )
 
     def scanned(self, spool: int) -> _Scanned:
@@ -314,7 +314,7 @@ class _File:
 
 
 def renaming(settings: SelectionSettings) -> Rename:
-    """How models' recorded names become those that they go by (rule 2)."""
+    """How models' recorded names become those that they go by."""
 
     def rename(model: str) -> str:
         for suffix in settings.suffixes:

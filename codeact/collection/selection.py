@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from codeact.collection.conversion import conversation_id
 from codeact.collection.origins import add_kept
-from codeact.collection.report import ByTask, Report, Taken
+from codeact.collection.report import ByTask, DropCount, SelectionReport
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
@@ -43,7 +43,7 @@ class Candidate(NamedTuple):
     read: Callable[[], bytes]
 
 
-class Step(NamedTuple):
+class SelectionStep(NamedTuple):
     """A decision over many candidates, by its name in the report.
 
     `choose` gets all of them once, by tier and then in the order that the preset asks for, and
@@ -116,7 +116,7 @@ def _ranks(values: Sequence[tuple[object, ...]]) -> NDArray[np.intp]:
 
 
 def counted_steps(
-    found: Iterator[Candidate], steps: Sequence[Step], report: Report
+    found: Iterator[Candidate], steps: Sequence[SelectionStep], report: SelectionReport
 ) -> Iterator[Candidate]:
     """What the steps leave; what each took is in `report` once the stream has ended."""
     for step in steps:
@@ -124,7 +124,9 @@ def counted_steps(
     return found
 
 
-def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator[Candidate]:
+def _counted(
+    step: SelectionStep, found: Iterator[Candidate], report: SelectionReport
+) -> Iterator[Candidate]:
     taken: Counter[tuple[str, str]] = Counter()
 
     def entering() -> Iterator[Candidate]:
@@ -142,11 +144,11 @@ def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator
         by_task: ByTask = {
             task: count for (of, task), count in sorted(taken.items()) if of == tier and count
         }
-        tier_report.taken.append(Taken(step.name, sum(by_task.values()), by_task))
+        tier_report.taken.append(DropCount(step.name, sum(by_task.values()), by_task))
 
 
 def write_conversations(
-    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: Report
+    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: SelectionReport
 ) -> list[Path]:
     """Write ``<tier>.jsonl`` into `folder`, and count what is in them; answers the files."""
     ids: dict[str, set[int]] = {tier: set() for tier in report.tiers}

@@ -20,7 +20,7 @@ class Replacement(Settings):
 
 
 class ConversionSettings(Settings):
-    """How a trajectory becomes a conversation (postprocess.md, rules 13 to 16).
+    """How a trajectory becomes a conversation (docs/selection.md, "Conversion").
 
     Published `ids` name task, model and turn setting only, so they repeat where a model was
     recorded with several kinds of feedback. The speaker's label ``Assistant:`` is deleted from
@@ -125,7 +125,7 @@ class StepSettings(Settings):
 
 
 class SelectionSettings(Settings):
-    """Which records count as what, and which are kept (rules 1 to 12).
+    """Which records count as what, and which are kept (docs/selection.md).
 
     `suffixes` are cut off model names, then `aliases` apply; `strong` are glob patterns over the
     names that result. `easy_turns` is the most turns that an easy success takes. With

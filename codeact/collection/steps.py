@@ -20,9 +20,9 @@ from zlib import crc32
 
 import msgspec
 
-from codeact.collection.contamination import Grams, task_of
+from codeact.collection.contamination import NGramIndex, task_of
 from codeact.collection.conversion import Conversation
-from codeact.collection.selection import Candidate, Step
+from codeact.collection.selection import Candidate, SelectionStep
 from codeact.collection.settings import (
     BalanceSettings,
     BoundsSettings,
@@ -50,24 +50,30 @@ _SEED = 1
 _BATCH = 256
 
 
-def steps(settings: StepSettings) -> list[Step]:
+def steps(settings: StepSettings) -> list[SelectionStep]:
     """The steps that are switched on; raises `ConfigError` or `TaskFileError` before any begins."""
-    found: list[Step] = []
+    found: list[SelectionStep] = []
     if settings.bounds or settings.per_task:
         counted = partial(_counted, token_counter(settings.tokenizer))
         tokens = partial(_remembered, counted, {})
     if settings.bounds:
-        found.append(Step("bounds", partial(within_bounds, settings.bounds, tokens)))
+        found.append(SelectionStep("bounds", partial(within_bounds, settings.bounds, tokens)))
     if settings.contamination and settings.contamination.files:
-        grams = Grams.read(settings.contamination)
-        found.append(Step("contaminated", partial(uncontaminated, settings.contamination, grams)))
+        grams = NGramIndex.read(settings.contamination)
+        found.append(
+            SelectionStep("contaminated", partial(uncontaminated, settings.contamination, grams))
+        )
     if settings.per_task:
-        found.append(Step("per_task", partial(best_of_each_task, settings.per_task, tokens)))
+        found.append(
+            SelectionStep("per_task", partial(best_of_each_task, settings.per_task, tokens))
+        )
     if settings.duplicates:
-        found.append(Step("exact_duplicates", without_copies))
-        found.append(Step("near_duplicates", partial(without_likes, settings.duplicates)))
+        found.append(SelectionStep("exact_duplicates", without_exact_duplicates))
+        found.append(
+            SelectionStep("near_duplicates", partial(without_near_duplicates, settings.duplicates))
+        )
     if settings.balance:
-        found.append(Step("balance", partial(balanced, settings.balance)))
+        found.append(SelectionStep("balance", partial(balanced, settings.balance)))
     return found
 
 
@@ -94,7 +100,7 @@ def within_bounds(
 
 
 def uncontaminated(
-    settings: ContaminationSettings, grams: Grams, found: Iterator[Candidate]
+    settings: ContaminationSettings, grams: NGramIndex, found: Iterator[Candidate]
 ) -> Iterator[Candidate]:
     """Drop tasks of which a `share` of the n-grams or more stand in the evaluation sets."""
     for one in found:
@@ -142,7 +148,7 @@ def _diverse(ranked: Sequence[Candidate], k: int) -> list[Candidate]:
     return [ranked[place] for place in taken]
 
 
-def without_copies(found: Iterator[Candidate]) -> Iterator[Candidate]:
+def without_exact_duplicates(found: Iterator[Candidate]) -> Iterator[Candidate]:
     """Drop whatever says the same as an earlier one, but for white space."""
     seen: set[bytes] = set()
     for one in found:
@@ -152,7 +158,9 @@ def without_copies(found: Iterator[Candidate]) -> Iterator[Candidate]:
             yield one
 
 
-def without_likes(settings: DuplicateSettings, found: Iterator[Candidate]) -> Iterator[Candidate]:
+def without_near_duplicates(
+    settings: DuplicateSettings, found: Iterator[Candidate]
+) -> Iterator[Candidate]:
     """Drop what is about the same as an earlier one that is kept.
 
     Likeness is the Jaccard similarity of the runs of five words or signs in what the model said,

@@ -187,7 +187,7 @@ def _instructed(text: str, tags: TagSettings) -> str:
     return text
 
 
-class _Pair(NamedTuple):
+class _TagPair(NamedTuple):
     tag: str
     start: int
     end: int
@@ -198,12 +198,12 @@ _BETWEEN = {"and", "or", "to", "&", "/", ","}
 """Stands between two tags of which only their names are meant."""
 
 
-def _pairs(text: str) -> list[_Pair]:
+def _pairs(text: str) -> list[_TagPair]:
     """Tags that belong together, in their order, the outer of two that are one in the other.
 
     An instruction names a tag before its example, so only the last beginning has an end.
     """
-    found: list[_Pair] = []
+    found: list[_TagPair] = []
     for tag in TAGS:
         opened, closed, position = f"<{tag}>", f"</{tag}>", 0
         while (close := text.find(closed, position)) >= 0:
@@ -211,9 +211,9 @@ def _pairs(text: str) -> list[_Pair]:
             position = close + len(closed)
             if start >= 0:
                 inner = text[start + len(opened) : close].strip()
-                found.append(_Pair(tag, start, position, inner))
+                found.append(_TagPair(tag, start, position, inner))
     found.sort(key=lambda one: one.start)
-    outer: list[_Pair] = []
+    outer: list[_TagPair] = []
     for one in found:
         if one.inner not in _BETWEEN and (not outer or one.start >= outer[-1].end):
             outer.append(one)

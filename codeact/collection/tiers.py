@@ -1,4 +1,4 @@
-"""Duplicates, complete experiments and tiers, decided over rows of numbers (rules 4 to 7)."""
+"""Duplicates, complete experiments and tiers, decided over rows of numbers."""
 
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -32,7 +32,7 @@ class Label(IntEnum):
 TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
 
 
-class Repeat(NamedTuple):
+class DuplicateEpisode(NamedTuple):
     """Two records of one file that claim to be the same episode; the first one counts."""
 
     place: SourceLine
@@ -48,7 +48,7 @@ class Tiers(NamedTuple):
     complete: NDArray[np.bool_]
     """For every experiment, whether it met every task."""
     unsolved: list[int]
-    repeats: list[Repeat]
+    repeats: list[DuplicateEpisode]
 
 
 def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
@@ -86,7 +86,7 @@ def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
 
 
 def is_strong(experiment: Experiment, settings: SelectionSettings) -> bool:
-    """Whether the model is one of the strong ones (rule 5)."""
+    """Whether the model is one of the strong ones."""
     return any(fnmatchcase(experiment.model, pattern) for pattern in settings.strong)
 
 
@@ -97,7 +97,7 @@ def by_name(task: TaskKey) -> tuple[str, str, int, str]:
 
 
 def _first_of_each(scan: Scan) -> NDArray[np.intp]:
-    """For every row, the first row of the same task, experiment and sample (rule 4)."""
+    """For every row, the first row of the same task, experiment and sample."""
     rows = scan.rows
     key = rows["task"].astype(np.uint64) * max(len(scan.experiments), 1) + rows["experiment"]
     key = key * (int(rows["sample"].max(initial=0)) + 1) + rows["sample"]
@@ -107,7 +107,7 @@ def _first_of_each(scan: Scan) -> NDArray[np.intp]:
 
 
 def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each experiment met every task (rule 6)."""
+    """Whether each experiment met every task."""
     rows = scan.rows[distinct]
     met = np.unique(rows["experiment"].astype(np.uint64) * max(len(scan.tasks), 1) + rows["task"])
     experiments = (met // max(len(scan.tasks), 1)).astype(np.intp)
@@ -116,10 +116,12 @@ def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return complete
 
 
-def _repeats(scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]) -> list[Repeat]:
+def _repeats(
+    scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]
+) -> list[DuplicateEpisode]:
     rows = scan.rows
     within = duplicate & (rows["file"][first] == rows["file"])
     return [
-        Repeat(scan.place(rows[row]), scan.place(rows[first[row]]))
+        DuplicateEpisode(scan.place(rows[row]), scan.place(rows[first[row]]))
         for row in np.flatnonzero(within).tolist()
     ]

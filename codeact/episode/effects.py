@@ -89,7 +89,7 @@ class Completion(msgspec.Struct, frozen=True):
     reused: bool = False
 
 
-def sound_seconds(seconds: float) -> float:
+def valid_seconds(seconds: float) -> float:
     """Return a duration as it is, and 0 for what is none: NaN, infinite or negative."""
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 

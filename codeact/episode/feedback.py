@@ -1,6 +1,6 @@
 """What the feedback model is asked: to comment on a turn as an expert user would.
 
-Which parts it sees is protocol.md's, "Feedback"; the words are ours.
+docs/protocol.md, "Feedback", says which parts it sees; the words are ours.
 """
 
 from codeact.episode import protocol

@@ -30,8 +30,8 @@ from codeact.episode.effects import (
     Turn,
     Usage,
     Verdict,
-    sound_seconds,
     total_cost,
+    valid_seconds,
 )
 from codeact.episode.feedback import feedback_messages
 from codeact.episode.prompts import PromptStrategy
@@ -96,7 +96,7 @@ class Episode:
         episode nor turn it back.
         """
         effect = self.pending
-        if (seconds := sound_seconds(result.seconds)) != result.seconds:
+        if (seconds := valid_seconds(result.seconds)) != result.seconds:
             result = msgspec.structs.replace(result, seconds=seconds)
         self.seconds += seconds
         if isinstance(result, Failure):
@@ -176,7 +176,7 @@ class Episode:
         self._close_turn(turn.feedback)
 
     def _end_turn(self, *, success: bool) -> None:
-        """Finish, or ask for feedback, or go to the next turn (protocol.md, "End")."""
+        """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
         self.outcome = self._ending(success)
         if self.outcome is None and self.settings.feedback.kind != "none":
             transcript = self._transcript()

@@ -19,7 +19,7 @@ WRONG_ANSWER = "Your answer is wrong."
 
 
 def render_output(output: str) -> str:
-    """The observation of a cell that wrote `output` to stdout (protocol.md, "Observations")."""
+    """Return the observation of a cell (docs/protocol.md, "Observations") that wrote `output`."""
     if output == "":
         return NO_OUTPUT
     if len(output) > MAX_OBSERVATION:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage, sound_seconds
+from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage, valid_seconds
 from codeact.exceptions import Cause
 
 LONGEST_LINE = 1 << 28
@@ -109,12 +109,12 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-class Unwritable(ValueError):
+class UnwritableRecord(ValueError):
     """A record holds what its line could not give back; says what and where."""
 
 
 def checked_line(record: EpisodeRecord) -> bytes:
-    """One JSON line, without the newline, that `decode` gives back; raises `Unwritable`."""
+    """One JSON line, without the newline, that `decode` gives back; raises `UnwritableRecord`."""
     try:
         line = encode(record)
         # Equal is quickly told; what is not can still be the same JSON, as a tuple and a list are.
@@ -122,22 +122,22 @@ def checked_line(record: EpisodeRecord) -> bytes:
         lost = None if same else _not_finite(msgspec.to_builtins(record), "")
     except Exception as error:
         # Whatever a field holds instead of what it should, and however it fails.
-        raise Unwritable(f"{type(error).__name__}: {_text(error)}") from error
+        raise UnwritableRecord(f"{type(error).__name__}: {_text(error)}") from error
     if lost is not None:
-        raise Unwritable(f"{lost or 'a value'} is no finite number")
+        raise UnwritableRecord(f"{lost or 'a value'} is no finite number")
     if b"\n" in line:
-        raise Unwritable("it holds JSON of more than one line")
+        raise UnwritableRecord("it holds JSON of more than one line")
     if len(line) > LONGEST_LINE:
-        raise Unwritable(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
+        raise UnwritableRecord(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
     return line
 
 
-def sound_line(record: EpisodeRecord) -> bytes:
-    """The line of a record, or of what stands in for it where it is `Unwritable`."""
+def valid_line(record: EpisodeRecord) -> bytes:
+    """The line of a record, or of what stands in for it where it is `UnwritableRecord`."""
     try:
         return checked_line(record)
-    except Unwritable as error:
-        return checked_line(stand_in(record, str(error)))
+    except UnwritableRecord as error:
+        return checked_line(placeholder_record(record, str(error)))
 
 
 def _not_finite(value: object, place: str) -> str | None:
@@ -157,8 +157,8 @@ def _not_finite(value: object, place: str) -> str | None:
     return None
 
 
-def stand_in(record: EpisodeRecord, why: str) -> EpisodeRecord:
-    """What can be kept of an episode whose own record is `Unwritable`: a failure, not counted.
+def placeholder_record(record: EpisodeRecord, why: str) -> EpisodeRecord:
+    """Return a failure, not counted, in place of a record that is an `UnwritableRecord`.
 
     Texts are left out; tokens, costs and times stay, as far as they are numbers.
     """
@@ -257,7 +257,7 @@ def _seconds(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return 0.0
     try:
-        return sound_seconds(float(value))
+        return valid_seconds(float(value))
     except OverflowError:
         return 0.0
 

@@ -24,7 +24,7 @@ class Settings(BaseModel):
 
 
 class TurnSettings(Settings):
-    """How often the policy may act; protocol.md, "Turn settings"."""
+    """How often the policy may act (docs/protocol.md, "Turn settings")."""
 
     max_steps: int = Field(ge=1, le=1000)
     """The most turns of an episode."""

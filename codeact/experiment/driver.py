@@ -37,7 +37,7 @@ from codeact.sandboxes.base import Sandbox, Session
 from codeact.tools import Delays, ToolBox
 
 
-class Identity(NamedTuple):
+class RunIdentity(NamedTuple):
     """What a record says about the run it belongs to."""
 
     model: str
@@ -48,7 +48,7 @@ class Identity(NamedTuple):
 class Environment(NamedTuple):
     """All that episodes of one run share."""
 
-    identity: Identity
+    identity: RunIdentity
     settings: EpisodeSettings
     strategy: PromptStrategy
     policy: ModelClient
@@ -75,7 +75,7 @@ class Assignment(NamedTuple):
         return EpisodeKey(self.task.name, self.task.id, self.sample)
 
 
-async def play(assignment: Assignment, environment: Environment) -> EpisodeRecord:
+async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:
     """Play one episode to its end.
 
     Only cancellation and `BudgetExhausted` get out of here as exceptions.
@@ -91,9 +91,9 @@ async def play(assignment: Assignment, environment: Environment) -> EpisodeRecor
         )
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
-    async with _Player(assignment, environment) as player:
+    async with _EffectHandler(assignment, environment) as handler:
         while (effect := episode.pending) is not None:
-            result = await _bounded(player, episode)
+            result = await _bounded(handler, episode)
             try:
                 episode.advance(result)
             except Exception as error:
@@ -103,7 +103,7 @@ async def play(assignment: Assignment, environment: Environment) -> EpisodeRecor
     return record_of(assignment, environment.identity, episode)
 
 
-async def _bounded(player: "_Player", episode: Episode) -> Result:
+async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
     """Perform the pending effect within what is left of the episode's wall time.
 
     How long that took is for our own clock to say, whatever the result claims.
@@ -114,7 +114,7 @@ async def _bounded(player: "_Player", episode: Episode) -> Result:
     start = time.monotonic()
     try:
         async with asyncio.timeout(left) as scope:
-            result = await player.perform(episode.pending)
+            result = await handler.perform(episode.pending)
     except BudgetExhausted:
         raise
     except Exception as error:
@@ -151,7 +151,7 @@ def _fault(error: Exception, where: str) -> str:
     return f"{type(error).__name__} in {where}: {trace}"
 
 
-class _Player:
+class _EffectHandler:
     """Performs effects for one episode; holds its REPL.
 
     The REPL starts while the policy thinks of its first action: of many episodes that begin at
@@ -164,7 +164,7 @@ class _Player:
         self._opening: asyncio.Task[Session] | None = None
         self._delays = Delays()
 
-    async def __aenter__(self) -> "_Player":
+    async def __aenter__(self) -> "_EffectHandler":
         if self._environment.settings.turns.max_steps > 1:
             self._open()
         return self
@@ -238,7 +238,7 @@ class _Player:
         return self._opening
 
 
-def record_of(assignment: Assignment, identity: Identity, episode: Episode) -> EpisodeRecord:
+def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -> EpisodeRecord:
     """What is kept of a finished episode."""
     assert episode.outcome is not None
     record = _record(assignment, identity, episode.settings, episode.outcome)
@@ -261,7 +261,7 @@ def unplayed(assignment: Assignment, environment: Environment, why: str) -> Epis
 
 
 def _record(
-    assignment: Assignment, identity: Identity, settings: EpisodeSettings, outcome: Outcome
+    assignment: Assignment, identity: RunIdentity, settings: EpisodeSettings, outcome: Outcome
 ) -> EpisodeRecord:
     task, digest = assignment.task, identity.settings_digest
     return EpisodeRecord(

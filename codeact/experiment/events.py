@@ -62,7 +62,7 @@ class Listener(Protocol):
         ...
 
 
-class Silent:
+class NullListener:
     """Hears everything and does nothing; a base for listeners that care about some of it."""
 
     def run_started(self, job: Job) -> None: ...
@@ -78,7 +78,7 @@ class Silent:
     def close(self) -> None: ...
 
 
-class Audience:
+class Listeners:
     """Several listeners as one. One that fails is heard of once and told nothing more."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:

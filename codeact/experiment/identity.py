@@ -29,7 +29,7 @@ _LONGEST_VALUE = 80
 _ABSENT = "nothing"
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class RequestedRun(msgspec.Struct, frozen=True, kw_only=True):
     """What this command's run is, to be held against what a folder is."""
 
     config: RunConfig
@@ -71,7 +71,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return Definition(version=version, digest=played, values={**there, **here})
 
 
-def define(plan: Plan, facts: Mapping[str, Any]) -> Asked:
+def requested_run(plan: Plan, facts: Mapping[str, Any]) -> RequestedRun:
     """What a plan's run is; `facts` are those of its sandbox, for what only an engine knows."""
     config = plan.config
     values = settings_values(config, VERSION)
@@ -79,7 +79,7 @@ def define(plan: Plan, facts: Mapping[str, Any]) -> Asked:
         values["executor.image"] = facts.get("image", {}).get("digest")
     if isinstance(config.search, PageSearch | RecordedSearch):
         values["search.content"] = _content_digest(resolve_path(config.search.path))
-    return Asked(config=config, values=values | _tools(plan))
+    return RequestedRun(config=config, values=values | _tools(plan))
 
 
 def settings_values(config: RunConfig, version: int) -> Values:

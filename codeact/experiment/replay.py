@@ -24,7 +24,7 @@ from codeact.experiment.comparing import (
     STATE_DIFFERS,
     classify,
 )
-from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import LoadedSet
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
@@ -97,7 +97,7 @@ class Replayer:
 
         async def one(episode: RecordedEpisode) -> Replayed:
             async with gate:
-                record = await play(
+                record = await play_episode(
                     self._assignment(episode), self._environment(episode, policy, sandbox)
                 )
             return compare(episode, record)
@@ -125,7 +125,7 @@ class Replayer:
             ground_truth=episode.feedback_kind.startswith("GT"),
         )
         return Environment(
-            identity=Identity(episode.model, episode.feedback_kind or "none", "replay"),
+            identity=RunIdentity(episode.model, episode.feedback_kind or "none", "replay"),
             settings=EpisodeSettings(turns=parse_turns(episode), feedback=feedback),
             strategy=self._strategy,
             policy=policy,

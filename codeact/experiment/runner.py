@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
-from codeact.episode.causes import is_owed_another_try
+from codeact.episode.causes import should_retry
 from codeact.episode.record import Attempt, EpisodeRecord
 from codeact.exceptions import (
     BudgetExhausted,
@@ -19,9 +19,9 @@ from codeact.exceptions import (
     HarnessFailure,
     RunStopped,
 )
-from codeact.experiment.breaker import RunBreaker
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.base import Player
+from codeact.experiment.circuit_breaker import RunCircuitBreaker
+from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load
 
@@ -33,7 +33,7 @@ _AGAIN = 1.0
 """Seconds between two tries to write where there is no room."""
 
 
-class Stopped(NamedTuple):
+class RunnerResult(NamedTuple):
     """How the queue ended. `left` episodes are still owed; `errors` ended runs early, by name."""
 
     left: int
@@ -55,7 +55,7 @@ class Runner:
     def __init__(
         self,
         jobs: Sequence[Job],
-        player: Player,
+        backend: ComputeBackend,
         concurrency: int,
         listener: Listener,
         *,
@@ -63,7 +63,7 @@ class Runner:
         full_disk_seconds: float = 0.0,
     ) -> None:
         self._jobs = jobs
-        self._player = player
+        self._backend = backend
         self._queue: Iterator[tuple[Job, Assignment]] = (
             (job, assignment) for job in jobs for assignment in job.owed
         )
@@ -80,15 +80,15 @@ class Runner:
         self._begun = self._in_flight = self._written = 0
         self._errors: dict[str, CodeactError] = {}
 
-    def _breaker(self, job: Job) -> RunBreaker:
-        return RunBreaker(
+    def _breaker(self, job: Job) -> RunCircuitBreaker:
+        return RunCircuitBreaker(
             job.config.max_consecutive_failures,
-            partial(self._player.probe, job.name),
+            partial(self._backend.probe, job.name),
             self._listener.notice,
             job.name if len(self._jobs) > 1 else "",
         )
 
-    async def run(self) -> Stopped:
+    async def run(self) -> RunnerResult:
         """Play until nothing is owed or the run is stopped."""
         tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
         looks = asyncio.create_task(self._look())
@@ -104,7 +104,7 @@ class Runner:
                 raise result
         hopeless = [str(one.stopped) for one in self._breakers.values() if one.stopped is not None]
         left = self._total - self._written
-        return Stopped(left, self._interrupted, self._errors, tuple(hopeless))
+        return RunnerResult(left, self._interrupted, self._errors, tuple(hopeless))
 
     async def _work(self) -> None:
         for job, assignment in self._queue:
@@ -143,13 +143,13 @@ class Runner:
 
     async def _played(self, job: Job, assignment: Assignment) -> EpisodeRecord:
         """Play an episode, and again where its failure deserves it; the record keeps why."""
-        play = partial(self._player.play, job.name, assignment)
+        play = partial(self._backend.play_episode, job.name, assignment)
         breaker = self._breakers[job.name]
-        record = await breaker.play(play)
-        while is_owed_another_try(record) and not self._draining:
+        record = await breaker.call(play)
+        while should_retry(record) and not self._draining:
             tries = [*record.attempts, _attempt(record)]
             try:
-                record = await breaker.play(play)
+                record = await breaker.call(play)
             except RunStopped:
                 return record
             record.attempts = tries + record.attempts

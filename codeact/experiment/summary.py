@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
@@ -57,7 +57,7 @@ class Tally(msgspec.Struct):
         """Take one more episode in."""
         outcome = record.outcome
         self.episodes += 1
-        self.counted += counts(record)
+        self.counted += is_counted(record)
         self.successes += outcome.success
         self.turns += len(record.turns)
         self.usage += record.usage
@@ -114,7 +114,7 @@ class Summary:
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 self._seconds.setdefault(effect, array("d")).append(seconds)
-        if not counts(record):
+        if not is_counted(record):
             cause = record.outcome.cause or "harness"
             self.failures.append(FailedEpisode(record.id, cause, record.outcome.error))
 

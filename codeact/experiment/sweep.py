@@ -1,6 +1,6 @@
-"""The cells of a sweep: which folder each has, and what a sweep must not mix.
+"""The runs of a sweep: which folder each has, and what a sweep must not mix.
 
-A cell goes by its overrides, sorted, without those that do not change what is played. So it is
+A run goes by its overrides, sorted, without those that do not change what is played. So it is
 found again when the sweep grows, or when its overrides are given in another order.
 """
 
@@ -21,15 +21,15 @@ _LONGEST_NAME = 200
 _EXECUTOR = frozenset({"kind", "image", "preload"})
 
 
-class Cell(NamedTuple):
+class SweepRun(NamedTuple):
     """A run of a sweep: `name` is what sets it apart from the others, `path` is its folder."""
 
     name: str
     path: Path
 
 
-def cells(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> list[Cell]:
-    """The cells of a sweep, in its order; raises `ConfigError` for runs that cannot be one."""
+def sweep_runs(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> list[SweepRun]:
+    """The runs of a sweep, in its order; raises `ConfigError` for runs that cannot be one."""
     _refuse_two_computes([config for _, config in jobs])
     given = [_by_key(overrides) for overrides, _ in jobs]
     common = set(given[0].items()).intersection(*(one.items() for one in given[1:]))
@@ -44,7 +44,7 @@ def cells(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> li
         name = _folder_name(decisive)
         shown = ",".join(words[key] for key in sorted(varying)) or name
         earlier = [_folder_name([words[key] for key in words if key in varying]), "run"]
-        found.append(Cell(shown, _path(parent, name, earlier, config)))
+        found.append(SweepRun(shown, _path(parent, name, earlier, config)))
     if repeated := [str(path) for path, n in Counter(c.path for c in found).items() if n > 1]:
         raise ConfigError(
             f"this sweep has the same run more than once, in {', '.join(repeated)}: give every "
@@ -105,7 +105,7 @@ def _folder_name(words: Sequence[str]) -> str:
 
 
 def _path(parent: Path, name: str, earlier: Sequence[str], config: RunConfig) -> Path:
-    """A cell's folder; one that an older codeact gave another name goes on under that."""
+    """A run's folder; one that an older codeact gave another name goes on under that."""
     path = parent / name
     if not path.exists():
         for old in earlier:

@@ -68,7 +68,7 @@ class AdaptiveLimit:
         self.closed_until = max(self.closed_until, until)
 
 
-class Gate:
+class AdmissionQueue:
     """Requests wait here, first come first served, until an `AdaptiveLimit` lets them out."""
 
     def __init__(self, limit: AdaptiveLimit, clock: Clock = time.monotonic) -> None:
@@ -107,14 +107,14 @@ class Gate:
         self._let_out()
 
     async def reopened(self) -> None:
-        """Wait until the gate is not closed; for who has a place and was kept by something else."""
+        """Wait until the queue is open; for a caller that is in, and waited for something else."""
         left = self.limit.closed_until - self._clock()
         while left > 0:
             await asyncio.sleep(left)
             left = self.limit.closed_until - self._clock()
 
     def send_away(self) -> None:
-        """Let all that wait look for another gate."""
+        """Let all that wait look for another queue."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
@@ -139,7 +139,7 @@ class _Window:
     def __init__(self, limit: int, seconds: float = 60.0) -> None:
         self._limit = limit
         self._seconds = seconds
-        self._entries: deque[Ticket] = deque()
+        self._entries: deque[Reservation] = deque()
         self._sum = 0
 
     def wait(self, amount: int, now: float) -> float:
@@ -158,12 +158,12 @@ class _Window:
         while self._entries and self._entries[0].at + self._seconds <= now:
             self._sum -= self._entries.popleft().amount
 
-    def add(self, entry: "Ticket") -> None:
+    def add(self, entry: "Reservation") -> None:
         """Count what is let in now."""
         self._entries.append(entry)
         self._sum += entry.amount
 
-    def correct(self, entry: "Ticket", amount: int, now: float) -> None:
+    def correct(self, entry: "Reservation", amount: int, now: float) -> None:
         """Change what an entry counts as, if it still counts."""
         self._drop_old(now)
         if entry.at + self._seconds > now:
@@ -171,7 +171,7 @@ class _Window:
         entry.amount = amount
 
 
-class Ticket:
+class Reservation:
     """What a request was let in for, and when; settled once."""
 
     __slots__ = ("amount", "at", "settled")
@@ -182,7 +182,7 @@ class Ticket:
         self.settled = False
 
 
-class Pace:
+class RateLimiter:
     """At most so many requests and tokens in any minute; None is no limit.
 
     Requests leave evenly spaced, or a tenth of a second's worth together, and tokens in portions of
@@ -215,10 +215,10 @@ class Pace:
             self._portion = tokens / 60
             self._tokens = AsyncLimiter(self._portion, 1)
 
-    async def admit(self, tokens: int) -> Ticket:
+    async def admit(self, tokens: int) -> Reservation:
         """Wait until a request that may take so many tokens is within the limits."""
         if self._tokens is None and self._requests is None:
-            return Ticket(tokens, 0.0)
+            return Reservation(tokens, 0.0)
         # One at a time: a large request is not overtaken by small ones for good.
         async with self._turn:
             if self._tokens is not None:
@@ -237,7 +237,7 @@ class Pace:
             owed -= portion
         self._credit -= taken
 
-    async def _let_in(self, tokens: int) -> Ticket:
+    async def _let_in(self, tokens: int) -> Reservation:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
@@ -249,22 +249,22 @@ class Pace:
                 break
             await asyncio.sleep(wait)
         if self._last_requests is not None:
-            self._last_requests.add(Ticket(1, now))
-        ticket = Ticket(tokens, now)
+            self._last_requests.add(Reservation(1, now))
+        reservation = Reservation(tokens, now)
         if self._last_tokens is not None:
-            self._last_tokens.add(ticket)
-        return ticket
+            self._last_tokens.add(reservation)
+        return reservation
 
-    def settle(self, ticket: Ticket, taken: int | None) -> None:
+    def settle(self, reservation: Reservation, taken: int | None) -> None:
         """Correct what a request was charged, now that it is known what it took.
 
         None is not known: it keeps what it paid for.
         """
-        if self._last_tokens is None or ticket.settled:
+        if self._last_tokens is None or reservation.settled:
             return
-        ticket.settled = True
-        charged = ticket.amount
+        reservation.settled = True
+        charged = reservation.amount
         used = charged if taken is None else taken
-        self._last_tokens.correct(ticket, used, asyncio.get_running_loop().time())
+        self._last_tokens.correct(reservation, used, asyncio.get_running_loop().time())
         # Ten seconds' worth at most: tokens that nobody wanted for long are no stock for a burst.
         self._credit = min(self._credit + charged - used, 10 * self._portion)

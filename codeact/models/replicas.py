@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from codeact.models.base import Request
-from codeact.models.pace import AdaptiveLimit, Clock, Gate
+from codeact.models.pace import AdaptiveLimit, AdmissionQueue, Clock
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class CircuitBreaker:
         return True
 
 
-class Standing(NamedTuple):
+class EndpointStats(NamedTuple):
     """How one server has done so far; `errors` counts all but refusals for lack of room (429)."""
 
     base_url: str
@@ -91,22 +91,22 @@ class Standing(NamedTuple):
     errors: int
     requests_per_second: float
     limit: int
-    is_left: bool
+    is_left_out: bool
 
 
 class Endpoint:
     """One server: its address, its own limit, its circuit and what has become of its requests.
 
-    `absent` is why it can answer nothing (a wrong address, key or model), None while it may.
+    `rejection` is why it can answer nothing (a wrong address, key or model), None while it may.
     """
 
     def __init__(self, base_url: str, route: str, concurrency: int, clock: Clock) -> None:
         self.base_url = base_url
         self.url = f"{base_url}/{route}"
         self.limit = AdaptiveLimit(concurrency)
-        self.gate = Gate(self.limit, clock)
+        self.queue = AdmissionQueue(self.limit, clock)
         self.breaker = CircuitBreaker()
-        self.absent: str | None = None
+        self.rejection: str | None = None
         self.requests = self.answers = self.refused = self.errors = 0
         self.answered_at = 0.0
         self._clock = clock
@@ -123,8 +123,8 @@ class Endpoint:
         self.answers += 1
         self.answered_at = self._clock()
         self.limit.answered(wave)
-        if self.absent is not None:
-            self.absent = None
+        if self.rejection is not None:
+            self.rejection = None
             log.warning("%s answers again and gets its episodes back", self.base_url)
 
     def was_refused(self, wave: int) -> bool:
@@ -132,10 +132,10 @@ class Endpoint:
         self.refused += 1
         return self.limit.refused(wave)
 
-    def standing(self) -> Standing:
+    def stats(self) -> EndpointStats:
         """How it has done since the first request."""
         seconds = self._clock() - self._first_asked
-        return Standing(
+        return EndpointStats(
             self.base_url,
             self.requests,
             self.answers,
@@ -147,7 +147,7 @@ class Endpoint:
         )
 
 
-class Place(NamedTuple):
+class Admission(NamedTuple):
     """A request's place at a server; `wave` is the crowd that it left with."""
 
     endpoint: Endpoint
@@ -176,18 +176,18 @@ class Endpoints:
         self._affinity = affinity
         self._clock = clock
 
-    async def enter(self, request: Request) -> Place:
+    async def enter(self, request: Request) -> Admission:
         """Wait for a place at the server that is the request's."""
         while True:
             endpoint = self.choose(request)
             endpoint.breaker.begin(self._clock())
             try:
-                wave = await endpoint.gate.enter()
+                wave = await endpoint.queue.enter()
             except asyncio.CancelledError:
                 endpoint.breaker.abandoned()
                 raise
             if wave is not None:
-                return Place(endpoint, wave)
+                return Admission(endpoint, wave)
 
     def choose(self, request: Request) -> Endpoint:
         """The best server that is not left; where all are, the one that is returned to first."""
@@ -199,7 +199,9 @@ class Endpoints:
             if endpoint.breaker.admits(now):
                 return endpoint
         # One that is down may come back by itself; one that is the wrong one does not.
-        return min(ranked, key=lambda one: (one.absent is not None, one.breaker.open_until or now))
+        return min(
+            ranked, key=lambda one: (one.rejection is not None, one.breaker.open_until or now)
+        )
 
     def ranked(self, request: Request) -> list[Endpoint]:
         """The servers in the order of the request's episode, the same in every process."""
@@ -213,7 +215,7 @@ class Endpoints:
         return sorted(self.members, key=weight)
 
     def _idlest_first(self) -> list[Endpoint]:
-        return sorted(self.members, key=lambda one: (one.gate.load, one.requests))
+        return sorted(self.members, key=lambda one: (one.queue.load, one.requests))
 
     def failed(
         self, endpoint: Endpoint, *, for_certain: bool = False, pause: float | None = None
@@ -230,14 +232,14 @@ class Endpoints:
             opened = endpoint.breaker.failed(now, for_certain=for_certain)
         return self._elsewhere(endpoint, now, opened=opened)
 
-    def leave(self, endpoint: Endpoint, why: str) -> bool:
+    def exclude(self, endpoint: Endpoint, why: str) -> bool:
         """Take out a server that can answer nothing; True if another can be asked at once.
 
         The user is told the first time, if there are others.
         """
         now = self._clock()
-        news = endpoint.absent is None
-        endpoint.absent = why
+        news = endpoint.rejection is None
+        endpoint.rejection = why
         # Only the first of a crowd that was sent there counts.
         if endpoint.breaker.state(now) != "open":
             endpoint.breaker.trip(now, first=_FIRST_ABSENCE)
@@ -249,11 +251,11 @@ class Endpoints:
         if len(self.members) == 1 or not any(one.breaker.admits(now) for one in self.members):
             return False
         if opened:
-            endpoint.gate.send_away()
+            endpoint.queue.send_away()
         return not endpoint.breaker.admits(now)
 
     @property
     def hopeless(self) -> str | None:
         """Why no server can answer anything, if that is so of each of them."""
-        reasons = [one.absent for one in self.members if one.absent is not None]
+        reasons = [one.rejection for one in self.members if one.rejection is not None]
         return "; ".join(reasons) if len(reasons) == len(self.members) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.effects import Counts, Message, Outcome
 from codeact.episode.record import EpisodeRecord, decode
 from codeact.exceptions import RecordingError
@@ -106,7 +106,7 @@ def read_recordings(
 def episode_of_run(line: bytes, place: SourceLine) -> RecordedEpisode:
     """Read a run's line; raises `ValueError` where it holds no episode."""
     record = decode(line)
-    if not record.messages and counts(record):
+    if not record.messages and is_counted(record):
         raise ValueError("it has no messages")
     feedback_model, feedback_kind = feedback_parts(record.feedback)
     first = record.messages[0]["content"] if record.messages else ""

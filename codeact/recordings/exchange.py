@@ -14,7 +14,7 @@ import msgspec
 from pydantic import field_validator
 
 from codeact import __version__
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import EpisodeRecord, decode, encode
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
@@ -186,7 +186,7 @@ def _export_run(
             place = str(where)
             if last[record.id] != where:
                 continue
-            if not counts(record):
+            if not is_counted(record):
                 reason = f"failed for no fault of the model's ({record.outcome.cause}); left out"
                 found.problems.append(Problem(place, reason))
                 continue

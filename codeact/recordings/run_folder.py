@@ -15,16 +15,16 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import (
     LONGEST_LINE,
     EpisodeRecord,
-    Unwritable,
+    UnwritableRecord,
     checked_line,
     decode,
     episode_id,
+    placeholder_record,
     spent_on,
-    stand_in,
 )
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing
@@ -125,11 +125,11 @@ class RunFolder:
             record.id = episode_id(record.task_name, record.task_id, self.digest, record.sample)
         try:
             line = checked_line(record) + b"\n"
-        except Unwritable as error:
-            record = stand_in(record, str(error))
+        except UnwritableRecord as error:
+            record = placeholder_record(record, str(error))
             line = checked_line(record) + b"\n"
         self._write(line, record.id)
-        if counts(record):
+        if is_counted(record):
             self.finished.add(EpisodeIdentity.of(record))
         return record
 
@@ -157,7 +157,7 @@ class RunFolder:
         """Replace a file of the folder in one step."""
         write_whole(self.path / name, text, private=True)
 
-    def begin_session(self, session: Mapping[str, Any]) -> None:
+    def begin_run_session(self, session: Mapping[str, Any]) -> None:
         """Keep what each session of the run was started with, the first one first.
 
         Where cells meet other versions than in the session before, `notices` says so.
@@ -253,7 +253,7 @@ def _look_through(path: Path) -> _Found:
                 f"{record.settings_digest}); a run folder is one: choose another run_dir"
             )
         found.digest = record.settings_digest
-        if counts(record):
+        if is_counted(record):
             found.finished.add(EpisodeIdentity.of(record))
         tokens, usd = spent_on(record)
         found.tokens += tokens

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple, Self
 
 import msgspec
 
-from codeact.episode.causes import TREATMENT
+from codeact.episode.causes import HANDLING
 from codeact.episode.effects import Counts, Message, Outcome, Usage
 from codeact.exceptions import Cause, ConfigError
 from codeact.jsonl import SourceLine, Unreadable
@@ -89,7 +89,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     @property
     def counted(self) -> bool:
         """Whether the outcome is the policy's own, and not a failure of what it ran on."""
-        return TREATMENT[self.cause].counted
+        return HANDLING[self.cause].counted
 
     @cached_property
     def messages(self) -> list[Message]:
@@ -180,7 +180,7 @@ def _of_run(task_types: TaskTypes, rename: Rename, content: bytes, place: Source
         task_type = record.extra.mint.task_type or task_types[record.task_name]
     except ConfigError as error:
         raise ValueError(f"its task is of unknown type: {error}") from error
-    if not record.messages and TREATMENT[record.outcome.cause].counted:
+    if not record.messages and HANDLING[record.outcome.cause].counted:
         raise ValueError("it has no messages")
     feedback_model, feedback_kind = feedback_parts(record.feedback)
     return Trajectory(

@@ -6,12 +6,12 @@ from typing import Any
 from rich.table import Table
 
 from codeact.collection.recipe import Estimate
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.tokens import ALL
 from codeact.results.terminal import wide_console
 
 
-def show_tiers(report: Report, out: str) -> None:
+def show_tiers(report: SelectionReport, out: str) -> None:
     """What the records are, by data set: tiers and the tasks that nobody solved."""
     names = sorted(
         {name for tier in report.tiers.values() for name in tier.by_task}
@@ -33,7 +33,7 @@ def show_tiers(report: Report, out: str) -> None:
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_selection(report: Report, out: str) -> None:
+def show_selection(report: SelectionReport, out: str) -> None:
     """Each tier from its records over what every rule took to its conversations."""
     table = Table(title=f"selection from {report.records:,} records", title_justify="left")
     table.add_column("")
@@ -101,7 +101,7 @@ def _dollars(usd: float | None) -> str:
     return "no prices" if usd is None else f"{usd:,.2f}"
 
 
-def _elsewhere(report: Report) -> str:
+def _elsewhere(report: SelectionReport) -> str:
     parts = {
         **report.reasons,
         "unreadable": report.unreadable,

@@ -5,7 +5,7 @@ import sys
 from rich.table import Table
 
 from codeact.collection.formats import Converted
-from codeact.collection.tokens import ALL, Statistics
+from codeact.collection.tokens import ALL, TokenReport
 from codeact.recordings.exchange import Exchange
 from codeact.results.terminal import list_problems, wide_console
 
@@ -25,7 +25,7 @@ def show_exchange(kind: str, found: Exchange, out: str) -> bool:
     return list_problems(found.problems)
 
 
-def show_statistics(found: Statistics, out: str) -> None:
+def show_statistics(found: TokenReport, out: str) -> None:
     """One row for each data set of each tier, and one for all of a tier."""
     table = Table(title=f"tokens by {found.tokenizer}", title_justify="left")
     table.add_column("tier")

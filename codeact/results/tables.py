@@ -13,7 +13,7 @@ from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
 from codeact.experiment.sweep_report import SweepRow
-from codeact.experiment.validate import Report
+from codeact.experiment.validate import ValidationReport
 from codeact.results.terminal import wide_console
 from codeact.sandboxes.check import Promise
 from codeact.sandboxes.sweep import Swept
@@ -217,7 +217,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 160 else f"{text[:80]} … {text[-75:]}"
 
 
-def show_validation(reports: Mapping[str, Report], files: Mapping[str, str]) -> None:
+def show_validation(reports: Mapping[str, ValidationReport], files: Mapping[str, str]) -> None:
     """One row for each data set, then every reference that fails its own grader, with its file."""
     console = wide_console()
     table = Table(title="references against their own graders", title_justify="left")

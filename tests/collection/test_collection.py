@@ -18,9 +18,9 @@ from codeact.cli import main
 from codeact.collection.conversion import convert
 from codeact.collection.filters import CODE, FILTERS, FIRST, PROPOSAL, WORKED, Filter, example
 from codeact.collection.pipeline import select, sort_into_tiers
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.scan import scan, start_method
-from codeact.collection.selection import Candidate, Step
+from codeact.collection.selection import Candidate, SelectionStep
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.datasets import task_type_of
 from codeact.episode.prompts.code import CodeStrategy
@@ -315,7 +315,9 @@ def test_a_broken_line_is_named_and_counted_and_the_rest_is_used(
 ) -> None:
     path = recorded(tmp_path / "s", line(1), broken, line(2))
     assert main(["select", f"source={tmp_path / 's'}", f"out={tmp_path / 'o'}", *RULES]) == 1
-    report = msgspec.json.decode((tmp_path / "o" / "report.json").read_bytes(), type=Report)
+    report = msgspec.json.decode(
+        (tmp_path / "o" / "report.json").read_bytes(), type=SelectionReport
+    )
     assert (report.records, report.unreadable) == (2, 1)
     assert report.problems[0].place == f"{path}:2"
     assert reason in report.problems[0].reason
@@ -463,7 +465,7 @@ def test_a_step_sees_every_candidate_and_is_counted(tmp_path: Path) -> None:
             if one.task.task_name == "math":
                 yield one
 
-    report = select(config(tmp_path / "s", tmp_path / "o"), [Step("only_math", only_math)])
+    report = select(config(tmp_path / "s", tmp_path / "o"), [SelectionStep("only_math", only_math)])
     assert seen == [
         ("easy", "a", "1"),
         ("easy", "b", "1"),
@@ -570,7 +572,7 @@ def test_an_archive_of_several_parts_is_read_to_its_end(tmp_path: Path) -> None:
 
 def test_what_a_step_does_not_look_at_is_counted_too(tmp_path: Path) -> None:
     recorded(tmp_path / "s", *(line(n) for n in range(5)))
-    step = Step("first_two", lambda found: itertools.islice(found, 2))
+    step = SelectionStep("first_two", lambda found: itertools.islice(found, 2))
     report = select(config(tmp_path / "s", tmp_path / "o"), [step])
     assert report.tiers["easy"].kept == 2
     assert report.tiers["easy"].taken[-1].records == 3

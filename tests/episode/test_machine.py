@@ -1,4 +1,4 @@
-"""The state machine: counters, endings, messages, feedback, limits (protocol.md)."""
+"""The state machine: counters, endings, messages, feedback, limits (docs/protocol.md)."""
 
 import re
 from pathlib import Path

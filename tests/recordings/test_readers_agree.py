@@ -11,7 +11,7 @@ import pytest
 
 from codeact.datasets import task_type_of
 from codeact.episode.effects import Outcome
-from codeact.episode.record import EpisodeRecord, encode, stand_in
+from codeact.episode.record import EpisodeRecord, encode, placeholder_record
 from codeact.exceptions import RecordingError, RunFolderError
 from codeact.jsonl import Unreadable
 from codeact.recordings.episodes import read_recordings
@@ -75,7 +75,7 @@ def test_blank_lines_of_a_run_are_left_out(read: Read, tmp_path: Path) -> None:
 
 @OF_RUNS
 def test_a_failure_of_which_nothing_could_be_kept_is_an_episode(read: Read, tmp_path: Path) -> None:
-    lost = encode(stand_in(run_record("2"), "too long"))
+    lost = encode(placeholder_record(run_record("2"), "too long"))
     assert read(run_of(tmp_path, line_of("1"), b"\n", lost, b"\n")) == ["1", "2"]
 
 

@@ -169,7 +169,7 @@ def test_a_run_folder_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
     try:
         folder = RunFolder.open(tmp_path / "sweep" / "run", asked())
         folder.append(make_record())
-        folder.begin_session({})
+        folder.begin_run_session({})
         folder.write_spent(1, 0.0)
         folder.write_text("summary.json", "{}")
         found = modes(folder.path)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.base import Player
+from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.compute.local import open_local
 from codeact.experiment.compute.ray import open_ray
 from codeact.experiment.config.schema import RayCompute, RunConfig
@@ -14,10 +14,10 @@ from codeact.ray_cluster import starts_here
 
 
 @asynccontextmanager
-async def opened_player(
+async def open_backend(
     plans: Mapping[str, Plan], accounts: Mapping[str, Account], resources: Resources
-) -> AsyncIterator[Player]:
-    """The player that the configuration wants for runs, by their names.
+) -> AsyncIterator[ComputeBackend]:
+    """The backend that the configuration wants for runs, by their names.
 
     The jobs of a sweep are played in one place, the first one's.
     """
@@ -25,8 +25,8 @@ async def opened_player(
     for plan in plans.values():
         preflight(plan.config)
     if isinstance(compute, RayCompute):
-        async with open_ray(plans, accounts, resources, compute) as player:
-            yield player
+        async with open_ray(plans, accounts, resources, compute) as backend:
+            yield backend
     else:
         yield await open_local(plans, accounts, resources)
 

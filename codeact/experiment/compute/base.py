@@ -8,13 +8,13 @@ from codeact.exceptions import Cause
 from codeact.experiment.driver import Assignment
 
 
-class Player(Protocol):
+class ComputeBackend(Protocol):
     """Plays episodes of one or many runs; safe to call concurrently from one event loop."""
 
     facts: Mapping[str, dict[str, Any]]
     """What the provenance of each run, by its name, says of where it is played, as JSON data."""
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
         """Play an episode of the run of that name to its end.
 
         Raises `BudgetExhausted`, and `ComputeUnavailable` when nothing is left to play it.

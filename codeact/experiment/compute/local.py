@@ -7,7 +7,7 @@ from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.budget import Account
 from codeact.experiment.config.schema import RunConfig
-from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
@@ -16,7 +16,7 @@ from codeact.models.base import EpisodeKey, ModelSettings
 from codeact.tools import ToolBox
 
 
-class LocalPlayer:
+class LocalBackend:
     """Plays each episode with what its run shares."""
 
     def __init__(
@@ -25,8 +25,8 @@ class LocalPlayer:
         self._environments = environments
         self.facts = facts
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
-        return await play(assignment, self._environments[run])
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
+        return await play_episode(assignment, self._environments[run])
 
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
@@ -34,14 +34,14 @@ class LocalPlayer:
 
 async def open_local(
     plans: Mapping[str, Plan], accounts: Mapping[str, Account], resources: Resources
-) -> LocalPlayer:
+) -> LocalBackend:
     """Open what the runs need, refusing what cannot work before anything is spent."""
     environments = {
         name: await environment(plan.config, plan.keys, plan.tools, accounts[name], resources)
         for name, plan in plans.items()
     }
     facts = {name: await resources.facts(plan.config.executor) for name, plan in plans.items()}
-    return LocalPlayer(environments, facts)
+    return LocalBackend(environments, facts)
 
 
 async def environment(
@@ -78,6 +78,6 @@ async def environment(
     )
 
 
-def identity_of(config: RunConfig) -> Identity:
+def identity_of(config: RunConfig) -> RunIdentity:
     """What the records of a run say about it."""
-    return Identity(config.model.name, config.feedback.label, config.digest)
+    return RunIdentity(config.model.name, config.feedback.label, config.digest)

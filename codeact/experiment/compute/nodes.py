@@ -24,7 +24,7 @@ def _arrive() -> None:
     """The node is there: that is all."""
 
 
-class Demand:
+class NodeDemand:
     """Pending tasks that only a node that is not there yet can take: an autoscaler brings it.
 
     A task asks for the CPUs of a worker on any node but those known, does nothing there and is

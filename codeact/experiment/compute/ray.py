@@ -19,10 +19,10 @@ from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
 from codeact.exceptions import BudgetExhausted, Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.compute.nodes import nodes_with
-from codeact.experiment.compute.worker import NOTHING, Brief, Order, Reply
+from codeact.experiment.compute.worker import NOTHING_SPENT, AssignmentMessage, Reply, RunSetup
+from codeact.experiment.compute.worker_pool import Worker, WorkerLost, WorkerPool, gist
 from codeact.experiment.config.schema import RayCompute, RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
@@ -35,31 +35,31 @@ _EXCHANGE = 1.0
 """Seconds between two looks at what the open episodes have spent, where there is a budget."""
 
 
-class RayPlayer:
+class RayBackend:
     """Sends each episode to the least loaded worker."""
 
     def __init__(
         self,
         plans: Mapping[str, Plan],
         accounts: Mapping[str, Account],
-        crew: Crew,
+        pool: WorkerPool,
         handouts: int,
     ) -> None:
         self._plans = plans
         self._accounts = accounts
-        self._crew = crew
+        self._pool = pool
         self._handouts = handouts
-        self.facts: Mapping[str, dict[str, Any]] = _facts(crew)
+        self.facts: Mapping[str, dict[str, Any]] = _facts(pool)
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
         config = self._plans[run].config
-        order = msgspec.json.encode(Order.of(run, assignment, config.grading.mode))
+        message = msgspec.json.encode(AssignmentMessage.of(run, assignment, config.grading.mode))
         lost: list[Attempt] = []
         for number in range(1, self._handouts + 1):
-            async with self._crew.turn() as worker:
+            async with self._pool.acquire() as worker:
                 start = time.monotonic()
                 try:
-                    reply = await self._ask(worker, run, order)
+                    reply = await self._ask(worker, run, message)
                 except WorkerLost as error:
                     why = f"handed out {number} of {self._handouts} times: {error}"
                     seconds = round(time.monotonic() - start, 6)
@@ -75,12 +75,12 @@ class RayPlayer:
             return record
         return self._failed(run, assignment, lost[-1].error, lost[:-1])
 
-    async def _ask(self, worker: Worker, run: str, order: bytes) -> Reply:
+    async def _ask(self, worker: Worker, run: str, message: bytes) -> Reply:
         """Have an episode played; raises `WorkerLost`, and `_WorkerFault` for faults of ours."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        reference = worker.actor.play.remote(order, self._spent_outside(worker, run))
+        reference = worker.actor.play_episode.remote(message, self._spent_elsewhere(worker, run))
         try:
             reply: Reply = await reference
         except asyncio.CancelledError:
@@ -88,11 +88,11 @@ class RayPlayer:
             ray.cancel(reference, recursive=False)
             raise
         except RayTaskError as error:
-            raise _WorkerFault(f"on {worker.opened.place}: {error}") from error
+            raise _WorkerFault(f"on {worker.info.place}: {error}") from error
         except RayError as error:
             why = gist(error)
-            self._crew.lose(worker, why)
-            raise WorkerLost(f"its worker on {worker.opened.place} was lost ({why})") from error
+            self._pool.lose(worker, why)
+            raise WorkerLost(f"its worker on {worker.info.place} was lost ({why})") from error
         return reply
 
     async def probe(self, run: str, cause: Cause) -> None:
@@ -103,7 +103,7 @@ class RayPlayer:
             found: CodeactError | None = await worker.actor.probe.remote(run, cause)
             return found
 
-        asked = [ask(worker) for worker in self._crew.workers]
+        asked = [ask(worker) for worker in self._pool.workers]
         found = await asyncio.gather(*asked, return_exceptions=True)
         # A worker that is lost meanwhile says nothing.
         refusals = [one for one in found if not isinstance(one, RayError)]
@@ -115,12 +115,12 @@ class RayPlayer:
         """Look for what the open episodes have spent, for ever."""
         while True:
             await asyncio.sleep(_EXCHANGE)
-            await asyncio.gather(*(self._exchange(worker) for worker in self._crew.workers))
+            await asyncio.gather(*(self._exchange(worker) for worker in self._pool.workers))
 
     async def _exchange(self, worker: Worker) -> None:
         from ray.exceptions import RayError
 
-        others = {run: self._spent_outside(worker, run) for run in self._accounts}
+        others = {run: self._spent_elsewhere(worker, run) for run in self._accounts}
         # A worker that is lost, or too busy now, is not for this one to deal with.
         with suppress(RayError, TimeoutError):
             async with asyncio.timeout(10 * _EXCHANGE):
@@ -128,8 +128,8 @@ class RayPlayer:
             for run, spent in told.items():
                 self._charge(worker, run, spent)
 
-    def _spent_outside(self, worker: Worker, run: str) -> Spent:
-        account, own = self._accounts[run], worker.charged.get(run, NOTHING)
+    def _spent_elsewhere(self, worker: Worker, run: str) -> Spent:
+        account, own = self._accounts[run], worker.charged.get(run, NOTHING_SPENT)
         return Spent(account.tokens - own.tokens, account.usd - own.usd)
 
     def _charge(self, worker: Worker, run: str, spent: Spent) -> None:
@@ -171,7 +171,7 @@ async def open_ray(
     accounts: Mapping[str, Account],
     resources: Resources,
     compute: RayCompute,
-) -> AsyncIterator[RayPlayer]:
+) -> AsyncIterator[RayBackend]:
     """Have workers ready that can play all runs, refusing what cannot work before any spending."""
     joined = connect(compute.address)
     try:
@@ -180,26 +180,26 @@ async def open_ray(
                 f"this machine has no {compute.cpus_per_worker:g} CPUs for a worker: see "
                 "compute.cpus_per_worker"
             )
-        briefs = {name: await _brief(plan, resources) for name, plan in plans.items()}
+        setups = {name: await _run_setup(plan, resources) for name, plan in plans.items()}
         concurrency = max(plan.config.compute.concurrency for plan in plans.values())
-        crew = Crew(briefs, compute, concurrency, resources.notice)
+        pool = WorkerPool(setups, compute, concurrency, resources.notice)
         exchanges = None
         try:
-            await crew.open()
-            player = RayPlayer(plans, accounts, crew, compute.handouts)
+            await pool.open()
+            backend = RayBackend(plans, accounts, pool, compute.handouts)
             if any(_bounded(plan.config) for plan in plans.values()):
-                exchanges = asyncio.create_task(player.exchange_spending())
-            yield player
+                exchanges = asyncio.create_task(backend.exchange_spending())
+            yield backend
         finally:
             if exchanges is not None:
                 exchanges.cancel()
                 await asyncio.gather(exchanges, return_exceptions=True)
-            await crew.close()
+            await pool.close()
     finally:
         disconnect()
 
 
-async def _brief(plan: Plan, resources: Resources) -> Brief:
+async def _run_setup(plan: Plan, resources: Resources) -> RunSetup:
     """The run as workers see it: the models run already."""
     config = plan.config
     model = await resources.served(config.model)
@@ -208,7 +208,7 @@ async def _brief(plan: Plan, resources: Resources) -> Brief:
         critic = await resources.served(feedback.model)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
-    return Brief(told, _asked(config), identity_of(config), plan.keys)
+    return RunSetup(told, _asked(config), identity_of(config), plan.keys)
 
 
 def _asked(config: RunConfig) -> RunConfig:
@@ -221,11 +221,11 @@ def _bounded(config: RunConfig) -> bool:
     return config.budget.tokens is not None or config.budget.usd is not None
 
 
-def _facts(crew: Crew) -> dict[str, dict[str, Any]]:
-    nodes = {worker.opened.node for worker in crew.workers}
-    ray = {"version": version("ray"), "workers": len(crew.workers), "nodes": len(nodes)}
+def _facts(pool: WorkerPool) -> dict[str, dict[str, Any]]:
+    nodes = {worker.info.node for worker in pool.workers}
+    ray = {"version": version("ray"), "workers": len(pool.workers), "nodes": len(nodes)}
     facts: dict[str, dict[str, Any]] = {}
-    for worker in crew.workers:
-        for run, told in worker.opened.facts.items():
+    for worker in pool.workers:
+        for run, told in worker.info.facts.items():
             facts[run] = {**facts.get(run, {}), **told, "ray": ray}
     return facts

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from codeact.datasets import get
-from codeact.episode.record import sound_line
+from codeact.episode.record import valid_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
 from codeact.experiment.config.schema import RunConfig
-from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.graders.base import Mode
@@ -23,10 +23,10 @@ from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
 from codeact.tools import open_toolbox
 
-NOTHING = Spent(0, 0.0)
+NOTHING_SPENT = Spent(0, 0.0)
 
 
-class Brief(NamedTuple):
+class RunSetup(NamedTuple):
     """What a worker is told of one run.
 
     The models of `config` are those of a client in a worker; `asked` is what the user configured,
@@ -35,11 +35,11 @@ class Brief(NamedTuple):
 
     config: RunConfig
     asked: RunConfig
-    identity: Identity
+    identity: RunIdentity
     keys: list[EpisodeKey]
 
 
-class Order(msgspec.Struct, frozen=True):
+class AssignmentMessage(msgspec.Struct, frozen=True):
     """One episode to play, as it travels: the task's file is the driver's alone."""
 
     run: str
@@ -68,7 +68,7 @@ class Reply(NamedTuple):
     spent: Spent
 
 
-class Opened(NamedTuple):
+class WorkerInfo(NamedTuple):
     """Where a worker is, and why it cannot play, if so; `facts` is for each run's provenance."""
 
     host: str
@@ -86,7 +86,7 @@ class Opened(NamedTuple):
 class EpisodeWorker:
     """Plays as many episodes at once as it is sent; an async actor.
 
-    Its accounts know what others have spent as of the last order or exchange, so that a budget
+    Its accounts know what others have spent as of the last message or exchange, so that a budget
     stops its episodes wherever it was used up.
     """
 
@@ -96,7 +96,7 @@ class EpisodeWorker:
         self._accounts: dict[str, Account] = {}
         self._others: dict[str, Spent] = {}
 
-    async def open(self, briefs: Mapping[str, Brief], release: str, sharing: int) -> Opened:
+    async def open(self, setups: Mapping[str, RunSetup], release: str, sharing: int) -> WorkerInfo:
         """Have ready what the runs need, or say why this node cannot play them.
 
         `release` is the driver's version of codeact; `sharing` is as in `share`.
@@ -107,31 +107,31 @@ class EpisodeWorker:
         refusal = None
         try:
             _same_release(release)
-            for name, brief in briefs.items():
-                facts[name] = await self._prepare(name, brief)
+            for name, setup in setups.items():
+                facts[name] = await self._prepare(name, setup)
             await self.share(sharing)
         except CodeactError as error:
             refusal = error
         node = get_runtime_context().get_node_id()
-        return Opened(socket.gethostname(), node, os.getpid(), facts, refusal)
+        return WorkerInfo(socket.gethostname(), node, os.getpid(), facts, refusal)
 
-    async def _prepare(self, run: str, brief: Brief) -> dict[str, Any]:
-        config = brief.config
+    async def _prepare(self, run: str, setup: RunSetup) -> dict[str, Any]:
+        config = setup.config
         account = Account(config.budget)
         tools = open_toolbox(config.search)
         made = await environment(
-            config, brief.keys, tools, account, self._resources, asked=brief.asked
+            config, setup.keys, tools, account, self._resources, asked=setup.asked
         )
-        self._environments[run] = made._replace(identity=brief.identity)
-        self._accounts[run], self._others[run] = account, NOTHING
+        self._environments[run] = made._replace(identity=setup.identity)
+        self._accounts[run], self._others[run] = account, NOTHING_SPENT
         return await self._resources.facts(config.executor)
 
-    async def play(self, order: bytes, others: Spent) -> Reply:
+    async def play_episode(self, message: bytes, others: Spent) -> Reply:
         """Play one episode; `others` is what the run has spent outside this worker."""
-        told = msgspec.json.decode(order, type=Order)
+        told = msgspec.json.decode(message, type=AssignmentMessage)
         self._hear(told.run, others)
         try:
-            record = sound_line(await play(told.assignment, self._environments[told.run]))
+            record = valid_line(await play_episode(told.assignment, self._environments[told.run]))
         except CodeactError as error:
             return Reply(b"", error, self._own(told.run))
         return Reply(record, None, self._own(told.run))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, CodeactError, RunStopped
 
@@ -30,7 +30,7 @@ _NEEDS: dict[Cause, str] = {
 }
 
 
-class RunBreaker:
+class RunCircuitBreaker:
     """Plays episodes of one run until `limit` failures of one cause came without a success.
 
     Then no episode begins until the probe is through. If that fails, those under way are called
@@ -52,7 +52,7 @@ class RunBreaker:
         self._playing: set[asyncio.Task[EpisodeRecord]] = set()
         self.stopped: RunStopped | None = None
 
-    async def play(self, start: Callable[[], Awaitable[EpisodeRecord]]) -> EpisodeRecord:
+    async def call(self, start: Callable[[], Awaitable[EpisodeRecord]]) -> EpisodeRecord:
         """Play an episode, as soon as the run may go on; raises `RunStopped` if it may not."""
         if self._probing is not None:
             await asyncio.shield(self._probing)
@@ -85,7 +85,7 @@ class RunBreaker:
 
     def _hear(self, record: EpisodeRecord, generation: int) -> None:
         cause = record.outcome.cause
-        if cause is None or counts(record):
+        if cause is None or is_counted(record):
             self._failures.clear()
             self._passed.clear()
             return
