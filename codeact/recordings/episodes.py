@@ -1,6 +1,6 @@
 """Recorded episodes whole, for recorded models, `codeact replay`, `regrade` and `import`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from codeact.episode.record import EpisodeRecord, decode
 from codeact.exceptions import RecordingError
 from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.files import is_run, recording_files
-from codeact.recordings.lines import recorded_lines
+from codeact.recordings.lines import OfLine, recorded_lines
 from codeact.recordings.published_lines import (
     MINT,
     Imported,
@@ -137,7 +137,7 @@ def episode_of_run(line: bytes, place: SourceLine) -> RecordedEpisode:
     )
 
 
-def _of_published(where: PublishedPath) -> Callable[[bytes, SourceLine], RecordedEpisode]:
+def _of_published(where: PublishedPath) -> OfLine[RecordedEpisode]:
     return partial(episode_of_published, where)
 
 

@@ -5,7 +5,7 @@ Both go line by line, whatever the size. A line that holds no episode is left ou
 
 import gzip
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
@@ -21,7 +21,7 @@ from codeact.exceptions import ConfigError, RecordingError
 from codeact.folders import whole_folder
 from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.files import is_run, source_files
-from codeact.recordings.lines import published_lines, run_lines
+from codeact.recordings.lines import OfLine, published_lines, run_lines
 from codeact.recordings.provenance import file_digest
 from codeact.recordings.published import (
     another_sample,
@@ -148,7 +148,7 @@ def _published_records(
         yield record
 
 
-def _of_published(where: PublishedPath) -> Callable[[bytes, SourceLine], _Placed]:
+def _of_published(where: PublishedPath) -> OfLine[_Placed]:
     return lambda content, place: (place, to_record(where, content, place))
 
 

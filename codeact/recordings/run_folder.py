@@ -56,6 +56,11 @@ class EpisodeIdentity(NamedTuple):
     settings_digest: str
     sample: int
 
+    @classmethod
+    def of(cls, record: EpisodeRecord) -> Self:
+        """Return what a record is of."""
+        return cls(record.task_digest, record.settings_digest, record.sample)
+
 
 class RunFolder:
     """An open run folder, owned by this process until `close`. Only its owner can read it."""
@@ -125,9 +130,7 @@ class RunFolder:
             line = checked_line(record) + b"\n"
         self._write(line, record.id)
         if is_counted(record):
-            self.finished.add(
-                EpisodeIdentity(record.task_digest, record.settings_digest, record.sample)
-            )
+            self.finished.add(EpisodeIdentity.of(record))
         return record
 
     def _write(self, line: bytes, name: str) -> None:
@@ -251,9 +254,7 @@ def _look_through(path: Path) -> _Found:
             )
         found.digest = record.settings_digest
         if is_counted(record):
-            found.finished.add(
-                EpisodeIdentity(record.task_digest, record.settings_digest, record.sample)
-            )
+            found.finished.add(EpisodeIdentity.of(record))
         tokens, usd = spent_on(record)
         found.tokens += tokens
         found.usd += usd

@@ -11,7 +11,7 @@ from codeact.episode.causes import HANDLING
 from codeact.episode.effects import Counts, Message, Outcome, Usage
 from codeact.exceptions import Cause, ConfigError
 from codeact.jsonl import SourceLine, Unreadable
-from codeact.recordings.lines import recorded_lines
+from codeact.recordings.lines import OfLine, recorded_lines
 from codeact.recordings.published_lines import Imported, decode_published
 from codeact.recordings.published_paths import PublishedPath, feedback_name, feedback_parts
 from codeact.recordings.run_folder import CONFIG
@@ -120,9 +120,7 @@ def read_trajectories(
     )
 
 
-def _of_published(
-    rename: Rename, where: PublishedPath
-) -> Callable[[bytes, SourceLine], Trajectory]:
+def _of_published(rename: Rename, where: PublishedPath) -> OfLine[Trajectory]:
     experiment = Experiment(
         rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
     )

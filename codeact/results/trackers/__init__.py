@@ -11,7 +11,7 @@ from codeact.experiment.events import Job, Listener
 def expect_trackers(configs: Iterable[RunConfig]) -> None:
     """Start to import what `trackers` will need, which takes seconds, while sandboxes start."""
     if any(map(_tracked, configs)):
-        from codeact.results.trackers.wandb import load
+        from codeact.results.trackers.wandb_library import load
 
         threading.Thread(target=load, name="wandb import", daemon=True).start()
 

@@ -10,10 +10,9 @@ import queue
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +23,7 @@ from codeact.exceptions import RunFolderError
 from codeact.experiment.config.schema import WandbTracker
 from codeact.experiment.events import Job, Load, NullListener
 from codeact.experiment.summary import Latest, Summary, flat_summary
-from codeact.files import make_private, private_folder
+from codeact.files import make_private
 from codeact.recordings.run_folder import RunFolder
 from codeact.results.trackers.metrics import (
     COLUMNS,
@@ -32,6 +31,15 @@ from codeact.results.trackers.metrics import (
     MetricsRow,
     RunMetrics,
     Scrubber,
+)
+from codeact.results.trackers.wandb_library import (
+    OPENING,
+    UPLOADING,
+    first_line,
+    library,
+    open_run,
+    staging_in,
+    why_offline,
 )
 
 if TYPE_CHECKING:
@@ -41,9 +49,6 @@ TRACKER = "wandb.json"
 
 _EVERY = 2.0
 """Seconds between two rows of a run."""
-_OPENING = 30.0
-_UPLOADING = 60.0
-"""Seconds for W&B to answer, and for it to take the rest when all is over."""
 _NAME = 128
 """Characters that W&B takes for a name."""
 
@@ -196,6 +201,19 @@ class RunDescription(NamedTuple):
             scrubber.data(job.config.model_dump(mode="json")),
         )
 
+    def open(self, mode: str) -> "wandb.Run":
+        return open_run(
+            self.folder.path,
+            mode,
+            project=self.state.project,
+            entity=self.state.entity,
+            id=self.state.id,
+            name=self.name,
+            group=self.group,
+            tags=self.tags,
+            config=self.config,
+        )
+
 
 class FinalUpdate(NamedTuple):
     """What is sent at the end of a run."""
@@ -237,7 +255,7 @@ class UploadThread:
         if self._thread.ident is None:
             return
         self._queue.put(None)
-        self._thread.join(_OPENING + _UPLOADING)
+        self._thread.join(OPENING + UPLOADING)
         if self._thread.is_alive():
             folders = " ".join(str(d.folder.path / "wandb") for d in self._described.values())
             self._notice(
@@ -250,10 +268,11 @@ class UploadThread:
             while (do := self._queue.get()) is not None:
                 do()
             if self._asked:
-                _wandb().teardown()
+                library().teardown()
         except Exception as error:
+            reason = first_line(error)
             self._notice(
-                f"W&B failed and is told nothing more; the run folder has it all: {_line(error)}"
+                f"W&B failed and is told nothing more; the run folder has it all: {reason}"
             )
 
     def _log(self, name: str, sent: MetricsRow | None) -> None:
@@ -265,9 +284,9 @@ class UploadThread:
         run = self._run(name)
         row: dict[str, Any] = dict(final.sent.row)
         if final.trajectories:
-            row["trajectories"] = _wandb().Table(columns=list(COLUMNS), data=final.trajectories)
+            row["trajectories"] = library().Table(columns=list(COLUMNS), data=final.trajectories)
         description = self._described[name]
-        with _staging_in(description.folder.path / "wandb"):
+        with staging_in(description.folder.path / "wandb"):
             run.log(row, step=final.sent.step)
         run.summary.update(final.summary)
         run.finish(exit_code=0 if final.complete else 1)
@@ -290,17 +309,17 @@ class UploadThread:
     def _opened(self, name: str, description: RunDescription) -> "wandb.Run":
         if not self._asked:
             self._asked = True
-            self._offline_because = _why_offline(description.mode)
+            self._offline_because = why_offline(description.mode)
         if self._offline_because is None:
             try:
-                return _init(description, "online")
+                return description.open("online")
             except Exception as error:
-                self._offline_because = _line(error)
+                self._offline_because = first_line(error)
                 # W&B holds the id of a run that it could not open.
                 state = msgspec.structs.replace(description.state, id=_new_id())
                 description = description._replace(state=state)
                 self._described[name] = description
-        run = _init(description, "offline")
+        run = description.open("offline")
         if not self._told:
             self._told = True
             self._notice(self._offline_line(description))
@@ -319,93 +338,3 @@ class UploadThread:
         # W&B warns of a run without an address when it is asked for it.
         url = run.url if self._offline_because is None else None
         return url or str(description.folder.path / "wandb")
-
-
-def _wandb() -> Any:
-    """Import W&B as late as possible, with its error reports to its makers switched off."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    import wandb
-
-    return wandb
-
-
-def load() -> None:
-    """Import W&B with what it would otherwise import at a run's first and last moments."""
-    # Whoever uses it will say what is wrong with it.
-    with suppress(Exception):
-        _wandb().Table(columns=["-"], data=[["-"]])
-        import_module("wandb.apis.public")
-
-
-def _why_offline(mode: str) -> str | None:
-    """Whether a key is there and taken, by W&B's own rules; it is never asked for."""
-    if (chosen := os.environ.get("WANDB_MODE", "")) in ("offline", "dryrun"):
-        return f"WANDB_MODE={chosen}"
-    if mode == "offline":
-        return "tracker.mode=offline"
-    library = _wandb()
-    library.setup(settings=library.Settings(**_QUIET))
-    try:
-        return None if library.login(prompt=False) else "there is no key for it"
-    except Exception as error:
-        return _line(error)
-
-
-_QUIET: dict[str, Any] = {
-    # Nothing on the terminal, and nothing of the machine, the code or the shell in W&B.
-    "silent": True,
-    "quiet": True,
-    "console": "off",
-    "disable_code": True,
-    "disable_git": True,
-    "save_code": False,
-    "host": "",
-    "program": "",
-    "x_disable_meta": True,
-    "x_disable_machine_info": True,
-    "x_disable_stats": True,
-    "x_save_requirements": False,
-    "init_timeout": _OPENING,
-    "finish_timeout": _UPLOADING,
-}
-
-
-def _init(description: RunDescription, mode: str) -> "wandb.Run":
-    library, state = _wandb(), description.state
-    folder = description.folder.path
-    private_folder(folder / "wandb")
-    run: wandb.Run = library.init(
-        project=state.project,
-        entity=state.entity,
-        id=state.id,
-        resume="allow",
-        mode=mode,
-        dir=str(folder.absolute()),
-        name=description.name,
-        group=description.group,
-        tags=description.tags,
-        config=description.config,
-        # Runs of a sweep are open side by side.
-        reinit="create_new",
-        settings=library.Settings(**_QUIET),
-    )
-    run.define_metric("*", step_metric="episodes/finished")
-    return run
-
-
-@contextmanager
-def _staging_in(folder: Path) -> Iterator[None]:
-    """Have W&B keep a table that awaits its upload here, not in the user's home, unless told."""
-    if "WANDB_DATA_DIR" in os.environ:
-        yield
-        return
-    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        del os.environ["WANDB_DATA_DIR"]
-
-
-def _line(error: Exception) -> str:
-    words = str(error).strip().splitlines()
-    return words[0].rstrip(".") if words else type(error).__name__
