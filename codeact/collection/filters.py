@@ -1,7 +1,7 @@
-"""Filters: small named questions about one trajectory, each with cases of both answers beside it.
+"""Filters: named tests of one trajectory, each with examples that it keeps and drops.
 
-A filter answers whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
-names those that it asks, in its order. docs/selection.md lists them.
+A filter returns whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
+names those that it applies, in its order. docs/selection.md lists them.
 """
 
 import re
@@ -65,7 +65,7 @@ def example(
 
 
 class Filter(NamedTuple):
-    """A question with its name, and trajectories that show both of its answers."""
+    """A filter with its name, and trajectories that it keeps and drops."""
 
     name: str
     keeps: Keeps
@@ -79,7 +79,7 @@ FILTERS: dict[str, Filter] = {}
 def register(
     name: str, *, kept: Sequence[Trajectory], dropped: Sequence[Trajectory]
 ) -> Callable[[Keeps], Keeps]:
-    """Make a function a filter; a test asks it about its cases."""
+    """Register a function as a filter; a test applies it to its examples."""
 
     def add(keeps: Keeps) -> Keeps:
         FILTERS[name] = Filter(name, keeps, kept, dropped)
@@ -213,7 +213,7 @@ def _invented_environment(trajectory: Trajectory, _: FilterSettings) -> bool:
     ],
 )
 def _trailing_text(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """The model went on after a turn's action, before it could know what came of it."""
+    """Drop turns that go on after an action, before the model could know its result."""
     return not any(map(trailing_text, _turns(trajectory)))
 
 

@@ -1,4 +1,4 @@
-"""The half of a vLLM server that runs on its node: a Ray actor that holds GPUs and the process."""
+"""The part of a vLLM server that runs on its node: a Ray actor with GPUs and the process."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ class Launch(msgspec.Struct, frozen=True):
 
 
 class ServerLocation(msgspec.Struct, frozen=True):
-    """Where a server runs; `node` is Ray's id, `command` what was started there."""
+    """Where a server runs; `node` is Ray's id, `command` was started there."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class ServerLocation(msgspec.Struct, frozen=True):
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
-    """How a server is; `exit_status` is None while it runs, and negative when a signal ended it."""
+    """A server's status; `exit_status` is None while it runs, and negative after a signal."""
 
     exit_status: int | None
     last_line: str
@@ -124,13 +124,13 @@ class ServerHost:
         self._keeper.wait()
 
     def status(self) -> ServerStatus:
-        """How the server is now."""
+        """Return the server's status."""
         self._listen()
         lines = self.log_end(1).splitlines()
         return ServerStatus(self._status, lines[-1] if lines else "")
 
     def _listen(self) -> None:
-        """Take in what the keeper has told."""
+        """Read what the keeper has reported."""
         if self._keeper is None or self._status is not None:
             return
         assert self._keeper.stdout is not None

@@ -179,7 +179,7 @@ class VllmSettings(ModelSettings):
         return env
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers: of `args` those that are not only about speed and memory."""
+        """What decides the completions: `args` without those for speed and memory only."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
         return {**without_none(super().identity(), "revision"), "args": decisive}
@@ -270,9 +270,9 @@ class VllmSettings(ModelSettings):
         return tuple(words)
 
     def variables(self) -> dict[str, str]:
-        """The variables that the servers get besides those of their nodes.
+        """Return the variables that servers get on top of those of their nodes.
 
-        Raises `ModelUnavailable` when one that is to be handed on is not set here.
+        Raises `ModelUnavailable` when a variable to hand on is not set here.
         """
         for name in self.handed_on:
             if name not in os.environ:
