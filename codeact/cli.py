@@ -12,7 +12,7 @@ USAGE = "usage: codeact COMMAND [KEY=VALUE ...] [-m] [--config-dir DIR] [--confi
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; answers the exit status, 0 only when it did what it says."""
+    """Run a command; returns the exit status, 0 only if it did what it promises."""
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in ("-h", "--help"):
         _out(_help())

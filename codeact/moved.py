@@ -17,7 +17,7 @@ MOVED = (
     ("codeact.edge.families.registry", "codeact.datasets.families"),
     ("codeact.edge.families.*", "codeact.datasets.*.task"),
     ("codeact.edge.families", "codeact.datasets"),
-    ("codeact.edge.preparing.registry", "codeact.datasets.preparers"),
+    ("codeact.edge.preparing.registry", "codeact.datasets.preparing.preparers"),
     ("codeact.edge.preparing.*", "codeact.datasets.*.prepare"),
     ("codeact.edge.preparing.*", "codeact.datasets.preparing.*"),
     ("codeact.edge.preparing.*", "codeact.datasets.wiki_table_questions.*"),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from codeact.collection.filters import Filter
-from codeact.collection.selection import Step
+from codeact.collection.selection import SelectionStep
 from codeact.datasets.family import Family
 from codeact.datasets.preparing.base import Choice, Journal, Made, Preparer
 from codeact.datasets.preparing.raw import Raw
@@ -54,7 +54,7 @@ INTERFACES: list[tuple[str, set[str]]] = [
     ("A model", own(ModelSettings) | own(ModelClient) | own(SharesLimits) | own(Probed)),
     ("A model", of_struct(Request) | of_struct(Completion) | of_struct(EpisodeKey)),
     ("A prompt strategy", own(PromptStrategy)),
-    ("A filter", of_tuple(Filter) | of_tuple(Step)),
+    ("A filter", of_tuple(Filter) | of_tuple(SelectionStep)),
     ("A tracker", own(Listener) | of_tuple(Job) | of_tuple(Load)),
 ]
 

@@ -14,7 +14,7 @@ from codeact.exceptions import ConfigError
 from codeact.experiment.strategies import strategy
 from codeact.models.registry import model_kinds, settings_type
 from codeact.tools import open_toolbox
-from codeact.tools.search import NoSearch, PageSearch
+from codeact.tools.settings import NoSearch, PageSearch
 
 pytest_plugins = ["tests.helpers.plugin_packages"]
 

@@ -23,7 +23,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     values: Values
 
 
-class Asked(Protocol):
+class RequestedDefinition(Protocol):
     """What a command's run is, to be held against what a folder is."""
 
     @property

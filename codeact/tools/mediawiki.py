@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codeact import web
 from codeact.exceptions import ToolFailure
 from codeact.tools.base import held_up
-from codeact.tools.search import NOTHING_FOUND, PAGES_SHOWN, WikipediaSearch, render
+from codeact.tools.settings import NOTHING_FOUND, PAGES_SHOWN, WikipediaSearch, render
 
 if TYPE_CHECKING:
     import aiohttp

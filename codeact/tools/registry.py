@@ -6,7 +6,8 @@ from typing import Any
 from codeact.episode.task import ToolSpec
 from codeact.plugins import Registry
 from codeact.tools.base import Tool, ToolBox
-from codeact.tools.search import SearchSettings, open_search
+from codeact.tools.search import open_search
+from codeact.tools.settings import SearchSettings
 
 log = logging.getLogger(__name__)
 

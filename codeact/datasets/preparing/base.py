@@ -29,7 +29,7 @@ class Made(NamedTuple):
     where: str
 
 
-class Step(msgspec.Struct, frozen=True):
+class FilterStep(msgspec.Struct, frozen=True):
     """A filter, and how many records it saw and kept."""
 
     name: str
@@ -48,13 +48,13 @@ class Journal:
     """What became of the records; nothing leaves a data set without an entry here."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[FilterStep] = []
         self.findings: list[Finding] = []
         self.notes: list[str] = []
 
     def step(self, name: str, of: int, kept: int) -> None:
         """Enter a filter's counts."""
-        self.steps.append(Step(name, of, kept))
+        self.steps.append(FilterStep(name, of, kept))
 
     def refuse(self, where: str, reason: str) -> None:
         """Enter a record that is left out because it is unfit."""

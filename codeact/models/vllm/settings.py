@@ -17,9 +17,11 @@ from pydantic import Field, field_validator
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings, TimeoutSettings
+from codeact.plugins import resolve
 
 MODULE = "vllm.entrypoints.openai.api_server"
 """Not the command ``vllm``: it does not run where the package has another name, as on the CPU."""
+_RUNNING = "codeact.models.vllm.servers:running"
 
 _SET_HERE = {
     "model": "model.model",
@@ -177,7 +179,7 @@ class VllmSettings(ModelSettings):
         return env
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers: of `args` those that are not only about speed and memory."""
+        """What decides the completions: `args` without those for speed and memory only."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
         return {**without_none(super().identity(), "revision"), "args": decisive}
@@ -228,9 +230,7 @@ class VllmSettings(ModelSettings):
 
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator[ModelSettings]:
-        from codeact.models.vllm.servers import running  # it imports this module
-
-        async with running(self, notice) as urls:
+        async with resolve(_RUNNING)(self, notice) as urls:
             yield self.client(urls)
 
     def client(self, urls: list[str]) -> OpenAISettings:
@@ -270,9 +270,9 @@ class VllmSettings(ModelSettings):
         return tuple(words)
 
     def variables(self) -> dict[str, str]:
-        """The variables that the servers get besides those of their nodes.
+        """Return the variables that servers get on top of those of their nodes.
 
-        Raises `ModelUnavailable` when one that is to be handed on is not set here.
+        Raises `ModelUnavailable` when a variable to hand on is not set here.
         """
         for name in self.handed_on:
             if name not in os.environ:
