@@ -159,8 +159,8 @@ def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
     """Write the finished episodes of run folders as a published tree beneath `out`.
 
     Only the last record of an episode counts. The published format has no form for an episode that
-    failed for no fault of the model's: it is listed. Raises `RecordingError` if nothing is left, and
-    `ConfigError` if two runs would be written to one file.
+    failed for no fault of the model's: it is listed. Raises `RecordingError` if nothing is left,
+    and `ConfigError` if two runs would be written to one file.
     """
     files = source_files(config.sources)
     found = Exchange({}, [])

@@ -54,7 +54,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_dead(self) -> bool | None:
-        """Whether the owner has ended; None if it runs on another machine or in another container."""
+        """Whether the owner has ended; None if it ran on another machine or container."""
         if self.host != socket.gethostname():
             return None
         if self.boot != boot_id():

@@ -113,11 +113,11 @@ class RunFolder:
         return folder
 
     def append(self, record: EpisodeRecord) -> EpisodeRecord:
-        """Write one episode, as one of this run and session; returns what was written.
+        """Append one episode as part of this run and session; returns the record written.
 
-        That is another record, of a failure of the harness, where the episode's own holds what
-        could not be read back. Raises `RunFolderError` and leaves no part of a line behind.
-        `DiskFull` says that the same record may be written later.
+        If the episode's own record could not be read back, that is one of a harness failure.
+        Raises `RunFolderError` and leaves no part of a line behind; after `DiskFull` the same
+        record may be written later.
         """
         record.session = self.session
         if record.settings_digest != self.digest:

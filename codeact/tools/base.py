@@ -95,8 +95,7 @@ class ToolBox:
     def require(self, names: Iterable[str]) -> None:
         """Raise `ConfigError` if one of these tools should come from a broken plug-in.
 
-        That is one whose entry point has the tool's name, and any of them where nobody else has
-        the tool.
+        That is one whose entry point has the tool's name, or any broken one if no other has it.
         """
         for name in names:
             if name in self._broken:
