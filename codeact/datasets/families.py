@@ -28,7 +28,7 @@ FAMILIES = Registry(
 
 
 def names() -> list[str]:
-    """All families that can be had here."""
+    """Name every family, those of plug-ins included."""
     return FAMILIES.names()
 
 

@@ -7,9 +7,7 @@ rules by which it was made. A folder without that file is older than those rules
 its configuration alone defines it.
 """
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import msgspec
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
 from codeact.experiment.plan import Plan
+from codeact.jsonl import blocks
 from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values, read_definition
 from codeact.recordings.run_folder import CONFIG
 from codeact.resources import resolve_path
@@ -128,10 +127,9 @@ def _content_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, decompressed."""
     digest = hashlib.sha256()
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except (OSError, EOFError, zlib.error) as error:
+        for block in blocks(path):
+            digest.update(block)
+    except (OSError, EOFError) as error:
         raise ConfigError(f"search.path: {path} cannot be read: {error}") from error
     return digest.hexdigest()
 

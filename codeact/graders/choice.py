@@ -1,4 +1,4 @@
-"""Multiple choice: the options in a prompt, and the letter that an answer commits to or names."""
+"""Verdicts on multiple choice: the options in a prompt, and the letter that an answer chooses."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""Whole trees in and out: published recordings to run folders, and run folders to such trees.
+"""Imports published recordings into run folders, and exports run folders as published trees.
 
-Both go line by line, whatever the size. A line that holds no episode is left out and listed.
+Both stream line by line. A line that holds no episode is left out and listed.
 """
 
 import gzip
@@ -55,7 +55,7 @@ class ImportConfig(Settings):
 
 
 class ExportConfig(ImportConfig):
-    """``codeact export``. Sources are run folders or trees of them; files are gzipped on wish."""
+    """``codeact export``. Sources are run folders or trees of them; `gzip` compresses the files."""
 
     format: Literal["mint"]
     """The form that is written."""
@@ -158,9 +158,9 @@ def _of_published(where: PublishedPath) -> OfLine[_Placed]:
 def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
     """Write the finished episodes of run folders as a published tree beneath `out`.
 
-    The last record of an episode counts, in its place. What failed for no fault of the model's has
-    no form in the tree, and is listed. Raises `RecordingError` where nothing is left, and
-    `ConfigError` where two runs would be written to one file.
+    Only the last record of an episode counts. The published format has no form for an episode that
+    failed for no fault of the model's: it is listed. Raises `RecordingError` if nothing is left,
+    and `ConfigError` if two runs would be written to one file.
     """
     files = source_files(config.sources)
     found = Exchange({}, [])

@@ -1,4 +1,4 @@
-"""Finds recorded files: those of our run folders, and the published ``results.jsonl``."""
+"""Finds recorded files: ``episodes.jsonl`` of run folders, and published ``results.jsonl``."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -48,7 +48,7 @@ def to_record(where: PublishedPath, content: bytes, place: SourceLine) -> Episod
 
 
 def another_sample(record: EpisodeRecord, sample: int) -> EpisodeRecord:
-    """The same record, told apart from those of its task with the same settings."""
+    """Return the record as another sample of its task, with an id of its own."""
     own = _record_id(record.task_name, record.task_id, sample)
     return msgspec.structs.replace(record, id=own, sample=sample)
 
@@ -95,7 +95,7 @@ def _of_state(record: EpisodeRecord) -> JSON:
 
 
 def _without(state: JSON, record: EpisodeRecord) -> JSON:
-    """A state without what the record says in the same words; all else has to stay."""
+    """Return a state without what the record itself says in the same words."""
     said = _of_state(record)
     return {
         key: value

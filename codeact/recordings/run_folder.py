@@ -1,8 +1,8 @@
 """The run folder: what is on disk is the truth, and everything else derives from it.
 
 ``episodes.jsonl`` is append-only, one finished episode a line. A line counts once its newline is on
-disk: a torn last line, left by a crash, is cut off when the folder is opened again and its episode
-is redone.
+disk: an unfinished last line, left by a crash, is cut off when the folder is opened again, and its
+episode is played again.
 """
 
 import errno
@@ -86,7 +86,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path, asked: RequestedDefinition) -> Self:
-        """Create the folder or go on with it.
+        """Create the folder or resume it.
 
         Raises `RunFolderError` when it cannot be written, when another process is writing it, when
         it holds episodes of another experiment, or when a line in its middle is broken.
@@ -113,11 +113,11 @@ class RunFolder:
         return folder
 
     def append(self, record: EpisodeRecord) -> EpisodeRecord:
-        """Write one episode, as one of this run and session; returns what was written.
+        """Append one episode as part of this run and session; returns the record written.
 
-        That is another record, of a failure of the harness, where the episode's own holds what
-        could not be read back. Raises `RunFolderError` and leaves no part of a line behind.
-        `DiskFull` says that the same record may be written later.
+        If the episode's own record could not be read back, that is one of a harness failure.
+        Raises `RunFolderError` and leaves no part of a line behind; after `DiskFull` the same
+        record may be written later.
         """
         record.session = self.session
         if record.settings_digest != self.digest:
@@ -150,7 +150,7 @@ class RunFolder:
         self._size += len(line)
 
     def write_spent(self, tokens: int, usd: float) -> None:
-        """Keep what the run has spent, episodes that were given up included."""
+        """Keep what the run has spent, abandoned episodes included."""
         self.write_text(SPENT, json.dumps([tokens, usd]) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
@@ -182,7 +182,7 @@ class RunFolder:
         self.session = number
 
     def close(self) -> None:
-        """Give the folder up for other processes."""
+        """Close the folder, so that other processes may write it."""
         self._lock.release()
         os.close(self._file)
 
@@ -201,7 +201,7 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
 
 
 def read_records(path: Path) -> Iterator[EpisodeRecord]:
-    """Every whole line of a run folder, as written; a torn last line is passed over."""
+    """Yield the record of every line in order, without an unfinished last line."""
     file = path / EPISODES if path.is_dir() else path
     for record in decoded_lines(
         file, lambda line, _: decode(line), "episode record", appended=True, longest=LONGEST_LINE
@@ -215,12 +215,12 @@ def read_records(path: Path) -> Iterator[EpisodeRecord]:
 
 
 def latest_records(path: Path) -> list[EpisodeRecord]:
-    """One record per episode, the last one written: a redone episode replaces its failure."""
+    """Return the last record of each episode: a replayed episode replaces its failure."""
     return list({record.id: record for record in read_records(path)}.values())
 
 
 def _cut_torn_line(file: int) -> None:
-    """Cut what stands after the last newline."""
+    """Truncate a file after its last newline."""
     size = os.fstat(file).st_size
     end, block = size, 1 << 16
     while end > 0:

@@ -55,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What the policy took, where the recording says so."""
+    """The policy's tokens, if they were recorded."""
 
     prompt: int = 0
     completion: int = 0
@@ -98,7 +98,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
 
 
 Rename = Callable[[str], str]
-"""From a model's recorded name to the one that it goes by."""
+"""Maps a model's recorded name to the name that it is counted under."""
 
 
 def as_recorded(model: str) -> str:
@@ -111,7 +111,7 @@ def read_trajectories(
 ) -> Iterator[Trajectory | Unreadable]:
     """Read a file one line at a time, every line of it: redone and uncounted episodes too.
 
-    `task_type_of` is asked where a record of a run folder does not say its task's type. Raises
+    `task_type_of` is called for records of run folders that do not name their task's type. Raises
     `RecordingError` where a published path does not say what was recorded.
     """
     task_types = TaskTypes(path.with_name(CONFIG), task_type_of)

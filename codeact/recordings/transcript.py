@@ -1,4 +1,4 @@
-"""The published form of a conversation: what each message says, taken apart and put together.
+"""The published form of a conversation: what each message says, parsed and rendered.
 
 The first message is the task as the model saw it; after it the model's messages and those of the
 environment follow each other.
@@ -27,7 +27,7 @@ _NO_COUNT_DOWN = re.compile(
 
 
 class EnvironmentMessage(msgspec.Struct, frozen=True):
-    """The environment's message taken apart; `render` puts it together to the letter.
+    """The environment's message in parts; `render` gives the exact text back.
 
     `steps_left` and `proposals_left` are None where the message has no count-down.
     """
@@ -53,7 +53,7 @@ class EnvironmentMessage(msgspec.Struct, frozen=True):
 
 
 def parse_environment(message: str) -> EnvironmentMessage | None:
-    """Take an environment's message apart; None if it is not one."""
+    """Parse a message of the environment; None if the text is not one."""
     if found := _ENVIRONMENT.fullmatch(message):
         return EnvironmentMessage(
             observation=found["observation"],
@@ -68,7 +68,7 @@ def parse_environment(message: str) -> EnvironmentMessage | None:
 
 
 def policy_text(content: str) -> str:
-    """Take what the model wrote out of a recorded assistant message."""
+    """Return what the model wrote in a recorded assistant message."""
     return content.removeprefix(_ASSISTANT).removesuffix("\n")
 
 
@@ -81,10 +81,10 @@ def assistant_content(text: str) -> str:
 
 
 class RecordedTurn(msgspec.Struct, frozen=True):
-    """What the model wrote, and the environment's answer where it was recorded.
+    """What the model wrote, and the environment's reply if it was recorded.
 
-    Published recordings do not hold the answer to an episode's last turn. `logged` is False for
-    an empty answer that left no message.
+    Published recordings lack the reply to an episode's last turn. `logged` is False for an empty
+    completion, which left no message.
     """
 
     text: str
@@ -98,10 +98,10 @@ def prompt_of(first_message: str) -> str:
 
 
 def turns_of(messages: list[Message], steps: int) -> tuple[RecordedTurn, ...]:
-    """Pair what the model wrote with what the environment answered.
+    """Pair each message of the model with the environment's reply.
 
-    An answer of nothing at all was not recorded as a message, though it took a step: two of the
-    environment's messages then follow each other.
+    An empty completion was not recorded as a message, though it took a step: two messages of the
+    environment then follow each other.
     """
     turns: list[RecordedTurn] = []
     text: str | None = None

@@ -26,7 +26,7 @@ TOOLS = Registry(
 
 
 def open_toolbox(search: SearchSettings) -> ToolBox:
-    """Our tools and the plug-ins'.
+    """Open our tools and those of plug-ins.
 
     A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name. A
     plug-in that is broken is told of and left out; `ToolBox.require` refuses tasks that need it.

@@ -42,7 +42,7 @@ Entry = TypeVar("Entry", _Page, _Answer)
 
 
 def open_search(settings: SearchSettings) -> Tool | None:
-    """The tool, with its files read; raises `ConfigError` where a file cannot be."""
+    """Open the tool and read its files; raises `ConfigError` where one cannot be read."""
     match settings:
         case PageSearch():
             return _tool(_Pages(_read(settings.path, _Page)))
@@ -106,7 +106,7 @@ class _Pages:
 
 
 class _Recorded:
-    """Gives back what an earlier run was given for the same query."""
+    """Returns the result that an earlier run got for the same query."""
 
     def __init__(self, answers: list[_Answer]) -> None:
         self._answers = {answer.query: answer.result for answer in answers}

@@ -1,4 +1,4 @@
-"""What the user chooses of `wikipedia_search`, and the words that every source of it shares."""
+"""Settings of `wikipedia_search`, and the texts that all its sources share."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal

@@ -1,6 +1,6 @@
-"""Reads raw files where they lie, plain or gzipped, and remembers their digests.
+"""Reads raw files in place, plain or gzipped, and keeps their digests.
 
-A broken line is told to the journal's `refuse`, with file and line, and left out; a file that
+A broken line is reported to the journal's `refuse`, with file and line, and left out; a file that
 cannot be read at all ends the command.
 """
 
@@ -176,7 +176,7 @@ def _unreadable(path: Path, error: OSError | EOFError) -> TaskFileError:
 
 
 def missing(record: Record, *fields: str) -> str:
-    """What a record lacks of text fields, for the journal; nothing if all is there."""
+    """Return which text field a record lacks, for the journal; empty if none."""
     for name in fields:
         if name not in record.value:
             return f"field {name!r} is missing"

@@ -106,7 +106,7 @@ def _written(rows: Iterator[Made], out: Path, whole: ExitStack) -> dict[str, Tas
 
 
 def _sync(file: IO[bytes]) -> None:
-    """What a full disk has against a file comes out here, before any is renamed."""
+    """Flush a file, so that a full disk shows before any file is renamed."""
     file.flush()
     os.fsync(file.fileno())
 
