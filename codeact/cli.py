@@ -42,7 +42,7 @@ def _run(name: str, words: list[str]) -> int:
         _err(f"codeact {name}: stopped")
         return 130
     except BrokenPipeError:
-        # Who read our output (head, less) has gone; flushing at exit would only say so again.
+        # The reader of our output (head, less) has gone; flushing at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status

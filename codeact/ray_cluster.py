@@ -11,7 +11,7 @@ from codeact.exceptions import ComputeUnavailable
 log = logging.getLogger(__name__)
 
 _STARTED_HERE: dict[str, Any] = {
-    # Unset, Ray would join whatever cluster was last started on this machine, by anybody.
+    # Unset, Ray would join the cluster that was last started on this machine, by anyone.
     "address": "local",
     "include_dashboard": False,
     # Records are small and leave the store at once; Ray would take a third of the memory.
@@ -60,7 +60,7 @@ def _init(address: str | None) -> None:
     if not address:
         # Unset, a Ray that is started here would leave a token file in the user's home.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        # Ray's workers, and the sandboxes beneath them, would come after all else on the machine.
+        # Ray's workers, and their sandboxes, would get a lower priority than everything else.
         os.environ.setdefault("RAY_worker_niceness", "0")
     options = {"address": address} if address else _STARTED_HERE
     try:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-# A word is gone through once, from its start: model output may be a megabyte without a space.
+# Each word is scanned once: model output may be a megabyte without a space.
 _ASSIGNED = re.compile(
     r"(?i)(?<![\w-])(?P<name>[\w-]*?(?:key|token|secret|password|passwd|passphrase|authorization))"
     r"(?P<sep>[\"']?\s{0,8}[=:](?!=)\s{0,8})"
@@ -67,7 +67,7 @@ def _is_secret(match: re.Match[str], *, typed: bool) -> bool:
     if bare and _EXPRESSION.match(bare):
         return False
     if _ALWAYS.fullmatch(name) or _VARIABLE.fullmatch(name):
-        # A name handed on, as in f(password=password), is no secret.
+        # A name that is passed on, as in f(password=password), is no secret.
         return (
             quoted is not None
             or not re.fullmatch(r"[A-Za-z_]*", value)

@@ -219,7 +219,7 @@ def _trailing_text(trajectory: Trajectory, _: FilterSettings) -> bool:
 
 _FEEDBACK = "\nExpert feedback:"
 _COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
-_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # begins with what there is little of, to be quick
+_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # starts with a rare character, to be quick
 _TRIVIAL = {"yes", "no", "true", "false", "none"}
 
 
@@ -263,7 +263,7 @@ def _gold_leak(trajectory: Trajectory, settings: FilterSettings) -> bool:
 
 def _shows(text: str, answer: str) -> bool:
     """Whether an answer stands in a text, as a word or number of its own; both are normal."""
-    if answer not in text:  # hardly any is, and to look for it so takes a tenth of the time
+    if answer not in text:  # hardly any text has it, and this check takes a tenth of the time
         return False
     return bool(re.search(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)", text))
 

@@ -274,7 +274,7 @@ def _push(folder: Path, config: ConvertConfig) -> None:
             repo_id=repository,
             repo_type="dataset",
         )
-    except Exception as error:  # whatever the libraries beneath raise for a network or a token
+    except Exception as error:  # any error of the libraries, for a network or a token
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"{repository}: could not be pushed ({reason}); everything is written to {folder}: "

@@ -94,7 +94,7 @@ def _played(run: Path) -> dict[str, Any]:
         if key == "task.sets" and isinstance(value, dict):
             said[key] = sorted(value)
         elif isinstance(value, str) and Path(value).is_absolute():
-            said[key] = Path(value).name  # where it lay is nobody else's business
+            said[key] = Path(value).name  # its path on this machine stays private
         elif value is not None:
             said[key] = value
     try:
@@ -114,7 +114,7 @@ def _yaml(path: Path) -> Any:
 
     try:
         return OmegaConf.to_container(OmegaConf.load(path))
-    except Exception:  # a folder without its configuration, whatever it lacks or holds instead
+    except Exception:  # a folder without a readable configuration
         return None
 
 

@@ -142,7 +142,7 @@ class Stages:
             if found.inputs == inputs and dict(self._outputs(found.outputs)) == found.outputs:
                 return found
         except (OSError, msgspec.MsgspecError):
-            return None  # it was never done, or someone has been at its files: it is done again
+            return None  # it was never done, or its files have changed: it is done again
         return None
 
     def finish(

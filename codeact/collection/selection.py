@@ -132,7 +132,7 @@ def _counted(
         taken[one.tier, one.task.task_name] -= 1
         yield one
     for _ in entered:
-        pass  # a step that has enough need not look at the rest, which is counted all the same
+        pass  # count the rest too where a step stopped early
     for tier, tier_report in report.tiers.items():
         by_task: ByTask = {
             task: count for (of, task), count in sorted(taken.items()) if of == tier and count

@@ -83,7 +83,7 @@ def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -
             raise ConfigError(f"{last} is there already; if it is what to write, say out={last}")
         named[bare[-1]] = "out"
     for n, key in named.items():
-        # What is there under this name means itself, whatever the name looks like.
+        # A file of this name is meant literally, whatever the name looks like.
         words[n] = f"{key}={literal(words[n]) if _is_there(words[n]) else words[n]}"
 
 

@@ -184,7 +184,7 @@ class _Collection:
         if found is not None:
             self.done[stage] = found
         else:
-            (self._out / REPORT).unlink(missing_ok=True)  # it tells of what is about to change
+            (self._out / REPORT).unlink(missing_ok=True)  # it describes what is about to change
             for left in list(self._out.glob(UNFINISHED)):  # by a session that was killed
                 shutil.rmtree(left, ignore_errors=True)
         sys.stderr.write(f"{stage}: {'is done already' if found else 'begins'}\n")

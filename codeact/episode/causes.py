@@ -20,17 +20,16 @@ class CauseHandling(NamedTuple):
 HANDLING: dict[Cause | None, CauseHandling] = {
     # No failure: solved, or not solved within the protocol's limits.
     None: CauseHandling(counted=True, retries=0),
-    # The policy's own doing, such as a full context: it would happen again.
+    # The policy is the cause, with a full context for example: it would happen again.
     "model": CauseHandling(counted=True, retries=0),
-    # The client has asked several times already: only an outage gets here.
+    # The client has retried several times already: only an outage gets here.
     "provider": CauseHandling(counted=False, retries=1),
     # A container that was killed is replaced at once.
     "sandbox": CauseHandling(counted=False, retries=2),
-    # As with the provider: the tool has asked its service several times already.
+    # As with the provider: the tool has retried several times already.
     "tool": CauseHandling(counted=False, retries=1),
     "grader": CauseHandling(counted=False, retries=1),
-    # A fault of ours is the same the second time. A lost worker is no such fault: its episodes are
-    # handed out again by who hands them out.
+    # A fault of ours would happen again. A lost worker is none: the pool plays its episodes again.
     "harness": CauseHandling(counted=False, retries=0),
 }
 

@@ -189,7 +189,7 @@ class Episode:
     def _close_turn(self, feedback: str | None) -> None:
         """Record the environment's message; the last one too, except after a success."""
         if self.outcome is None:
-            # Feedback takes time and tokens too, so the limits are looked at once more.
+            # Feedback takes time and tokens too, so check the limits again.
             self.outcome = self._over_limits()
         if self.outcome is None or not self.outcome.success:
             content = self.strategy.environment(

@@ -117,11 +117,11 @@ def checked_line(record: EpisodeRecord) -> bytes:
     """Return one JSON line that `decode` can read back; raises `UnwritableRecord`."""
     try:
         line = encode(record)
-        # Equal is quickly told; what is not can still be the same JSON, as a tuple and a list are.
+        # Comparing is quick; unequal values may still be equal JSON, as a tuple and a list are.
         same = _DECODER.decode(line) == record
         lost = None if same else _not_finite(msgspec.to_builtins(record), "")
     except Exception as error:
-        # Whatever a field holds instead of what it should, and however it fails.
+        # A field may hold anything, and fail in any way.
         raise UnwritableRecord(f"{type(error).__name__}: {_text(error)}") from error
     if lost is not None:
         raise UnwritableRecord(f"{lost or 'a value'} is no finite number")
@@ -230,7 +230,7 @@ def _text(value: object) -> str:
     try:
         return str(value).encode("utf-8", "replace").decode()
     except Exception:
-        # An object whose own words fail, or an integer too long to be written out.
+        # An object whose str() fails, or an integer too long to be written.
         return f"<{type(value).__name__}>"
 
 

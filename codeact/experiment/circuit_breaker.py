@@ -69,7 +69,7 @@ class RunCircuitBreaker:
         try:
             record = await playing
         except asyncio.CancelledError:
-            # By the user, or by this breaker.
+            # Cancelled by the user, or by this breaker.
             task = asyncio.current_task()
             if task is None or not task.cancelling():
                 self._raise_if_stopped()
@@ -95,7 +95,7 @@ class RunCircuitBreaker:
             self._failures.clear()
             self._passed.clear()
             return
-        # One that began before the last probe passed may have met what is mended since.
+        # An episode from before the last probe may have failed of what works by now.
         if self._limit is None or self.stopped is not None or generation != self._generation:
             return
         self._failures[cause] += 1

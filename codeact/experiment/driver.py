@@ -97,7 +97,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
             try:
                 episode.advance(result)
             except Exception as error:
-                # A prompt strategy may be a plug-in's.
+                # A prompt strategy may come from a plug-in.
                 what = f"what followed {type(effect).__name__}"
                 episode.advance(Failure(HarnessFailure.cause, _fault(error, what)))
     return record_of(assignment, environment.identity, episode)
@@ -131,7 +131,7 @@ def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
     if isinstance(error, EpisodeFailure):
         return Failure(error.cause, str(error), seconds)
     if isinstance(error, TimeoutError):
-        # One of whatever performed the effect: the episode's own is dealt with before.
+        # A time-out inside the effect; the episode's own is handled before this.
         words = str(error) or "it gave no reason"
         why = f"{type(effect).__name__} timed out by itself: {words}"
         return Failure(_OWNERS[type(effect)], why, seconds)
@@ -176,7 +176,7 @@ class _EffectHandler:
         if not opening.done():
             opening.cancel()
             await asyncio.wait([opening])
-        # One that did not open is nobody's fault if no cell has asked for it.
+        # A session that did not open does not matter if no cell needed it.
         if not opening.cancelled() and opening.exception() is None:
             opening.result().retire()
 
@@ -221,7 +221,7 @@ class _EffectHandler:
         self._delays.forget()
         execution = await session.execute(code)
         if execution.status == "timeout":
-            # A service that keeps a tool waiting is no fault of the cell's.
+            # The cell is not to blame when a service keeps a tool waiting.
             self._delays.blame(time.monotonic() - start)
         return execution
 

@@ -109,11 +109,11 @@ class Listeners:
             try:
                 getattr(listener, event)(*args)
             except Exception as error:
-                # The episodes matter more than who watches them.
+                # Episodes matter more than their listeners.
                 self._listeners = [one for one in self._listeners if one is not listener]
                 name = type(listener).__name__
                 log.exception("%s failed at %s", name, event)
                 failed.append(f"{name} failed and is left out from here on: {error}")
-        # Only now: a notice may fail, too, and each failure leaves one listener less.
+        # After the loop: a notice may fail too, and each failure removes a listener.
         for text in failed:
             self.notice(text)

@@ -14,7 +14,7 @@ FAILURES = "failures.jsonl"
 _LOOKED_AT = 2_000
 """Characters of an error that decide its kind."""
 _PARTICULAR = re.compile(
-    # A status says what went wrong: it stays.
+    # A status says what went wrong, so it stays.
     r"(?i)(?P<status>\b(?:HTTP|status|code|errno|signal)(?: code)?[ =:]{1,2}-?\d{1,4}\b)"
     r"|(?P<address>\b[a-z][a-z0-9+.-]{0,20}://[^\s/,;'\")>]+)"
     # Any other word with a digit in it: numbers, ids, versions, paths of temporary files.

@@ -92,7 +92,7 @@ def settings_values(config: RunConfig, version: int) -> Values:
     if isinstance(executor, DockerSettings) and executor.image == "host":
         values["executor.image"] = executor.image
     if config.turns.use_tools:
-        # What is imported already, and what memory that leaves, is for cells alone to notice.
+        # Only cells can notice which modules are imported already, and the memory left.
         values["executor.preload"] = sorted(set(executor.preload))
     return values
 
@@ -109,7 +109,7 @@ def _configured(file: Path, version: int) -> Values:
     try:
         plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         return settings_values(RunConfig.model_validate(plain), version)
-    except Exception:  # missing, damaged, of another command, or of keys that are gone
+    except Exception:  # missing, damaged, of another command, or with keys of the past
         return {}
 
 

@@ -40,7 +40,7 @@ def parsed(word: str) -> Override:
 
 def literal(text: str) -> str:
     """Quote a text so that Hydra takes it literally."""
-    # A backslash is one, but for those before a quote.
+    # A backslash is literal unless it comes before a quote.
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
 
 

@@ -122,7 +122,7 @@ class Runner:
                     self._spent.add(job.name)
                     self._listener.notice(f"{job.name}: {error}")
             except RunStopped:
-                pass  # What it was stopped for is told when the command ends.
+                pass  # The command reports the reason at its end.
             except ComputeUnavailable as error:
                 for one in self._jobs:
                     self._errors.setdefault(one.name, error)

@@ -120,7 +120,7 @@ def _opened(folder: Path, map_size: int) -> "lmdb.Environment":
                 metasync=False,
             )
         except lmdb.MapResizedError:
-            # It ends: each time the file is twice as large, and there is no room for many of these.
+            # This ends: the file doubles each time, and the disk is finite.
             continue
 
 

@@ -59,7 +59,7 @@ class AdaptiveLimit:
         if wave != self._wave:
             return False
         self._wave += 1
-        # What was under way is too much, even where the limit would have allowed more.
+        # The number under way was too much, even if the limit allowed more.
         self.level = max(1.0, min(self.level, float(self.under_way)) * _CUT)
         return True
 
@@ -219,7 +219,7 @@ class RateLimiter:
         """Wait until a request for this many tokens is within the limits."""
         if self._tokens is None and self._requests is None:
             return Reservation(tokens, 0.0)
-        # One at a time: a large request is not overtaken by small ones for good.
+        # One at a time, so that small requests do not overtake a large one forever.
         async with self._turn:
             if self._tokens is not None:
                 await self._pay(self._tokens, tokens)
@@ -230,7 +230,7 @@ class RateLimiter:
     async def _pay(self, limiter: "aiolimiter.AsyncLimiter", tokens: int) -> None:
         taken = min(self._credit, tokens)
         owed = tokens - taken
-        # The next one's turn comes only after this one's, so the credit is still there.
+        # The next request waits for this one, so the credit is still there.
         while owed > 0:
             portion = min(owed, self._portion)
             await limiter.acquire(portion)
@@ -266,5 +266,5 @@ class RateLimiter:
         charged = reservation.amount
         used = charged if taken is None else taken
         self._last_tokens.correct(reservation, used, asyncio.get_running_loop().time())
-        # Ten seconds' worth at most: tokens that nobody wanted for long are no stock for a burst.
+        # Ten seconds' worth at most: unused tokens must not add up to a burst.
         self._credit = min(self._credit + charged - used, 10 * self._portion)

@@ -83,7 +83,7 @@ class RecordedModel:
                 f"{', '.join(earlier.identity)}; and with {', '.join(answers.identity)}. Choose "
                 "by these names, or name a narrower source"
             )
-        # A run that was resumed holds an episode twice when its first end did not count.
+        # A resumed run has an episode twice if its first outcome did not count.
         self._answers[key] = answers
 
     def __len__(self) -> int:

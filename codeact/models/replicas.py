@@ -63,7 +63,7 @@ class CircuitBreaker:
     def failed(self, now: float, *, for_certain: bool) -> bool:
         """Count a failure; True if the circuit opens now."""
         if self.open_until is not None:
-            # What was sent before it opened says nothing new.
+            # Requests from before it opened say nothing new.
             return self.state(now) == "half-open" and self.trip(now)
         self._in_a_row += 1
         return (for_certain or self._in_a_row > _TOLERATED) and self.trip(now)
@@ -198,7 +198,7 @@ class Endpoints:
         for endpoint in ranked:
             if endpoint.breaker.admits(now):
                 return endpoint
-        # One that is down may come back by itself; one that is the wrong one does not.
+        # A server that is down may come back by itself; a wrong one does not.
         return min(
             ranked, key=lambda one: (one.rejection is not None, one.breaker.open_until or now)
         )
@@ -240,7 +240,7 @@ class Endpoints:
         now = self._clock()
         news = endpoint.rejection is None
         endpoint.rejection = why
-        # Only the first of a crowd that was sent there counts.
+        # Only the first of the requests that were sent together counts.
         if endpoint.breaker.state(now) != "open":
             endpoint.breaker.trip(now, first=_FIRST_ABSENCE)
         if news and len(self.members) > 1:

@@ -84,7 +84,7 @@ class RayBackend:
         try:
             reply: Reply = await reference
         except asyncio.CancelledError:
-            # The episode ends there too, and frees its session.
+            # The episode ends on the worker too, and frees its session.
             ray.cancel(reference, recursive=False)
             raise
         except RayTaskError as error:
@@ -105,7 +105,7 @@ class RayBackend:
 
         asked = [ask(worker) for worker in self._pool.workers]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        # A worker that is lost meanwhile says nothing.
+        # A worker that was lost in the meantime does not count.
         refusals = [one for one in found if not isinstance(one, RayError)]
         if refusals and all(isinstance(one, BaseException) for one in refusals):
             assert isinstance(refusals[0], BaseException)
@@ -121,7 +121,7 @@ class RayBackend:
         from ray.exceptions import RayError
 
         others = {run: self._spent_elsewhere(worker, run) for run in self._accounts}
-        # A worker that is lost, or too busy now, is not for this one to deal with.
+        # Lost workers are handled by the pool, and busy ones are asked again later.
         with suppress(RayError, TimeoutError):
             async with asyncio.timeout(10 * _EXCHANGE):
                 told: dict[str, Spent] = await worker.actor.exchange.remote(others)

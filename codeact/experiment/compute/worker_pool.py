@@ -88,7 +88,7 @@ class WorkerPool:
         self._compute = compute
         self._concurrency = concurrency
         self._notice = notice
-        # Once for all workers: it names every episode of the run.
+        # Stored once for all workers: it lists every episode of the run.
         self._setups = ray.put(dict(setups))
         self._node_demand = NodeDemand(compute.cpus_per_worker)
         self._demanded = 0
@@ -170,7 +170,7 @@ class WorkerPool:
         self.workers.remove(worker)
         if not self.workers:
             self._without_since = time.monotonic()
-        # It may only be out of reach, and must not play on.
+        # It may only be unreachable, and must not go on playing.
         ray.kill(worker.actor)
         self._notice(
             f"The worker on {worker.info.place} was lost ({why}); its episodes go to others."
@@ -272,7 +272,7 @@ class WorkerPool:
             try:
                 nodes = await asyncio.to_thread(nodes_with, self._compute.cpus_per_worker)
             except Exception as error:
-                # The cluster's head is away or busy: what was known is as good as any guess.
+                # The cluster's head is away or busy: keep what is known.
                 log.warning("the cluster does not say which nodes it has: %s", error)
                 return
             for slot in [slot for slot in self._slots if slot.node not in nodes]:

@@ -210,7 +210,7 @@ class OpenAIClient:
             answer = self._read(response, admission)
             taken = None if answer.usage is None else answer.usage.total
         except RequestFailed as failed:
-            # What became of a request that broke off is not known: it may have been worked on.
+            # A request that broke off may have been processed.
             taken = 0 if failed.kind in ("busy", "unreachable", "rejected") else None
             raise self._after(failed, admission, history) from failed
         except (ProviderFailure, _ContextOverflow):
@@ -232,7 +232,7 @@ class OpenAIClient:
             reservation = await self._rate_limiter.admit(charged)
             if time.monotonic() >= admission.endpoint.limit.closed_until:
                 return reservation
-            # It closed meanwhile: what waits there for long is not of the minute it was let in.
+            # It closed meanwhile, and a long wait would end in another minute.
             self._rate_limiter.settle(reservation, 0)
 
     def _read(self, response: Response, admission: Admission) -> wire.ServerCompletion:
@@ -260,7 +260,7 @@ class OpenAIClient:
         )
 
     def _close(self, endpoint: Endpoint, wait: float | None) -> None:
-        # A wait that is too long is for each request to meet and to fail with, not to queue for.
+        # Too long a wait fails each request instead of closing the queue.
         if wait is not None and wait <= self._settings.timeout.wait:
             endpoint.limit.close(time.monotonic() + wait)
 
@@ -327,7 +327,7 @@ class OpenAIClient:
                 return (
                     history.failure(endpoint.url) if failed.may_pass else ProviderFailure(hopeless)
                 )
-        # Another is only down for a while, or this was one page of a proxy's.
+        # Another server is down for a while, or this was one page of a proxy.
         history.add(failed.reason, 0.0 if elsewhere or hopeless else 1.0)
         return _AttemptFailed(failed, endpoint, elsewhere=elsewhere)
 
@@ -358,7 +358,7 @@ class OpenAIClient:
             _LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(0, math.ceil(history.spent) - 1), 10)
         )
         jittered = longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, no secret)
-        # What the server asks for is a floor; the jitter keeps a crowd from returning as one.
+        # The server's wait is a minimum; the jitter spreads the requests that return.
         await asyncio.sleep(jittered if wait is None else wait + jittered / 10)
 
     def _completion(

@@ -97,7 +97,7 @@ class Probe:
         rejected = rejection(self._settings, url, response, words)
         if rejected is None or response.status == 401:
             return None if rejected is None else rejected.why
-        # A gateway, or a key, may be for the other route alone: it is asked what a run would ask.
+        # A gateway or a key may serve only this route, so ask what a run would ask.
         failure = await self._ask(base_url)
         return failure.why if failure is not None and failure.lasting else None
 
@@ -140,7 +140,7 @@ class Probe:
         rejected = rejection(self._settings, url, response, words)
         if rejected is not None:
             return ProbeFailure(rejected.why, lasting=True)
-        # The right server may still refuse this question for its own sake (400, say).
+        # The right server may still refuse this request, with status 400 for example.
         if response.status >= 500 or response.status in (408, 425, 429):
             what = web.seen(response.status, response.headers, response.body)
             return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)

@@ -108,7 +108,7 @@ class ServerHost:
         # Ray's own variables are about this process, not about what it starts.
         ours = ("RAY_", "OMP_NUM_THREADS")
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        # The working directory is the user's: what lies there is no module of vLLM's.
+        # The working directory is the user's; its files are not modules of vLLM.
         env |= {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **launch.env}
         keeper = [sys.executable, "-I", "-S", vllm_keeper.__file__, log, str(GRACE)]
         self._told, self._pid, self._status = b"", None, None

@@ -187,7 +187,7 @@ class _Server:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # A client knows the address, so a new actor has to be where the old one was.
+        # Clients know the address, so a new actor must run on the same node.
         strategy = (
             NodeAffinitySchedulingStrategy(self._location.node, soft=False)
             if self._location
@@ -325,7 +325,7 @@ def _launch(settings: VllmSettings, number: int, env: dict[str, str], scratch: P
         log_dir=str(Path(settings.log_dir).absolute() if settings.log_dir else scratch),
         folder=str(Path.cwd()),
         python=settings.python,
-        # Other nodes play no episodes and hold no servers, so nobody else needs to get in.
+        # Other nodes play no episodes and run no servers, so no one else needs access.
         loopback=len(_nodes()) == 1,
     )
 

@@ -53,7 +53,7 @@ class Scrubber:
         """At most about `limit` characters, from the start, without secrets."""
         for secret in self._known:
             text = text.replace(secret, "***")
-        # Only then is it cut: half a key would not be known any more.
+        # Cut only afterwards: half a key would not be recognized.
         kept = without_secrets(text[:limit]).encode("utf-8", "replace").decode()
         left_out = len(text) - limit
         return f"{kept} … ({left_out:,} more characters)" if left_out > 0 else kept
@@ -65,7 +65,7 @@ class Scrubber:
         if isinstance(value, list):
             return [self.data(item, key) for item in value]
         if isinstance(value, str):
-            # As an override, in which any name of a secret has one.
+            # Read as an override, where any secret-looking name counts.
             label = f"config.{key}="
             return self.text(label + value, limit=100_000).removeprefix(label)
         return value

@@ -315,7 +315,7 @@ class UploadThread:
                 return description.open("online")
             except Exception as error:
                 self._offline_because = first_line(error)
-                # W&B holds the id of a run that it could not open.
+                # W&B keeps the id of a run that it could not open.
                 state = msgspec.structs.replace(description.state, id=_new_id())
                 description = description._replace(state=state)
                 self._described[name] = description
@@ -335,6 +335,6 @@ class UploadThread:
         )
 
     def _where(self, description: RunDescription, run: "wandb.Run") -> str:
-        # W&B warns of a run without an address when it is asked for it.
+        # W&B prints a warning when an offline run is asked for its address.
         url = run.url if self._offline_because is None else None
         return url or str(description.folder.path / "wandb")

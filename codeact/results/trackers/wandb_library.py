@@ -27,7 +27,7 @@ def library() -> Any:
 
 def load() -> None:
     """Import W&B with what it would otherwise import at a run's first and last moments."""
-    # Whoever uses it will say what is wrong with it.
+    # The caller who uses it later reports what is wrong.
     with suppress(Exception):
         library().Table(columns=["-"], data=[["-"]])
         import_module("wandb.apis.public")
