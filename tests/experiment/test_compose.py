@@ -209,3 +209,8 @@ def test_the_sandbox_has_room_for_the_episodes_at_once() -> None:
         run_config(*policy, "executor.slots=299")
     with pytest.raises(ConfigError, match=r"compute\.workers=N"):
         run_config(*policy, "compute.concurrency=1334")
+
+
+def test_a_sweep_without_an_end_is_refused_with_a_remedy() -> None:
+    with pytest.raises(ConfigError, match=r"interval\(0,1\).*no end of values.*seed=VALUE,VALUE"):
+        expand_sweep(["seed=interval(0,1)"])

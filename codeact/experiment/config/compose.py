@@ -5,6 +5,7 @@ episodes, and every refusal names the key, the file and the nearest valid name.
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -120,12 +120,19 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
 
 def expand_sweep(overrides: Iterable[str]) -> list[tuple[str, ...]]:
     """The override lists of a ``--multirun``, in Hydra's order: ``a=1,2 b=3,4`` gives four."""
-    words = [parsed(word) for word in overrides]
-    try:
-        (batch,) = BasicSweeper.split_arguments(words, max_batch_size=None)
-    except HydraException as error:
-        raise ConfigError(f"this sweep cannot be expanded: {error}") from error
-    return [tuple(job) for job in batch]
+    values: dict[str, list[str]] = {}
+    for override in map(parsed, overrides):
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            raise ConfigError(
+                f"this sweep cannot be expanded: {without_secrets(override.input_line or key)} "
+                f"has no end of values; list them: {key}=VALUE,VALUE"
+            )
+    return list(itertools.product(*values.values()))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from codeact import web
@@ -97,7 +98,7 @@ class Connections:
         except (aiohttp.ClientError, OSError) as error:
             raise RequestFailed(self.words(f"{type(error).__name__}: {error}"), "broken") from error
 
-    def _post(self, url: str, body: bytes) -> "aiohttp.client._RequestContextManager":
+    def _post(self, url: str, body: bytes) -> AbstractAsyncContextManager["aiohttp.ClientResponse"]:
         session = self._open()
         # A redirect would carry prompts and key to an address that nobody configured.
         return session.post(url, data=body, allow_redirects=False, proxy=self._proxy(url))
