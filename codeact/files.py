@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, private folders, and digests."""
+"""Files that are written whole or not at all, private folders, and digests."""
 
 import hashlib
 import os
@@ -12,17 +12,17 @@ PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write under a hidden name, which takes the place of `path` if all went well.
+    """Write a file under a hidden name, which then replaces `path` if there was no error.
 
-    No reader sees half of it, and after any error `path` is what it was. A `private` file is its
-    owner's alone, unless the one that it replaces was opened to others. `OSError` goes through.
+    Readers never see half of it, and after an error `path` is unchanged. A `private` file can be
+    read by its owner only, unless the file that it replaces was open to others. Raises `OSError`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -39,13 +39,13 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
 
 
 def private_folder(path: Path) -> None:
-    """Have a folder that only its owner can enter; one that is there stays as it is."""
+    """Create a folder that only its owner can enter; an existing folder is left as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
 def make_private(folder: Path) -> None:
-    """Close to others what another program has written beneath a folder that is closed to them."""
+    """Make files of another program private if they are in a private folder."""
     if folder.stat().st_mode & 0o077:
         return
     for parent, folders, files in os.walk(folder):

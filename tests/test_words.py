@@ -119,6 +119,20 @@ def test_no_public_class_has_a_name_twice() -> None:
     assert twice == []
 
 
+def test_every_new_name_in_the_list_of_renames_exists() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "codeact").rglob("*.py"))
+    rows = (ROOT / "docs" / "renames.md").read_text(encoding="utf-8").splitlines()
+    names = [
+        name.rpartition(".")[2]
+        for row in rows
+        if row.startswith("| `")
+        for name in re.findall(r"`([\w.]+)`", row.split("|")[2])
+    ]
+    missing = [name for name in names if not re.search(rf"\b(?:class|def) {name}\b", code)]
+    assert missing == []
+    assert len(names) >= 30
+
+
 def texts() -> Iterator[Path]:
     """Every file of the project that is written by hand."""
     for name in (

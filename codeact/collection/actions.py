@@ -1,7 +1,7 @@
-"""What a turn of the model consists of: its actions, what follows them, and whose words it took.
+"""The parts of a model's turn: its actions, what follows them, and invented environment text.
 
-Each turn is meant to hold one action, to end with it, and to leave the environment's words to the
-environment. All of this reads text in linear time, whatever a model wrote.
+A turn should hold one action, end with it, and leave the environment's words to the environment.
+Everything here reads text in linear time.
 """
 
 import re
@@ -19,7 +19,7 @@ class TaggedAction(NamedTuple):
 
 
 def actions(text: str) -> list[TaggedAction]:
-    """Every action in its order, as the protocol finds them; what is never closed is none."""
+    """Return every action in order, as the protocol finds them; unclosed tags are none."""
     found: list[TaggedAction] = []
     for tag in TAGS:
         opened, closed, position = f"<{tag}>", f"</{tag}>", 0
@@ -33,11 +33,10 @@ def actions(text: str) -> list[TaggedAction]:
 
 
 def own_part(text: str) -> int:
-    """How many characters of a turn, from its beginning, a model may be trained on.
+    """Return how many characters of a turn, from its start, a model may be trained on.
 
-    Its first action is the last of them, and what the model wrote in the environment's place ends
-    them earlier. None are where one action lies within another, so that nobody can say which was
-    meant.
+    It ends with the first action, or earlier where the model wrote in the environment's place. It
+    is 0 if one action lies within another, because the intended one is unclear.
     """
     found = actions(text)
     if len(found) > 1 and found[1].start < found[0].end:
@@ -48,9 +47,9 @@ def own_part(text: str) -> int:
 
 
 def ended(text: str) -> str | None:
-    """A turn that ends with its action; None where the environment may have answered what follows.
+    """Return a turn that ends with its action; None if the environment may have answered more.
 
-    It answered nothing that follows if that holds no part of an action.
+    Text after the action got no answer if it has no part of an action.
     """
     found = actions(text)
     if not found:
@@ -65,7 +64,7 @@ _NO_WORDS = re.compile(r"</?thought>|Assistant[:：]")
 
 
 def trailing_text(text: str) -> str:
-    """What is said after the first action; a full stop or a fence that ends there says nothing."""
+    """Return the text after the first action; a full stop or a closing fence does not count."""
     found = actions(text)
     if not found:
         return ""
@@ -93,7 +92,7 @@ _ENVIRONMENT = re.compile(
     r")",
     re.MULTILINE,
 )
-"""Whatever begins a line as only the environment does: headings, count-downs, its verdicts."""
+"""Starts of lines that only the environment writes: headings, count-downs, verdicts."""
 _HEADING_IN_CODE = re.compile(r"^(?:Observation|Expert feedback):[ \t]*$", re.MULTILINE)
 """A line of its own, which is no Python: it is invented although an action seems to go on."""
 _OUTCOME = re.compile(
@@ -103,9 +102,9 @@ _OUTCOME = re.compile(
 
 
 def invented_at(text: str, found: list[TaggedAction] | None = None) -> int | None:
-    """Where the model begins to write what only the environment says; None where it never does.
+    """Return where the model begins to write the environment's text; None if nowhere.
 
-    Code and solutions may say what they like, but for the headings that cannot belong to them.
+    Code and solutions may say anything but the headings that cannot belong to them.
     """
     found = actions(text) if found is None else found
     prose = blanked(text, found)
@@ -116,7 +115,7 @@ def invented_at(text: str, found: list[TaggedAction] | None = None) -> int | Non
 
 
 def blanked(text: str, found: list[TaggedAction]) -> str:
-    """The text with its actions blanked out, so that all else stands where it stood."""
+    """Return the text with its actions blanked out, so that everything else keeps its position."""
     pieces, position = [], 0
     for one in found:
         if one.start >= position:

@@ -1,4 +1,4 @@
-"""The card of a data set: what a hub reads in its head, and what its users have to know."""
+"""The card of a data set: metadata for a hub, and what users have to know."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _SHOWN = 40
 
 
 class Split(NamedTuple):
-    """One part of a data set: its file beneath the folder, and the conversations it was made of."""
+    """One part of a data set: its file in the folder, and the conversations that it came from."""
 
     name: str
     file: str
@@ -28,7 +28,7 @@ class Split(NamedTuple):
 def card(
     splits: Sequence[Split], *, licence: str, loss: str | None, tags: TagSettings, left_out: int
 ) -> str:
-    """Markdown with a head of YAML. `left_out` are lines and conversations that are in no split."""
+    """Return Markdown with YAML metadata. `left_out` are lines and conversations of no split."""
     reports = _reports(splits)
     head: dict[str, Any] = {"license": licence}
     if licence == UNKNOWN_LICENCE:

@@ -1,4 +1,4 @@
-"""Whether a task is one of an evaluation set: how many of its runs of words stand there too."""
+"""Whether a task comes from an evaluation set, by the share of its n-grams that are in one."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class NGramIndex:
         self._known.update(self._hashes(prompt))
 
     def overlap(self, text: str) -> float:
-        """The share of the text's runs that stand in the evaluation sets; 0 of an empty text."""
+        """Return the share of the text's n-grams that are in the evaluation sets; 0 for no text."""
         runs = list(self._hashes(text))
         return sum(run in self._known for run in runs) / len(runs) if runs else 0.0
 
@@ -54,7 +54,7 @@ class NGramIndex:
 
 
 def task_of(messages: Sequence[Message]) -> str:
-    """The task's text of a conversation, its first user message."""
+    """Return the task of a conversation, its first user message."""
     first = next((each["content"] for each in messages if each["role"] == "user"), "")
     return first.removeprefix(_TASK)
 

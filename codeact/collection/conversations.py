@@ -16,17 +16,17 @@ _ENDINGS = (".jsonl", ".jsonl.gz")
 
 
 class DataFile(NamedTuple):
-    """A file of conversations; its `name` is the tier's, or whatever else the file is called."""
+    """A file of conversations; its `name` is its tier, or its own name otherwise."""
 
     name: str
     path: Path
 
 
 def conversation_files(sources: Iterable[str]) -> list[DataFile]:
-    """Every file of the sources; a folder stands for the files right in it, by name.
+    """Return every file of the sources; a folder means the files directly in it, by name.
 
-    Names are made different where several folders have files of one name. Raises
-    `RecordingError` where there is nothing.
+    Files of one name in several folders get different names. Raises `RecordingError` where there is
+    nothing.
     """
     paths: list[Path] = []
     for source in sources:
@@ -48,7 +48,7 @@ def _is_one(path: Path) -> bool:
 
 
 def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversation]:
-    """Every conversation of a file; lines that hold none are added to `problems`."""
+    """Yield every conversation of a file; other lines are added to `problems`."""
     for found in decoded_lines(path, _placed, "conversation"):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
@@ -65,6 +65,6 @@ def _placed(line: bytes, place: SourceLine) -> tuple[SourceLine, Conversation]:
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """The data set that an id names; empty where it names none."""
+    """Return the data set that an id names, or an empty text."""
     _, _, rest = conversation.id.partition("/")
     return rest.partition("/")[0]

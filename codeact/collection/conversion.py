@@ -1,4 +1,4 @@
-"""From a trajectory to a conversation for fine-tuning (docs/selection.md, "Conversion")."""
+"""Converts a trajectory to a conversation for fine-tuning (docs/selection.md, "Conversion")."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Conversation(msgspec.Struct):
 def conversation_id(
     task: TaskKey, experiment: Experiment, sample: int, settings: ConversionSettings
 ) -> str:
-    """The published id, or one that no other trajectory of a collection has."""
+    """Return the published id, or one that is unique within a collection."""
     parts = [*task, experiment.model, experiment.turn_setting]
     if settings.ids == "unique":
         parts += [experiment.feedback, experiment.settings, str(sample)]
@@ -36,9 +36,9 @@ def conversation_id(
 
 
 def convert(trajectory: Trajectory, settings: ConversionSettings) -> Conversation:
-    """The conversation of a trajectory; raises `ValueError` where its messages have no such form.
+    """Return the conversation of a trajectory; raises `ValueError` where there is none.
 
-    The environment's message at the end, if there is one, answers nothing any more.
+    The environment's last message is left out: nothing follows it.
     """
     first, *rest = trajectory.messages
     if rest and rest[-1]["role"] == "user":
@@ -64,7 +64,7 @@ def convert(trajectory: Trajectory, settings: ConversionSettings) -> Conversatio
 
 
 def _opening(first: str, settings: ConversionSettings) -> list[Message]:
-    """Instruction and task, without the example between them."""
+    """Return instruction and task, without the example between them."""
     instruction, *parts = first.split(_TASK, 2)
     if not parts:
         raise ValueError("its first message has no task after a line of dashes")

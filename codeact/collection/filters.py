@@ -1,7 +1,7 @@
-"""Filters: small named questions about one trajectory, each with cases of both answers beside it.
+"""Filters: named tests of one trajectory, each with examples that it keeps and drops.
 
-A filter answers whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
-names those that it asks, in its order. docs/selection.md lists them.
+A filter returns whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
+names those that it applies, in its order. docs/selection.md lists them.
 """
 
 import re
@@ -65,7 +65,7 @@ def example(
 
 
 class Filter(NamedTuple):
-    """A question with its name, and trajectories that show both of its answers."""
+    """A filter with its name, and trajectories that it keeps and drops."""
 
     name: str
     keeps: Keeps
@@ -79,7 +79,7 @@ FILTERS: dict[str, Filter] = {}
 def register(
     name: str, *, kept: Sequence[Trajectory], dropped: Sequence[Trajectory]
 ) -> Callable[[Keeps], Keeps]:
-    """Make a function a filter; a test asks it about its cases."""
+    """Register a function as a filter; a test applies it to its examples."""
 
     def add(keeps: Keeps) -> Keeps:
         FILTERS[name] = Filter(name, keeps, kept, dropped)
@@ -213,13 +213,13 @@ def _invented_environment(trajectory: Trajectory, _: FilterSettings) -> bool:
     ],
 )
 def _trailing_text(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """The model went on after a turn's action, before it could know what came of it."""
+    """Drop turns that go on after an action, before the model could know its result."""
     return not any(map(trailing_text, _turns(trajectory)))
 
 
 _FEEDBACK = "\nExpert feedback:"
 _COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
-_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # begins with what there is little of, to be quick
+_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # starts with a rare character, to be quick
 _TRIVIAL = {"yes", "no", "true", "false", "none"}
 
 
@@ -263,7 +263,7 @@ def _gold_leak(trajectory: Trajectory, settings: FilterSettings) -> bool:
 
 def _shows(text: str, answer: str) -> bool:
     """Whether an answer stands in a text, as a word or number of its own; both are normal."""
-    if answer not in text:  # hardly any is, and to look for it so takes a tenth of the time
+    if answer not in text:  # hardly any text has it, and this check takes a tenth of the time
         return False
     return bool(re.search(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)", text))
 

@@ -31,7 +31,7 @@ _OPENING = 2
 
 
 class _Row(NamedTuple):
-    """What is known of a trajectory between the two times that it is read."""
+    """What is kept of a trajectory between the two times that it is read."""
 
     opening: bytes
     model: str
@@ -47,7 +47,7 @@ class _PreferencePair(NamedTuple):
 
 
 class _Spool:
-    """Conversations by their place, on disk, so that memory does not grow with them."""
+    """Conversations by source line, on disk, so that memory does not grow."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

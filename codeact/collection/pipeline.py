@@ -1,7 +1,7 @@
-"""The whole way from sources to an output folder; what both commands do.
+"""The steps from sources to an output folder, for both commands.
 
-Outputs take their place when all of them are whole, ``report.json`` last: whoever finds it may
-trust the rest.
+Outputs appear when all of them are complete, ``report.json`` last: where it exists, the rest is
+complete.
 """
 
 import csv
@@ -42,11 +42,7 @@ HARD = "hard"
 
 
 def select(config: SelectConfig, more: Sequence[SelectionStep] = ()) -> SelectionReport:
-    """Tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report in `out`.
-
-    Steps are the preset's, and then `more` of a caller's own.
-    Raises `ConfigError`, and writes nothing, where no conversation is left.
-    """
+    """Run tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report."""
     chosen = [*steps(config.selection.steps), *more]
     with _output(config.out) as (folder, spools):
         ready = partial(get_ready, config.selection.steps)
@@ -90,12 +86,12 @@ def _decided(
 
 
 def _is_wanted(path: Path, feedback: str) -> bool:
-    """Look at a published path before anything is read; raises `RecordingError`."""
+    """Check a published path before anything is read; raises `RecordingError`."""
     return is_run(path) or not PublishedPath.parse(path).feedback_model or feedback == "all"
 
 
 class _Folders(NamedTuple):
-    """Where outputs are written, and where spool files are: on the same disk, but left behind."""
+    """The folders of outputs and of spool files, on one disk; the latter are removed."""
 
     output: Path
     spools: Path
@@ -160,7 +156,7 @@ def _write_records(folder: Path, scanned: Scan, tiers: Tiers, drops: list[str]) 
 def _write_hard(
     folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: SelectionReport
 ) -> None:
-    """Write the unsolved lines of each task file as they stand there."""
+    """Write the unsolved lines of each task file unchanged."""
     if config.task is None:
         return
     (folder / HARD).mkdir()

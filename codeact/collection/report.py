@@ -1,4 +1,4 @@
-"""Everything that was counted on the way, as ``report.json`` has it."""
+"""What was counted at each step, as in ``report.json``."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ ByTask = dict[str, int]
 
 
 class DropCount(msgspec.Struct):
-    """What one filter or step took of a tier; `by_task` by the data set's name."""
+    """How many records one filter or step dropped from a tier; `by_task` by data set."""
 
     name: str
     records: int
@@ -77,7 +77,7 @@ class SelectionReport(msgspec.Struct):
 def make_report(
     scan: Scan, tiers: Tiers, settings: SelectionSettings, skipped_files: int
 ) -> SelectionReport:
-    """Count what is decided so far: all but what steps take and what is written."""
+    """Count what is decided so far, without what steps drop and what is written."""
     rows, labels = scan.rows, tiers.labels
     names = [task.task_name for task in scan.tasks]
     strong = tiers.strong[rows["experiment"]]
@@ -134,5 +134,5 @@ def _tier(
 
 
 def by_task(names: Iterable[str]) -> ByTask:
-    """Count names, in their order."""
+    """Count names, in order."""
     return dict(sorted(Counter(names).items()))

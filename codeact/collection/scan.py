@@ -1,10 +1,4 @@
-"""Scans recorded files in parallel: a compact row for each record, a spooled line for each keeper.
-
-What a row lacks in words it has in numbers, so that memory depends on the number of records only,
-and little on that. The conversation of a success that passes every filter is written to a spool
-file at once, before anyone knows whether its record will be selected: texts are decoded once and
-never travel between processes.
-"""
+"""Scans recorded files in parallel: a compact row per record, a spooled line per kept one."""
 
 import gc
 import multiprocessing
@@ -84,24 +78,24 @@ class Scan(_Read, kw_only=True):
     """The spool file of each file's conversations."""
 
     def place(self, row: np.void) -> SourceLine:
-        """Where a row's record stands."""
+        """Return where a row's record is."""
         return SourceLine(str(self.files[row["file"]]), int(row["line"]))
 
 
 class _Scanned(_Read, kw_only=True):
-    """What was read of one file, with small tables of its own."""
+    """What was read from one file, with small tables of its own."""
 
     file: int
     spool: int
 
 
 def drop_names(settings: SelectionSettings) -> list[str]:
-    """What `dropped_by` counts from 1, in its order."""
+    """Return the names of what `dropped_by` counts, from 1."""
     return [*settings.filters, UNCONVERTIBLE]
 
 
 def nothing() -> None:
-    """There is nothing to do meanwhile."""
+    """Do nothing meanwhile."""
 
 
 def scan(
@@ -194,7 +188,7 @@ def _scan_one(item: tuple[int, Path]) -> _Scanned:
 
 
 class _Worker:
-    """Reads one file after the other, and spools into a file of its own."""
+    """Reads one file after another, and spools into a file of its own."""
 
     def __init__(self, settings: SelectionSettings, folder: Path) -> None:
         self._settings = settings
@@ -231,7 +225,7 @@ class _Worker:
         found.add(one, entry)
 
     def _spool_entry(self, one: Trajectory) -> "_SpoolEntry":
-        """What the filters say of a success; spools its conversation if all of them keep it."""
+        """Apply the filters to a success; spools its conversation if all of them keep it."""
         for place, keeps in enumerate(self._filters, 1):
             if not keeps(one, self._settings):
                 return _SpoolEntry(place)
@@ -264,7 +258,7 @@ _PACK = struct.Struct("<IIIIII?BIQII").pack
 
 
 class _File:
-    """What has been read of a file so far. Rows are kept as bytes: there may be a million."""
+    """What has been read of a file so far. Rows are bytes, because there may be a million."""
 
     def __init__(self, number: int) -> None:
         self.unreadable: list[Unreadable] = []
@@ -278,7 +272,7 @@ class _File:
         self._redone = 0
 
     def replace(self, one: Trajectory) -> None:
-        """Let a run folder's later line stand for an earlier one of the same episode."""
+        """Replace an earlier line of the same episode of a run folder."""
         if one.record in self._records:
             self._redone += 1
             earlier = self._records[one.record]
@@ -314,7 +308,7 @@ class _File:
 
 
 def renaming(settings: SelectionSettings) -> Rename:
-    """How models' recorded names become those that they go by."""
+    """Return the function that renames recorded models."""
 
     def rename(model: str) -> str:
         for suffix in settings.suffixes:
@@ -325,12 +319,12 @@ def renaming(settings: SelectionSettings) -> Rename:
 
 
 def _places(own: Sequence[Key], table: dict[Key, int]) -> NDArray[np.uint32]:
-    """Where a file's keys stand in the table of all files, which grows by those that are new."""
+    """Return the positions of a file's keys in the table of all files, which grows by new ones."""
     return np.array([table.setdefault(key, len(table)) for key in own], np.uint32)
 
 
 class _Merged:
-    """All files together. What a file tells in words is let go of once it is numbers."""
+    """All files together. Text of a file is dropped once it is numbers."""
 
     def __init__(self) -> None:
         self._tasks: dict[TaskKey, int] = {}

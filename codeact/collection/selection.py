@@ -1,7 +1,7 @@
-"""Candidates, the steps that look at all of them, and the conversations that are written.
+"""Candidates, the steps over all of them, and the conversations that are written.
 
-A step is the place for whatever needs more than one trajectory to decide: near-duplicates, the
-best of each task, a balance. It takes the stream of candidates and gives back those to keep.
+A step decides over many trajectories: near-duplicates, the best of each task, a balance. It takes
+the stream of candidates and returns those to keep.
 """
 
 import os
@@ -26,10 +26,7 @@ from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Candidate(NamedTuple):
-    """A success that passed every filter. `row` is its place in the scan's table.
-
-    `read` gives its conversation as a JSON line, newline included, from the spool.
-    """
+    """A success that passed every filter. `row` is its row in the scan's table."""
 
     row: int
     tier: str
@@ -44,11 +41,7 @@ class Candidate(NamedTuple):
 
 
 class SelectionStep(NamedTuple):
-    """A decision over many candidates, by its name in the report.
-
-    `choose` gets all of them once, by tier and then in the order that the preset asks for, and
-    keeps that order.
-    """
+    """A step over many candidates, with its name in the report."""
 
     name: str
     choose: Callable[[Iterator[Candidate]], Iterator[Candidate]]
@@ -72,7 +65,7 @@ class Spools:
 def candidates(
     scan: Scan, tiers: Tiers, spools: Spools, *, by_task: bool = False
 ) -> Iterator[Candidate]:
-    """Every record that is left, tier by tier, in the order of files and lines, or of tasks."""
+    """Yield every remaining record, tier by tier, in the order of files and lines, or of tasks."""
     files = [str(path) for path in scan.files]
     for tier in TIERS:
         members = np.flatnonzero((tiers.labels == tier) & (scan.rows["dropped_by"] == 0))
@@ -118,7 +111,7 @@ def _ranks(values: Sequence[tuple[object, ...]]) -> NDArray[np.intp]:
 def counted_steps(
     found: Iterator[Candidate], steps: Sequence[SelectionStep], report: SelectionReport
 ) -> Iterator[Candidate]:
-    """What the steps leave; what each took is in `report` once the stream has ended."""
+    """Yield what the steps keep; the report has what each dropped, once the stream has ended."""
     for step in steps:
         found = _counted(step, found, report)
     return found
@@ -139,7 +132,7 @@ def _counted(
         taken[one.tier, one.task.task_name] -= 1
         yield one
     for _ in entered:
-        pass  # a step that has enough need not look at the rest, which is counted all the same
+        pass  # count the rest too where a step stopped early
     for tier, tier_report in report.tiers.items():
         by_task: ByTask = {
             task: count for (of, task), count in sorted(taken.items()) if of == tier and count

@@ -17,16 +17,16 @@ from codeact.episode.settings import Settings
 
 
 class Marks(Settings):
-    """What stands before and after, in place of a tag's beginning and end.
+    """The marks before and after, in place of a tag's start and end.
 
-    Marks whose `open` ends with a newline stand on lines of their own. `name` is what sentences
-    call the form, such as ``a fenced code block``; empty is the marks themselves.
+    Marks whose `open` ends with a newline are on lines of their own. `name` is what sentences call
+    the form, such as ``a fenced code block``; empty means the marks themselves.
     """
 
     open: str = Field(min_length=1)
-    """What stands before."""
+    """The text before."""
     close: str = Field(min_length=1)
-    """What stands after."""
+    """The text after."""
     name: str = ""
     """What sentences call the form; empty is the marks themselves."""
 
@@ -42,9 +42,9 @@ class TagSettings(Settings):
     """
 
     execute: Marks | None
-    """What stands around code: {open, close}; null keeps what the model wrote."""
+    """The marks around code: {open, close}; null keeps what the model wrote."""
     solution: Marks | None
-    """What stands around a solution: {open, close}; null keeps what the model wrote."""
+    """The marks around a solution: {open, close}; null keeps what the model wrote."""
     words: list[Replacement] = Field(default_factory=list)
     """Further texts of the instruction that this form changes: a list of {old, new}."""
 
@@ -148,7 +148,7 @@ _RULE = re.compile(
     r"\b(?:between|within|inside|in|with|using|use|enclose\w*|wrap\w*|put)\b[^.\n]{0,40}\btags?\b",
     re.IGNORECASE,
 )
-"""What an instruction nobody knows says of tags."""
+"""Words about tags in an unknown instruction."""
 
 
 def taken_marks(text: str, tags: TagSettings) -> list[str]:
@@ -252,7 +252,7 @@ class _Writer:
         self._after_block = is_block
 
     def _end_line(self) -> None:
-        """Whatever comes next begins a line."""
+        """Start a new line before the next text."""
         last = ""
         while self._pieces and not last:
             last = self._pieces.pop().rstrip(" \t")

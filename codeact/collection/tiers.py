@@ -33,14 +33,14 @@ TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
 
 
 class DuplicateEpisode(NamedTuple):
-    """Two records of one file that claim to be the same episode; the first one counts."""
+    """Two records of one file for the same episode; the first one counts."""
 
     place: SourceLine
     first: SourceLine
 
 
 class Tiers(NamedTuple):
-    """A label for every row. `unsolved` (the hard tier) has places in the scan's table of tasks."""
+    """A label for every row. `unsolved` (the hard tier) are positions in the table of tasks."""
 
     labels: NDArray[np.uint8]
     strong: NDArray[np.bool_]
@@ -52,10 +52,10 @@ class Tiers(NamedTuple):
 
 
 def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
-    """Give every record its tier or its reason.
+    """Give every record its tier, or the reason why it has none.
 
-    The tasks there are, are those that were met in any record. A complete experiment has met all
-    of them. Unsolved are those that no experiment of a weaker model that counts has solved.
+    The tasks are those of any record. A complete experiment has all of them. A task is unsolved if
+    no counted experiment of a weaker model solved it.
     """
     rows = scan.rows
     first = _first_of_each(scan)
@@ -91,13 +91,13 @@ def is_strong(experiment: Experiment, settings: SelectionSettings) -> bool:
 
 
 def by_name(task: TaskKey) -> tuple[str, str, int, str]:
-    """Sorts tasks by data set, and numbers as numbers."""
+    """Sort tasks by data set, with numbers as numbers."""
     number = int(task.task_id) if task.task_id.isdecimal() else 0
     return (task.task_type, task.task_name, number, task.task_id)
 
 
 def _first_of_each(scan: Scan) -> NDArray[np.intp]:
-    """For every row, the first row of the same task, experiment and sample."""
+    """Return for every row the first row of the same task, experiment and sample."""
     rows = scan.rows
     key = rows["task"].astype(np.uint64) * max(len(scan.experiments), 1) + rows["experiment"]
     key = key * (int(rows["sample"].max(initial=0)) + 1) + rows["sample"]
@@ -107,7 +107,7 @@ def _first_of_each(scan: Scan) -> NDArray[np.intp]:
 
 
 def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each experiment met every task."""
+    """Return whether each experiment has every task."""
     rows = scan.rows[distinct]
     met = np.unique(rows["experiment"].astype(np.uint64) * max(len(scan.tasks), 1) + rows["task"])
     experiments = (met // max(len(scan.tasks), 1)).astype(np.intp)

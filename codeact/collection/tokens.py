@@ -55,12 +55,7 @@ class StatsConfig(Settings):
 
 
 class TokenStatistics(msgspec.Struct, frozen=True):
-    """The lengths of some examples, in tokens.
-
-    `clipped_tokens` and `clipped_mean` are what is left when all are cut off at the limit;
-    `clipped_share` is the part of the examples that are longer.
-    Percentiles are lengths of examples that exist.
-    """
+    """The lengths of some examples, in tokens."""
 
     tier: str
     task: str
@@ -87,7 +82,7 @@ class TokenReport(msgspec.Struct):
 
 
 class TokenLengths(NamedTuple):
-    """Tokens of every example of a tier, by task."""
+    """The number of tokens of every example of a tier, by task."""
 
     tier: str
     by_task: dict[str, NDArray[np.int64]]
@@ -103,10 +98,7 @@ def chatml(messages: Sequence[Message]) -> str:
 
 
 def token_counter(tokenizer: str) -> CountTokens:
-    """The tokenizer of a name, or of a file as ``sentencepiece:PATH``; raises `ConfigError`.
-
-    Marks of the rendering are counted as the plain text that they are.
-    """
+    """Return the tokenizer of a name, or of ``sentencepiece:PATH``; raises `ConfigError`."""
     if tokenizer.startswith(SENTENCEPIECE):
         return _sentencepiece(Path(tokenizer.removeprefix(SENTENCEPIECE)).expanduser())
     if tokenizer not in ENCODINGS:

@@ -50,14 +50,14 @@ SELECTED = "selected"
 
 
 class RecipeRuns(NamedTuple):
-    """The composed configurations, each with a run folder of its own beneath `out`."""
+    """The composed configurations of a recipe; each has a run folder of its own in `out`."""
 
     weak: dict[str, RunConfig]
     strong: RunConfig
 
 
 class StageUnfinished(Exception):
-    """A run ended before all its episodes; the command does, with its status."""
+    """A run ended before all of its episodes; the command exits with its status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -99,7 +99,7 @@ def _collect(
 
 
 def _composed(config: CollectConfig, arguments: Arguments) -> RecipeRuns:
-    """Compose every run before the first is played; raises `ConfigError`."""
+    """Compose every run before the first one is played; raises `ConfigError`."""
     recipe = config.recipe
     weak = {
         name: _run_config(config, f"weak-{name}", words, arguments)
@@ -118,7 +118,7 @@ def _composed(config: CollectConfig, arguments: Arguments) -> RecipeRuns:
 def _run_config(
     config: CollectConfig, stage: str, words: Sequence[str], arguments: Arguments
 ) -> RunConfig:
-    """The run's folder is named by its settings too: other settings are another experiment."""
+    """Compose one run; other settings get another folder, as they are another experiment."""
     overrides = [f"data={config.data}", *config.recipe.common, *words, "run_dir=x"]
     for word in overrides:
         if "=" not in word:
@@ -130,7 +130,7 @@ def _run_config(
 
 
 def _with_strong(selection: SelectionSettings, runs: RecipeRuns) -> SelectionSettings:
-    """The preset's rules, with the recipe's word on which model is the strong one."""
+    """Return the preset with the recipe's strong model."""
     rename = renaming(selection)
     strong = rename(runs.strong.model.name)
     for name, one in runs.weak.items():
@@ -143,7 +143,7 @@ def _with_strong(selection: SelectionSettings, runs: RecipeRuns) -> SelectionSet
 
 
 def _estimates(config: CollectConfig, runs: RecipeRuns) -> list[Estimate]:
-    """Of whole runs; the strong model's is the most it may be, as if no task were solved before."""
+    """Estimate whole runs; for the strong model as if no task were solved before."""
     found = [(f"weak-{name}", one) for name, one in runs.weak.items()]
     return [
         estimate(stage, one, len(make_plan(one).assignments), config.recipe.assumed)
@@ -152,7 +152,7 @@ def _estimates(config: CollectConfig, runs: RecipeRuns) -> list[Estimate]:
 
 
 class _Collection:
-    """Does the stages that are not done, in their order."""
+    """Runs the stages that are not done, in their order."""
 
     def __init__(self, config: CollectConfig, selection: SelectionSettings, stages: Stages) -> None:
         self.done: dict[str, StageRecord] = {}
@@ -162,7 +162,7 @@ class _Collection:
         self._stages = stages
 
     def collect(self, runs: RecipeRuns) -> None:
-        """Raises `StageUnfinished` where a run stopped, `ConfigError` where nothing is left."""
+        """Run all stages; raises `StageUnfinished`, or `ConfigError` if there is nothing to do."""
         weak = {f"weak-{name}": one for name, one in runs.weak.items()}
         for stage, one in weak.items():
             self._play_stage(stage, one)
@@ -184,7 +184,7 @@ class _Collection:
         if found is not None:
             self.done[stage] = found
         else:
-            (self._out / REPORT).unlink(missing_ok=True)  # it tells of what is about to change
+            (self._out / REPORT).unlink(missing_ok=True)  # it describes what is about to change
             for left in list(self._out.glob(UNFINISHED)):  # by a session that was killed
                 shutil.rmtree(left, ignore_errors=True)
         sys.stderr.write(f"{stage}: {'is done already' if found else 'begins'}\n")
@@ -251,7 +251,7 @@ class _Collection:
             self._finish("tiers", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
 
     def _hard(self, strong: RunConfig) -> RunConfig | None:
-        """The strong model's run on what nobody solved; None where there is nothing."""
+        """Return the strong model's run on unsolved tasks; None if there are none."""
         folder = self._out / "tiers" / HARD
         sets = {
             name: TaskSet(path=str(folder / f"{name}.jsonl"), family=chosen.family)
@@ -303,7 +303,7 @@ def _counted(folder: Path) -> set[tuple[str, str, int]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What a stage has written; hidden names are what a killed one left behind."""
+    """List what a stage wrote; hidden names were left by a killed process."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return [
         path

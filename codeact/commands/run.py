@@ -36,7 +36,7 @@ from codeact.results.trackers import expect_trackers, trackers
 
 
 class PlannedRun(NamedTuple):
-    """A job of the sweep, by the overrides that set it apart."""
+    """A planned run, named by the overrides that set it apart from others of its sweep."""
 
     name: str
     plan: Plan
@@ -49,9 +49,9 @@ class PlannedRun(NamedTuple):
 
 
 class RunResults(NamedTuple):
-    """How the queue ended, and what each run's folder, by the run's name, then holds.
+    """How the queue ended, with each run's summary by the run's name.
 
-    `errors` are those of runs that ended early, or could not go on at all.
+    `errors` are those of runs that ended early, or could not be resumed.
     """
 
     stopped: RunnerResult
@@ -74,14 +74,14 @@ def main(words: list[str]) -> int:
 
 
 def play_run(plan: Plan) -> int:
-    """Play one run, or go on with it, as the command does; answers its exit status."""
+    """Play or resume one run as the command does; returns its exit status."""
     return uvloop.run(_run([PlannedRun("run", plan)]))
 
 
 def _planned_runs(
     composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool
 ) -> list[PlannedRun]:
-    """Jobs with a folder each; those of a sweep lie side by side in ``run_dir``."""
+    """Plan every run; those of a sweep have folders side by side in ``run_dir``."""
     if not sweep:
         return [PlannedRun("run", make_plan(config)) for _, config in composed]
     parent = Path(composed[0][1].run_dir)
@@ -195,7 +195,7 @@ async def _play_jobs(
 
 
 def _finish(job: Job, results: RunResults, listeners: Listeners) -> None:
-    """Sum a run up; raises `RunFolderError`, which is that run's alone."""
+    """Summarize a run; raises `RunFolderError`, which concerns that run alone."""
     summary = results.summaries[job.name] = summarize_folder(job.folder.path)
     _list_failures(job, summary, listeners)
     if job.name not in results.errors:
@@ -204,7 +204,7 @@ def _finish(job: Job, results: RunResults, listeners: Listeners) -> None:
 
 
 def _list_failures(job: Job, summary: Summary, listeners: Listeners) -> None:
-    """Keep every failure of a run in its folder; what an earlier session left there is replaced."""
+    """Write every failure of a run to its folder; replaces the list of an earlier session."""
     try:
         if summary.failures:
             job.folder.write_text(FAILURES, to_lines(summary.failures))
@@ -215,7 +215,7 @@ def _list_failures(job: Job, summary: Summary, listeners: Listeners) -> None:
 
 
 def _report(jobs: list[PlannedRun], results: RunResults) -> int:
-    """Show the table, and decide the exit status."""
+    """Print the table, and return the exit status."""
     stopped, summaries, errors = results
     if jobs[0].sweep is None:
         for job in jobs:
@@ -239,7 +239,7 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
 
 
 def _report_sweep(folder: Path, jobs: list[PlannedRun], results: RunResults) -> None:
-    """One table at the terminal, and the same with all numbers in the sweep's folder."""
+    """Print one table, and write it with all numbers to the sweep's folder."""
     rows = [
         SweepRow(
             job.name,

@@ -1,4 +1,4 @@
-"""What becomes of an episode by the cause of its failure: the one table of it."""
+"""How a failed episode is handled, by its cause: the one table for it."""
 
 from typing import NamedTuple
 
@@ -7,9 +7,10 @@ from codeact.exceptions import Cause
 
 
 class CauseHandling(NamedTuple):
-    """`counted` episodes are in the success rate and never redone; all others are owed again.
+    """How episodes with one cause are handled.
 
-    `retries` is how often a run plays the episode anew before it writes the failure down.
+    `counted` episodes are in the success rate and final; all others are owed again. `retries` is
+    how often a run plays the episode again before it writes the failure.
     """
 
     counted: bool
@@ -19,28 +20,27 @@ class CauseHandling(NamedTuple):
 HANDLING: dict[Cause | None, CauseHandling] = {
     # No failure: solved, or not solved within the protocol's limits.
     None: CauseHandling(counted=True, retries=0),
-    # The policy's own doing, such as a full context: it would happen again.
+    # The policy is the cause, with a full context for example: it would happen again.
     "model": CauseHandling(counted=True, retries=0),
-    # The client has asked several times already: only an outage gets here.
+    # The client has retried several times already: only an outage gets here.
     "provider": CauseHandling(counted=False, retries=1),
     # A container that was killed is replaced at once.
     "sandbox": CauseHandling(counted=False, retries=2),
-    # As with the provider: the tool has asked its service several times already.
+    # As with the provider: the tool has retried several times already.
     "tool": CauseHandling(counted=False, retries=1),
     "grader": CauseHandling(counted=False, retries=1),
-    # A fault of ours is the same the second time. A lost worker is no such fault: its episodes are
-    # handed out again by who hands them out.
+    # A fault of ours would happen again. A lost worker is none: the pool plays its episodes again.
     "harness": CauseHandling(counted=False, retries=0),
 }
 
 
 def is_counted(record: EpisodeRecord) -> bool:
-    """Whether the outcome is the policy's own: it is in the success rate, and never redone."""
+    """Whether the outcome is the policy's own: in the success rate, and final."""
     return HANDLING[record.outcome.cause].counted
 
 
 def should_retry(record: EpisodeRecord) -> bool:
-    """Whether the run plays this episode once more before it writes it down."""
+    """Whether the run plays this episode again before it writes the record."""
     cause = record.outcome.cause
     tried = sum(attempt.cause == cause for attempt in record.attempts)
     return tried < HANDLING[cause].retries

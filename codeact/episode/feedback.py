@@ -1,4 +1,4 @@
-"""What the feedback model is asked: to comment on a turn as an expert user would.
+"""The request to the feedback model: to comment on a turn as an expert user would.
 
 docs/protocol.md, "Feedback", says which parts it sees; the words are ours.
 """
@@ -35,7 +35,7 @@ def feedback_messages(
     settings: FeedbackSettings,
     tools: tuple[ToolSpec, ...],
 ) -> tuple[Message, ...]:
-    """One user message; `transcript` is the conversation from ``Task:`` to the observation."""
+    """Return one user message; `transcript` is the conversation from ``Task:`` on."""
     solution = str(task.reference) if settings.ground_truth else _NO_SOLUTION
     parts = [_EXAMPLE]
     if tools:

@@ -81,19 +81,18 @@ class Episode:
 
     @property
     def cost(self) -> float | None:
-        """What the policy cost so far, in USD; None where no prices are configured."""
+        """What the policy has cost so far, in USD; None without configured prices."""
         return total_cost(turn.cost for turn in self.turns)
 
     @property
     def feedback_cost(self) -> float | None:
-        """What feedback cost so far, in USD; None where no prices are configured."""
+        """What feedback has cost so far, in USD; None without configured prices."""
         return total_cost(turn.feedback_cost for turn in self.turns)
 
     def advance(self, result: Result) -> None:
-        """Take the result of `pending` and move on to the next effect, or finish.
+        """Take the result of `pending`, and move on to the next effect or finish.
 
-        A result's seconds that are no duration count as 0: they can neither stop the clock of the
-        episode nor turn it back.
+        Seconds that are no valid duration count as 0, so they cannot stop or turn back the clock.
         """
         effect = self.pending
         if (seconds := valid_seconds(result.seconds)) != result.seconds:
@@ -188,9 +187,9 @@ class Episode:
             self._close_turn(None)
 
     def _close_turn(self, feedback: str | None) -> None:
-        """Log the environment's message; the last one is logged too, save after a success."""
+        """Record the environment's message; the last one too, except after a success."""
         if self.outcome is None:
-            # Feedback takes time and tokens too, so the limits are looked at once more.
+            # Feedback takes time and tokens too, so check the limits again.
             self.outcome = self._over_limits()
         if self.outcome is None or not self.outcome.success:
             content = self.strategy.environment(
@@ -227,7 +226,7 @@ class Episode:
         self.pending = None
 
     def _transcript(self) -> str:
-        """The conversation from the task on, with the observation of the turn being played."""
+        """Return the conversation from the task on, with the observation of the current turn."""
         task = "Task:\n" + self.task.prompt
         played = [message["content"] for message in self.messages[1:]]
         current = self.strategy.environment(

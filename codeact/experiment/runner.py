@@ -1,4 +1,4 @@
-"""Plays the owed episodes of one or many runs over one queue, and writes each as it ends."""
+"""Plays the owed episodes of one or more runs over one queue, and writes each as it ends."""
 
 import asyncio
 import logging
@@ -28,28 +28,28 @@ from codeact.experiment.events import Job, Listener, Load
 log = logging.getLogger(__name__)
 
 _LOOK = 5.0
-"""Seconds between two looks at the load."""
+"""Seconds between two reports of the load."""
 _AGAIN = 1.0
-"""Seconds between two tries to write where there is no room."""
+"""Seconds between two attempts to write to a full disk."""
 
 
 class RunnerResult(NamedTuple):
-    """How the queue ended. `left` episodes are still owed; `errors` ended runs early, by name."""
+    """How the queue ended. `left` counts owed episodes; `errors` ended runs early, by name."""
 
     left: int
     interrupted: bool
     errors: dict[str, CodeactError]
     hopeless: tuple[str, ...] = ()
-    """Why runs in which nothing worked were stopped, one text for each."""
+    """Why runs were stopped by their circuit breaker, one text for each."""
 
 
 class Runner:
     """A queue of episodes, `concurrency` of which are in flight.
 
-    The first Ctrl-C finishes what is in flight and writes it; the second gives it up. Either way a
-    resume plays what is left. A full disk is waited for, `full_disk_seconds` long: nothing that
-    was finished is thrown away before. What goes wrong with one run's folder or model ends that run
-    alone; where there is nothing left to play on, all of them end.
+    The first Ctrl-C finishes and writes what is in flight; the second cancels it. A resume plays
+    the rest in either case. A full disk is waited for, up to `full_disk_seconds`, before a finished
+    episode is given up. An error in one run's folder or model ends only that run; when there is
+    nothing left to play on, all runs end.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Runner:
         )
 
     async def run(self) -> RunnerResult:
-        """Play until nothing is owed or the run is stopped."""
+        """Play until nothing is owed or the runs are stopped."""
         tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
         looks = asyncio.create_task(self._look())
         try:
@@ -111,8 +111,8 @@ class Runner:
             if self._draining:
                 return
             self._begun += 1
-            stopped = self._breakers[job.name].stopped is not None
-            if stopped or job.name in self._spent or job.name in self._errors:
+            is_open = self._breakers[job.name].state == "open"
+            if is_open or job.name in self._spent or job.name in self._errors:
                 continue
             self._in_flight += 1
             try:
@@ -122,7 +122,7 @@ class Runner:
                     self._spent.add(job.name)
                     self._listener.notice(f"{job.name}: {error}")
             except RunStopped:
-                pass  # What it was stopped for is told when the command ends.
+                pass  # The command reports the reason at its end.
             except ComputeUnavailable as error:
                 for one in self._jobs:
                     self._errors.setdefault(one.name, error)
@@ -137,12 +137,12 @@ class Runner:
                 self._in_flight -= 1
 
     def _end(self, job: Job, error: CodeactError) -> None:
-        """Begin no more episodes of a run; those of it that are finished are still written."""
+        """Begin no more episodes of a run; finished ones are still written."""
         if self._errors.setdefault(job.name, error) is error and len(self._jobs) > 1:
             self._listener.notice(f"{job.name} ends here, the others go on: {error}")
 
     async def _played(self, job: Job, assignment: Assignment) -> EpisodeRecord:
-        """Play an episode, and again where its failure deserves it; the record keeps why."""
+        """Play an episode, and retry it as its cause allows; the record keeps the attempts."""
         play = partial(self._backend.play_episode, job.name, assignment)
         breaker = self._breakers[job.name]
         record = await breaker.call(play)
@@ -156,7 +156,7 @@ class Runner:
         return record
 
     async def _finish(self, job: Job, record: EpisodeRecord) -> None:
-        """Write a record, as soon as there is room for it."""
+        """Write a record; waits for room on a full disk."""
         deadline = time.monotonic() + self._patience
         while True:
             try:

@@ -1,7 +1,7 @@
-"""The runs of a sweep: which folder each has, and what a sweep must not mix.
+"""The runs of a sweep: which folder each one has, and what one sweep cannot mix.
 
-A run goes by its overrides, sorted, without those that do not change what is played. So it is
-found again when the sweep grows, or when its overrides are given in another order.
+A run's folder is named by its overrides, sorted, without those that do not change what is played.
+So it is found again when the sweep grows, or when its overrides come in another order.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from codeact.experiment.identity import is_configured_like
 from codeact.recordings.run_folder import EPISODES
 
 _LONGEST_NAME = 200
-"""Bytes; file systems take 255."""
+"""Bytes; file systems allow 255."""
 _EXECUTOR = frozenset({"kind", "image", "preload"})
 
 
@@ -29,7 +29,7 @@ class SweepRun(NamedTuple):
 
 
 def sweep_runs(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> list[SweepRun]:
-    """The runs of a sweep, in its order; raises `ConfigError` for runs that cannot be one."""
+    """Return the runs of a sweep in its order; raises `ConfigError` for runs that do not fit."""
     _refuse_two_computes([config for _, config in jobs])
     given = [_by_key(overrides) for overrides, _ in jobs]
     common = set(given[0].items()).intersection(*(one.items() for one in given[1:]))
@@ -67,7 +67,7 @@ def _refuse_two_computes(configs: Sequence[RunConfig]) -> None:
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:
-    """The overrides by their dotted keys, the last of each, without what is only Hydra's."""
+    """Return the overrides by dotted key, the last of each, without Hydra's own."""
     found = {}
     for word in overrides:
         group = word.lstrip("+~").partition("=")[0]
@@ -105,7 +105,7 @@ def _folder_name(words: Sequence[str]) -> str:
 
 
 def _path(parent: Path, name: str, earlier: Sequence[str], config: RunConfig) -> Path:
-    """A run's folder; one that an older codeact gave another name goes on under that."""
+    """Return a run's folder; one that an older codeact named differently keeps its name."""
     path = parent / name
     if not path.exists():
         for old in earlier:

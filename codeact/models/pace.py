@@ -1,4 +1,4 @@
-"""How fast an endpoint may be asked: what it can take at once, and what a user allows a minute."""
+"""How fast an endpoint may be asked: what it can handle at once, and limits per minute."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class AdaptiveLimit:
         self.closed_until = 0.0
 
     def bound(self, upper: int) -> None:
-        """Change the most that the limit may be; one that was never cut goes along."""
+        """Change the upper bound of the limit; a limit that was never cut follows it."""
         untouched = self.level >= self._upper
         self._upper = upper
         self.level = float(upper) if untouched else min(self.level, float(upper))
@@ -41,7 +41,7 @@ class AdaptiveLimit:
         return self.under_way < int(self.level) and now >= self.closed_until
 
     def begin(self) -> int:
-        """Count a request as under way; gives the wave that it belongs to."""
+        """Count a request as under way; returns its wave."""
         self.under_way += 1
         return self._wave
 
@@ -59,12 +59,12 @@ class AdaptiveLimit:
         if wave != self._wave:
             return False
         self._wave += 1
-        # What was under way is too much, even where the limit would have allowed more.
+        # The number under way was too much, even if the limit allowed more.
         self.level = max(1.0, min(self.level, float(self.under_way)) * _CUT)
         return True
 
     def close(self, until: float) -> None:
-        """Let nothing out before a time."""
+        """Let no request out before a time."""
         self.closed_until = max(self.closed_until, until)
 
 
@@ -83,7 +83,7 @@ class AdmissionQueue:
         return self.limit.under_way + len(self._waiting)
 
     async def enter(self) -> int | None:
-        """Wait for a place and take it; its wave, or None if everybody was sent away instead."""
+        """Wait for admission; returns the wave, or None if all waiting requests were sent away."""
         if not self._waiting and self.limit.is_free(self._clock()):
             return self.limit.begin()
         place: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -97,7 +97,7 @@ class AdmissionQueue:
             raise
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Return the admission of a finished request."""
         self.limit.end()
         self._let_out()
 
@@ -114,7 +114,7 @@ class AdmissionQueue:
             left = self.limit.closed_until - self._clock()
 
     def send_away(self) -> None:
-        """Let all that wait look for another queue."""
+        """Send all waiting requests away, to another queue."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
@@ -172,7 +172,7 @@ class _Window:
 
 
 class Reservation:
-    """What a request was let in for, and when; settled once."""
+    """The tokens that a request was admitted for, and when; settled once."""
 
     __slots__ = ("amount", "at", "settled")
 
@@ -203,7 +203,7 @@ class RateLimiter:
         self.limit(requests, tokens)
 
     def limit(self, requests: int | None, tokens: int | None) -> None:
-        """Allow so many a minute from now on."""
+        """Set the limits per minute from now on."""
         if requests is None and tokens is None:
             return
         from aiolimiter import AsyncLimiter
@@ -216,10 +216,10 @@ class RateLimiter:
             self._tokens = AsyncLimiter(self._portion, 1)
 
     async def admit(self, tokens: int) -> Reservation:
-        """Wait until a request that may take so many tokens is within the limits."""
+        """Wait until a request for this many tokens is within the limits."""
         if self._tokens is None and self._requests is None:
             return Reservation(tokens, 0.0)
-        # One at a time: a large request is not overtaken by small ones for good.
+        # One at a time, so that small requests do not overtake a large one forever.
         async with self._turn:
             if self._tokens is not None:
                 await self._pay(self._tokens, tokens)
@@ -230,7 +230,7 @@ class RateLimiter:
     async def _pay(self, limiter: "aiolimiter.AsyncLimiter", tokens: int) -> None:
         taken = min(self._credit, tokens)
         owed = tokens - taken
-        # The next one's turn comes only after this one's, so the credit is still there.
+        # The next request waits for this one, so the credit is still there.
         while owed > 0:
             portion = min(owed, self._portion)
             await limiter.acquire(portion)
@@ -266,5 +266,5 @@ class RateLimiter:
         charged = reservation.amount
         used = charged if taken is None else taken
         self._last_tokens.correct(reservation, used, asyncio.get_running_loop().time())
-        # Ten seconds' worth at most: tokens that nobody wanted for long are no stock for a burst.
+        # Ten seconds' worth at most: unused tokens must not add up to a burst.
         self._credit = min(self._credit + charged - used, 10 * self._portion)

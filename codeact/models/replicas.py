@@ -1,4 +1,4 @@
-"""Several servers of one model: which of them a request goes to, and which are left for a while."""
+"""Several servers of one model: which one a request goes to, and which are left out."""
 
 import asyncio
 import logging
@@ -12,22 +12,22 @@ from codeact.models.pace import AdaptiveLimit, AdmissionQueue, Clock
 log = logging.getLogger(__name__)
 
 _TOLERATED = 2
-"""How many failures in a row may be chance; a connection that is refused is none."""
+"""How many failures in a row may be chance. A refused connection never is."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-"""Seconds for which a server that fails is left: doubled each time that it fails again."""
+"""Seconds for which a failing server is left out: doubled each time that it fails again."""
 _FIRST_ABSENCE, _LONGEST_ABSENCE = 30.0, 600.0
-"""The same for one that says that it is not the one to ask: it takes a person to mend that."""
+"""The same for a server that rejects us, which takes a person to fix."""
 
 
 State = Literal["closed", "open", "half-open"]
 
 
 class CircuitBreaker:
-    """Whether a server is asked; times are seconds of the caller's clock.
+    """A circuit breaker for one server; times are seconds of the caller's clock.
 
-    ``closed``: it works. ``open``: it failed, and gets nothing until `open_until`. ``half-open``:
-    that time has come, and a single request tries it. What becomes of that one closes the
-    circuit, or opens it for longer.
+    ``closed``: it works. ``open``: it failed, and gets no request until `open_until`.
+    ``half-open``: that time has come, and a single request tries it. The result of that one closes
+    the circuit, or opens it for longer.
     """
 
     def __init__(self) -> None:
@@ -51,19 +51,19 @@ class CircuitBreaker:
         self._trial = self.state(now) == "half-open"
 
     def succeeded(self) -> None:
-        """It works, whatever it was before."""
+        """The server works: close the circuit."""
         self._in_a_row = self._pauses = 0
         self._trial = False
         self.open_until = None
 
     def abandoned(self) -> None:
-        """A request was cancelled: it says nothing about the server."""
+        """A request was cancelled, which says nothing about the server."""
         self._trial = False
 
     def failed(self, now: float, *, for_certain: bool) -> bool:
         """Count a failure; True if the circuit opens now."""
         if self.open_until is not None:
-            # What was sent before it opened says nothing new.
+            # Requests from before it opened say nothing new.
             return self.state(now) == "half-open" and self.trip(now)
         self._in_a_row += 1
         return (for_certain or self._in_a_row > _TOLERATED) and self.trip(now)
@@ -82,7 +82,7 @@ class CircuitBreaker:
 
 
 class EndpointStats(NamedTuple):
-    """How one server has done so far; `errors` counts all but refusals for lack of room (429)."""
+    """Statistics of one server so far; `errors` counts all but refusals for lack of room (429)."""
 
     base_url: str
     requests: int
@@ -95,9 +95,9 @@ class EndpointStats(NamedTuple):
 
 
 class Endpoint:
-    """One server: its address, its own limit, its circuit and what has become of its requests.
+    """One server: its address, limit, circuit breaker and counts of requests.
 
-    `rejection` is why it can answer nothing (a wrong address, key or model), None while it may.
+    `rejection` is why it can answer nothing (a wrong address, key or model), or None.
     """
 
     def __init__(self, base_url: str, route: str, concurrency: int, clock: Clock) -> None:
@@ -133,7 +133,7 @@ class Endpoint:
         return self.limit.refused(wave)
 
     def stats(self) -> EndpointStats:
-        """How it has done since the first request."""
+        """Return the statistics since the first request."""
         seconds = self._clock() - self._first_asked
         return EndpointStats(
             self.base_url,
@@ -148,7 +148,7 @@ class Endpoint:
 
 
 class Admission(NamedTuple):
-    """A request's place at a server; `wave` is the crowd that it left with."""
+    """The admission of a request to a server; `wave` is the group that it was sent with."""
 
     endpoint: Endpoint
     wave: int
@@ -177,7 +177,7 @@ class Endpoints:
         self._clock = clock
 
     async def enter(self, request: Request) -> Admission:
-        """Wait for a place at the server that is the request's."""
+        """Wait for admission to the request's own server."""
         while True:
             endpoint = self.choose(request)
             endpoint.breaker.begin(self._clock())
@@ -190,7 +190,7 @@ class Endpoints:
                 return Admission(endpoint, wave)
 
     def choose(self, request: Request) -> Endpoint:
-        """The best server that is not left; where all are, the one that is returned to first."""
+        """Return the best server that is not left out; if all are, the one that returns first."""
         if len(self.members) == 1:
             return self.members[0]
         now = self._clock()
@@ -198,13 +198,13 @@ class Endpoints:
         for endpoint in ranked:
             if endpoint.breaker.admits(now):
                 return endpoint
-        # One that is down may come back by itself; one that is the wrong one does not.
+        # A server that is down may come back by itself; a wrong one does not.
         return min(
             ranked, key=lambda one: (one.rejection is not None, one.breaker.open_until or now)
         )
 
     def ranked(self, request: Request) -> list[Endpoint]:
-        """The servers in the order of the request's episode, the same in every process."""
+        """Return the servers in the order of the request's episode, the same in every process."""
         episode = request.episode
         words = (episode.task_name, episode.task_id, str(episode.sample), request.role)
         key = "\0".join(words).encode(errors="surrogatepass")
@@ -220,10 +220,10 @@ class Endpoints:
     def failed(
         self, endpoint: Endpoint, *, for_certain: bool = False, pause: float | None = None
     ) -> bool:
-        """Count a failure; True if the request can go to another server at once.
+        """Count a failure; returns whether another server can be asked at once.
 
-        `for_certain` is a failure that cannot be chance; `pause` is for how many seconds the server
-        itself says that it is no use.
+        `for_certain` is a failure that cannot be chance; `pause` is the time in seconds for which
+        the server itself says that it is unavailable.
         """
         now = self._clock()
         if pause is not None:
@@ -233,14 +233,14 @@ class Endpoints:
         return self._elsewhere(endpoint, now, opened=opened)
 
     def exclude(self, endpoint: Endpoint, why: str) -> bool:
-        """Take out a server that can answer nothing; True if another can be asked at once.
+        """Leave out a server that rejects us; returns whether another can be asked at once.
 
         The user is told the first time, if there are others.
         """
         now = self._clock()
         news = endpoint.rejection is None
         endpoint.rejection = why
-        # Only the first of a crowd that was sent there counts.
+        # Only the first of the requests that were sent together counts.
         if endpoint.breaker.state(now) != "open":
             endpoint.breaker.trip(now, first=_FIRST_ABSENCE)
         if news and len(self.members) > 1:
@@ -256,6 +256,6 @@ class Endpoints:
 
     @property
     def hopeless(self) -> str | None:
-        """Why no server can answer anything, if that is so of each of them."""
+        """Why no server can answer anything, if all reject us."""
         reasons = [one.rejection for one in self.members if one.rejection is not None]
         return "; ".join(reasons) if len(reasons) == len(self.members) else None

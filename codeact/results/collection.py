@@ -12,7 +12,7 @@ from codeact.results.terminal import wide_console
 
 
 def show_tiers(report: SelectionReport, out: str) -> None:
-    """What the records are, by data set: tiers and the tasks that nobody solved."""
+    """Print the records by data set: their tiers, and the unsolved tasks."""
     names = sorted(
         {name for tier in report.tiers.values() for name in tier.by_task}
         | set(report.unsolved_by_task)
@@ -34,7 +34,7 @@ def show_tiers(report: SelectionReport, out: str) -> None:
 
 
 def show_selection(report: SelectionReport, out: str) -> None:
-    """Each tier from its records over what every rule took to its conversations."""
+    """Print each tier: its records, what every rule dropped, and its conversations."""
     table = Table(title=f"selection from {report.records:,} records", title_justify="left")
     table.add_column("")
     for tier in report.tiers:
@@ -55,7 +55,7 @@ def show_selection(report: SelectionReport, out: str) -> None:
 
 
 def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) -> None:
-    """What the runs of a recipe may cost, and what that assumes."""
+    """Print what the runs of a recipe may cost, and the assumptions."""
     table = Table(title="estimate of what the runs take", title_justify="left")
     for head in ("stage", "episodes", "prompt tokens", "completion tokens", "USD"):
         table.add_column(head, justify="left" if head == "stage" else "right")
@@ -73,7 +73,7 @@ def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) ->
 
 
 def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
-    """What every stage of a recipe did and cost."""
+    """Print what every stage of a recipe did and cost."""
     table = Table(title="collection", title_justify="left")
     for head in ("stage", "episodes", "solved", "tokens", "USD", "conversations"):
         table.add_column(head, justify="left" if head == "stage" else "right")

@@ -23,7 +23,7 @@ from codeact.experiment.events import Job, NullListener
 
 
 class _ProgressNumbers:
-    """What both displays show: of the episodes played in this session."""
+    """The numbers that both displays show, over the episodes of this session."""
 
     def __init__(self, total: int, done: int) -> None:
         self.total = total
@@ -123,7 +123,7 @@ class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
 
 
 def make_progress(total: int, done: int, seconds: float) -> LineProgress | LiveProgress:
-    """The display that fits the error stream; tables and paths go to standard output."""
+    """Return the display that fits the error stream; standard output is for tables and paths."""
     console = Console(stderr=True)
     if console.is_terminal:
         return LiveProgress(total, done, console)

@@ -17,9 +17,9 @@ from codeact.ray_cluster import starts_here
 async def open_backend(
     plans: Mapping[str, Plan], accounts: Mapping[str, Account], resources: Resources
 ) -> AsyncIterator[ComputeBackend]:
-    """The backend that the configuration wants for runs, by their names.
+    """Open the backend that the configuration chooses, for all runs by name.
 
-    The jobs of a sweep are played in one place, the first one's.
+    All runs of a sweep use one backend, that of the first.
     """
     compute = next(iter(plans.values())).config.compute
     for plan in plans.values():
@@ -32,7 +32,7 @@ async def open_backend(
 
 
 def preflight(config: RunConfig) -> None:
-    """Refuse what no model of the run can do without, before anything is started for it."""
+    """Refuse models that cannot work, before anything is started for them."""
     address = config.compute.address if isinstance(config.compute, RayCompute) else None
     models = [config.model]
     if config.feedback.kind != "none" and config.feedback.model is not None:

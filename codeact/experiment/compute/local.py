@@ -17,7 +17,7 @@ from codeact.tools import ToolBox
 
 
 class LocalBackend:
-    """Plays each episode with what its run shares."""
+    """Plays every episode in this process."""
 
     def __init__(
         self, environments: Mapping[str, Environment], facts: Mapping[str, dict[str, Any]]
@@ -35,7 +35,7 @@ class LocalBackend:
 async def open_local(
     plans: Mapping[str, Plan], accounts: Mapping[str, Account], resources: Resources
 ) -> LocalBackend:
-    """Open what the runs need, refusing what cannot work before anything is spent."""
+    """Open what the runs need; refuses what cannot work before anything is spent."""
     environments = {
         name: await environment(plan.config, plan.keys, plan.tools, accounts[name], resources)
         for name, plan in plans.items()
@@ -53,9 +53,9 @@ async def environment(
     *,
     asked: RunConfig | None = None,
 ) -> Environment:
-    """All that the episodes of a run share, checked for those of `keys`.
+    """Build what the episodes of a run share, checked for the episodes in `keys`.
 
-    `asked` is what the user configured, where the models of `config` are running ones already.
+    `asked` is the user's own configuration, where the models in `config` are already running ones.
     """
     asked = asked or config
 
@@ -79,5 +79,5 @@ async def environment(
 
 
 def identity_of(config: RunConfig) -> RunIdentity:
-    """What the records of a run say about it."""
+    """Return what the records of a run say about it."""
     return RunIdentity(config.model.name, config.feedback.label, config.digest)

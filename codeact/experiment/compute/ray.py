@@ -1,7 +1,7 @@
-"""Plays episodes in Ray actors, handing them out one by one and again where a worker is lost.
+"""Plays episodes in Ray actors. Episodes of a lost worker go to the others.
 
-The driver alone reads task files and writes run folders: a task goes over the wire, a record comes
-back. Nothing waits for the slowest of a shard, because there are no shards.
+Only the driver reads task files and writes run folders: tasks are sent out, records come back.
+Episodes are handed out one by one, so that none waits for the slowest part of a shard.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from codeact.ray_cluster import connect, disconnect
 from codeact.recordings.run_folder import Spent
 
 _EXCHANGE = 1.0
-"""Seconds between two looks at what the open episodes have spent, where there is a budget."""
+"""Seconds between two exchanges of what running episodes have spent, where there is a budget."""
 
 
 class RayBackend:
@@ -76,7 +76,7 @@ class RayBackend:
         return self._failed(run, assignment, lost[-1].error, lost[:-1])
 
     async def _ask(self, worker: Worker, run: str, message: bytes) -> Reply:
-        """Have an episode played; raises `WorkerLost`, and `_WorkerFault` for faults of ours."""
+        """Have a worker play an episode; raises `WorkerLost`, or `_WorkerFault`."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -84,7 +84,7 @@ class RayBackend:
         try:
             reply: Reply = await reference
         except asyncio.CancelledError:
-            # The episode ends there too, and frees its session.
+            # The episode ends on the worker too, and frees its session.
             ray.cancel(reference, recursive=False)
             raise
         except RayTaskError as error:
@@ -96,7 +96,7 @@ class RayBackend:
         return reply
 
     async def probe(self, run: str, cause: Cause) -> None:
-        """Have every worker try; raises the first one's refusal if it works at none."""
+        """Probe on every worker; raises the first refusal if none of them works."""
         from ray.exceptions import RayError
 
         async def ask(worker: Worker) -> CodeactError | None:
@@ -105,14 +105,14 @@ class RayBackend:
 
         asked = [ask(worker) for worker in self._pool.workers]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        # A worker that is lost meanwhile says nothing.
+        # A worker that was lost in the meantime does not count.
         refusals = [one for one in found if not isinstance(one, RayError)]
         if refusals and all(isinstance(one, BaseException) for one in refusals):
             assert isinstance(refusals[0], BaseException)
             raise refusals[0]
 
     async def exchange_spending(self) -> None:
-        """Look for what the open episodes have spent, for ever."""
+        """Exchange with all workers what running episodes have spent, until cancelled."""
         while True:
             await asyncio.sleep(_EXCHANGE)
             await asyncio.gather(*(self._exchange(worker) for worker in self._pool.workers))
@@ -121,7 +121,7 @@ class RayBackend:
         from ray.exceptions import RayError
 
         others = {run: self._spent_elsewhere(worker, run) for run in self._accounts}
-        # A worker that is lost, or too busy now, is not for this one to deal with.
+        # Lost workers are handled by the pool, and busy ones are asked again later.
         with suppress(RayError, TimeoutError):
             async with asyncio.timeout(10 * _EXCHANGE):
                 told: dict[str, Spent] = await worker.actor.exchange.remote(others)
@@ -136,7 +136,7 @@ class RayBackend:
         self._accounts[run].charge(*worker.charge(run, spent))
 
     def _refusal(self, run: str, reply: Reply) -> Exception:
-        """In the words of this side, which knows what all workers spent."""
+        """Return the refusal with what all workers spent, which only the driver knows."""
         if isinstance(reply.refusal, BudgetExhausted):
             self._accounts[run].admit()
         assert reply.refusal is not None
@@ -145,7 +145,7 @@ class RayBackend:
     def _failed(
         self, run: str, assignment: Assignment, why: str, attempts: list[Attempt]
     ) -> EpisodeRecord:
-        """The record of an episode that no worker could play: no turns, and a cause."""
+        """Return the record of an episode that no worker could play: no turns, and a cause."""
         plan = self._plans[run]
         config = plan.config
         episode = Episode(
@@ -162,7 +162,7 @@ class RayBackend:
 
 
 class _WorkerFault(Exception):
-    """A worker raised what it should not."""
+    """A worker raised an error that it should have returned."""
 
 
 @asynccontextmanager
@@ -172,7 +172,7 @@ async def open_ray(
     resources: Resources,
     compute: RayCompute,
 ) -> AsyncIterator[RayBackend]:
-    """Have workers ready that can play all runs, refusing what cannot work before any spending."""
+    """Start workers that can play all runs; refuses what cannot work before anything is spent."""
     joined = connect(compute.address)
     try:
         if not joined and not nodes_with(compute.cpus_per_worker):
@@ -200,7 +200,7 @@ async def open_ray(
 
 
 async def _run_setup(plan: Plan, resources: Resources) -> RunSetup:
-    """The run as workers see it: the models run already."""
+    """Return the run as workers see it: with models that are already running."""
     config = plan.config
     model = await resources.served(config.model)
     feedback = config.feedback
@@ -212,7 +212,7 @@ async def _run_setup(plan: Plan, resources: Resources) -> RunSetup:
 
 
 def _asked(config: RunConfig) -> RunConfig:
-    """What the user configured, for a process with another working directory."""
+    """Return the user's configuration for a process with another working directory."""
     cache = None if config.cache is None else str(Path(config.cache).resolve())
     return config.model_copy(update={"cache": cache})
 

@@ -1,4 +1,4 @@
-"""What a Ray actor does: it plays episodes with a sandbox and clients of its own node."""
+"""The Ray actor: plays episodes with a sandbox and clients of its own node."""
 
 import os
 import socket
@@ -27,10 +27,10 @@ NOTHING_SPENT = Spent(0, 0.0)
 
 
 class RunSetup(NamedTuple):
-    """What a worker is told of one run.
+    """What a worker gets to know of one run.
 
-    The models of `config` are those of a client in a worker; `asked` is what the user configured,
-    by which answers are kept in the response cache, and `identity` is that of the run itself.
+    The models of `config` are already running. `asked` is the user's own configuration, which keys
+    the response cache, and `identity` is that of the run.
     """
 
     config: RunConfig
@@ -40,7 +40,7 @@ class RunSetup(NamedTuple):
 
 
 class AssignmentMessage(msgspec.Struct, frozen=True):
-    """One episode to play, as it travels: the task's file is the driver's alone."""
+    """An assignment as it is sent to a worker; the task file itself stays with the driver."""
 
     run: str
     task: Task
@@ -61,7 +61,7 @@ class AssignmentMessage(msgspec.Struct, frozen=True):
 
 
 class Reply(NamedTuple):
-    """An encoded record, or why there is none; and what the worker has spent on the run so far."""
+    """An encoded record or why there is none, and what the worker has spent on the run."""
 
     record: bytes
     refusal: CodeactError | None
@@ -69,7 +69,7 @@ class Reply(NamedTuple):
 
 
 class WorkerInfo(NamedTuple):
-    """Where a worker is, and why it cannot play, if so; `facts` is for each run's provenance."""
+    """Where a worker runs, and why it cannot play, if so; `facts` go into each run's provenance."""
 
     host: str
     node: str
@@ -86,8 +86,8 @@ class WorkerInfo(NamedTuple):
 class EpisodeWorker:
     """Plays as many episodes at once as it is sent; an async actor.
 
-    Its accounts know what others have spent as of the last message or exchange, so that a budget
-    stops its episodes wherever it was used up.
+    Its accounts include what other workers had spent at the last message or exchange, so that a
+    budget stops its episodes too.
     """
 
     def __init__(self) -> None:
@@ -97,9 +97,10 @@ class EpisodeWorker:
         self._others: dict[str, Spent] = {}
 
     async def open(self, setups: Mapping[str, RunSetup], release: str, sharing: int) -> WorkerInfo:
-        """Have ready what the runs need, or say why this node cannot play them.
+        """Open what the runs need; the result says why this node cannot play them, if so.
 
-        `release` is the driver's version of codeact; `sharing` is as in `share`.
+        `release` is the driver's version of codeact; `sharing` is the number of workers, as in
+        `share`.
         """
         from ray import get_runtime_context
 
@@ -137,14 +138,14 @@ class EpisodeWorker:
         return Reply(record, None, self._own(told.run))
 
     async def share(self, workers: int) -> None:
-        """Keep to the limits of all models together with the others of so many workers."""
+        """Take one of `workers` equal shares of every model's limits."""
         for made in self._environments.values():
             for client in (made.policy, made.critic):
                 if isinstance(client, SharesLimits):
                     client.share(workers)
 
     async def probe(self, run: str, cause: Cause) -> CodeactError | None:
-        """Try what failures of a cause point to; returns what does not work, or None."""
+        """Probe what failures with this cause depend on; returns what does not work, or None."""
         try:
             await probe(self._environments[run], cause)
         except CodeactError as error:
@@ -152,13 +153,13 @@ class EpisodeWorker:
         return None
 
     async def exchange(self, others: Mapping[str, Spent]) -> dict[str, Spent]:
-        """Hear what was spent elsewhere, and tell what was spent here."""
+        """Take in what was spent elsewhere, and return what was spent here."""
         for run, spent in others.items():
             self._hear(run, spent)
         return {run: self._own(run) for run in self._accounts}
 
     async def close(self) -> None:
-        """Free the sandbox and the clients."""
+        """Close the sandbox and the clients."""
         await self._resources.__aexit__(None, None, None)
 
     def _own(self, run: str) -> Spent:

@@ -1,4 +1,4 @@
-"""Keeps workers alive: starts them on the nodes, replaces the lost, tells who is free."""
+"""A pool of workers: starts them on the nodes, replaces lost ones, and picks the least loaded."""
 
 import asyncio
 import logging
@@ -20,22 +20,22 @@ from codeact.recordings.run_folder import Spent
 log = logging.getLogger(__name__)
 
 _SCAN_SECONDS = 1.0
-"""Seconds between two looks at the nodes of the cluster."""
+"""Seconds between two scans of the cluster's nodes."""
 _LATECOMER_SECONDS = 30.0
-"""Seconds for which workers are waited for once there is one; the others join when they can."""
+"""Seconds to wait for further workers once there is one; later ones join when they can."""
 _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _CLOSE_SECONDS = 20.0
 _SPARE_CALLS = 32
-"""Calls to a worker besides its episodes."""
+"""Concurrent calls that a worker takes on top of its episodes."""
 
 
 class WorkerLost(Exception):
-    """A worker, or its node, is gone; the message says which and why."""
+    """A worker or its node was lost; the message says which and why."""
 
 
 class Worker:
-    """One actor. `charged` is what it has spent, as far as it was heard of."""
+    """A running actor. `charged` is what it has spent on each run, as far as is known."""
 
     def __init__(self, actor: Any, info: WorkerInfo) -> None:
         self.actor = actor
@@ -45,7 +45,7 @@ class Worker:
         self.lost = asyncio.Event()
 
     def charge(self, run: str, spent: Spent) -> Spent:
-        """Note what the worker has spent in all; what is new of it."""
+        """Set what the worker has spent in total; returns what is new."""
         before = self.charged.get(run, NOTHING_SPENT)
         after = Spent(max(before.tokens, spent.tokens), max(before.usd, spent.usd))
         self.charged[run] = after
@@ -53,13 +53,13 @@ class Worker:
 
 
 class WorkerSlot:
-    """A place for one worker. `node` is where it is; None is wherever Ray spreads it."""
+    """A slot for one worker. `node` is where it runs; None lets Ray choose."""
 
     def __init__(self, node: str | None) -> None:
         self.node = node
         self.starting = True
         self.gone = asyncio.Event()
-        """The node has left, and the slot with it."""
+        """Set when the node, and so the slot, is gone."""
         self.refusal: CodeactError | None = None
 
     @property
@@ -72,9 +72,9 @@ class WorkerSlot:
 class WorkerPool:
     """Workers that play all episodes between them.
 
-    There are as many as the settings say. Where they do not say, there is one on each node that
-    has room for it: a node that joins gets one, a node that leaves takes its own along, and while
-    there are more episodes at once than these nodes have CPUs, an autoscaler is asked for more.
+    Their number is `compute.workers`. If that is None, there is one worker on each node with enough
+    CPUs: nodes may join and leave, and an autoscaler is asked for more nodes while more episodes
+    are played at once than the nodes have CPUs.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class WorkerPool:
         self._compute = compute
         self._concurrency = concurrency
         self._notice = notice
-        # Once for all workers: it names every episode of the run.
+        # Stored once for all workers: it lists every episode of the run.
         self._setups = ray.put(dict(setups))
         self._node_demand = NodeDemand(compute.cpus_per_worker)
         self._demanded = 0
@@ -100,7 +100,7 @@ class WorkerPool:
         self._opened = False
 
     async def open(self) -> None:
-        """Start the workers; raises the first one's error when none of them can play."""
+        """Start the workers; raises the first one's error if none of them can play."""
         for slot in self._slots:
             self._begin(self._keep_filled(slot))
         if self._elastic:
@@ -125,7 +125,7 @@ class WorkerPool:
         self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
-        """End all workers."""
+        """Stop all workers."""
         import ray
 
         for task in self._tasks:
@@ -146,7 +146,7 @@ class WorkerPool:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Worker]:
-        """The least loaded worker, for one episode; raises `ComputeUnavailable`."""
+        """Borrow the least loaded worker for one episode; raises `ComputeUnavailable`."""
         self._demanded += 1
         try:
             while (worker := self._least_loaded()) is None:
@@ -161,7 +161,7 @@ class WorkerPool:
             self._demanded -= 1
 
     def lose(self, worker: Worker, why: str) -> None:
-        """Take a worker out; another one is started in its place."""
+        """Remove a worker; another one is started in its slot."""
         import ray
 
         if worker.lost.is_set():
@@ -170,7 +170,7 @@ class WorkerPool:
         self.workers.remove(worker)
         if not self.workers:
             self._without_since = time.monotonic()
-        # It may only be out of reach, and must not play on.
+        # It may only be unreachable, and must not go on playing.
         ray.kill(worker.actor)
         self._notice(
             f"The worker on {worker.info.place} was lost ({why}); its episodes go to others."
@@ -180,17 +180,17 @@ class WorkerPool:
 
     @property
     def _most(self) -> int:
-        """How many episodes a worker may come to play at once: all, where the others may leave."""
+        """The most episodes that a worker may play at once: all, if other nodes may leave."""
         return self._concurrency if self._elastic else self._share
 
     @property
     def _share(self) -> int:
-        """How many episodes a worker plays at once."""
+        """How many episodes a worker plays at once now."""
         workers = len(self.workers if self._elastic else self._slots)
         return math.ceil(self._concurrency / max(1, workers))
 
     def _share_limits(self) -> None:
-        """Tell the workers among how many the limits of a model are divided."""
+        """Tell the workers how many share the limits of a model."""
         for worker in self.workers:
             worker.actor.share.remote(len(self.workers))
 
@@ -199,7 +199,7 @@ class WorkerPool:
         return least if least is not None and least.playing < self._share else None
 
     async def _wait_for_worker(self) -> None:
-        """Until something may have become free."""
+        """Wait until a worker may be free."""
         left = None
         if not self.workers:
             left = self._without_since + self._compute.start_seconds - time.monotonic()
@@ -224,7 +224,7 @@ class WorkerPool:
                 count -= 1
 
     async def _keep_filled(self, slot: WorkerSlot) -> None:
-        """Have a worker on the slot as long as the run lasts, if the first one can play."""
+        """Keep a worker in the slot for the whole run, unless the first one cannot play."""
         pause = _PAUSE
         while not slot.gone.is_set():
             worker = await self._start_worker(slot)
@@ -249,7 +249,7 @@ class WorkerPool:
             self._notice(f"A worker on {worker.info.place} joined; {len(self.workers)} play now.")
 
     async def _wait_until_gone(self, worker: Worker, slot: WorkerSlot) -> None:
-        """Wait until a worker is lost, or its node has left."""
+        """Wait until a worker or its node is lost."""
         ends = [asyncio.ensure_future(one.wait()) for one in (worker.lost, slot.gone)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -261,18 +261,18 @@ class WorkerPool:
         self.lose(worker, "its node has left")
 
     async def _watch_nodes(self) -> None:
-        """Look for nodes that come and go, as long as the run lasts."""
+        """Scan for nodes that join and leave, for the whole run."""
         while True:
             await asyncio.sleep(_SCAN_SECONDS)
             await self._scan_nodes()
 
     async def _scan_nodes(self) -> None:
-        """Have a slot on each node, and none elsewhere."""
+        """Have one slot on each node of the cluster."""
         async with self._scan_lock:
             try:
                 nodes = await asyncio.to_thread(nodes_with, self._compute.cpus_per_worker)
             except Exception as error:
-                # The cluster's head is away or busy: what was known is as good as any guess.
+                # The cluster's head is away or busy: keep what is known.
                 log.warning("the cluster does not say which nodes it has: %s", error)
                 return
             for slot in [slot for slot in self._slots if slot.node not in nodes]:
@@ -288,7 +288,7 @@ class WorkerPool:
             self._changed.set()
 
     def _nodes_missing(self, nodes: Mapping[str, float]) -> int:
-        """How many more nodes are wanted now."""
+        """Return how many more nodes to ask for."""
         used = [nodes[slot.node] for slot in self._slots if slot.node and slot.refusal is None]
         if not used:
             return min(1, self._compute.pending)
@@ -296,7 +296,7 @@ class WorkerPool:
         return min(self._compute.pending, max(0, math.ceil(short * len(used) / max(sum(used), 1))))
 
     async def _start_worker(self, slot: WorkerSlot) -> Worker | None:
-        """A worker that can play; None after it was told why there is none."""
+        """Start a worker that can play; returns None after a notice why there is none."""
         import ray
         from ray.exceptions import RayError
 
@@ -331,13 +331,13 @@ class WorkerPool:
         return None
 
     def _refused(self, slot: WorkerSlot, refusal: CodeactError) -> None:
-        """Say why, once."""
+        """Tell the user why, once."""
         if str(refusal) != str(slot.refusal):
             self._notice(str(refusal))
         slot.refusal = refusal
 
     def _unavailable(self) -> CodeactError:
-        """What to raise when there is no worker; the type is that of what was refused."""
+        """Return what to raise when there is no worker: of the same type as the refusal."""
         refusals = [slot.refusal for slot in self._slots if slot.refusal is not None]
         if refusals:
             others = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
@@ -365,7 +365,7 @@ async def _result(reference: Any) -> Any:
 
 
 def gist(error: Exception) -> str:
-    """The first line of an error of Ray's, or of what a worker raised; their texts are long."""
+    """Return the first line of an error of Ray, or of what a worker raised; the rest is long."""
     cause = getattr(error, "cause", None)
     told = cause if isinstance(cause, Exception) else error
     lines = [line.strip() for line in str(told).splitlines() if line.strip()]

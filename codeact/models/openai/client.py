@@ -46,7 +46,7 @@ class _ContextOverflow(Exception):
 
 
 class _RequestHistory:
-    """What a request has met so far; `spent` is how much of its retries that has used up."""
+    """What has happened to a request so far; `spent` counts the retries it has used up."""
 
     def __init__(self) -> None:
         self.started = self.last = time.monotonic()
@@ -64,7 +64,7 @@ class _RequestHistory:
         return time.monotonic() - self.started
 
     def failure(self, url: str, because: str = "") -> ProviderFailure:
-        """What a request ends with once its retries are used up."""
+        """Return the failure of a request whose retries are used up."""
         times = "1 attempt" if len(self.failures) == 1 else f"{len(self.failures)} attempts"
         return ProviderFailure(
             f"{url} gave no usable answer in {times} over {self.seconds:.1f} s; "
@@ -83,7 +83,7 @@ class _AttemptFailed(Exception):
 
 
 class OpenAIClient:
-    """Answers requests through one pool of connections; bound to the loop of its first use."""
+    """Completes requests through one pool of connections; bound to the loop of its first use."""
 
     def __init__(self, settings: OpenAISettings) -> None:
         self._settings = settings
@@ -99,9 +99,9 @@ class OpenAIClient:
         self._told_no_usage = False
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
-        """Refuse a key that is not there and servers of which none can answer.
+        """Refuse a missing key, and servers of which none can answer.
 
-        One that cannot, while another can, is left out from the start.
+        A server that cannot answer is left out from the start if another one can.
         """
         self._connections.read_key()
         if not self._settings.probe or self._checks is not None:
@@ -122,7 +122,7 @@ class OpenAIClient:
                 log.warning("%s; the other servers take its episodes", why)
 
     async def probe(self) -> None:
-        """Ask every server for one token; raises `ProviderFailure` if none of them answers."""
+        """Ask every server for one token; raises `ProviderFailure` if none gives it."""
         for pause in (*_PROBE_PAUSES, None):
             found = await self._probe.ask()
             failures = [failure for failure in found if failure is not None]
@@ -148,14 +148,14 @@ class OpenAIClient:
         return [told[key] for key in sorted(told)]
 
     def share(self, workers: int) -> None:
-        """Keep to one of so many shares of the limits: other processes ask the same servers."""
+        """Use one of `workers` shares of the limits: other processes use the same servers."""
         share = self._settings.shared_by(workers)
         self._rate_limiter.limit(share.requests_per_minute, share.tokens_per_minute)
         for endpoint in self._endpoints.members:
             endpoint.queue.bound(share.concurrency)
 
     def stats(self) -> list[EndpointStats]:
-        """How each server has done so far."""
+        """Return the statistics of each server so far."""
         return [endpoint.stats() for endpoint in self._endpoints.members]
 
     async def complete(self, request: Request) -> Completion:
@@ -210,7 +210,7 @@ class OpenAIClient:
             answer = self._read(response, admission)
             taken = None if answer.usage is None else answer.usage.total
         except RequestFailed as failed:
-            # What became of a request that broke off is not known: it may have been worked on.
+            # A request that broke off may have been processed.
             taken = 0 if failed.kind in ("busy", "unreachable", "rejected") else None
             raise self._after(failed, admission, history) from failed
         except (ProviderFailure, _ContextOverflow):
@@ -226,17 +226,17 @@ class OpenAIClient:
         return answer
 
     async def _admitted(self, admission: Admission, charged: int) -> Reservation:
-        """Wait until a request may leave: within the limits a minute, and the queue is open."""
+        """Wait until a request may be sent: within the limits per minute, and the queue is open."""
         while True:
             await admission.endpoint.queue.reopened()
             reservation = await self._rate_limiter.admit(charged)
             if time.monotonic() >= admission.endpoint.limit.closed_until:
                 return reservation
-            # It closed meanwhile: what waits there for long is not of the minute it was let in.
+            # It closed meanwhile, and a long wait would end in another minute.
             self._rate_limiter.settle(reservation, 0)
 
     def _read(self, response: Response, admission: Admission) -> wire.ServerCompletion:
-        """Take an answer, and from its headers when the next may be asked for."""
+        """Read a completion; its headers say when the next request may be sent."""
         endpoint = admission.endpoint
         if response.status != 200:
             raise self._failure(response, endpoint)
@@ -260,7 +260,7 @@ class OpenAIClient:
         )
 
     def _close(self, endpoint: Endpoint, wait: float | None) -> None:
-        # A wait that is too long is for each request to meet and to fail with, not to queue for.
+        # Too long a wait fails each request instead of closing the queue.
         if wait is not None and wait <= self._settings.timeout.wait:
             endpoint.limit.close(time.monotonic() + wait)
 
@@ -288,7 +288,7 @@ class OpenAIClient:
     def _after(
         self, failed: RequestFailed, admission: Admission, history: _RequestHistory
     ) -> Exception:
-        """Tell the server's limit and circuit of a failure; returns what the request raises."""
+        """Report a failure to the server's limit and circuit; returns what the request raises."""
         if failed.kind == "rejected":
             return self._after_rejection(failed, admission.endpoint, history)
         endpoint, weight = admission.endpoint, 1.0
@@ -316,7 +316,7 @@ class OpenAIClient:
     def _after_rejection(
         self, failed: RequestFailed, endpoint: Endpoint, history: _RequestHistory
     ) -> Exception:
-        """Leave a server that can answer nothing; where that is so of all, no retry helps."""
+        """Leave out a server that rejects us; if all do, no retry helps."""
         endpoint.errors += 1
         elsewhere = self._endpoints.exclude(endpoint, failed.reason)
         hopeless = self._endpoints.hopeless
@@ -327,12 +327,12 @@ class OpenAIClient:
                 return (
                     history.failure(endpoint.url) if failed.may_pass else ProviderFailure(hopeless)
                 )
-        # Another is only down for a while, or this was one page of a proxy's.
+        # Another server is down for a while, or this was one page of a proxy.
         history.add(failed.reason, 0.0 if elsewhere or hopeless else 1.0)
         return _AttemptFailed(failed, endpoint, elsewhere=elsewhere)
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: wire.ServerError) -> None:
-        """Make the request fit, once; raises `ModelFailure` where it cannot be made to."""
+        """Shorten the request to fit, once; raises `ModelFailure` if that is impossible."""
         wanted, limit = body.get("max_tokens"), wire.context_limit(error)
         if wanted is not None and limit is not None and wanted >= limit:
             raise ProviderFailure(
@@ -358,7 +358,7 @@ class OpenAIClient:
             _LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(0, math.ceil(history.spent) - 1), 10)
         )
         jittered = longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, no secret)
-        # What the server asks for is a floor; the jitter keeps a crowd from returning as one.
+        # The server's wait is a minimum; the jitter spreads the requests that return.
         await asyncio.sleep(jittered if wait is None else wait + jittered / 10)
 
     def _completion(
@@ -386,7 +386,7 @@ class OpenAIClient:
 
 
 def _no_server(checks: list[ServerCheck]) -> str:
-    """Why no server can be asked, and what to do."""
+    """Return why no server can be used, and what to do about it."""
     reasons = "; ".join(str(check.refusal) for check in checks)
     start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
     skip = "probe=false skips this check"

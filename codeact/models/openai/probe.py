@@ -1,4 +1,4 @@
-"""Whether the servers are there, take the key and have the model: before a run, and in one."""
+"""Checks that servers are reachable, accept the key and have the model."""
 
 import asyncio
 import logging
@@ -22,10 +22,10 @@ _ASK_SECONDS = 30.0
 
 
 class ServerCheck(NamedTuple):
-    """What was seen of a server before a run.
+    """The result of checking a server before a run.
 
     `down`: why it cannot be reached. `wrong`: why it can answer nothing. `serves`: what it says
-    that the model is, None where it does not say.
+    about its model, None if nothing.
     """
 
     base_url: str
@@ -35,19 +35,19 @@ class ServerCheck(NamedTuple):
 
     @property
     def refusal(self) -> str | None:
-        """Why it is no use, in words for the user."""
+        """Why it cannot be used, in words for the user."""
         return f"{self.base_url} cannot be reached: {self.down}" if self.down else self.wrong
 
 
 class ProbeFailure(NamedTuple):
-    """Why a server did not answer a small question; `lasting` if it never will."""
+    """Why a server did not complete a small request; `lasting` if it never will."""
 
     why: str
     lasting: bool
 
 
 class Probe:
-    """Looks at the servers of a model, in no session that a run uses."""
+    """Checks the servers of a model, with connections of its own."""
 
     def __init__(self, settings: OpenAISettings, route: str, connections: Connections) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Probe:
         return await _each(self._settings.addresses, self._check)
 
     async def ask(self) -> list[ProbeFailure | None]:
-        """Ask every server for one token; None for each that answers."""
+        """Ask every server for one token; None for each one that gives it."""
         return await _each(self._settings.addresses, self._ask)
 
     async def _check(self, base_url: str) -> ServerCheck:
@@ -78,7 +78,7 @@ class Probe:
         return ServerCheck(base_url)
 
     async def _judge(self, base_url: str, response: Response) -> ServerCheck:
-        """What the answer to the question for its models says of a server."""
+        """Interpret a server's list of models."""
         listed = _listed(response)
         if listed is not None:
             return await self._check_model(base_url, listed)
@@ -92,17 +92,17 @@ class Probe:
         return ServerCheck(base_url, wrong=await self._wrong(base_url, response))
 
     async def _wrong(self, base_url: str, response: Response) -> str | None:
-        """Why a server that lists no models can answer nothing; None if that is not certain."""
+        """Return why a server without a list of models is no use; None if that is uncertain."""
         url, words = f"{base_url}/models", self._connections.words
         rejected = rejection(self._settings, url, response, words)
         if rejected is None or response.status == 401:
             return None if rejected is None else rejected.why
-        # A gateway, or a key, may be for the other route alone: it is asked what a run would ask.
+        # A gateway or a key may serve only this route, so ask what a run would ask.
         failure = await self._ask(base_url)
         return failure.why if failure is not None and failure.lasting else None
 
     async def _better(self, base_url: str) -> str | None:
-        """The address beneath this one that is the API's, if there is one."""
+        """Return the API's address below this one, if there is one."""
         import aiohttp
 
         better = f"{base_url}/v1"
@@ -140,7 +140,7 @@ class Probe:
         rejected = rejection(self._settings, url, response, words)
         if rejected is not None:
             return ProbeFailure(rejected.why, lasting=True)
-        # The right server may still refuse this question for its own sake (400, say).
+        # The right server may still refuse this request, with status 400 for example.
         if response.status >= 500 or response.status in (408, 425, 429):
             what = web.seen(response.status, response.headers, response.body)
             return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)
@@ -175,10 +175,10 @@ _META_FACTS = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train")
 
 
 def _facts(model: dict[str, Any]) -> dict[str, Any] | None:
-    """What an entry of the list says the model is; None where it is only a name.
+    """Return what an entry of the list says about the model; None where it is only a name.
 
-    vLLM and SGLang say `root` and `max_model_len`, llama.cpp has its own `meta`. When the server
-    started, and whatever else differs each time, is left out.
+    vLLM and SGLang give `root` and `max_model_len`, llama.cpp has its own `meta`. What differs each
+    time, such as the start of the server, is left out.
     """
     facts = {name: model[name] for name in _FACTS if _is_plain(model.get(name))}
     meta = model.get("meta")

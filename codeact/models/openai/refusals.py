@@ -1,4 +1,4 @@
-"""Answers that another attempt at the same server would meet again, and what to do about them."""
+"""Responses that another attempt at the same server would get again, and what to do about them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ Words = Callable[[str], str]
 
 
 class Rejection(NamedTuple):
-    """Why a server can answer no request of ours; one that `may_pass` is asked once more."""
+    """Why a server rejects every request of ours; if it `may_pass`, one more is sent."""
 
     why: str
     may_pass: bool
@@ -24,9 +24,9 @@ class Rejection(NamedTuple):
 def rejection(
     settings: OpenAISettings, url: str, response: Response, words: Words
 ) -> Rejection | None:
-    """Tell whether an answer says "not here": a wrong address, key or model, or a page.
+    """Return the rejection in a response: a wrong address, key or model, or a web page.
 
-    None for an answer, and for what only this request is refused for, or only now.
+    None for a completion, and for a refusal of this request only, or for now only.
     """
     status = response.status
     if status >= 500 or status in (408, 425):
@@ -49,7 +49,7 @@ def rejection(
 def refusal(
     settings: OpenAISettings, url: str, status: int, words: str, *, no_model: bool = False
 ) -> str:
-    """Say what was refused, and what to do about it."""
+    """Return what was refused, and what to do about it."""
     name = settings.api_key_env
     key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
     advice = {

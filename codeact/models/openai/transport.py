@@ -1,4 +1,4 @@
-"""Connections to OpenAI-compatible servers: key, proxies, one exchange, and what can go wrong."""
+"""Connections to OpenAI-compatible servers: key, proxies, one exchange, and its failures."""
 
 import os
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ FailureKind = Literal["unreachable", "broken", "busy", "rejected", "other"]
 
 
 class RequestFailed(Exception):
-    """An attempt failed and another may not; `wait` is what the server asked for, in seconds.
+    """An attempt failed and another may succeed; `wait` is the server's own request, in seconds.
 
     ``unreachable``: there was no connection. ``broken``: it answered 5xx, broke off or took too
-    long. ``busy``: it asked for less (429). ``rejected``: it is not the server to ask; one that
-    `may_pass` is asked once more where there is no other.
+    long. ``busy``: it asked for fewer requests (429). ``rejected``: it is the wrong server; if it
+    `may_pass`, one more request is sent where there is no other server.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RequestFailed(Exception):
 
 
 class Response(NamedTuple):
-    """What a server answered."""
+    """A server's response."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,7 +60,7 @@ class Connections:
         self._key = ""
 
     def read_key(self) -> None:
-        """Take the key from the environment; raises `ConfigError` where one is needed."""
+        """Read the key from the environment; raises `ConfigError` where one is needed."""
         name = self._settings.api_key_env
         key = os.environ.get(name, "").strip() if name else ""
         remote = [url for url in self._settings.addresses if not web.is_loopback(url)]
@@ -74,7 +74,7 @@ class Connections:
         self._key = key
 
     async def post(self, url: str, body: bytes) -> Response:
-        """Send a request; raises `RequestFailed` where no whole answer comes back."""
+        """Send a request; raises `RequestFailed` if no whole response comes back."""
         import aiohttp  # slow, and not every command needs it
 
         limit = self._settings.timeout.total
@@ -105,7 +105,7 @@ class Connections:
     async def fetch(self, url: str, seconds: float, body: bytes | None = None) -> Response:
         """Get, or post `body`, in a session of its own: the run may use another event loop.
 
-        Raises aiohttp's errors, and `RequestFailed` for an answer of absurd length.
+        Raises aiohttp's errors, and `RequestFailed` for a response of absurd length.
         """
         import aiohttp
 
@@ -151,7 +151,7 @@ class Connections:
         )
 
     def words(self, text: str) -> str:
-        """Bound another's words for a message: one line, no key, no control characters."""
+        """Shorten text of a server for a message: one line, no key, no control characters."""
         if self._key:
             text = text.replace(self._key, "[key]")
         text = " ".join(text.split())

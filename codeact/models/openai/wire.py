@@ -1,4 +1,4 @@
-"""What goes over the wire to an OpenAI-compatible server and what comes back; no I/O here."""
+"""Encodes requests for OpenAI-compatible servers and decodes responses; no I/O here."""
 
 import json
 import math
@@ -15,11 +15,11 @@ from codeact.web import number
 
 
 class InvalidResponse(ValueError):
-    """The server said 200 and something that is no completion."""
+    """The server sent status 200 and something that is no completion."""
 
 
 class ServerCompletion(msgspec.Struct, frozen=True):
-    """A completion as the server gave it; `usage` is None where it reported none."""
+    """A completion as the server sent it; `usage` is None if it reported none."""
 
     text: str
     finish_reason: str
@@ -27,7 +27,7 @@ class ServerCompletion(msgspec.Struct, frozen=True):
 
 
 class ServerError(msgspec.Struct, frozen=True):
-    """The server's own words about a failure."""
+    """A server's own description of a failure."""
 
     message: str
     code: str = ""
@@ -148,7 +148,7 @@ def _count(value: object) -> int:
 
 
 def parse_error(body: bytes) -> ServerError:
-    """Find the server's words in any of the shapes in use, or take the body as they are."""
+    """Read the server's error in any of the usual shapes, or take the whole body."""
     try:
         payload: Any = decode(body)
     except InvalidResponse:
@@ -209,13 +209,13 @@ _PROMPT = re.compile(
 
 
 def context_limit(error: ServerError) -> int | None:
-    """How many tokens the model's context holds, if the refusal says it."""
+    """Return the size of the model's context in tokens, if the refusal has it."""
     limit = _LIMIT.search(error.message)
     return int(limit[1]) if limit else None
 
 
 def room_left(error: ServerError) -> int | None:
-    """How many tokens an answer may have beside the prompt, if the refusal says both numbers."""
+    """Return how many tokens a completion may have, if the refusal gives both numbers."""
     limit, prompt = context_limit(error), _PROMPT.search(error.message)
     if limit is None or prompt is None:
         return None
@@ -236,9 +236,9 @@ _WINDOWS = tuple(
 
 
 def reset_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """How long the rate-limit headers leave no room for another request, in seconds.
+    """Return for how many seconds the rate-limit headers leave no room for another request.
 
-    None where there is room, or where they say nothing legible.
+    None if there is room, or if they cannot be read.
     """
     waits = [
         _duration(headers.get(reset, ""), now)

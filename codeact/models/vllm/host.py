@@ -1,4 +1,4 @@
-"""The half of a vLLM server that runs on its node: a Ray actor that holds GPUs and the process."""
+"""The part of a vLLM server that runs on its node: a Ray actor with GPUs and the process."""
 
 import contextlib
 import os
@@ -38,7 +38,7 @@ class Launch(msgspec.Struct, frozen=True):
 
 
 class ServerLocation(msgspec.Struct, frozen=True):
-    """Where a server runs; `node` is Ray's id, `command` what was started there."""
+    """Where a server runs; `node` is Ray's id, `command` was started there."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ class ServerLocation(msgspec.Struct, frozen=True):
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
-    """How a server is; `exit_status` is None while it runs, and negative when a signal ended it."""
+    """A server's status; `exit_status` is None while it runs, and negative after a signal."""
 
     exit_status: int | None
     last_line: str
@@ -108,7 +108,7 @@ class ServerHost:
         # Ray's own variables are about this process, not about what it starts.
         ours = ("RAY_", "OMP_NUM_THREADS")
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        # The working directory is the user's: what lies there is no module of vLLM's.
+        # The working directory is the user's; its files are not modules of vLLM.
         env |= {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **launch.env}
         keeper = [sys.executable, "-I", "-S", vllm_keeper.__file__, log, str(GRACE)]
         self._told, self._pid, self._status = b"", None, None
@@ -124,13 +124,13 @@ class ServerHost:
         self._keeper.wait()
 
     def status(self) -> ServerStatus:
-        """How the server is now."""
+        """Return the server's status."""
         self._listen()
         lines = self.log_end(1).splitlines()
         return ServerStatus(self._status, lines[-1] if lines else "")
 
     def _listen(self) -> None:
-        """Take in what the keeper has told."""
+        """Read what the keeper has reported."""
         if self._keeper is None or self._status is not None:
             return
         assert self._keeper.stdout is not None

@@ -23,23 +23,19 @@ if TYPE_CHECKING:
     import aiohttp
 
 _LOOK = 1.0
-"""Seconds between two looks at a server."""
+"""Seconds between two checks of a server."""
 _SAY = 10.0
 """Seconds between two lines about a server that is not ready."""
 _LOG_LINES = 25
 
 
 class _NotUp(Exception):
-    """A server is not, or no longer, there; in words for the user."""
+    """A server is not, or no longer, running; in words for the user."""
 
 
 @asynccontextmanager
 async def running(settings: VllmSettings, notice: Notice) -> AsyncIterator[list[str]]:
-    """Have the servers run while the context is open; yields their addresses for a client.
-
-    Raises `ModelUnavailable` when one of them does not come up. When later the last one stays
-    down, the task that opened the context is cancelled, and the same is raised as it leaves.
-    """
+    """Run the servers while the context is open; yields their addresses for a client."""
     import ray
 
     if not ray.is_initialized():
@@ -70,7 +66,7 @@ class _Fleet:
         self._lost: ModelUnavailable | None = None
 
     async def start(self) -> list[str]:
-        """Start all servers at once and wait until each answers."""
+        """Start all servers at once and wait until all are ready."""
         settings = self._settings
         env = settings.variables()
         count = _count(settings)
@@ -138,7 +134,7 @@ class _Server:
         self._notice(f"{self._name} {what}")
 
     async def start(self) -> None:
-        """Start it, where it was if it ran before, and wait until it answers; raises `_NotUp`."""
+        """Start it, on its earlier node if any, and wait until it is ready; raises `_NotUp`."""
         begun = time.monotonic()
         try:
             await self._start(begun)
@@ -191,7 +187,7 @@ class _Server:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # A client knows the address, so a new actor has to be where the old one was.
+        # Clients know the address, so a new actor must run on the same node.
         strategy = (
             NodeAffinitySchedulingStrategy(self._location.node, soft=False)
             if self._location
@@ -226,7 +222,7 @@ class _Server:
                 await asyncio.sleep(_LOOK / 2)
 
     async def keep(self) -> str:
-        """Start it again whenever it ends; answers why it is down once that was often enough."""
+        """Restart it whenever it ends; returns why it is down after too many restarts."""
         for restart in range(1, self._settings.restarts + 1):
             why = await self._wait_until_ended()
             self._say(f"{why}; starting it again ({restart} of {self._settings.restarts} times)")
@@ -329,7 +325,7 @@ def _launch(settings: VllmSettings, number: int, env: dict[str, str], scratch: P
         log_dir=str(Path(settings.log_dir).absolute() if settings.log_dir else scratch),
         folder=str(Path.cwd()),
         python=settings.python,
-        # Other nodes play no episodes and hold no servers, so nobody else needs to get in.
+        # Other nodes play no episodes and run no servers, so no one else needs access.
         loopback=len(_nodes()) == 1,
     )
 

@@ -1,8 +1,8 @@
-"""Weights & Biases as a listener: one W&B run for each run, all of them from this process.
+"""Weights & Biases as a listener: one W&B run for each run, all from this process.
 
-The event loop only counts. A thread imports W&B, opens runs and sends to them, so that neither a
-slow start nor a network that is gone holds an episode up; what it is given to send is a row of
-numbers every second or two, whatever the number of episodes.
+The event loop only counts. A thread imports W&B, opens runs and sends numbers, so that neither a
+slow start nor a lost network delays an episode. It sends one row of numbers every second or two,
+however many episodes there are.
 """
 
 import os
@@ -56,7 +56,7 @@ Notice = Callable[[str], None]
 
 
 class WandbState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run folder keeps, in ``wandb.json``, so that a resume goes on with the same run."""
+    """What the run folder keeps in ``wandb.json``, so that a resumed run is the same W&B run."""
 
     id: str
     project: str
@@ -64,7 +64,7 @@ class WandbState(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     """Its address, or the folder that is still to be uploaded."""
     complete: bool = False
-    """W&B was told of every episode, and that the run has ended."""
+    """W&B has every episode, and knows that the run has ended."""
 
     @classmethod
     def of(cls, job: Job, settings: WandbTracker) -> "WandbState":
@@ -90,7 +90,7 @@ def _new_id() -> str:
 
 
 class WandbListener(NullListener):
-    """Counts what happens to each run, and has it sent every few seconds."""
+    """Counts what happens in each run, and sends it every few seconds."""
 
     def __init__(self, tracked: Mapping[str, WandbTracker], notice: Notice) -> None:
         self._settings = tracked
@@ -155,7 +155,7 @@ class WandbListener(NullListener):
 
 
 class _TrackedRun:
-    """A run as the listener sees it; `left` episodes are still to come."""
+    """A run as the listener sees it; `left` counts the remaining episodes."""
 
     def __init__(self, metrics: RunMetrics, left: int) -> None:
         self.metrics = metrics
@@ -174,7 +174,7 @@ def _recall(metrics: RunMetrics, job: Job) -> None:
 
 
 class RunDescription(NamedTuple):
-    """What W&B is told of a run when it is opened; `texts` are scrubbed."""
+    """What W&B gets when a run is opened; keys are removed from `texts`."""
 
     folder: RunFolder
     state: WandbState
@@ -188,7 +188,7 @@ class RunDescription(NamedTuple):
     def of(
         cls, job: Job, settings: WandbTracker, state: WandbState, scrubber: Scrubber
     ) -> "RunDescription":
-        """A run of a sweep is called what sets it apart, another one like its folder."""
+        """Describe a run. In a sweep it is named by its overrides, else by its folder."""
         name = job.folder.path.absolute().name if job.sweep is None else job.name
         group = None if job.sweep is None else Path(job.sweep).absolute().name
         return cls(
@@ -216,7 +216,7 @@ class RunDescription(NamedTuple):
 
 
 class FinalUpdate(NamedTuple):
-    """What is sent when a run has ended."""
+    """What is sent at the end of a run."""
 
     sent: MetricsRow
     summary: dict[str, Any]
@@ -225,7 +225,7 @@ class FinalUpdate(NamedTuple):
 
 
 class UploadThread:
-    """The thread that talks to W&B. What it cannot do is said once; nothing waits for it."""
+    """The thread that talks to W&B. It reports an error once, and nothing waits for it."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
@@ -315,7 +315,7 @@ class UploadThread:
                 return description.open("online")
             except Exception as error:
                 self._offline_because = first_line(error)
-                # W&B holds the id of a run that it could not open.
+                # W&B keeps the id of a run that it could not open.
                 state = msgspec.structs.replace(description.state, id=_new_id())
                 description = description._replace(state=state)
                 self._described[name] = description
@@ -335,6 +335,6 @@ class UploadThread:
         )
 
     def _where(self, description: RunDescription, run: "wandb.Run") -> str:
-        # W&B warns of a run without an address when it is asked for it.
+        # W&B prints a warning when an offline run is asked for its address.
         url = run.url if self._offline_because is None else None
         return url or str(description.folder.path / "wandb")

@@ -18,7 +18,7 @@ UPLOADING = 60.0
 
 
 def library() -> Any:
-    """The library, imported as late as can be; it reports no errors of ours to its makers."""
+    """Import W&B as late as possible, with its error reports to its makers switched off."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
@@ -26,8 +26,8 @@ def library() -> Any:
 
 
 def load() -> None:
-    """Import W&B with what it would import later, at a run's first and last moments."""
-    # Whoever uses it will say what is wrong with it.
+    """Import W&B with what it would otherwise import at a run's first and last moments."""
+    # The caller who uses it later reports what is wrong.
     with suppress(Exception):
         library().Table(columns=["-"], data=[["-"]])
         import_module("wandb.apis.public")
