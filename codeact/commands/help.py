@@ -1,7 +1,7 @@
-"""``--help``, ``--cfg`` and ``--info`` of every command: what can be chosen and set, and what is.
+"""``--help``, ``--cfg`` and ``--info`` of every command: what can be set, and what is set.
 
 ``--help`` reads groups out of the folders of options, and keys out of the schema. ``--cfg`` and
-``--info`` are Hydra's own, and print what its users know.
+``--info`` are Hydra's own.
 """
 
 import shutil

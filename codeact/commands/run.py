@@ -60,7 +60,7 @@ class RunResults(NamedTuple):
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every episode has an outcome of the policy's own."""
+    """Run the command; returns 0 when every episode has an outcome of the policy's own."""
     arguments = parse("run", words, sweeps=True)
     if tell_if_asked("run", __doc__ or "", arguments, RunConfig):
         return 0

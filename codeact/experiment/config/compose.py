@@ -1,4 +1,4 @@
-"""YAML to a plain dict by Hydra's compose API, with our own words for what is refused.
+"""Composes YAML to a plain dict with Hydra's compose API, with error messages of our own.
 
 Commands call Hydra's API rather than its decorator: a sweep is then one process over one queue of
 episodes, and every refusal names the key, the file and the nearest valid name.
