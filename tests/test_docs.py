@@ -18,6 +18,7 @@ PAGES = [
     *sorted(ROOT.glob("examples/**/*.md")),
 ]
 EVERYWHERE = [*PAGES, *sorted(ROOT.glob("launchers/**/*.md"))]
+DATA_SETS = [*(ROOT / "codeact" / "datasets").glob("*/task.py")]
 LANGUAGES = {"sh", "console", "text", "python", "yaml", "json", "mermaid"}
 
 
@@ -137,6 +138,23 @@ def test_paths_that_are_named_exist(page: Path) -> None:
 @pytest.mark.parametrize("script", ["anchors", "import_graph"])
 def test_what_is_written_from_the_code_is_up_to_date(script: str) -> None:
     subprocess.run([sys.executable, f"docs/{script}.py", "--check"], cwd=ROOT, check=True)
+
+
+def test_the_table_of_data_sets_counts_lines_as_they_are() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+)[^|]* \| (\d+) \| (\d+) \|", text, re.MULTILINE)
+    folders = {path.parent.name.replace("_", ""): path.parent for path in DATA_SETS}
+    assert {name.lower() for name, _, _ in rows} == set(folders)
+    for name, *counts in rows:
+        folder = folders[name.lower()]
+        there = [len((folder / f).read_text().splitlines()) for f in ("prepare.py", "task.py")]
+        assert [int(count) for count in counts] == there, name
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md")}
+    assert {page for page in pages if f"]({page})" not in text} == {"docs/import_graph.md"}
 
 
 def test_the_readme_names_every_option_of_every_group() -> None:
