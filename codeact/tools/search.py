@@ -72,7 +72,7 @@ def _read(path: str, kind: type[Entry]) -> list[Entry]:
     found: list[Entry] = []
     for one in decoded_lines(file, lambda line, _: decoder.decode(line), kind.kind):
         if isinstance(one, Unreadable):
-            raise ConfigError(f"search.path: {file}, line {one.place.line}: {one.reason}")
+            raise ConfigError(f"search.path: {one.place.in_words}: {one.reason}")
         found.append(one)
     return found
 
