@@ -193,8 +193,8 @@ class _LocalProcess:
     async def stop(self) -> None:
         """End the guest first, then bubblewrap, which takes note of its end.
 
-        Where bubblewrap is killed, the guest is an orphan for as long as the kernel takes its memory
-        back, and nobody here can tell when that is over.
+        Where bubblewrap is killed, the guest is an orphan while the kernel takes its memory back,
+        and nobody here can tell when that is over.
         """
         children = _children(self._process.pid)
         for pid in children:
@@ -220,7 +220,9 @@ class _LocalProcess:
 def _children(pid: int) -> list[int]:
     """Return the children of a process that runs; none where the kernel does not tell."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except OSError:
         return []
 
