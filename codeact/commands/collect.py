@@ -30,7 +30,7 @@ from codeact.collection.settings import SelectConfig, SelectionSettings, TiersCo
 from codeact.collection.tokens import StatsConfig, statistics
 from codeact.commands.arguments import Arguments, configuration, parse
 from codeact.commands.help import tell_if_asked
-from codeact.commands.run import play_run
+from codeact.commands.run.playing import play_run
 from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
