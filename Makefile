@@ -14,7 +14,7 @@ demo-live: $(READY)  ## fetch a small model (about 5 GB), serve it on the CPU, p
 	$(BIN)/python launchers/demo_live.py
 
 quick: $(READY)  ## under a minute: no Docker, no Ray, nothing that takes a second or waits
-	$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow and not docker and not ray and not alone"
+	$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not (slow or docker or ray or alone or docs)"
 
 test: $(READY)  ## every test that this machine can run; the others say why they are skipped
 	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"

@@ -23,11 +23,11 @@ from codeact.commands.arguments import configuration, parse
 from codeact.datasets import get, load_tasks
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.settings import EpisodeSettings, TurnSettings
-from codeact.experiment.compute.local import LocalPlayer
+from codeact.experiment.compute.local import LocalBackend
 from codeact.experiment.config.schema import RunConfig
-from codeact.experiment.driver import Assignment, Environment, Identity
-from codeact.experiment.events import Job, Silent
-from codeact.experiment.identity import Asked
+from codeact.experiment.driver import Assignment, Environment, RunIdentity
+from codeact.experiment.events import Job, NullListener
+from codeact.experiment.identity import RequestedRun
 from codeact.experiment.runner import Runner
 from codeact.models.scripted import ScriptedModel
 from codeact.recordings.run_folder import RunFolder, read_records
@@ -47,7 +47,7 @@ async def episodes(sandbox: Sandbox, count: int, concurrency: int, folder: Path)
     (task, *_) = load_tasks(family, tasks_path("gsm8k"))
     answer = f"The answer is <solution> {task.reference} </solution>"
     environment = Environment(
-        identity=Identity("scripted", "none", "benchmark"),
+        identity=RunIdentity("scripted", "none", "benchmark"),
         settings=EpisodeSettings(turns=TurnSettings(max_steps=5, max_propose_solution=2)),
         strategy=CodeStrategy(),
         policy=ScriptedModel([*TEXTS, answer]),
@@ -57,10 +57,10 @@ async def episodes(sandbox: Sandbox, count: int, concurrency: int, folder: Path)
     )
     owed = [Assignment(task, family, family.grader("strict"), n) for n in range(count)]
     config = configuration("run", parse("run", []), RunConfig)
-    run = RunFolder.open(folder, Asked(config=config, values={"benchmark": "episodes"}))
+    run = RunFolder.open(folder, RequestedRun(config=config, values={"benchmark": "episodes"}))
     start = time.perf_counter()
-    player = LocalPlayer({"b": environment}, {})
-    await Runner([Job("b", config, run, owed)], player, concurrency, Silent()).run()
+    backend = LocalBackend({"b": environment}, {})
+    await Runner([Job("b", config, run, owed)], backend, concurrency, NullListener()).run()
     seconds = time.perf_counter() - start
     run.close()
     records = list(read_records(folder))

@@ -85,10 +85,10 @@ class Count(NamedTuple):
 
 
 def count(folder: Path) -> Count:
-    from codeact.episode.causes import counts
+    from codeact.episode.causes import is_counted
     from codeact.recordings.run_folder import read_records
 
-    finished = Counter(record.id for record in read_records(folder) if counts(record))
+    finished = Counter(record.id for record in read_records(folder) if is_counted(record))
     summary = json.loads((folder / "summary.json").read_text())
     overall, parts = summary["overall"], summary["by_task"].values()
     return Count(

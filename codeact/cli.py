@@ -12,7 +12,7 @@ USAGE = "usage: codeact COMMAND [KEY=VALUE ...] [-m] [--config-dir DIR] [--confi
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; answers the exit status, 0 only when it did what it says."""
+    """Run a command; returns the exit status, 0 only if it did what it promises."""
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in ("-h", "--help"):
         _out(_help())
@@ -42,7 +42,7 @@ def _run(name: str, words: list[str]) -> int:
         _err(f"codeact {name}: stopped")
         return 130
     except BrokenPipeError:
-        # Who read our output (head, less) has gone; flushing at exit would only say so again.
+        # The reader of our output (head, less) has gone; flushing at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status

@@ -29,15 +29,15 @@ Cause = Literal["model", "provider", "sandbox", "tool", "grader", "harness"]
 
 
 class CodeactError(Exception):
-    """Base of the tree; a message says what happened, where, and what to do about it."""
+    """Base class; a message says what happened, where, and what to do about it."""
 
 
 class ConfigError(CodeactError):
-    """The composed configuration is refused."""
+    """The composed configuration is invalid."""
 
 
 class ExecutorUnavailable(CodeactError):
-    """The executor cannot start here; the message says how to get it or what to choose instead."""
+    """The executor cannot start here; the message says how to fix that or what to use instead."""
 
 
 class TaskFileError(CodeactError):
@@ -45,7 +45,7 @@ class TaskFileError(CodeactError):
 
 
 class RecordingError(CodeactError):
-    """Recorded episodes cannot be read, or hold no answer for what was asked."""
+    """Recorded episodes cannot be read, or lack what was asked for."""
 
 
 class RunFolderError(CodeactError):
@@ -53,7 +53,7 @@ class RunFolderError(CodeactError):
 
 
 class DiskFull(RunFolderError):
-    """There is no room for a record now; it is kept until there is."""
+    """The disk is full; the record is kept in memory until there is room."""
 
 
 class ComputeUnavailable(CodeactError):
@@ -61,49 +61,49 @@ class ComputeUnavailable(CodeactError):
 
 
 class ModelUnavailable(CodeactError):
-    """Servers that we start for a model do not come up; the message has their command and log."""
+    """Servers started for a model do not come up; the message has their command and log."""
 
 
 class BudgetExhausted(CodeactError):
-    """A request was not made, because the run's tokens or dollars are spent."""
+    """A request was not sent, because the run's budget is used up."""
 
 
 class RunStopped(CodeactError):
-    """A run plays no more episodes: too many failed in a row, and what they need does not work."""
+    """A run was stopped: too many episodes failed in a row, and what they need does not work."""
 
 
 class EpisodeFailure(CodeactError):
-    """One episode cannot go on. `cause` says whose fault it was."""
+    """One episode cannot continue. `cause` says why."""
 
     cause: ClassVar[Cause] = "harness"
 
 
 class ModelFailure(EpisodeFailure):
-    """The policy model itself is the reason, for example its context is exhausted."""
+    """The policy model itself is the cause, for example because its context is full."""
 
     cause = "model"
 
 
 class ProviderFailure(EpisodeFailure):
-    """The endpoint did not answer usefully, after all retries."""
+    """The endpoint gave no usable answer after all retries."""
 
     cause = "provider"
 
 
 class SandboxFailure(EpisodeFailure):
-    """The sandbox broke; a cell that merely fails, hangs or is killed is an observation."""
+    """The sandbox broke. A cell that fails, hangs or is killed is an observation instead."""
 
     cause = "sandbox"
 
 
 class ToolFailure(EpisodeFailure):
-    """What a tool asks did not answer, after all retries; "nothing found" is an observation."""
+    """A tool's service gave no answer after all retries. "Nothing found" is an observation."""
 
     cause = "tool"
 
 
 class GraderFailure(EpisodeFailure):
-    """No verdict could be reached; never the same as a wrong answer."""
+    """No verdict could be reached, which is never the same as a wrong answer."""
 
     cause = "grader"
 

@@ -1,29 +1,28 @@
-"""Files that are there whole or not at all, private folders, bounded lines, and digests."""
+"""Files that are written whole or not at all, private folders, and digests."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 """Modes before the umask, which may make them stricter still."""
-_BLOCK = 1 << 20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write under a hidden name, which takes the place of `path` if all went well.
+    """Write a file under a hidden name, which then replaces `path` if there was no error.
 
-    No reader sees half of it, and after any error `path` is what it was. A `private` file is its
-    owner's alone, unless the one that it replaces was opened to others. `OSError` goes through.
+    Readers never see half of it, and after an error `path` is unchanged. A `private` file can be
+    read by its owner only, unless the file that it replaces was open to others. Raises `OSError`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -40,13 +39,13 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
 
 
 def private_folder(path: Path) -> None:
-    """Have a folder that only its owner can enter; one that is there stays as it is."""
+    """Create a folder that only its owner can enter; an existing folder is left as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
 def make_private(folder: Path) -> None:
-    """Close to others what another program has written beneath a folder that is closed to them."""
+    """Make files of another program private if they are in a private folder."""
     if folder.stat().st_mode & 0o077:
         return
     for parent, folders, files in os.walk(folder):
@@ -55,31 +54,3 @@ def make_private(folder: Path) -> None:
             # What a link leads to may be somebody else's.
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o700)
-
-
-class Line(NamedTuple):
-    """A line of a file, its newline included; `ended` says that there was one.
-
-    One that is longer than was asked for is not `whole`: only its beginning is here.
-    """
-
-    number: int
-    content: bytes
-    ended: bool
-    whole: bool
-
-
-def bounded_lines(stream: IO[bytes], most: int) -> Iterator[Line]:
-    """Every line of a stream, in time linear in its size, holding no more than `most` bytes."""
-    number = 0
-    while content := stream.readline(most):
-        number += 1
-        ended = content.endswith(b"\n")
-        if ended or len(content) < most:
-            yield Line(number, content, ended, whole=True)
-            continue
-        rest = stream.readline(_BLOCK)
-        whole = not rest
-        while rest and not rest.endswith(b"\n"):
-            rest = stream.readline(_BLOCK)
-        yield Line(number, content, rest.endswith(b"\n"), whole)

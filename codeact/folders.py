@@ -1,4 +1,4 @@
-"""Output folders that are there whole or not at all: written under a hidden name, then renamed."""
+"""Output folders that are written whole or not at all: under a hidden name, then renamed."""
 
 import os
 import tempfile
@@ -10,18 +10,18 @@ from codeact.exceptions import ConfigError, RecordingError
 
 _HIDDEN = ".unfinished-"
 UNFINISHED = f"**/{_HIDDEN}*"
-"""Finds what a process that was killed has left beneath a folder."""
+"""Finds what a killed process left under a folder."""
 
 
 @contextmanager
 def whole_folder(path: Path, *, last: str = "") -> Iterator[Path]:
-    """A folder to write into, which becomes `path` if all went well; raises `ConfigError`.
+    """Yield a folder to write into, which then becomes `path`; raises `ConfigError`.
 
-    Where nothing is at `path`, one rename makes all of it appear at once. A folder that is there
-    stays, as it may be a mount, and so does what others have put into it: each entry takes the
-    place of the one of its name by a rename of its own. Whoever is killed between two of these
-    leaves old and new ones side by side; so an old entry called `last` is removed before the
-    first, and the new one comes after all others: where it is, the rest is whole.
+    Without a folder at `path`, one rename makes everything appear at once. An existing folder
+    stays, because it may be a mount, and so do the files that others put there: each new entry
+    replaces the one of its name by a rename of its own. A process that is killed between two
+    renames leaves old and new entries side by side. So an old entry named `last` is removed first,
+    and the new one is renamed last: where it exists, the rest is complete.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def whole_folder(path: Path, *, last: str = "") -> Iterator[Path]:
 
 
 def _elsewhere(error: OSError, temporary: Path) -> Path | None:
-    """The file that an error is about, where it is none of those that are being written."""
+    """Return the file that an error is about, if it is not one of those being written."""
     if not isinstance(error.filename, str | bytes):
         return None
     file = Path(os.fsdecode(error.filename))

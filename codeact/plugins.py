@@ -1,4 +1,4 @@
-"""Finds parts by name: ours, and those that other packages bring by their entry points."""
+"""Finds parts by name: built-in ones, and those of other packages by their entry points."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,11 @@ from codeact.exceptions import ConfigError
 from codeact.wording import nearest
 
 Part = TypeVar("Part")
+
+
+def resolve(name: str) -> Any:
+    """Import what ``module:attribute`` names; raises what the import raises."""
+    return EntryPoint(name, name, "").load()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +32,13 @@ class Registry(Generic[Part]):
     ours: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """All that can be asked for here."""
+        """Return every name that `get` accepts."""
         return sorted({*self.ours, *entry_points(group=self.group).names})
 
     def get(self, name: str) -> Part:
-        """Find a part; raises `ConfigError`, with the nearest name if there is none of that name.
+        """Return a part; raises `ConfigError` with the nearest name if there is none.
 
-        A plug-in that cannot be loaded, or names something else, is refused in the same way.
+        A plug-in that cannot be loaded, or is of the wrong kind, raises it too.
         """
         if name in self.ours:
             return self._load(EntryPoint(name, self.ours[name], self.group))
@@ -42,7 +47,7 @@ class Registry(Generic[Part]):
         raise ConfigError(f"there is no {self.sort} {name!r} ({nearest(name, self.names())})")
 
     def plug_ins(self) -> tuple[list[Part], dict[str, ConfigError]]:
-        """Every part that plug-ins bring; and why, by the entry's name, where one is broken."""
+        """Return every part of plug-ins, and the error of each broken one by its entry's name."""
         parts: list[Part] = []
         broken: dict[str, ConfigError] = {}
         for point in entry_points(group=self.group):

@@ -1,4 +1,4 @@
-"""The Ray cluster that this process is a driver of: joined or started once, left at the end."""
+"""The Ray cluster of this process: joined or started once, left at the end."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from codeact.exceptions import ComputeUnavailable
 log = logging.getLogger(__name__)
 
 _STARTED_HERE: dict[str, Any] = {
-    # Unset, Ray would join whatever cluster was last started on this machine, by anybody.
+    # Unset, Ray would join the cluster that was last started on this machine, by anyone.
     "address": "local",
     "include_dashboard": False,
     # Records are small and leave the store at once; Ray would take a third of the memory.
@@ -23,7 +23,7 @@ _KNOCK_SECONDS = 10.0
 
 
 class _Link:
-    """Who uses the connection of this process, and whether it was made here."""
+    """How many use the connection of this process, and whether it was made here."""
 
     users: ClassVar[int] = 0
     ours: ClassVar[bool] = False
@@ -37,11 +37,11 @@ def starts_here(address: str | None = None) -> bool:
 
 
 def connect(address: str | None = None) -> bool:
-    """Become a driver of a cluster, if this process is none yet; `disconnect` as often.
+    """Connect this process to a cluster as a driver; call `disconnect` as often.
 
-    None takes the cluster that the environment names (RAY_ADDRESS, as in a Ray job), and starts
-    Ray on this machine where it names none. Returns whether it joined: to what was started here
-    no node will be added. Raises `ComputeUnavailable`.
+    `address` None takes the cluster of RAY_ADDRESS (set in a Ray job), or starts Ray on this
+    machine. Returns whether it joined a cluster; to a Ray started here no node can be added. Raises
+    `ComputeUnavailable`.
     """
     import ray
 
@@ -60,7 +60,7 @@ def _init(address: str | None) -> None:
     if not address:
         # Unset, a Ray that is started here would leave a token file in the user's home.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        # Ray's workers, and the sandboxes beneath them, would come after all else on the machine.
+        # Ray's workers, and their sandboxes, would get a lower priority than everything else.
         os.environ.setdefault("RAY_worker_niceness", "0")
     options = {"address": address} if address else _STARTED_HERE
     try:
@@ -75,16 +75,16 @@ def _init(address: str | None) -> None:
 
 
 def _knock(address: str | None) -> None:
-    """Raise OSError where nobody listens: Ray itself tries for minutes."""
+    """Raise OSError where nothing listens; Ray itself would try for minutes."""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 def _keep_off_stdout() -> None:
-    """Send to our log what Ray would print: stdout is for the command's own answer.
+    """Send Ray's own output to our log: stdout is for the command's result.
 
-    ``log_to_driver=False`` does not cover what the nodes report, such as a worker's death.
+    ``log_to_driver=False`` does not cover what nodes report, such as a worker's death.
     """
     from ray._private import worker
 
@@ -97,7 +97,7 @@ def _keep_off_stdout() -> None:
 
 
 def disconnect() -> None:
-    """Leave the cluster when its last user does; one that was started here ends."""
+    """Disconnect when the last user does; stops a Ray that was started here."""
     import ray
 
     _Link.users = max(0, _Link.users - 1)

@@ -1,4 +1,4 @@
-"""What every HTTP client here shares: the environment's proxy, waits, pages in place of answers."""
+"""What every HTTP client here shares: proxies, waiting times, and web pages in place of JSON."""
 
 import math
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _SHOWN = 80
 
 
 class TooLong(Exception):
-    """An answer is longer than anything that is expected."""
+    """An answer is longer than the limit."""
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the proxy that the environment names for an address; none for this machine.
+    """Return the proxy that the environment names for a URL; None for this machine.
 
-    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY count, in small letters too. aiohttp's own
-    ``trust_env`` is not used: it also reads ``~/.netrc``, in a thread and for every request.
+    Reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower case too. aiohttp's own
+    ``trust_env`` also reads ``~/.netrc``, in a thread, for every request.
     """
     from urllib.request import getproxies, proxy_bypass
 
@@ -34,7 +34,7 @@ def proxy_of(url: str) -> str | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is this machine, where no key is needed and no proxy is used."""
+    """Whether a URL is on this machine, where no key is needed and no proxy is used."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -43,7 +43,7 @@ def is_loopback(url: str) -> bool:
 
 
 async def read(response: "aiohttp.ClientResponse", most: int) -> bytes:
-    """Read a body of at most so many bytes; raises `TooLong`."""
+    """Read a body of at most `most` bytes; raises `TooLong`."""
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
@@ -56,7 +56,7 @@ async def read(response: "aiohttp.ClientResponse", most: int) -> bytes:
 
 
 def is_page(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether an answer is a web page (or other markup), which no API sends."""
+    """Whether an answer is a web page or other markup, which no API sends."""
     kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind in ("text/html", "application/xhtml+xml") or body[:200].lstrip()[:1] == b"<"
 
@@ -69,7 +69,7 @@ def seen(status: int, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Return the seconds that a server asks to wait; None if it does not say, or not legibly."""
+    """Return the seconds that a server asks to wait; None if it gives none that can be read."""
     if (milliseconds := number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("Retry-After")
@@ -85,7 +85,7 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 
 def number(value: str | None) -> float | None:
-    """Read a header's number: finite and not negative, else None."""
+    """Return a header's number if it is finite and not negative, else None."""
     try:
         found = float(value or "")
     except ValueError:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-# A word is gone through once, from its start: model output may be a megabyte without a space.
+# Each word is scanned once: model output may be a megabyte without a space.
 _ASSIGNED = re.compile(
     r"(?i)(?<![\w-])(?P<name>[\w-]*?(?:key|token|secret|password|passwd|passphrase|authorization))"
     r"(?P<sep>[\"']?\s{0,8}[=:](?!=)\s{0,8})"
@@ -37,11 +37,10 @@ _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[A-Za-z0-9+
 
 
 def without_secrets(text: str) -> str:
-    """A word of the command line, or any other text, without what may be a key or a password.
+    """Replace keys and passwords in a word of the command line, or in any other text.
 
-    Keys come from the environment; this is for what was typed, or said, in the wrong place. Text
-    is code, too: ``sorted(words, key=len)`` and ``token = tokens[i]`` stay. So in any text but an
-    override only names that are always those of secrets count, and values that look like keys.
+    Text may be code: ``sorted(words, key=len)`` and ``token = tokens[i]`` stay. So in any text but
+    an override, only names that are always those of secrets count, and values that look like keys.
     """
     typed = _OVERRIDE.match(text) is not None
 
@@ -68,7 +67,7 @@ def _is_secret(match: re.Match[str], *, typed: bool) -> bool:
     if bare and _EXPRESSION.match(bare):
         return False
     if _ALWAYS.fullmatch(name) or _VARIABLE.fullmatch(name):
-        # A name handed on, as in f(password=password), is no secret.
+        # A name that is passed on, as in f(password=password), is no secret.
         return (
             quoted is not None
             or not re.fullmatch(r"[A-Za-z_]*", value)
@@ -80,10 +79,10 @@ def _is_secret(match: re.Match[str], *, typed: bool) -> bool:
 
 
 def secrets_of(environment: Mapping[str, str], named: Iterable[str]) -> list[str]:
-    """The values of variables that are `named`, or whose name says that they hold a secret.
+    """Return the values of variables that are `named`, or whose name says that they are secret.
 
-    The longest first, so that none hides a part of another. Values too short to be told from
-    ordinary words (under 4 characters, under 8 where only the name speaks for it) are no secrets.
+    The longest come first, so that none hides a part of another. Values too short to be told from
+    ordinary words are left out: under 4 characters, or under 8 where only the name says so.
     """
     least = dict.fromkeys((n for n in environment if _NAME_OF_A_SECRET.search(n)), 8)
     least |= dict.fromkeys(named, 4)
@@ -92,9 +91,9 @@ def secrets_of(environment: Mapping[str, str], named: Iterable[str]) -> list[str
 
 
 def with_whole_keys(text: str, parent: str, names: Iterable[str]) -> str:
-    """A message that names keys by their last part alone, with the whole keys beneath `parent`.
+    """Return a message with every key in full, under `parent`, where it names only the last part.
 
-    Only names of several words, with an underscore: others are English.
+    Only names with an underscore count: others may be English words.
     """
     known = [re.escape(name) for name in names if "_" in name]
     if not known or not parent:
@@ -103,9 +102,9 @@ def with_whole_keys(text: str, parent: str, names: Iterable[str]) -> str:
 
 
 def nearest(name: str, valid: Iterable[str], listed: Iterable[str] | None = None) -> str:
-    """What to say instead of a wrong name: the closest valid one if there is one.
+    """Return what to suggest for a wrong name: the closest valid name, or all names.
 
-    Else all of them, or those that are to be `listed`.
+    `listed` are the names to list, if not all.
     """
     names = sorted(set(valid))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

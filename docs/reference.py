@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from codeact.experiment.config.compose import Composed, Invocation, compose_config
-from codeact.experiment.config.reference import Key, keys_of, option_meaning
+from codeact.experiment.config.keys import Key, keys_of, option_meaning
 
 PAGE = Path(__file__).with_name("configuration.md")
 SCHEMAS = {

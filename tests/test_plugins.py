@@ -14,7 +14,7 @@ from codeact.exceptions import ConfigError
 from codeact.experiment.strategies import strategy
 from codeact.models.registry import model_kinds, settings_type
 from codeact.tools import open_toolbox
-from codeact.tools.search import NoSearch, PageSearch
+from codeact.tools.settings import NoSearch, PageSearch
 
 pytest_plugins = ["tests.helpers.plugin_packages"]
 
@@ -160,23 +160,16 @@ def test_a_task_that_needs_a_broken_tool_is_refused(
     install: Install, name: str, tmp_path: Path, capfd: Any
 ) -> None:
     """Whether the entry point has the tool's name or another."""
-    family = tmp_path / "family"
-    family.mkdir()
     install("codeact.tools", "raise RuntimeError('half installed')", name=name)
-    (family / "needy.py").write_text(
+    family = (
         "import dataclasses\n"
         "from codeact.datasets.gsm8k.task import FAMILY\n"
         "PART = dataclasses.replace(FAMILY, name='needy', tools=('adder',))\n"
     )
-    about = family / "needy-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: needy\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[codeact.families]\nneedy = needy:PART\n")
+    install("codeact.families", family, name="needy")
     sets = "+task.sets.needy={path:" + f"'{SAMPLE_TASKS}/gsm8k.jsonl'" + ",family:needy}"
     words = ["model=scripted", "task=gsm8k", f"data={SAMPLE_TASKS}", sets, "tracker=none"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(family)
-        assert main(["run", *words, f"run_dir={tmp_path / 'run'}"]) == 1
+    assert main(["run", *words, f"run_dir={tmp_path / 'run'}"]) == 1
     said = capfd.readouterr().err
     for part in ("package plugin_", "RuntimeError: half installed", "codeact.tools"):
         assert part in said

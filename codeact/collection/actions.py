@@ -1,7 +1,7 @@
-"""What a turn of the model consists of: its actions, what follows them, and whose words it took.
+"""The parts of a model's turn: its actions, what follows them, and invented environment text.
 
-Each turn is meant to hold one action, to end with it, and to leave the environment's words to the
-environment. All of this reads text in linear time, whatever a model wrote.
+A turn should hold one action, end with it, and leave the environment's words to the environment.
+Everything here reads text in linear time.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import NamedTuple
 TAGS = ("execute", "solution")
 
 
-class Action(NamedTuple):
+class TaggedAction(NamedTuple):
     """One ``<tag>…</tag>`` of a text, from the first character of its tags to after the last."""
 
     tag: str
@@ -18,9 +18,9 @@ class Action(NamedTuple):
     end: int
 
 
-def actions(text: str) -> list[Action]:
-    """Every action in its order, as the protocol finds them; what is never closed is none."""
-    found: list[Action] = []
+def actions(text: str) -> list[TaggedAction]:
+    """Return every action in order, as the protocol finds them; unclosed tags are none."""
+    found: list[TaggedAction] = []
     for tag in TAGS:
         opened, closed, position = f"<{tag}>", f"</{tag}>", 0
         while (start := text.find(opened, position)) >= 0:
@@ -28,16 +28,15 @@ def actions(text: str) -> list[Action]:
             if end < 0:
                 break
             position = end + len(closed)
-            found.append(Action(tag, start, position))
+            found.append(TaggedAction(tag, start, position))
     return sorted(found, key=lambda one: one.start)
 
 
 def own_part(text: str) -> int:
-    """How many characters of a turn, from its beginning, a model may be trained on.
+    """Return how many characters of a turn, from its start, a model may be trained on.
 
-    Its first action is the last of them, and what the model wrote in the environment's place ends
-    them earlier. None are where one action lies within another, so that nobody can say which was
-    meant.
+    It ends with the first action, or earlier where the model wrote in the environment's place. It
+    is 0 if one action lies within another, because the intended one is unclear.
     """
     found = actions(text)
     if len(found) > 1 and found[1].start < found[0].end:
@@ -48,9 +47,9 @@ def own_part(text: str) -> int:
 
 
 def ended(text: str) -> str | None:
-    """A turn that ends with its action; None where the environment may have answered what follows.
+    """Return a turn that ends with its action; None if the environment may have answered more.
 
-    It answered nothing that follows if that holds no part of an action.
+    Text after the action got no answer if it has no part of an action.
     """
     found = actions(text)
     if not found:
@@ -65,7 +64,7 @@ _NO_WORDS = re.compile(r"</?thought>|Assistant[:：]")
 
 
 def trailing_text(text: str) -> str:
-    """What is said after the first action; a full stop or a fence that ends there says nothing."""
+    """Return the text after the first action; a full stop or a closing fence does not count."""
     found = actions(text)
     if not found:
         return ""
@@ -93,7 +92,7 @@ _ENVIRONMENT = re.compile(
     r")",
     re.MULTILINE,
 )
-"""Whatever begins a line as only the environment does: headings, count-downs, its verdicts."""
+"""Starts of lines that only the environment writes: headings, count-downs, verdicts."""
 _HEADING_IN_CODE = re.compile(r"^(?:Observation|Expert feedback):[ \t]*$", re.MULTILINE)
 """A line of its own, which is no Python: it is invented although an action seems to go on."""
 _OUTCOME = re.compile(
@@ -102,10 +101,10 @@ _OUTCOME = re.compile(
 """Before an action this may be a plan; after one only the environment can tell it."""
 
 
-def invented_at(text: str, found: list[Action] | None = None) -> int | None:
-    """Where the model begins to write what only the environment says; None where it never does.
+def invented_at(text: str, found: list[TaggedAction] | None = None) -> int | None:
+    """Return where the model begins to write the environment's text; None if nowhere.
 
-    Code and solutions may say what they like, but for the headings that cannot belong to them.
+    Code and solutions may say anything but the headings that cannot belong to them.
     """
     found = actions(text) if found is None else found
     prose = blanked(text, found)
@@ -115,8 +114,8 @@ def invented_at(text: str, found: list[Action] | None = None) -> int | None:
     return min((one.start() for one in places if one), default=None)
 
 
-def blanked(text: str, found: list[Action]) -> str:
-    """The text with its actions blanked out, so that all else stands where it stood."""
+def blanked(text: str, found: list[TaggedAction]) -> str:
+    """Return the text with its actions blanked out, so that everything else keeps its position."""
     pieces, position = [], 0
     for one in found:
         if one.start >= position:

@@ -1,4 +1,4 @@
-"""The card of a data set: what a hub reads in its head, and what its users have to know."""
+"""The card of a data set: metadata for a hub, and what users have to know."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import msgspec
 from omegaconf import OmegaConf
 
 from codeact import __version__
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.tags import TagSettings
 from codeact.files import file_digest
 
@@ -17,7 +17,7 @@ _SHOWN = 40
 
 
 class Split(NamedTuple):
-    """One part of a data set: its file beneath the folder, and the conversations it was made of."""
+    """One part of a data set: its file in the folder, and the conversations that it came from."""
 
     name: str
     file: str
@@ -28,7 +28,7 @@ class Split(NamedTuple):
 def card(
     splits: Sequence[Split], *, licence: str, loss: str | None, tags: TagSettings, left_out: int
 ) -> str:
-    """Markdown with a head of YAML. `left_out` are lines and conversations that are in no split."""
+    """Return Markdown with YAML metadata. `left_out` are lines and conversations of no split."""
     reports = _reports(splits)
     head: dict[str, Any] = {"license": licence}
     if licence == UNKNOWN_LICENCE:
@@ -73,12 +73,12 @@ def card(
     return "\n".join([*lines, ""])
 
 
-def _reports(splits: Sequence[Split]) -> list[Report]:
+def _reports(splits: Sequence[Split]) -> list[SelectionReport]:
     """The reports of the selections that the files lie beside, each once."""
     found = []
     for path in dict.fromkeys(one.source.with_name("report.json").resolve() for one in splits):
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Report))
+            found.append(msgspec.json.decode(path.read_bytes(), type=SelectionReport))
         except (OSError, msgspec.MsgspecError):
             continue  # other people's conversations, or another command's report
     return found
@@ -104,7 +104,7 @@ def _training(loss: str | None, tags: TagSettings) -> Iterator[str]:
     yield ""
 
 
-def _licence(licence: str, reports: Sequence[Report]) -> Iterator[str]:
+def _licence(licence: str, reports: Sequence[SelectionReport]) -> Iterator[str]:
     yield from ("## Licence", "")
     if licence != UNKNOWN_LICENCE:
         yield from (f"`{licence}`, as stated by whoever made this data set.", "")
@@ -128,7 +128,7 @@ def _words(names: Sequence[str]) -> str:
     return ", ".join(names) or "unknown: no report.json lay beside the conversations"
 
 
-def _kept_by_task(report: Report) -> dict[str, int]:
+def _kept_by_task(report: SelectionReport) -> dict[str, int]:
     found: dict[str, int] = {}
     for tier in report.tiers.values():
         for name, count in tier.kept_by_task.items():
@@ -136,7 +136,7 @@ def _kept_by_task(report: Report) -> dict[str, int]:
     return found
 
 
-def _models(reports: Sequence[Report]) -> Iterator[str]:
+def _models(reports: Sequence[SelectionReport]) -> Iterator[str]:
     yield from ("## Models and runs", "")
     rows = [
         (
@@ -161,7 +161,7 @@ def _models(reports: Sequence[Report]) -> Iterator[str]:
     yield ""
 
 
-def _selection(reports: Sequence[Report]) -> Iterator[str]:
+def _selection(reports: Sequence[SelectionReport]) -> Iterator[str]:
     if not reports:
         return
     yield from ("## Selection", "")
@@ -176,7 +176,7 @@ def _selection(reports: Sequence[Report]) -> Iterator[str]:
         yield from (*_table(("", *(name for name, _ in tiers)), rows), "")
 
 
-def _settings(reports: Sequence[Report]) -> Iterator[str]:
+def _settings(reports: Sequence[SelectionReport]) -> Iterator[str]:
     found = [
         (name, played)
         for report in reports

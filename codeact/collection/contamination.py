@@ -1,24 +1,22 @@
-"""Whether a task is one of an evaluation set: how many of its runs of words stand there too."""
+"""Whether a task comes from an evaluation set, by the share of its n-grams that are in one."""
 
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from codeact.collection.settings import ContaminationSettings
 from codeact.datasets.task_files import task_rows
 from codeact.episode.effects import Message
 from codeact.exceptions import TaskFileError
 from codeact.resources import resolve_path
 
-if TYPE_CHECKING:
-    from codeact.collection.settings import ContaminationSettings
-
 _WORD = re.compile(r"\w+")
 _TASK = "Task:\n"
 
 
-class Grams:
+class NGramIndex:
     """Hashes of every run of `n` words of the evaluation sets' prompts; case does not matter.
 
     A text of fewer words is one run, and is found only where a whole prompt is the same.
@@ -29,7 +27,7 @@ class Grams:
         self._known: set[int] = set()
 
     @classmethod
-    def read(cls, settings: "ContaminationSettings") -> Self:
+    def read(cls, settings: ContaminationSettings) -> Self:
         """Read the files of the preset; raises `TaskFileError` with file, line and remedy."""
         grams = cls(settings.n)
         for name in settings.files:
@@ -42,7 +40,7 @@ class Grams:
         self._known.update(self._hashes(prompt))
 
     def overlap(self, text: str) -> float:
-        """The share of the text's runs that stand in the evaluation sets; 0 of an empty text."""
+        """Return the share of the text's n-grams that are in the evaluation sets; 0 for no text."""
         runs = list(self._hashes(text))
         return sum(run in self._known for run in runs) / len(runs) if runs else 0.0
 
@@ -56,7 +54,7 @@ class Grams:
 
 
 def task_of(messages: Sequence[Message]) -> str:
-    """The task's text of a conversation, its first user message."""
+    """Return the task of a conversation, its first user message."""
     first = next((each["content"] for each in messages if each["role"] == "user"), "")
     return first.removeprefix(_TASK)
 

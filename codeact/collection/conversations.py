@@ -1,4 +1,4 @@
-"""Reads files of training conversations, as ``codeact select`` writes them (rule 16)."""
+"""Reads files of training conversations, as ``codeact select`` writes them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,25 +8,25 @@ import msgspec
 
 from codeact.collection.conversion import Conversation
 from codeact.exceptions import RecordingError
-from codeact.recordings.reading import decoded_lines
-from codeact.recordings.trajectory import Problem, Unreadable
+from codeact.jsonl import SourceLine, Unreadable, decoded_lines
+from codeact.recordings.trajectory import Problem
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")
 
 
 class DataFile(NamedTuple):
-    """A file of conversations; its `name` is the tier's, or whatever else the file is called."""
+    """A file of conversations; its `name` is its tier, or its own name otherwise."""
 
     name: str
     path: Path
 
 
 def conversation_files(sources: Iterable[str]) -> list[DataFile]:
-    """Every file of the sources; a folder stands for the files right in it, by name.
+    """Return every file of the sources; a folder means the files directly in it, by name.
 
-    Names are made different where several folders have files of one name. Raises
-    `RecordingError` where there is nothing.
+    Files of one name in several folders get different names. Raises `RecordingError` where there is
+    nothing.
     """
     paths: list[Path] = []
     for source in sources:
@@ -48,17 +48,22 @@ def _is_one(path: Path) -> bool:
 
 
 def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversation]:
-    """Every conversation of a file; lines that hold none are added to `problems`."""
-    for found in decoded_lines(path, _CONVERSATION.decode, "conversation"):
+    """Yield every conversation of a file; other lines are added to `problems`."""
+    for found in decoded_lines(path, _conversation, "conversation"):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
-        elif any(one["role"] == "assistant" for one in found.content.conversations):
-            yield found.content
         else:
-            problems.append(Problem(str(found.place), "has no message of the assistant"))
+            yield found
+
+
+def _conversation(line: bytes, _: SourceLine) -> Conversation:
+    found = _CONVERSATION.decode(line)
+    if not any(one["role"] == "assistant" for one in found.conversations):
+        raise ValueError("it has no message of the assistant")
+    return found
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """The data set that an id names (rule 13); empty where it names none."""
+    """Return the data set that an id names, or an empty text."""
     _, _, rest = conversation.id.partition("/")
     return rest.partition("/")[0]

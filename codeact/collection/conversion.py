@@ -1,19 +1,16 @@
-"""From a trajectory to a conversation for fine-tuning (postprocess.md, rules 13 to 16)."""
+"""Converts a trajectory to a conversation for fine-tuning (docs/selection.md, "Conversion")."""
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from codeact.collection.actions import ended
+from codeact.collection.settings import ConversionSettings
 from codeact.collection.tags import FEEDBACK, thoughts_untagged
 from codeact.episode.effects import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
 from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
-
-if TYPE_CHECKING:
-    from codeact.collection.settings import ConversionSettings
 
 _TASK = "\n---\n\nTask:"
 _THOUGHT = re.compile(r"<thought>(.*?)</thought>", re.DOTALL)
@@ -29,19 +26,19 @@ class Conversation(msgspec.Struct):
 
 
 def conversation_id(
-    task: TaskKey, experiment: Experiment, sample: int, settings: "ConversionSettings"
+    task: TaskKey, experiment: Experiment, sample: int, settings: ConversionSettings
 ) -> str:
-    """The published id (rule 13), or one that no other trajectory of a collection has."""
+    """Return the published id, or one that is unique within a collection."""
     parts = [*task, experiment.model, experiment.turn_setting]
     if settings.ids == "unique":
         parts += [experiment.feedback, experiment.settings, str(sample)]
     return "/".join(part for part in parts if part)
 
 
-def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversation:
-    """The conversation of a trajectory; raises `ValueError` where its messages have no such form.
+def convert(trajectory: Trajectory, settings: ConversionSettings) -> Conversation:
+    """Return the conversation of a trajectory; raises `ValueError` where there is none.
 
-    The environment's message at the end, if there is one, answers nothing any more.
+    The environment's last message is left out: nothing follows it.
     """
     first, *rest = trajectory.messages
     if rest and rest[-1]["role"] == "user":
@@ -66,8 +63,8 @@ def convert(trajectory: Trajectory, settings: "ConversionSettings") -> Conversat
     return Conversation(conversation_id(task, experiment, trajectory.sample, settings), messages)
 
 
-def _opening(first: str, settings: "ConversionSettings") -> list[Message]:
-    """Instruction and task, without the example between them (rule 14)."""
+def _opening(first: str, settings: ConversionSettings) -> list[Message]:
+    """Return instruction and task, without the example between them."""
     instruction, *parts = first.split(_TASK, 2)
     if not parts:
         raise ValueError("its first message has no task after a line of dashes")

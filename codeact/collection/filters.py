@@ -1,24 +1,33 @@
-"""Filters: small named questions about one trajectory, each with cases of both answers beside it.
+"""Filters: named tests of one trajectory, each with examples that it keeps and drops.
 
-A filter answers whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
-names those that it asks, in its order. Rules: postprocess.md, "Select".
+A filter returns whether the trajectory may be kept. `FILTERS` has all of them by name; a preset
+names those that it applies, in its order. docs/selection.md lists them.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
 from codeact.collection.actions import actions, invented_at, trailing_text
 from codeact.episode.effects import Counts
 from codeact.episode.protocol import PARSE_FAILURE
-from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
 
-if TYPE_CHECKING:
-    from codeact.collection.settings import SelectionSettings
 
-Keeps = Callable[[Trajectory, "SelectionSettings"], bool]
+class FilterSettings(Protocol):
+    """What filters read of a selection's settings."""
+
+    @property
+    def excluded_tasks(self) -> list[str]: ...
+
+    @property
+    def leaks(self) -> Literal["feedback", "observation"]: ...
+
+
+Keeps = Callable[[Trajectory, FilterSettings], bool]
 
 FIRST = "Be brief.\n\n---\n\nTask:\nAn example.\n\n---\n\nTask:\nAdd 1 and 1.\n"
 FAILED = "Observation:\nNameError: name 'x' is not defined\n"
@@ -51,12 +60,12 @@ def example(
         success=True,
         counts=Counts(propose_solution=1, invalid_action=invalid),
         reference=msgspec.Raw(msgspec.json.encode(reference)),
-        place=Place("example", 1),
+        place=SourceLine("example", 1),
     )
 
 
 class Filter(NamedTuple):
-    """A question with its name, and trajectories that show both of its answers."""
+    """A filter with its name, and trajectories that it keeps and drops."""
 
     name: str
     keeps: Keeps
@@ -70,7 +79,7 @@ FILTERS: dict[str, Filter] = {}
 def register(
     name: str, *, kept: Sequence[Trajectory], dropped: Sequence[Trajectory]
 ) -> Callable[[Keeps], Keeps]:
-    """Make a function a filter; a test asks it about its cases."""
+    """Register a function as a filter; a test applies it to its examples."""
 
     def add(keeps: Keeps) -> Keeps:
         FILTERS[name] = Filter(name, keeps, kept, dropped)
@@ -84,8 +93,8 @@ def register(
     kept=[example(CODE, WORKED, PROPOSAL)],
     dropped=[example(CODE, WORKED, PROPOSAL, task_name="strategyqa")],
 )
-def _excluded_tasks(trajectory: Trajectory, settings: "SelectionSettings") -> bool:
-    """Rule 9: data sets with too many short cuts are left out."""
+def _excluded_tasks(trajectory: Trajectory, settings: FilterSettings) -> bool:
+    """Drop data sets with too many short cuts."""
     return trajectory.task.task_name not in settings.excluded_tasks
 
 
@@ -94,8 +103,8 @@ def _excluded_tasks(trajectory: Trajectory, settings: "SelectionSettings") -> bo
     kept=[example(CODE, WORKED, PROPOSAL)],
     dropped=[example("Assistant:\nHm.\n", WORKED, PROPOSAL, invalid=1), example(PROPOSAL)],
 )
-def _invalid_only(trajectory: Trajectory, _: "SelectionSettings") -> bool:
-    """Rule 10: all turns before the last were invalid, or there were none."""
+def _invalid_only(trajectory: Trajectory, _: FilterSettings) -> bool:
+    """Drop trajectories whose turns before the last were all invalid, or that had none."""
     return trajectory.turns - 1 != trajectory.counts.invalid_action
 
 
@@ -104,8 +113,8 @@ def _invalid_only(trajectory: Trajectory, _: "SelectionSettings") -> bool:
     kept=[example(CODE, WORKED, PROPOSAL)],
     dropped=[example(CODE, WORKED, WORKED, PROPOSAL)],
 )
-def _odd_history(trajectory: Trajectory, _: "SelectionSettings") -> bool:
-    """Rule 11: an empty answer left no message, so that roles do not alternate."""
+def _odd_history(trajectory: Trajectory, _: FilterSettings) -> bool:
+    """Drop trajectories where an empty answer left no message: roles do not alternate."""
     return len(trajectory.history) % 2 == 0
 
 
@@ -118,8 +127,8 @@ def _odd_history(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         example(PROPOSAL, "Observation:\nYour answer is wrong.\n", PROPOSAL),
     ],
 )
-def _all_turns_failed(trajectory: Trajectory, _: "SelectionSettings") -> bool:
-    """Rule 12: every turn before the last was a proposal or code that raised."""
+def _all_turns_failed(trajectory: Trajectory, _: FilterSettings) -> bool:
+    """Drop trajectories in which each turn before the last was a proposal or code that raised."""
     between = [message["content"] for message in trajectory.messages[1:-1]]
     return any(
         "<solution>" not in answer and not ("<execute>" in answer and "Error" in observation)
@@ -155,7 +164,7 @@ PLANNED = "Assistant:\nOutput: a number. You have 2 steps left is what I read.\n
         example(CODE, WORKED, "<execute> <solution> 2 </solution> </execute>"),
     ],
 )
-def _several_actions(trajectory: Trajectory, _: "SelectionSettings") -> bool:
+def _several_actions(trajectory: Trajectory, _: FilterSettings) -> bool:
     """A turn has more than one action, so that its answer is not to one of them."""
     return all(len(actions(turn)) <= 1 for turn in _turns(trajectory))
 
@@ -184,7 +193,7 @@ def _several_actions(trajectory: Trajectory, _: "SelectionSettings") -> bool:
         example(CODE, WORKED, PROPOSAL + "\nTask:\nAdd 2 and 2.\n"),
     ],
 )
-def _invented_environment(trajectory: Trajectory, _: "SelectionSettings") -> bool:
+def _invented_environment(trajectory: Trajectory, _: FilterSettings) -> bool:
     """The model wrote what only the environment says: observations, count-downs, feedback."""
     return all(invented_at(turn) is None for turn in _turns(trajectory))
 
@@ -203,14 +212,14 @@ def _invented_environment(trajectory: Trajectory, _: "SelectionSettings") -> boo
         example(TWICE, WORKED, PROPOSAL),
     ],
 )
-def _trailing_text(trajectory: Trajectory, _: "SelectionSettings") -> bool:
-    """The model went on after a turn's action, before it could know what came of it."""
+def _trailing_text(trajectory: Trajectory, _: FilterSettings) -> bool:
+    """Drop turns that go on after an action, before the model could know its result."""
     return not any(map(trailing_text, _turns(trajectory)))
 
 
 _FEEDBACK = "\nExpert feedback:"
 _COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
-_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # begins with what there is little of, to be quick
+_COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # starts with a rare character, to be quick
 _TRIVIAL = {"yes", "no", "true", "false", "none"}
 
 
@@ -234,7 +243,7 @@ _TRIVIAL = {"yes", "no", "true", "false", "none"}
         example(PROPOSAL, "Observation:\nNo: 1,684.\n", PROPOSAL, reference=1684.0),
     ],
 )
-def _gold_leak(trajectory: Trajectory, settings: "SelectionSettings") -> bool:
+def _gold_leak(trajectory: Trajectory, settings: FilterSettings) -> bool:
     """The reference was shown before the model had said it, or its code had printed it.
 
     A reference of one letter or digit, yes and no are found anywhere and tell nothing; nor does
@@ -254,7 +263,7 @@ def _gold_leak(trajectory: Trajectory, settings: "SelectionSettings") -> bool:
 
 def _shows(text: str, answer: str) -> bool:
     """Whether an answer stands in a text, as a word or number of its own; both are normal."""
-    if answer not in text:  # hardly any is, and to look for it so takes a tenth of the time
+    if answer not in text:  # hardly any text has it, and this check takes a tenth of the time
         return False
     return bool(re.search(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)", text))
 

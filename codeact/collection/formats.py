@@ -43,7 +43,7 @@ class ConvertConfig(Settings):
     """Which turns are trained: `all`, those that `worked`, the `successful_tail` or the `last`;
     null writes no mask."""
     tags: TagSettings
-    """What stands around code and solutions."""
+    """The text around code and solutions."""
     selection: SelectionSettings
     """For `preference`: which episodes count, and how they become conversations."""
     pairs: int = Field(ge=1)
@@ -63,18 +63,14 @@ class ConvertConfig(Settings):
 
 
 class Converted(NamedTuple):
-    """Examples by the name of what they were written to."""
+    """The number of examples by the name of the file that they were written to."""
 
     examples: dict[str, int]
     problems: list[Problem]
 
 
 def convert_files(config: ConvertConfig) -> Converted:
-    """Write the sources in a format, and push them if asked to.
-
-    Raises `RecordingError`, and writes nothing, where nothing comes out; `ConfigError` where a
-    push is not possible, with everything written.
-    """
+    """Write the sources in a format, and push them on request."""
     if config.push and (config.format != "hf" or not config.repository):
         raise ConfigError("push=true needs format=hf and repository=OWNER/NAME")
     done = Converted({}, [])
@@ -125,7 +121,7 @@ def _write_jsonl(
 def _examples(
     file: DataFile, form: "_Form", config: ConvertConfig, done: Converted
 ) -> Iterator[JSON]:
-    """Every conversation in its format, but for those that would contradict themselves in it."""
+    """Yield every conversation in its format, except those that would contradict themselves."""
     for conversation in read_conversations(file.path, done.problems):
         example = form(conversation, config)
         reason = _contradiction(conversation, example, config.tags)
@@ -278,7 +274,7 @@ def _push(folder: Path, config: ConvertConfig) -> None:
             repo_id=repository,
             repo_type="dataset",
         )
-    except Exception as error:  # whatever the libraries beneath raise for a network or a token
+    except Exception as error:  # any error of the libraries, for a network or a token
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
             f"{repository}: could not be pushed ({reason}); everything is written to {folder}: "

@@ -1,7 +1,7 @@
-"""Which messages of a conversation are trained, and how far each of them.
+"""Which messages of a conversation are trained, and up to which character.
 
-The model did not see what came of an action while it wrote on, so that nothing after a turn's first
-action is ever trained, nor what it wrote in the environment's place.
+The model wrote on without seeing the result of an action. So nothing after a turn's first action is
+trained, nor what it wrote in the environment's place.
 """
 
 import re
@@ -22,11 +22,11 @@ _REFUSED = "I don't understand your input."
 
 
 def loss_mask(messages: Sequence[Message], preset: Preset) -> list[bool]:
-    """Whether each message is trained; never one that the model did not write.
+    """Return whether each message is trained; only the model's own ones are.
 
-    ``all`` its turns; those that ``worked``: all but failed ones; the ``successful_tail``: those
-    after the last that failed; only the ``last``. A turn failed if it proposed what was not
-    accepted, ran code that raised, or had neither.
+    ``all``: every turn. ``worked``: all but failed turns. ``successful_tail``: the turns after the
+    last failed one. ``last``: only the last turn. A turn failed if its proposal was not accepted,
+    its code raised, or it had no action.
     """
     return _PRESETS[preset](messages)
 
@@ -53,7 +53,7 @@ def _last(messages: Sequence[Message]) -> list[bool]:
 
 
 class Masked(NamedTuple):
-    """A message as it is written, and how many of its first characters are trained."""
+    """A message as it is written, and the number of its first characters that are trained."""
 
     role: str
     content: str
@@ -68,11 +68,7 @@ class Masked(NamedTuple):
 def masked(
     messages: Sequence[Message], preset: Preset, tags: TagSettings, *, cut: bool = False
 ) -> list[Masked]:
-    """A conversation in the form of `tags`, with what of each message is trained.
-
-    With `cut` no message is trained in part: it ends with its action where the environment would
-    have answered that the same, and is not trained where it would not.
-    """
+    """Return a conversation in the form of `tags`, with what is trained of each message."""
     done = []
     for message, ours in zip(messages, loss_mask(messages, preset), strict=True):
         role, text = message["role"], message["content"]

@@ -1,8 +1,4 @@
-"""Where conversations come from: models, runs and their settings, and the rules that chose them.
-
-Read from run folders' own files or from what the path of a published recording says; it goes into
-the report of a selection, and from there into the card of a data set.
-"""
+"""The origin of conversations: models, runs, their settings, and the selection rules."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,7 +9,7 @@ import msgspec
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.recordings.reading import is_run
+from codeact.recordings.files import is_run
 from codeact.recordings.run_folder import CONFIG, PROVENANCE
 from codeact.recordings.trajectory import Experiment
 from codeact.resources import data_folder
@@ -52,7 +48,7 @@ class Origin(msgspec.Struct, kw_only=True):
 
 
 def origins(scan: Scan) -> list[Origin]:
-    """What was read, experiment by experiment, in order of their names."""
+    """Return what was read, by experiment, in order of their names."""
     records = Counter(scan.rows["experiment"].tolist())
     folders: dict[int, list[Path]] = {}
     files = scan.rows[["experiment", "file"]]
@@ -78,7 +74,7 @@ def origins(scan: Scan) -> list[Origin]:
 
 
 def add_kept(found: list[Origin], kept: Mapping[Experiment, int]) -> None:
-    """Note how many conversations each experiment gave."""
+    """Add how many conversations each experiment gave."""
     counts = {
         (one.model, one.feedback, one.turn_setting, one.settings): count
         for one, count in kept.items()
@@ -98,7 +94,7 @@ def _played(run: Path) -> dict[str, Any]:
         if key == "task.sets" and isinstance(value, dict):
             said[key] = sorted(value)
         elif isinstance(value, str) and Path(value).is_absolute():
-            said[key] = Path(value).name  # where it lay is nobody else's business
+            said[key] = Path(value).name  # its path on this machine stays private
         elif value is not None:
             said[key] = value
     try:
@@ -118,12 +114,12 @@ def _yaml(path: Path) -> Any:
 
     try:
         return OmegaConf.to_container(OmegaConf.load(path))
-    except Exception:  # a folder without its configuration, whatever it lacks or holds instead
+    except Exception:  # a folder without a readable configuration
         return None
 
 
 def preset(settings: SelectionSettings) -> str:
-    """The preset that settings are nearest to, and each key in which they differ from it."""
+    """Return the preset that settings are closest to, and each key that differs."""
     chosen = dict(_flat(settings.model_dump()))
     best: tuple[str, dict[str, Any]] | None = None
     for path in sorted(data_folder("conf").glob("selection/*.yaml")):

@@ -22,38 +22,39 @@ from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
-from codeact.recordings.reading import read_trajectories, source_files
-from codeact.recordings.trajectory import Place, Problem, Trajectory, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.files import source_files
+from codeact.recordings.trajectory import Problem, Trajectory, read_trajectories
 
 _OPENING = 2
 """Instruction and task, which both sides share."""
 
 
 class _Row(NamedTuple):
-    """What is known of a trajectory between the two times that it is read."""
+    """What is kept of a trajectory between the two times that it is read."""
 
     opening: bytes
     model: str
     turns: int
     success: bool
-    place: Place
+    place: SourceLine
 
 
-class _Pair(NamedTuple):
+class _PreferencePair(NamedTuple):
     number: int
-    chosen: Place
-    rejected: Place
+    chosen: SourceLine
+    rejected: SourceLine
 
 
 class _Spool:
-    """Conversations by their place, on disk, so that memory does not grow with them."""
+    """Conversations by source line, on disk, so that memory does not grow."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._at: dict[Place, tuple[int, int]] = {}
+        self._at: dict[SourceLine, tuple[int, int]] = {}
         self._end = 0
 
-    def add(self, place: Place, conversation: Conversation) -> None:
+    def add(self, place: SourceLine, conversation: Conversation) -> None:
         content = msgspec.json.encode(conversation)
         self._file.write(content)
         self._at[place] = (self._end, len(content))
@@ -62,7 +63,7 @@ class _Spool:
     def flush(self) -> None:
         self._file.flush()
 
-    def get(self, place: Place) -> Conversation | None:
+    def get(self, place: SourceLine) -> Conversation | None:
         if place not in self._at:
             return None
         start, length = self._at[place]
@@ -180,25 +181,25 @@ def _opening(one: Trajectory) -> bytes:
     return blake2b(content, digest_size=16).digest()
 
 
-def _paired(rows: Sequence[_Row], most: int) -> list[_Pair]:
+def _paired(rows: Sequence[_Row], most: int) -> list[_PreferencePair]:
     by_opening: dict[bytes, tuple[list[_Row], list[_Row]]] = {}
     for row in rows:
         by_opening.setdefault(row.opening, ([], []))[row.success].append(row)
-    pairs: list[_Pair] = []
+    pairs: list[_PreferencePair] = []
     for unsolved, solved in by_opening.values():
         for number, chosen in enumerate(sorted(solved, key=lambda row: row.turns)[:most], 1):
             if not unsolved:
                 break
             rejected = next((row for row in unsolved if row.model == chosen.model), unsolved[0])
             unsolved.remove(rejected)
-            pairs.append(_Pair(number, chosen.place, rejected.place))
+            pairs.append(_PreferencePair(number, chosen.place, rejected.place))
     return pairs
 
 
 def _keep_conversations(
     files: Sequence[Path],
     settings: SelectionSettings,
-    pairs: Sequence[_Pair],
+    pairs: Sequence[_PreferencePair],
     spool: _Spool,
     problems: list[Problem],
 ) -> None:

@@ -1,7 +1,7 @@
-"""The whole way from sources to an output folder; what both commands do.
+"""The steps from sources to an output folder, for both commands.
 
-Outputs take their place when all of them are whole, ``report.json`` last: whoever finds it may
-trust the rest.
+Outputs appear when all of them are complete, ``report.json`` last: where it exists, the rest is
+complete.
 """
 
 import csv
@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from codeact.collection.report import Report, make_report
+from codeact.collection.report import SelectionReport, make_report
 from codeact.collection.scan import Scan, drop_names, nothing, scan
 from codeact.collection.selection import (
+    SelectionStep,
     Spools,
-    Step,
     candidates,
     counted_steps,
     write_conversations,
@@ -30,8 +30,8 @@ from codeact.datasets import get, task_lines
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.plan import refuse_missing
 from codeact.folders import whole_folder
-from codeact.recordings.episodes import parse_path
-from codeact.recordings.reading import is_run, source_files
+from codeact.recordings.files import is_run, source_files
+from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.trajectory import Problem, TaskKey
 from codeact.resources import resolve_path
 
@@ -41,12 +41,8 @@ UNSOLVED = "unsolved.tsv"
 HARD = "hard"
 
 
-def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
-    """Tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report in `out`.
-
-    Steps are the preset's, and then `more` of a caller's own.
-    Raises `ConfigError`, and writes nothing, where no conversation is left.
-    """
+def select(config: SelectConfig, more: Sequence[SelectionStep] = ()) -> SelectionReport:
+    """Run tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report."""
     chosen = [*steps(config.selection.steps), *more]
     with _output(config.out) as (folder, spools):
         ready = partial(get_ready, config.selection.steps)
@@ -63,7 +59,7 @@ def select(config: SelectConfig, more: Sequence[Step] = ()) -> Report:
     return report
 
 
-def sort_into_tiers(config: TiersConfig) -> Report:
+def sort_into_tiers(config: TiersConfig) -> SelectionReport:
     """Tiers alone: ``records.csv``, ``unsolved.tsv``, ``hard/<task>.jsonl`` and the report."""
     with _output(config.out) as (folder, spools):
         scanned, tiers, report = _decided(config, spools)
@@ -76,7 +72,7 @@ def sort_into_tiers(config: TiersConfig) -> Report:
 
 def _decided(
     config: CollectionSettings, spools: Path, meanwhile: Callable[[], None] = nothing
-) -> tuple[Scan, Tiers, Report]:
+) -> tuple[Scan, Tiers, SelectionReport]:
     found = source_files(config.sources)
     files = [path for path in found if _is_wanted(path, config.selection.feedback)]
     if not files:
@@ -90,12 +86,12 @@ def _decided(
 
 
 def _is_wanted(path: Path, feedback: str) -> bool:
-    """Look at a published path before anything is read; raises `RecordingError`."""
-    return is_run(path) or not parse_path(path).feedback_model or feedback == "all"
+    """Check a published path before anything is read; raises `RecordingError`."""
+    return is_run(path) or not PublishedPath.parse(path).feedback_model or feedback == "all"
 
 
 class _Folders(NamedTuple):
-    """Where outputs are written, and where spool files are: on the same disk, but left behind."""
+    """The folders of outputs and of spool files, on one disk; the latter are removed."""
 
     output: Path
     spools: Path
@@ -110,7 +106,7 @@ def _output(out: str) -> Iterator[_Folders]:
         yield _Folders(folder, Path(spools))
 
 
-def _write_report(folder: Path, report: Report) -> None:
+def _write_report(folder: Path, report: SelectionReport) -> None:
     text = msgspec.json.format(msgspec.json.encode(report), indent=2)
     (folder / REPORT).write_bytes(text + b"\n")
 
@@ -158,9 +154,9 @@ def _write_records(folder: Path, scanned: Scan, tiers: Tiers, drops: list[str]) 
 
 
 def _write_hard(
-    folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: Report
+    folder: Path, config: TiersConfig, unsolved: Sequence[TaskKey], report: SelectionReport
 ) -> None:
-    """Write the unsolved lines of each task file as they stand there (rule 8)."""
+    """Write the unsolved lines of each task file unchanged."""
     if config.task is None:
         return
     (folder / HARD).mkdir()
@@ -181,7 +177,7 @@ def _write_hard(
         ]
 
 
-def _where_all_went(report: Report) -> str:
+def _where_all_went(report: SelectionReport) -> str:
     """Counts of every reason and filter, the largest first."""
     taken = dict(report.reasons)
     for tier in report.tiers.values():

@@ -1,8 +1,4 @@
-"""What a recipe is, what it may cost, and which of its stages are done.
-
-A stage is done when its file in ``stages/`` was written for the same inputs and its outputs are
-still what they were then. The file is written last, so that a stage that was killed is not done.
-"""
+"""What a recipe is, what it may cost, and which of its stages are done."""
 
 import fcntl
 import os
@@ -68,7 +64,7 @@ class CollectConfig(Settings):
     selection: SelectionSettings
     """The rules of tiers, selection and conversion."""
     out: str
-    """The folder of the collection; one that exists is gone on with."""
+    """The folder of the collection; an existing one is resumed."""
     data: str
     """The folder of the task files."""
     workers: int | None = Field(ge=1)
@@ -78,7 +74,7 @@ class CollectConfig(Settings):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a run may take; `usd` is None where its model has no prices."""
+    """The estimated cost of a run; `usd` is None where its model has no prices."""
 
     stage: str
     episodes: int
@@ -88,23 +84,23 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 def estimate(stage: str, config: RunConfig, episodes: int, assumed: AssumedSettings) -> Estimate:
-    """From the assumed tokens of an episode; a feedback model's are not known, nor counted."""
+    """Estimate from the assumed tokens of an episode, without those of a feedback model."""
     usage = Usage(assumed.prompt * episodes, assumed.completion * episodes)
     prices = config.model.prices
     usd = None if prices is None else prices.cost(usage)
     return Estimate(stage, episodes, usage.prompt, usage.completion, usd)
 
 
-class Done(msgspec.Struct):
-    """A stage's file: the digest of its inputs, those of its outputs, and what it reports."""
+class StageRecord(msgspec.Struct):
+    """The record of a finished stage: digests of its inputs and outputs, and its report."""
 
     inputs: str
     outputs: dict[str, str]
     report: dict[str, Any]
 
 
-class Output(NamedTuple):
-    """A file that a stage wrote, and the digest of its content."""
+class StageOutput(NamedTuple):
+    """A file that a stage wrote, with the digest of its content."""
 
     path: str
     digest: str
@@ -139,34 +135,34 @@ class Stages:
                 ) from error
             yield cls(out)
 
-    def done(self, name: str, inputs: str) -> Done | None:
-        """The stage's file, if it stands for these inputs and the outputs that are there."""
+    def done(self, name: str, inputs: str) -> StageRecord | None:
+        """Return a stage's record if its inputs and outputs are unchanged."""
         try:
-            found = msgspec.json.decode(self._file(name).read_bytes(), type=Done)
+            found = msgspec.json.decode(self._file(name).read_bytes(), type=StageRecord)
             if found.inputs == inputs and dict(self._outputs(found.outputs)) == found.outputs:
                 return found
         except (OSError, msgspec.MsgspecError):
-            return None  # it was never done, or someone has been at its files: it is done again
+            return None  # it was never done, or its files have changed: it is done again
         return None
 
     def finish(
         self, name: str, inputs: str, outputs: Iterable[Path], report: dict[str, Any]
-    ) -> Done:
+    ) -> StageRecord:
         """Note that a stage is done with the `outputs`, which lie in the folder."""
         paths = sorted(os.path.relpath(path, self._out) for path in outputs)
-        done = Done(inputs, dict(self._outputs(paths)), report)
+        done = StageRecord(inputs, dict(self._outputs(paths)), report)
         write_json(self._file(name), done)
         return done
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _outputs(self, paths: Iterable[str]) -> Iterable[Output]:
+    def _outputs(self, paths: Iterable[str]) -> Iterable[StageOutput]:
         for path in paths:
-            yield Output(path, file_digest(self._out / path))
+            yield StageOutput(path, file_digest(self._out / path))
 
 
 def write_json(path: Path, document: object) -> None:
-    """Replace a file by a document, in one step and readable."""
+    """Replace a file with a readable JSON document in one step."""
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)
     write_whole(path, text.decode() + "\n")

@@ -1,4 +1,4 @@
-"""Everything that was counted on the way, as ``report.json`` has it."""
+"""What was counted at each step, as in ``report.json``."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ ByTask = dict[str, int]
 """Counts by the data set's name."""
 
 
-class Taken(msgspec.Struct):
-    """What one filter or step took of a tier; `by_task` by the data set's name."""
+class DropCount(msgspec.Struct):
+    """How many records one filter or step dropped from a tier; `by_task` by data set."""
 
     name: str
     records: int
@@ -34,7 +34,7 @@ class TierReport(msgspec.Struct):
     records: int
     tasks: int
     by_task: ByTask
-    taken: list[Taken]
+    taken: list[DropCount]
     kept: int = 0
     kept_by_task: ByTask = {}
     duplicate_ids: int = 0
@@ -42,7 +42,7 @@ class TierReport(msgspec.Struct):
     characters: int = 0
 
 
-class Report(msgspec.Struct):
+class SelectionReport(msgspec.Struct):
     """One collection.
 
     `records` were read. Of them, `reasons` counts those in no tier. Not among them are lines that
@@ -76,8 +76,8 @@ class Report(msgspec.Struct):
 
 def make_report(
     scan: Scan, tiers: Tiers, settings: SelectionSettings, skipped_files: int
-) -> Report:
-    """Count what is decided so far: all but what steps take and what is written."""
+) -> SelectionReport:
+    """Count what is decided so far, without what steps drop and what is written."""
     rows, labels = scan.rows, tiers.labels
     names = [task.task_name for task in scan.tasks]
     strong = tiers.strong[rows["experiment"]]
@@ -88,7 +88,7 @@ def make_report(
         Problem(str(one.place), f"repeats the episode of line {one.first.line}; that one counts")
         for one in tiers.repeats
     ]
-    return Report(
+    return SelectionReport(
         files=len(scan.files),
         skipped_files=skipped_files,
         records=len(rows),
@@ -124,7 +124,7 @@ def _tier(
     taken = []
     for place, name in enumerate(drop_names(settings), 1):
         tasks = rows["task"][rows["dropped_by"] == place]
-        taken.append(Taken(name, len(tasks), by_task(names[task] for task in tasks.tolist())))
+        taken.append(DropCount(name, len(tasks), by_task(names[task] for task in tasks.tolist())))
     return TierReport(
         records=len(rows),
         tasks=len(np.unique(rows["task"])),
@@ -134,5 +134,5 @@ def _tier(
 
 
 def by_task(names: Iterable[str]) -> ByTask:
-    """Count names, in their order."""
+    """Count names, in order."""
     return dict(sorted(Counter(names).items()))

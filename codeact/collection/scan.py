@@ -1,10 +1,4 @@
-"""Scans recorded files in parallel: a compact row for each record, a spooled line for each keeper.
-
-What a row lacks in words it has in numbers, so that memory depends on the number of records only,
-and little on that. The conversation of a success that passes every filter is written to a spool
-file at once, before anyone knows whether its record will be selected: texts are decoded once and
-never travel between processes.
-"""
+"""Scans recorded files in parallel: a compact row per record, a spooled line per kept one."""
 
 import gc
 import multiprocessing
@@ -28,8 +22,14 @@ from codeact.collection.filters import FILTERS
 from codeact.collection.settings import SelectionSettings
 from codeact.datasets import task_type_of
 from codeact.exceptions import RecordingError
-from codeact.recordings.reading import Rename, read_trajectories
-from codeact.recordings.trajectory import Experiment, Place, TaskKey, Trajectory, Unreadable
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.trajectory import (
+    Experiment,
+    Rename,
+    TaskKey,
+    Trajectory,
+    read_trajectories,
+)
 
 ROW = np.dtype(
     [
@@ -77,25 +77,25 @@ class Scan(_Read, kw_only=True):
     spools: list[Path]
     """The spool file of each file's conversations."""
 
-    def place(self, row: np.void) -> Place:
-        """Where a row's record stands."""
-        return Place(str(self.files[row["file"]]), int(row["line"]))
+    def place(self, row: np.void) -> SourceLine:
+        """Return where a row's record is."""
+        return SourceLine(str(self.files[row["file"]]), int(row["line"]))
 
 
 class _Scanned(_Read, kw_only=True):
-    """What was read of one file, with small tables of its own."""
+    """What was read from one file, with small tables of its own."""
 
     file: int
     spool: int
 
 
 def drop_names(settings: SelectionSettings) -> list[str]:
-    """What `dropped_by` counts from 1, in its order."""
+    """Return the names of what `dropped_by` counts, from 1."""
     return [*settings.filters, UNCONVERTIBLE]
 
 
 def nothing() -> None:
-    """There is nothing to do meanwhile."""
+    """Do nothing meanwhile."""
 
 
 def scan(
@@ -188,7 +188,7 @@ def _scan_one(item: tuple[int, Path]) -> _Scanned:
 
 
 class _Worker:
-    """Reads one file after the other, and spools into a file of its own."""
+    """Reads one file after another, and spools into a file of its own."""
 
     def __init__(self, settings: SelectionSettings, folder: Path) -> None:
         self._settings = settings
@@ -218,32 +218,32 @@ class _Worker:
         if not one.counted:
             return
         try:
-            fate = self._fate(one) if one.success else _FAILED
+            entry = self._spool_entry(one) if one.success else _NOT_SPOOLED
         except ValueError as error:
             found.unreadable.append(Unreadable(one.place, f"holds what is no message: {error}"))
             return
-        found.add(one, fate)
+        found.add(one, entry)
 
-    def _fate(self, one: Trajectory) -> "_Fate":
-        """What the filters say of a success; spools its conversation if all of them keep it."""
+    def _spool_entry(self, one: Trajectory) -> "_SpoolEntry":
+        """Apply the filters to a success; spools its conversation if all of them keep it."""
         for place, keeps in enumerate(self._filters, 1):
             if not keeps(one, self._settings):
-                return _Fate(place)
+                return _SpoolEntry(place)
         one.messages  # noqa: B018 - what is no message is the record's fault, not the rules'
         try:
             conversation = convert(one, self._settings.conversion)
         except ValueError:
-            return _Fate(len(self._filters) + 1)
+            return _SpoolEntry(len(self._filters) + 1)
         messages = conversation.conversations
         line = self._encode(conversation) + b"\n"
         offset = self._spool.tell()
         self._spool.write(line)
-        return _Fate(
+        return _SpoolEntry(
             0, len(line), offset, len(messages), sum(len(one["content"]) for one in messages)
         )
 
 
-class _Fate(NamedTuple):
+class _SpoolEntry(NamedTuple):
     """The last columns of a row."""
 
     dropped_by: int
@@ -253,12 +253,12 @@ class _Fate(NamedTuple):
     characters: int = 0
 
 
-_FAILED = _Fate(0)
+_NOT_SPOOLED = _SpoolEntry(0)
 _PACK = struct.Struct("<IIIIII?BIQII").pack
 
 
 class _File:
-    """What has been read of a file so far. Rows are kept as bytes: there may be a million."""
+    """What has been read of a file so far. Rows are bytes, because there may be a million."""
 
     def __init__(self, number: int) -> None:
         self.unreadable: list[Unreadable] = []
@@ -272,7 +272,7 @@ class _File:
         self._redone = 0
 
     def replace(self, one: Trajectory) -> None:
-        """Let a run folder's later line stand for an earlier one of the same episode."""
+        """Replace an earlier line of the same episode of a run folder."""
         if one.record in self._records:
             self._redone += 1
             earlier = self._records[one.record]
@@ -280,7 +280,7 @@ class _File:
                 self._replaced.append(earlier)
         self._records[one.record] = len(self._rows) // ROW.itemsize if one.counted else None
 
-    def add(self, one: Trajectory, fate: _Fate) -> None:
+    def add(self, one: Trajectory, entry: _SpoolEntry) -> None:
         self._rows += _PACK(
             self._number,
             one.place.line,
@@ -289,7 +289,7 @@ class _File:
             one.sample,
             one.turns,
             one.success,
-            *fate,
+            *entry,
         )
 
     def scanned(self, spool: int) -> _Scanned:
@@ -308,7 +308,7 @@ class _File:
 
 
 def renaming(settings: SelectionSettings) -> Rename:
-    """How models' recorded names become those that they go by (rule 2)."""
+    """Return the function that renames recorded models."""
 
     def rename(model: str) -> str:
         for suffix in settings.suffixes:
@@ -319,12 +319,12 @@ def renaming(settings: SelectionSettings) -> Rename:
 
 
 def _places(own: Sequence[Key], table: dict[Key, int]) -> NDArray[np.uint32]:
-    """Where a file's keys stand in the table of all files, which grows by those that are new."""
+    """Return the positions of a file's keys in the table of all files, which grows by new ones."""
     return np.array([table.setdefault(key, len(table)) for key in own], np.uint32)
 
 
 class _Merged:
-    """All files together. What a file tells in words is let go of once it is numbers."""
+    """All files together. Text of a file is dropped once it is numbers."""
 
     def __init__(self) -> None:
         self._tasks: dict[TaskKey, int] = {}

@@ -1,7 +1,7 @@
-"""Candidates, the steps that look at all of them, and the conversations that are written.
+"""Candidates, the steps over all of them, and the conversations that are written.
 
-A step is the place for whatever needs more than one trajectory to decide: near-duplicates, the
-best of each task, a balance. It takes the stream of candidates and gives back those to keep.
+A step decides over many trajectories: near-duplicates, the best of each task, a balance. It takes
+the stream of candidates and returns those to keep.
 """
 
 import os
@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 
 from codeact.collection.conversion import conversation_id
 from codeact.collection.origins import add_kept
-from codeact.collection.report import ByTask, Report, Taken
+from codeact.collection.report import ByTask, DropCount, SelectionReport
 from codeact.collection.scan import Scan
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tiers import TIERS, Tiers, by_name
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Candidate(NamedTuple):
-    """A success that passed every filter. `row` is its place in the scan's table.
-
-    `read` gives its conversation as a JSON line, newline included, from the spool.
-    """
+    """A success that passed every filter. `row` is its row in the scan's table."""
 
     row: int
     tier: str
@@ -38,16 +36,12 @@ class Candidate(NamedTuple):
     turns: int
     messages: int
     characters: int
-    place: Place
+    place: SourceLine
     read: Callable[[], bytes]
 
 
-class Step(NamedTuple):
-    """A decision over many candidates, by its name in the report.
-
-    `choose` gets all of them once, by tier and then in the order that the preset asks for, and
-    keeps that order.
-    """
+class SelectionStep(NamedTuple):
+    """A step over many candidates, with its name in the report."""
 
     name: str
     choose: Callable[[Iterator[Candidate]], Iterator[Candidate]]
@@ -71,7 +65,7 @@ class Spools:
 def candidates(
     scan: Scan, tiers: Tiers, spools: Spools, *, by_task: bool = False
 ) -> Iterator[Candidate]:
-    """Every record that is left, tier by tier, in the order of files and lines, or of tasks."""
+    """Yield every remaining record, tier by tier, in the order of files and lines, or of tasks."""
     files = [str(path) for path in scan.files]
     for tier in TIERS:
         members = np.flatnonzero((tiers.labels == tier) & (scan.rows["dropped_by"] == 0))
@@ -92,7 +86,7 @@ def candidates(
                     turns,
                     messages,
                     chars,
-                    Place(files[file], line),
+                    SourceLine(files[file], line),
                     partial(spools.read, file, offset, length),
                 )
 
@@ -115,15 +109,17 @@ def _ranks(values: Sequence[tuple[object, ...]]) -> NDArray[np.intp]:
 
 
 def counted_steps(
-    found: Iterator[Candidate], steps: Sequence[Step], report: Report
+    found: Iterator[Candidate], steps: Sequence[SelectionStep], report: SelectionReport
 ) -> Iterator[Candidate]:
-    """What the steps leave; what each took is in `report` once the stream has ended."""
+    """Yield what the steps keep; the report has what each dropped, once the stream has ended."""
     for step in steps:
         found = _counted(step, found, report)
     return found
 
 
-def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator[Candidate]:
+def _counted(
+    step: SelectionStep, found: Iterator[Candidate], report: SelectionReport
+) -> Iterator[Candidate]:
     taken: Counter[tuple[str, str]] = Counter()
 
     def entering() -> Iterator[Candidate]:
@@ -136,16 +132,16 @@ def _counted(step: Step, found: Iterator[Candidate], report: Report) -> Iterator
         taken[one.tier, one.task.task_name] -= 1
         yield one
     for _ in entered:
-        pass  # a step that has enough need not look at the rest, which is counted all the same
+        pass  # count the rest too where a step stopped early
     for tier, tier_report in report.tiers.items():
         by_task: ByTask = {
             task: count for (of, task), count in sorted(taken.items()) if of == tier and count
         }
-        tier_report.taken.append(Taken(step.name, sum(by_task.values()), by_task))
+        tier_report.taken.append(DropCount(step.name, sum(by_task.values()), by_task))
 
 
 def write_conversations(
-    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: Report
+    found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: SelectionReport
 ) -> list[Path]:
     """Write ``<tier>.jsonl`` into `folder`, and count what is in them; answers the files."""
     ids: dict[str, set[int]] = {tier: set() for tier in report.tiers}

@@ -1,4 +1,4 @@
-"""What a user chooses: the rules of tiers, selection and conversion, and the two commands."""
+"""The settings of tiers, selection and conversion, and of the two commands."""
 
 from typing import Literal
 
@@ -11,16 +11,16 @@ from codeact.wording import nearest
 
 
 class Replacement(Settings):
-    """A text of the instruction, and what stands there in a conversation."""
+    """A text of the instruction, and its replacement in a conversation."""
 
     old: str = Field(min_length=1)
     """A text of the instruction."""
     new: str
-    """What stands there in a conversation."""
+    """Its replacement in a conversation."""
 
 
 class ConversionSettings(Settings):
-    """How a trajectory becomes a conversation (postprocess.md, rules 13 to 16).
+    """How a trajectory becomes a conversation (docs/selection.md, "Conversion").
 
     Published `ids` name task, model and turn setting only, so they repeat where a model was
     recorded with several kinds of feedback. The speaker's label ``Assistant:`` is deleted from
@@ -73,16 +73,16 @@ class ContaminationSettings(Settings):
 
 
 class PerTaskSettings(Settings):
-    """The `k` ``best`` trajectories of a task, or the best and those least like it."""
+    """The `k` ``best`` trajectories of a task, or the best one and those most unlike it."""
 
     keep: Literal["best", "diverse"]
-    """The `best` trajectories of a task, or `diverse`: the best one and those least like it."""
+    """The `best` trajectories of a task, or `diverse`: the best one and those most unlike it."""
     k: int = Field(ge=1)
     """How many trajectories of a task are kept."""
 
 
 class DuplicateSettings(Settings):
-    """Near-duplicates are as like as `threshold` or more (1 is the same), by MinHash."""
+    """Near-duplicates have a MinHash similarity of `threshold` or more (1 is identical)."""
 
     threshold: float = Field(gt=0, lt=1)
     """How alike near-duplicates are; 1 is the same."""
@@ -125,7 +125,7 @@ class StepSettings(Settings):
 
 
 class SelectionSettings(Settings):
-    """Which records count as what, and which are kept (rules 1 to 12).
+    """Which records count as what, and which are kept (docs/selection.md).
 
     `suffixes` are cut off model names, then `aliases` apply; `strong` are glob patterns over the
     names that result. `easy_turns` is the most turns that an easy success takes. With

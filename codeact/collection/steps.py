@@ -1,10 +1,4 @@
-"""Steps: decisions that need more than one trajectory, or its whole text, in a fixed order.
-
-Bounds, contamination, the best of each task, duplicates, balance. A preset switches each on by
-giving its settings. Of texts only hashes, counts and places are kept: in bytes, about 700 for each
-candidate where the best of a task or a balance is chosen, and 3,700 for each that
-``near_duplicates`` keeps (its signature of 128 numbers, and its places in the index).
-"""
+"""Steps: decisions over many trajectories, or over their whole text, in a fixed order."""
 
 import math
 import random
@@ -20,9 +14,9 @@ from zlib import crc32
 
 import msgspec
 
-from codeact.collection.contamination import Grams, task_of
+from codeact.collection.contamination import NGramIndex, task_of
 from codeact.collection.conversion import Conversation
-from codeact.collection.selection import Candidate, Step
+from codeact.collection.selection import Candidate, SelectionStep
 from codeact.collection.settings import (
     BalanceSettings,
     BoundsSettings,
@@ -50,29 +44,35 @@ _SEED = 1
 _BATCH = 256
 
 
-def steps(settings: StepSettings) -> list[Step]:
-    """The steps that are switched on; raises `ConfigError` or `TaskFileError` before any begins."""
-    found: list[Step] = []
+def steps(settings: StepSettings) -> list[SelectionStep]:
+    """Return the steps that are on; raises `ConfigError` or `TaskFileError` before any begins."""
+    found: list[SelectionStep] = []
     if settings.bounds or settings.per_task:
         counted = partial(_counted, token_counter(settings.tokenizer))
         tokens = partial(_remembered, counted, {})
     if settings.bounds:
-        found.append(Step("bounds", partial(within_bounds, settings.bounds, tokens)))
+        found.append(SelectionStep("bounds", partial(within_bounds, settings.bounds, tokens)))
     if settings.contamination and settings.contamination.files:
-        grams = Grams.read(settings.contamination)
-        found.append(Step("contaminated", partial(uncontaminated, settings.contamination, grams)))
+        grams = NGramIndex.read(settings.contamination)
+        found.append(
+            SelectionStep("contaminated", partial(uncontaminated, settings.contamination, grams))
+        )
     if settings.per_task:
-        found.append(Step("per_task", partial(best_of_each_task, settings.per_task, tokens)))
+        found.append(
+            SelectionStep("per_task", partial(best_of_each_task, settings.per_task, tokens))
+        )
     if settings.duplicates:
-        found.append(Step("exact_duplicates", without_copies))
-        found.append(Step("near_duplicates", partial(without_likes, settings.duplicates)))
+        found.append(SelectionStep("exact_duplicates", without_exact_duplicates))
+        found.append(
+            SelectionStep("near_duplicates", partial(without_near_duplicates, settings.duplicates))
+        )
     if settings.balance:
-        found.append(Step("balance", partial(balanced, settings.balance)))
+        found.append(SelectionStep("balance", partial(balanced, settings.balance)))
     return found
 
 
 def get_ready(settings: StepSettings) -> None:
-    """Import what the steps need; it takes longer than they do, so it is done beside the scan."""
+    """Import what the steps need, during the scan: it takes longer than the steps do."""
     if settings.duplicates or (settings.per_task and settings.per_task.keep == "diverse"):
         import datasketch  # noqa: F401
 
@@ -80,7 +80,7 @@ def get_ready(settings: StepSettings) -> None:
 def within_bounds(
     settings: BoundsSettings, tokens: Tokens, found: Iterator[Candidate]
 ) -> Iterator[Candidate]:
-    """Drop what is too long or too short; turns are looked at first, for they cost nothing."""
+    """Drop what is too long or too short; turns are checked first, because that is free."""
     most_turns = math.inf if settings.max_turns is None else settings.max_turns
     low = settings.min_tokens or 0
     high = math.inf if settings.max_tokens is None else settings.max_tokens
@@ -94,9 +94,9 @@ def within_bounds(
 
 
 def uncontaminated(
-    settings: ContaminationSettings, grams: Grams, found: Iterator[Candidate]
+    settings: ContaminationSettings, grams: NGramIndex, found: Iterator[Candidate]
 ) -> Iterator[Candidate]:
-    """Drop tasks of which a `share` of the n-grams or more stand in the evaluation sets."""
+    """Drop tasks with at least a `share` of their n-grams in the evaluation sets."""
     for one in found:
         if grams.overlap(task_of(_messages(one))) < settings.share:
             yield one
@@ -107,9 +107,9 @@ def best_of_each_task(
 ) -> Iterator[Candidate]:
     """Keep `k` trajectories of each task, over all tiers.
 
-    The best is solved in the fewest turns, of those the one with the fewest tokens, of those the
-    first one. ``best`` takes the next best after it, ``diverse`` whichever has the code that is
-    least like that of those taken already.
+    The best one is solved in the fewest turns, then with the fewest tokens, then comes first.
+    ``best`` takes the next best after it; ``diverse`` takes the one whose code is least similar to
+    the code of those taken so far.
     """
     everyone = list(found)
     of_task: dict[Hashable, list[Candidate]] = defaultdict(list)
@@ -128,7 +128,7 @@ def best_of_each_task(
 
 
 def _diverse(ranked: Sequence[Candidate], k: int) -> list[Candidate]:
-    """The first, then again and again the one whose likest among those taken is least like it."""
+    """Return the first, then repeatedly the one least similar to all that are taken."""
     codes = [_signature(_code(one), _CODE_PERMUTATIONS, _SEED) for one in ranked]
     taken = [0]
     likest = [code.jaccard(codes[0]) for code in codes]
@@ -142,8 +142,8 @@ def _diverse(ranked: Sequence[Candidate], k: int) -> list[Candidate]:
     return [ranked[place] for place in taken]
 
 
-def without_copies(found: Iterator[Candidate]) -> Iterator[Candidate]:
-    """Drop whatever says the same as an earlier one, but for white space."""
+def without_exact_duplicates(found: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Drop exact duplicates of an earlier one, white space apart."""
     seen: set[bytes] = set()
     for one in found:
         digest = blake2b(" ".join(_answers(one).split()).encode(), digest_size=16).digest()
@@ -152,11 +152,13 @@ def without_copies(found: Iterator[Candidate]) -> Iterator[Candidate]:
             yield one
 
 
-def without_likes(settings: DuplicateSettings, found: Iterator[Candidate]) -> Iterator[Candidate]:
-    """Drop what is about the same as an earlier one that is kept.
+def without_near_duplicates(
+    settings: DuplicateSettings, found: Iterator[Candidate]
+) -> Iterator[Candidate]:
+    """Drop near-duplicates of an earlier one that is kept.
 
-    Likeness is the Jaccard similarity of the runs of five words or signs in what the model said,
-    estimated by MinHash; a locality-sensitive index finds whom to compare with.
+    Similarity is the Jaccard similarity of the five-word runs in what the model said, estimated by
+    MinHash; a locality-sensitive index finds candidates for the comparison.
     """
     from datasketch import MinHashLSH
 
@@ -173,10 +175,7 @@ def without_likes(settings: DuplicateSettings, found: Iterator[Candidate]) -> It
 
 
 def balanced(settings: BalanceSettings, found: Iterator[Candidate]) -> Iterator[Candidate]:
-    """Cap data sets, then models; which of them stay is drawn from the seed.
-
-    Raises `ConfigError` where there are too few of them for so small a share.
-    """
+    """Cap data sets, then models; the seed decides which of them stay."""
     everyone = list(found)
     draw = random.Random(settings.seed)  # noqa: S311 (a choice, no secret)
     order = list(range(len(everyone)))

@@ -17,16 +17,16 @@ from codeact.episode.settings import Settings
 
 
 class Marks(Settings):
-    """What stands before and after, in place of a tag's beginning and end.
+    """The marks before and after, in place of a tag's start and end.
 
-    Marks whose `open` ends with a newline stand on lines of their own. `name` is what sentences
-    call the form, such as ``a fenced code block``; empty is the marks themselves.
+    Marks whose `open` ends with a newline are on lines of their own. `name` is what sentences call
+    the form, such as ``a fenced code block``; empty means the marks themselves.
     """
 
     open: str = Field(min_length=1)
-    """What stands before."""
+    """The text before."""
     close: str = Field(min_length=1)
-    """What stands after."""
+    """The text after."""
     name: str = ""
     """What sentences call the form; empty is the marks themselves."""
 
@@ -42,9 +42,9 @@ class TagSettings(Settings):
     """
 
     execute: Marks | None
-    """What stands around code: {open, close}; null keeps what the model wrote."""
+    """The marks around code: {open, close}; null keeps what the model wrote."""
     solution: Marks | None
-    """What stands around a solution: {open, close}; null keeps what the model wrote."""
+    """The marks around a solution: {open, close}; null keeps what the model wrote."""
     words: list[Replacement] = Field(default_factory=list)
     """Further texts of the instruction that this form changes: a list of {old, new}."""
 
@@ -148,7 +148,7 @@ _RULE = re.compile(
     r"\b(?:between|within|inside|in|with|using|use|enclose\w*|wrap\w*|put)\b[^.\n]{0,40}\btags?\b",
     re.IGNORECASE,
 )
-"""What an instruction nobody knows says of tags."""
+"""Words about tags in an unknown instruction."""
 
 
 def taken_marks(text: str, tags: TagSettings) -> list[str]:
@@ -187,7 +187,7 @@ def _instructed(text: str, tags: TagSettings) -> str:
     return text
 
 
-class _Pair(NamedTuple):
+class _TagPair(NamedTuple):
     tag: str
     start: int
     end: int
@@ -198,12 +198,12 @@ _BETWEEN = {"and", "or", "to", "&", "/", ","}
 """Stands between two tags of which only their names are meant."""
 
 
-def _pairs(text: str) -> list[_Pair]:
+def _pairs(text: str) -> list[_TagPair]:
     """Tags that belong together, in their order, the outer of two that are one in the other.
 
     An instruction names a tag before its example, so only the last beginning has an end.
     """
-    found: list[_Pair] = []
+    found: list[_TagPair] = []
     for tag in TAGS:
         opened, closed, position = f"<{tag}>", f"</{tag}>", 0
         while (close := text.find(closed, position)) >= 0:
@@ -211,9 +211,9 @@ def _pairs(text: str) -> list[_Pair]:
             position = close + len(closed)
             if start >= 0:
                 inner = text[start + len(opened) : close].strip()
-                found.append(_Pair(tag, start, position, inner))
+                found.append(_TagPair(tag, start, position, inner))
     found.sort(key=lambda one: one.start)
-    outer: list[_Pair] = []
+    outer: list[_TagPair] = []
     for one in found:
         if one.inner not in _BETWEEN and (not outer or one.start >= outer[-1].end):
             outer.append(one)
@@ -252,7 +252,7 @@ class _Writer:
         self._after_block = is_block
 
     def _end_line(self) -> None:
-        """Whatever comes next begins a line."""
+        """Start a new line before the next text."""
         last = ""
         while self._pieces and not last:
             last = self._pieces.pop().rstrip(" \t")

@@ -1,4 +1,4 @@
-"""Duplicates, complete experiments and tiers, decided over rows of numbers (rules 4 to 7)."""
+"""Duplicates, complete experiments and tiers, decided over rows of numbers."""
 
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
 from codeact.collection.settings import SelectionSettings
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 
 class Label(IntEnum):
@@ -31,15 +32,15 @@ class Label(IntEnum):
 TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
 
 
-class Repeat(NamedTuple):
-    """Two records of one file that claim to be the same episode; the first one counts."""
+class DuplicateEpisode(NamedTuple):
+    """Two records of one file for the same episode; the first one counts."""
 
-    place: Place
-    first: Place
+    place: SourceLine
+    first: SourceLine
 
 
 class Tiers(NamedTuple):
-    """A label for every row. `unsolved` (the hard tier) has places in the scan's table of tasks."""
+    """A label for every row. `unsolved` (the hard tier) are positions in the table of tasks."""
 
     labels: NDArray[np.uint8]
     strong: NDArray[np.bool_]
@@ -47,14 +48,14 @@ class Tiers(NamedTuple):
     complete: NDArray[np.bool_]
     """For every experiment, whether it met every task."""
     unsolved: list[int]
-    repeats: list[Repeat]
+    repeats: list[DuplicateEpisode]
 
 
 def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
-    """Give every record its tier or its reason.
+    """Give every record its tier, or the reason why it has none.
 
-    The tasks there are, are those that were met in any record. A complete experiment has met all
-    of them. Unsolved are those that no experiment of a weaker model that counts has solved.
+    The tasks are those of any record. A complete experiment has all of them. A task is unsolved if
+    no counted experiment of a weaker model solved it.
     """
     rows = scan.rows
     first = _first_of_each(scan)
@@ -85,18 +86,18 @@ def decide(scan: Scan, settings: SelectionSettings) -> Tiers:
 
 
 def is_strong(experiment: Experiment, settings: SelectionSettings) -> bool:
-    """Whether the model is one of the strong ones (rule 5)."""
+    """Whether the model is one of the strong ones."""
     return any(fnmatchcase(experiment.model, pattern) for pattern in settings.strong)
 
 
 def by_name(task: TaskKey) -> tuple[str, str, int, str]:
-    """Sorts tasks by data set, and numbers as numbers."""
+    """Sort tasks by data set, with numbers as numbers."""
     number = int(task.task_id) if task.task_id.isdecimal() else 0
     return (task.task_type, task.task_name, number, task.task_id)
 
 
 def _first_of_each(scan: Scan) -> NDArray[np.intp]:
-    """For every row, the first row of the same task, experiment and sample (rule 4)."""
+    """Return for every row the first row of the same task, experiment and sample."""
     rows = scan.rows
     key = rows["task"].astype(np.uint64) * max(len(scan.experiments), 1) + rows["experiment"]
     key = key * (int(rows["sample"].max(initial=0)) + 1) + rows["sample"]
@@ -106,7 +107,7 @@ def _first_of_each(scan: Scan) -> NDArray[np.intp]:
 
 
 def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each experiment met every task (rule 6)."""
+    """Return whether each experiment has every task."""
     rows = scan.rows[distinct]
     met = np.unique(rows["experiment"].astype(np.uint64) * max(len(scan.tasks), 1) + rows["task"])
     experiments = (met // max(len(scan.tasks), 1)).astype(np.intp)
@@ -115,10 +116,12 @@ def _complete(scan: Scan, distinct: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return complete
 
 
-def _repeats(scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]) -> list[Repeat]:
+def _repeats(
+    scan: Scan, first: NDArray[np.intp], duplicate: NDArray[np.bool_]
+) -> list[DuplicateEpisode]:
     rows = scan.rows
     within = duplicate & (rows["file"][first] == rows["file"])
     return [
-        Repeat(scan.place(rows[row]), scan.place(rows[first[row]]))
+        DuplicateEpisode(scan.place(rows[row]), scan.place(rows[first[row]]))
         for row in np.flatnonzero(within).tolist()
     ]

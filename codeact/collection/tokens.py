@@ -1,4 +1,4 @@
-"""Counts the tokens of conversations, by data set and tier (postprocess.md, rule 17)."""
+"""Counts the tokens of conversations, by data set and tier."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -54,13 +54,8 @@ class StatsConfig(Settings):
         return [self.source] if isinstance(self.source, str) else self.source
 
 
-class Row(msgspec.Struct, frozen=True):
-    """The lengths of some examples, in tokens.
-
-    `clipped_tokens` and `clipped_mean` are what is left when all are cut off at the limit;
-    `clipped_share` is the part of the examples that are longer.
-    Percentiles are lengths of examples that exist.
-    """
+class TokenStatistics(msgspec.Struct, frozen=True):
+    """The lengths of some examples, in tokens."""
 
     tier: str
     task: str
@@ -76,18 +71,18 @@ class Row(msgspec.Struct, frozen=True):
     clipped_share: float
 
 
-class Statistics(msgspec.Struct):
+class TokenReport(msgspec.Struct):
     """What ``statistics.json`` has; in `rows`, the task ``all`` sums a tier up."""
 
     tokenizer: str
     limit: int
     files: dict[str, str]
-    rows: list[Row]
+    rows: list[TokenStatistics]
     problems: list[Problem]
 
 
-class Lengths(NamedTuple):
-    """Tokens of every example of a tier, by task."""
+class TokenLengths(NamedTuple):
+    """The number of tokens of every example of a tier, by task."""
 
     tier: str
     by_task: dict[str, NDArray[np.int64]]
@@ -98,15 +93,12 @@ class Lengths(NamedTuple):
 
 
 def chatml(messages: Sequence[Message]) -> str:
-    """The rendering that is counted (rule 17)."""
+    """Render a conversation as ChatML (docs/selection.md, "Counting tokens")."""
     return "".join(f"<|im_start|>{one['role']}\n{one['content']}<|im_end|>\n" for one in messages)
 
 
 def token_counter(tokenizer: str) -> CountTokens:
-    """The tokenizer of a name, or of a file as ``sentencepiece:PATH``; raises `ConfigError`.
-
-    Marks of the rendering are counted as the plain text that they are.
-    """
+    """Return the tokenizer of a name, or of ``sentencepiece:PATH``; raises `ConfigError`."""
     if tokenizer.startswith(SENTENCEPIECE):
         return _sentencepiece(Path(tokenizer.removeprefix(SENTENCEPIECE)).expanduser())
     if tokenizer not in ENCODINGS:
@@ -132,7 +124,7 @@ def _sentencepiece(path: Path) -> CountTokens:
     return lambda texts: [len(ids) for ids in model.encode(list(texts), num_threads=_THREADS)]
 
 
-def statistics(config: StatsConfig) -> Statistics:
+def statistics(config: StatsConfig) -> TokenReport:
     """Count, and write ``statistics.json`` and the plots into `out`.
 
     Raises `RecordingError` where there is no conversation, and `ConfigError` for a tokenizer that
@@ -141,9 +133,9 @@ def statistics(config: StatsConfig) -> Statistics:
     count = token_counter(config.tokenizer)
     files = conversation_files(config.sources)
     problems: list[Problem] = []
-    found: list[Lengths] = []
+    found: list[TokenLengths] = []
     for file in files:
-        lengths = Lengths(file.name, _lengths(file.path, count, problems))
+        lengths = TokenLengths(file.name, _lengths(file.path, count, problems))
         if lengths.by_task:
             found.append(lengths)
         else:
@@ -153,7 +145,7 @@ def statistics(config: StatsConfig) -> Statistics:
         raise RecordingError(f"there is nothing to count{said}")
     rows = [row for lengths in found for row in _rows(lengths, config.limit)]
     paths = {file.name: str(file.path) for file in files}
-    result = Statistics(config.tokenizer, config.limit, paths, rows, problems)
+    result = TokenReport(config.tokenizer, config.limit, paths, rows, problems)
     with whole_folder(Path(config.out)) as folder:
         text = msgspec.json.format(msgspec.json.encode(result), indent=2)
         (folder / STATISTICS).write_bytes(text + b"\n")
@@ -175,11 +167,11 @@ def _lengths(
     return {task: np.array(found[task], np.int64) for task in sorted(found)}
 
 
-def _rows(lengths: Lengths, limit: int) -> Iterator[Row]:
+def _rows(lengths: TokenLengths, limit: int) -> Iterator[TokenStatistics]:
     for task, tokens in [*lengths.by_task.items(), (ALL, lengths.all)]:
         clipped = np.minimum(tokens, limit)
         p50, p90, p99 = np.percentile(tokens, [50, 90, 99], method="inverted_cdf").tolist()
-        yield Row(
+        yield TokenStatistics(
             tier=lengths.tier,
             task=task,
             examples=len(tokens),
@@ -195,7 +187,7 @@ def _rows(lengths: Lengths, limit: int) -> Iterator[Row]:
         )
 
 
-def _plot_lengths(path: Path, found: Sequence[Lengths], config: StatsConfig) -> None:
+def _plot_lengths(path: Path, found: Sequence[TokenLengths], config: StatsConfig) -> None:
     """How long examples are, tier by tier, and where training cuts them off."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -212,7 +204,7 @@ def _plot_lengths(path: Path, found: Sequence[Lengths], config: StatsConfig) -> 
     figure.savefig(path, dpi=120)
 
 
-def _plot_tasks(path: Path, found: Sequence[Lengths]) -> None:
+def _plot_tasks(path: Path, found: Sequence[TokenLengths]) -> None:
     """How many tokens each data set gives, in every tier."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -23,7 +23,7 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 class Arguments(Namespace):
-    """What stands on the command line after the command's name."""
+    """The words of the command line after the command's name."""
 
     overrides: list[str]
     multirun: bool
@@ -83,7 +83,7 @@ def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -
             raise ConfigError(f"{last} is there already; if it is what to write, say out={last}")
         named[bare[-1]] = "out"
     for n, key in named.items():
-        # What is there under this name means itself, whatever the name looks like.
+        # A file of this name is meant literally, whatever the name looks like.
         words[n] = f"{key}={literal(words[n]) if _is_there(words[n]) else words[n]}"
 
 
@@ -105,7 +105,7 @@ def _is_there(word: str) -> bool:
 
 
 def sources(arguments: Arguments) -> Arguments:
-    """Let several ``source=`` words, as a bare word becomes one, stand for a list of them."""
+    """Combine several ``source=`` words (or bare words) into one list."""
     prefix = "source="
     found = [word.removeprefix(prefix) for word in arguments.overrides if word.startswith(prefix)]
     if len(found) > 1:
@@ -118,7 +118,7 @@ def sources(arguments: Arguments) -> Arguments:
 def configurations(
     command: str, arguments: Arguments, schema: type[Schema]
 ) -> list[tuple[tuple[str, ...], Schema]]:
-    """The validated configuration of every job, with the overrides that made it."""
+    """Return the validated configuration of every job, with the overrides that made it."""
     overrides = tuple(arguments.overrides)
     jobs = expand_sweep(overrides) if arguments.multirun else [overrides]
     found = []
@@ -129,13 +129,13 @@ def configurations(
 
 
 def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> Schema:
-    """The validated configuration of a command that takes no sweep."""
+    """Return the validated configuration of a command that takes no sweep."""
     ((_, config),) = configurations(command, arguments, schema)
     return config
 
 
 def open_lines(path: str | None, stack: ExitStack) -> IO[bytes] | None:
-    """The file for a command's list of findings, closed with `stack`; None where none is asked."""
+    """Open the file for a command's findings, closed with `stack`; None if there is none."""
     if path is None:
         return None
     try:

@@ -19,8 +19,8 @@ from codeact import __version__
 from codeact.collection.pipeline import HARD, REPORT, select, sort_into_tiers
 from codeact.collection.recipe import (
     CollectConfig,
-    Done,
     Estimate,
+    StageRecord,
     Stages,
     estimate,
     write_json,
@@ -30,13 +30,13 @@ from codeact.collection.settings import SelectConfig, SelectionSettings, TiersCo
 from codeact.collection.tokens import StatsConfig, statistics
 from codeact.commands.arguments import Arguments, configuration, parse
 from codeact.commands.help import tell_if_asked
-from codeact.commands.run import play
-from codeact.episode.causes import counts
+from codeact.commands.run import play_run
+from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig, TaskSet, TaskSettings, digest_of
 from codeact.experiment.config.validation import validated
-from codeact.experiment.identity import define
+from codeact.experiment.identity import requested_run
 from codeact.experiment.overrides import quoted
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.summary import summarize_folder
@@ -49,15 +49,15 @@ _INTERRUPTED = 130
 SELECTED = "selected"
 
 
-class Runs(NamedTuple):
-    """The composed configurations, each with a run folder of its own beneath `out`."""
+class RecipeRuns(NamedTuple):
+    """The composed configurations of a recipe; each has a run folder of its own in `out`."""
 
     weak: dict[str, RunConfig]
     strong: RunConfig
 
 
-class Unfinished(Exception):
-    """A run ended before all its episodes; the command does, with its status."""
+class StageUnfinished(Exception):
+    """A run ended before all of its episodes; the command exits with its status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -81,11 +81,11 @@ def main(words: list[str]) -> int:
 
 
 def _collect(
-    collection: "_Collection", config: CollectConfig, runs: Runs, estimates: list[Estimate]
+    collection: "_Collection", config: CollectConfig, runs: RecipeRuns, estimates: list[Estimate]
 ) -> int:
     try:
         collection.collect(runs)
-    except Unfinished as stopped:
+    except StageUnfinished as stopped:
         return stopped.status
     reports = {name: done.report for name, done in collection.done.items()}
     document = {
@@ -98,8 +98,8 @@ def _collect(
     return 0
 
 
-def _composed(config: CollectConfig, arguments: Arguments) -> Runs:
-    """Compose every run before the first is played; raises `ConfigError`."""
+def _composed(config: CollectConfig, arguments: Arguments) -> RecipeRuns:
+    """Compose every run before the first one is played; raises `ConfigError`."""
     recipe = config.recipe
     weak = {
         name: _run_config(config, f"weak-{name}", words, arguments)
@@ -112,13 +112,13 @@ def _composed(config: CollectConfig, arguments: Arguments) -> Runs:
                 f"recipe.weak.{name} has other tasks than recipe.strong; give data, task and limit "
                 "in recipe.common"
             )
-    return Runs(weak, strong)
+    return RecipeRuns(weak, strong)
 
 
 def _run_config(
     config: CollectConfig, stage: str, words: Sequence[str], arguments: Arguments
 ) -> RunConfig:
-    """The run's folder is named by its settings too: other settings are another experiment."""
+    """Compose one run; other settings get another folder, as they are another experiment."""
     overrides = [f"data={config.data}", *config.recipe.common, *words, "run_dir=x"]
     for word in overrides:
         if "=" not in word:
@@ -129,8 +129,8 @@ def _run_config(
     return composed.model_copy(update={"run_dir": str(folder), "dry_run": False})
 
 
-def _with_strong(selection: SelectionSettings, runs: Runs) -> SelectionSettings:
-    """The preset's rules, with the recipe's word on which model is the strong one."""
+def _with_strong(selection: SelectionSettings, runs: RecipeRuns) -> SelectionSettings:
+    """Return the preset with the recipe's strong model."""
     rename = renaming(selection)
     strong = rename(runs.strong.model.name)
     for name, one in runs.weak.items():
@@ -142,8 +142,8 @@ def _with_strong(selection: SelectionSettings, runs: Runs) -> SelectionSettings:
     return selection.model_copy(update={"strong": [glob.escape(strong)]})
 
 
-def _estimates(config: CollectConfig, runs: Runs) -> list[Estimate]:
-    """Of whole runs; the strong model's is the most it may be, as if no task were solved before."""
+def _estimates(config: CollectConfig, runs: RecipeRuns) -> list[Estimate]:
+    """Estimate whole runs; for the strong model as if no task were solved before."""
     found = [(f"weak-{name}", one) for name, one in runs.weak.items()]
     return [
         estimate(stage, one, len(make_plan(one).assignments), config.recipe.assumed)
@@ -152,27 +152,29 @@ def _estimates(config: CollectConfig, runs: Runs) -> list[Estimate]:
 
 
 class _Collection:
-    """Does the stages that are not done, in their order."""
+    """Runs the stages that are not done, in their order."""
 
     def __init__(self, config: CollectConfig, selection: SelectionSettings, stages: Stages) -> None:
-        self.done: dict[str, Done] = {}
+        self.done: dict[str, StageRecord] = {}
         self._config = config
         self._selection = selection
         self._out = Path(config.out)
         self._stages = stages
 
-    def collect(self, runs: Runs) -> None:
-        """Raises `Unfinished` where a run stopped, `ConfigError` where nothing is left."""
+    def collect(self, runs: RecipeRuns) -> None:
+        """Run all stages; raises `StageUnfinished`, or `ConfigError` if there is nothing to do."""
         weak = {f"weak-{name}": one for name, one in runs.weak.items()}
         for stage, one in weak.items():
-            self._play(stage, one)
+            self._play_stage(stage, one)
         played = [one.run_dir for one in weak.values()]
         self._sort(played, list(weak), runs.strong)
         hard = self._hard(runs.strong)
         if hard is None:
-            self.done["strong"] = Done("", {}, {"episodes": 0, "why": "every task is solved"})
+            self.done["strong"] = StageRecord(
+                "", {}, {"episodes": 0, "why": "every task is solved"}
+            )
         else:
-            self._play("strong", hard)
+            self._play_stage("strong", hard)
             played.append(hard.run_dir)
         self._select(played, [*weak, "strong"])
         self._count()
@@ -182,7 +184,7 @@ class _Collection:
         if found is not None:
             self.done[stage] = found
         else:
-            (self._out / REPORT).unlink(missing_ok=True)  # it tells of what is about to change
+            (self._out / REPORT).unlink(missing_ok=True)  # it describes what is about to change
             for left in list(self._out.glob(UNFINISHED)):  # by a session that was killed
                 shutil.rmtree(left, ignore_errors=True)
         sys.stderr.write(f"{stage}: {'is done already' if found else 'begins'}\n")
@@ -193,15 +195,15 @@ class _Collection:
     ) -> None:
         self.done[stage] = self._stages.finish(stage, inputs, outputs, report)
 
-    def _play(self, stage: str, config: RunConfig) -> None:
+    def _play_stage(self, stage: str, config: RunConfig) -> None:
         plan = make_plan(config)
         asked = sorted((one.task.digest, one.sample) for one in plan.assignments)
-        inputs = digest_of([__version__, config.digest, define(plan, {}).values, asked])
+        inputs = digest_of([__version__, config.digest, requested_run(plan, {}).values, asked])
         if self._skipped(stage, inputs):
             return
-        status = play(plan)
+        status = play_run(plan)
         if status == _INTERRUPTED:
-            raise Unfinished(status)
+            raise StageUnfinished(status)
         self._enough(stage, plan)
         folder = Path(config.run_dir)
         overall = summarize_folder(folder).overall
@@ -231,7 +233,7 @@ class _Collection:
                 "of the model's own; run the same command to play them, or allow for them with "
                 "recipe.tolerated_failures\n"
             )
-            raise Unfinished(1)
+            raise StageUnfinished(1)
 
     def _sort(self, played: list[str], before: list[str], strong: RunConfig) -> None:
         config = TiersConfig(
@@ -249,7 +251,7 @@ class _Collection:
             self._finish("tiers", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
 
     def _hard(self, strong: RunConfig) -> RunConfig | None:
-        """The strong model's run on what nobody solved; None where there is nothing."""
+        """Return the strong model's run on unsolved tasks; None if there are none."""
         folder = self._out / "tiers" / HARD
         sets = {
             name: TaskSet(path=str(folder / f"{name}.jsonl"), family=chosen.family)
@@ -295,11 +297,13 @@ class _Collection:
 
 
 def _counted(folder: Path) -> set[tuple[str, str, int]]:
-    return {(one.task_name, one.task_id, one.sample) for one in read_records(folder) if counts(one)}
+    return {
+        (one.task_name, one.task_id, one.sample) for one in read_records(folder) if is_counted(one)
+    }
 
 
 def _files(folder: Path) -> list[Path]:
-    """What a stage has written; hidden names are what a killed one left behind."""
+    """List what a stage wrote; hidden names were left by a killed process."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return [
         path

@@ -58,7 +58,7 @@ def main(words: list[str]) -> int:
 
 
 def complete(line: str) -> list[str]:
-    """Return what the last word of a command line may become; nothing where nobody knows."""
+    """Return the possible completions of a command line's last word."""
     from codeact.commands import COMMANDS
 
     words = line.split()[1:]

@@ -20,7 +20,7 @@ from codeact.experiment.config.compose import (
     compose_config,
     within_hydra,
 )
-from codeact.experiment.config.reference import Key, keys_of, option_meaning
+from codeact.experiment.config.keys import Key, keys_of, option_meaning
 from codeact.wording import nearest
 
 

@@ -14,18 +14,18 @@ from codeact.commands.arguments import configurations, parse
 from codeact.commands.help import tell_if_asked
 from codeact.exceptions import CodeactError, RunFolderError
 from codeact.experiment.budget import Account
-from codeact.experiment.compute import opened_player
-from codeact.experiment.compute.base import Player
+from codeact.experiment.compute import open_backend
+from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.config.compose import to_yaml
 from codeact.experiment.config.schema import RunConfig
-from codeact.experiment.events import Audience, Job
+from codeact.experiment.events import Job, Listeners
 from codeact.experiment.failures import FAILURES, to_lines
-from codeact.experiment.identity import define
+from codeact.experiment.identity import requested_run
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.resources import Resources
-from codeact.experiment.runner import Runner, Stopped
+from codeact.experiment.runner import Runner, RunnerResult
 from codeact.experiment.summary import Summary, summarize_folder
-from codeact.experiment.sweep import cells
+from codeact.experiment.sweep import sweep_runs
 from codeact.experiment.sweep_report import SWEEP_CSV, SweepRow, write_sweep
 from codeact.files import private_folder
 from codeact.recordings.provenance import provenance
@@ -35,8 +35,8 @@ from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expect_trackers, trackers
 
 
-class Named(NamedTuple):
-    """A job of the sweep, by the overrides that set it apart."""
+class PlannedRun(NamedTuple):
+    """A planned run, named by the overrides that set it apart from others of its sweep."""
 
     name: str
     plan: Plan
@@ -48,13 +48,13 @@ class Named(NamedTuple):
         return Path(self.plan.config.run_dir)
 
 
-class Ended(NamedTuple):
-    """How the queue ended, and what each run's folder, by the run's name, then holds.
+class RunResults(NamedTuple):
+    """How the queue ended, with each run's summary by the run's name.
 
-    `errors` are those of runs that ended early, or could not go on at all.
+    `errors` are those of runs that ended early, or could not be resumed.
     """
 
-    stopped: Stopped
+    stopped: RunnerResult
     summaries: dict[str, Summary]
     errors: dict[str, CodeactError]
 
@@ -65,7 +65,7 @@ def main(words: list[str]) -> int:
     if tell_if_asked("run", __doc__ or "", arguments, RunConfig):
         return 0
     composed = configurations("run", arguments, RunConfig)
-    jobs = _named(composed, sweep=arguments.multirun)
+    jobs = _planned_runs(composed, sweep=arguments.multirun)
     if jobs[0].plan.config.dry_run:
         for job in jobs:
             sys.stdout.write(_describe(job))
@@ -73,28 +73,30 @@ def main(words: list[str]) -> int:
     return uvloop.run(_run(jobs))
 
 
-def play(plan: Plan) -> int:
-    """Play one run, or go on with it, as the command does; answers its exit status."""
-    return uvloop.run(_run([Named("run", plan)]))
+def play_run(plan: Plan) -> int:
+    """Play or resume one run as the command does; returns its exit status."""
+    return uvloop.run(_run([PlannedRun("run", plan)]))
 
 
-def _named(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) -> list[Named]:
-    """Jobs with a folder each; those of a sweep lie side by side in ``run_dir``."""
+def _planned_runs(
+    composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool
+) -> list[PlannedRun]:
+    """Plan every run; those of a sweep have folders side by side in ``run_dir``."""
     if not sweep:
-        return [Named("run", make_plan(config)) for _, config in composed]
+        return [PlannedRun("run", make_plan(config)) for _, config in composed]
     parent = Path(composed[0][1].run_dir)
     return [
-        Named(
-            cell.name,
-            make_plan(config.model_copy(update={"run_dir": str(cell.path)})),
+        PlannedRun(
+            run.name,
+            make_plan(config.model_copy(update={"run_dir": str(run.path)})),
             str(parent),
             overrides,
         )
-        for cell, (overrides, config) in zip(cells(parent, composed), composed, strict=True)
+        for run, (overrides, config) in zip(sweep_runs(parent, composed), composed, strict=True)
     ]
 
 
-def _describe(job: Named) -> str:
+def _describe(job: PlannedRun) -> str:
     plan = job.plan
     return (
         f"{to_yaml(plan.config.model_dump())}\n"
@@ -103,20 +105,20 @@ def _describe(job: Named) -> str:
     )
 
 
-async def _run(jobs: list[Named]) -> int:
+async def _run(jobs: list[PlannedRun]) -> int:
     plans = {job.name: job.plan for job in jobs}
     accounts = {name: Account(plan.config.budget) for name, plan in plans.items()}
     expect_trackers(plan.config for plan in plans.values())
     async with (
         Resources(_notice) as resources,
-        opened_player(plans, accounts, resources) as player,
+        open_backend(plans, accounts, resources) as backend,
     ):
         folders: dict[str, RunFolder] = {}
         errors: dict[str, CodeactError] = {}
         try:
             for job in jobs:
                 try:
-                    folders[job.name] = _open(job, player)
+                    folders[job.name] = _open(job, backend)
                 except CodeactError as error:
                     errors[job.name] = error
             if not folders:
@@ -128,24 +130,24 @@ async def _run(jobs: list[Named]) -> int:
             ]
             for name, folder in folders.items():
                 accounts[name].charge(*folder.spent)
-            ended = await _play(opened, prepared, player, accounts)
+            results = await _play_jobs(opened, prepared, backend, accounts)
         finally:
             for folder in folders.values():
                 folder.close()
-    return _report(jobs, ended._replace(errors={**errors, **ended.errors}))
+    return _report(jobs, results._replace(errors={**errors, **results.errors}))
 
 
 def _notice(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _open(job: Named, player: Player) -> RunFolder:
-    config, facts = job.plan.config, player.facts.get(job.name, {})
+def _open(job: PlannedRun, backend: ComputeBackend) -> RunFolder:
+    config, facts = job.plan.config, backend.facts.get(job.name, {})
     if job.sweep is not None:
         private_folder(Path(job.sweep))
-    folder = RunFolder.open(job.path, define(job.plan, facts))
+    folder = RunFolder.open(job.path, requested_run(job.plan, facts))
     try:
-        folder.begin_session(provenance(job.plan.files, facts))
+        folder.begin_run_session(provenance(job.plan.files, facts))
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()
@@ -153,71 +155,74 @@ def _open(job: Named, player: Player) -> RunFolder:
     return folder
 
 
-async def _play(
-    jobs: list[Named], prepared: list[Job], player: Player, accounts: dict[str, Account]
-) -> Ended:
+async def _play_jobs(
+    jobs: list[PlannedRun],
+    prepared: list[Job],
+    backend: ComputeBackend,
+    accounts: dict[str, Account],
+) -> RunResults:
     total = sum(len(job.plan.assignments) for job in jobs)
     done = total - sum(len(job.owed) for job in prepared)
     config = jobs[0].plan.config
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
     with make_progress(total, done, config.progress_seconds) as progress:
-        audience = Audience([progress, *trackers(prepared, progress.notice)])
+        listeners = Listeners([progress, *trackers(prepared, progress.notice)])
         if done:
-            audience.notice(f"{done} of {total} episodes are there already; playing the rest.")
+            listeners.notice(f"{done} of {total} episodes are there already; playing the rest.")
         for job in prepared:
             for notice in job.folder.notices:
-                audience.notice(notice)
-            audience.run_started(job)
+                listeners.notice(notice)
+            listeners.run_started(job)
         runner = Runner(
             prepared,
-            player,
+            backend,
             concurrency,
-            audience,
+            listeners,
             accounts=accounts,
             full_disk_seconds=config.full_disk_seconds,
         )
         try:
             stopped = await runner.run()
-            ended = Ended(stopped, {}, dict(stopped.errors))
+            results = RunResults(stopped, {}, dict(stopped.errors))
             for one in prepared:
                 try:
-                    _finish(one, ended, audience)
+                    _finish(one, results, listeners)
                 except CodeactError as error:
-                    ended.errors.setdefault(one.name, error)
+                    results.errors.setdefault(one.name, error)
         finally:
-            audience.close()
-    return ended
+            listeners.close()
+    return results
 
 
-def _finish(job: Job, ended: Ended, audience: Audience) -> None:
-    """Sum a run up; raises `RunFolderError`, which is that run's alone."""
-    summary = ended.summaries[job.name] = summarize_folder(job.folder.path)
-    _list_failures(job, summary, audience)
-    if job.name not in ended.errors:
+def _finish(job: Job, results: RunResults, listeners: Listeners) -> None:
+    """Summarize a run; raises `RunFolderError`, which concerns that run alone."""
+    summary = results.summaries[job.name] = summarize_folder(job.folder.path)
+    _list_failures(job, summary, listeners)
+    if job.name not in results.errors:
         job.folder.write_text(SUMMARY, summary.to_json())
-        audience.run_finished(job, summary)
+        listeners.run_finished(job, summary)
 
 
-def _list_failures(job: Job, summary: Summary, audience: Audience) -> None:
-    """Keep every failure of a run in its folder; what an earlier session left there is replaced."""
+def _list_failures(job: Job, summary: Summary, listeners: Listeners) -> None:
+    """Write every failure of a run to its folder; replaces the list of an earlier session."""
     try:
         if summary.failures:
             job.folder.write_text(FAILURES, to_lines(summary.failures))
         else:
             (job.folder.path / FAILURES).unlink(missing_ok=True)
     except (OSError, CodeactError) as error:
-        audience.notice(f"{job.folder.path / FAILURES}: cannot be written: {error}")
+        listeners.notice(f"{job.folder.path / FAILURES}: cannot be written: {error}")
 
 
-def _report(jobs: list[Named], ended: Ended) -> int:
-    """Show the table, and decide the exit status."""
-    stopped, summaries, errors = ended
+def _report(jobs: list[PlannedRun], results: RunResults) -> int:
+    """Print the table, and return the exit status."""
+    stopped, summaries, errors = results
     if jobs[0].sweep is None:
         for job in jobs:
             if job.name in summaries:
                 show_run(str(job.path), summaries[job.name])
     else:
-        _report_sweep(Path(jobs[0].sweep), jobs, ended)
+        _report_sweep(Path(jobs[0].sweep), jobs, results)
     files = {job.name: str(job.path / FAILURES) for job in jobs if job.name in summaries}
     failed = show_failures(summaries, files)
     for job in jobs:
@@ -233,16 +238,16 @@ def _report(jobs: list[Named], ended: Ended) -> int:
     return 130 if stopped.interrupted else int(failed or bool(errors) or bool(stopped.left))
 
 
-def _report_sweep(folder: Path, jobs: list[Named], ended: Ended) -> None:
-    """One table at the terminal, and the same with all numbers in the sweep's folder."""
+def _report_sweep(folder: Path, jobs: list[PlannedRun], results: RunResults) -> None:
+    """Print one table, and write it with all numbers to the sweep's folder."""
     rows = [
         SweepRow(
             job.name,
             job.path,
             job.overrides,
             len(job.plan.assignments),
-            ended.summaries.get(job.name),
-            str(ended.errors.get(job.name, "")),
+            results.summaries.get(job.name),
+            str(results.errors.get(job.name, "")),
         )
         for job in jobs
     ]

@@ -80,7 +80,4 @@ async def _exec(config: SandboxConfig) -> int:
 def _read(path: str | None) -> list[Cell]:
     if path is None:
         raise ConfigError("say which cells to run: codeact sandbox exec CELLS.jsonl")
-    try:
-        return read_cells(Path(path).read_text(encoding="utf-8").splitlines(), path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    return read_cells(Path(path))

@@ -12,7 +12,7 @@ from codeact.commands.help import tell_if_asked
 from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
-from codeact.experiment.validate import Report, validate
+from codeact.experiment.validate import ValidationReport, validate
 from codeact.results.tables import show_validation
 
 
@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
     return int(bool(unfit))
 
 
-async def _validate(config: ValidateConfig) -> dict[str, Report]:
+async def _validate(config: ValidateConfig) -> dict[str, ValidationReport]:
     sets = load_sets(config)
     async with Resources() as resources:
         sandbox = await resources.sandbox(config.executor)

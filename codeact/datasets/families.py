@@ -9,7 +9,6 @@ _OURS = (
     "hotpotqa",
     "humaneval",
     "math",
-    "math_train",
     "mbpp",
     "mmlu",
     "strategyqa",
@@ -21,12 +20,15 @@ FAMILIES = Registry(
     sort="task family",
     wanted="a codeact.datasets.Family",
     part=lambda found: found if isinstance(found, Family) else None,
-    ours={name: f"codeact.datasets.{name}.task:FAMILY" for name in _OURS},
+    ours={
+        **{name: f"codeact.datasets.{name}.task:FAMILY" for name in _OURS},
+        "math_train": "codeact.datasets.math.task:TRAINING",
+    },
 )
 
 
 def names() -> list[str]:
-    """All families that can be had here."""
+    """Name every family, those of plug-ins included."""
     return FAMILIES.names()
 
 

@@ -12,7 +12,7 @@ from codeact.graders.base import Grader, Mode
 TaskType = Literal["reasoning", "code_generation", "tabular"]
 Row = Mapping[str, Any]
 Check = Callable[[Any], str]
-"""Looks at a field's value; answers what is wrong with it, or nothing."""
+"""Returns what is wrong with a field's value, or an empty text."""
 
 REASONING_TOOLS = ("wikipedia_search",)
 
@@ -85,7 +85,7 @@ def own_reference(row: Row) -> Any:
 
 
 def reference_as_text(task: Task) -> str:
-    """Answer with the reference itself."""
+    """Return the reference as the answer."""
     return str(task.reference)
 
 

@@ -1,7 +1,5 @@
 """Reads task files: JSON lines, plain or gzipped; a broken line is refused with its number."""
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import msgspec
 from codeact.datasets.family import Family, RowError, kind
 from codeact.episode.task import Task
 from codeact.exceptions import TaskFileError
+from codeact.jsonl import LONGEST_LINE, End, read_lines
 
 
 def load_tasks(family: Family, path: Path | str) -> list[Task]:
@@ -50,30 +49,23 @@ def task_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    for number, line in enumerate(_content(path).split(b"\n"), start=1):
-        if not line.strip():
-            continue
+    for line in read_lines(path):
+        if isinstance(line, End):
+            raise TaskFileError(f"{path}, line {line.number}: {line.reason}")
+        if not line.whole:
+            raise TaskFileError(
+                f"{path}, line {line.number}: is longer than {LONGEST_LINE:,} bytes; "
+                "a task has to be shorter"
+            )
         try:
-            row = msgspec.json.decode(line)
+            row = msgspec.json.decode(line.content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise TaskFileError(
-                f"{path}, line {number}: not valid JSON ({error}); "
+                f"{path}, line {line.number}: not valid JSON ({error}); "
                 "expected one JSON object a line, in UTF-8"
             ) from error
         if not isinstance(row, dict):
             raise TaskFileError(
-                f"{path}, line {number}: expected a JSON object, but it is {kind(row)}"
+                f"{path}, line {line.number}: expected a JSON object, but it is {kind(row)}"
             )
-        yield number, line, row
-
-
-def _content(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except FileNotFoundError as error:
-        raise TaskFileError(f"{path} is not there; check the path of the task file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise TaskFileError(f"{path} is not a whole gzip file: {error}") from error
-    except OSError as error:
-        raise TaskFileError(f"{path} cannot be read: {error.strerror or error}") from error
+        yield line.number, line.content, row

@@ -1,4 +1,4 @@
-"""What becomes of an episode by the cause of its failure: the one table of it."""
+"""How a failed episode is handled, by its cause: the one table for it."""
 
 from typing import NamedTuple
 
@@ -6,41 +6,41 @@ from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 
 
-class Treatment(NamedTuple):
-    """`counted` episodes are in the success rate and never redone; all others are owed again.
+class CauseHandling(NamedTuple):
+    """How episodes with one cause are handled.
 
-    `retries` is how often a run plays the episode anew before it writes the failure down.
+    `counted` episodes are in the success rate and final; all others are owed again. `retries` is
+    how often a run plays the episode again before it writes the failure.
     """
 
     counted: bool
     retries: int
 
 
-TREATMENT: dict[Cause | None, Treatment] = {
+HANDLING: dict[Cause | None, CauseHandling] = {
     # No failure: solved, or not solved within the protocol's limits.
-    None: Treatment(counted=True, retries=0),
-    # The policy's own doing, such as a full context: it would happen again.
-    "model": Treatment(counted=True, retries=0),
-    # The client has asked several times already: only an outage gets here.
-    "provider": Treatment(counted=False, retries=1),
+    None: CauseHandling(counted=True, retries=0),
+    # The policy is the cause, with a full context for example: it would happen again.
+    "model": CauseHandling(counted=True, retries=0),
+    # The client has retried several times already: only an outage gets here.
+    "provider": CauseHandling(counted=False, retries=1),
     # A container that was killed is replaced at once.
-    "sandbox": Treatment(counted=False, retries=2),
-    # As with the provider: the tool has asked its service several times already.
-    "tool": Treatment(counted=False, retries=1),
-    "grader": Treatment(counted=False, retries=1),
-    # A fault of ours is the same the second time. A lost worker is no such fault: its episodes are
-    # handed out again by who hands them out.
-    "harness": Treatment(counted=False, retries=0),
+    "sandbox": CauseHandling(counted=False, retries=2),
+    # As with the provider: the tool has retried several times already.
+    "tool": CauseHandling(counted=False, retries=1),
+    "grader": CauseHandling(counted=False, retries=1),
+    # A fault of ours would happen again. A lost worker is none: the pool plays its episodes again.
+    "harness": CauseHandling(counted=False, retries=0),
 }
 
 
-def counts(record: EpisodeRecord) -> bool:
-    """Whether the outcome is the policy's own: it is in the success rate, and never redone."""
-    return TREATMENT[record.outcome.cause].counted
+def is_counted(record: EpisodeRecord) -> bool:
+    """Whether the outcome is the policy's own: in the success rate, and final."""
+    return HANDLING[record.outcome.cause].counted
 
 
-def is_owed_another_try(record: EpisodeRecord) -> bool:
-    """Whether the run plays this episode once more before it writes it down."""
+def should_retry(record: EpisodeRecord) -> bool:
+    """Whether the run plays this episode again before it writes the record."""
     cause = record.outcome.cause
     tried = sum(attempt.cause == cause for attempt in record.attempts)
-    return tried < TREATMENT[cause].retries
+    return tried < HANDLING[cause].retries

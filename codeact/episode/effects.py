@@ -1,7 +1,7 @@
-"""What an episode asks for, and what it is handed back.
+"""Effects and their results: what an episode asks for, and what it gets back.
 
-An `Effect` is a request of the state machine; the driver at the edge performs it and answers with
-the matching result. A driver that cannot answers with a `Failure`.
+An `Effect` is a request of the state machine. The driver performs it and returns the matching
+result, or a `Failure`.
 """
 
 import math
@@ -73,11 +73,11 @@ Effect = Complete | Execute | Grade | Critique
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """A model's answer to `Complete` or `Critique`.
+    """The result of `Complete` or `Critique`.
 
-    `seconds` is wall time including retries; `retries` says why each earlier attempt failed.
-    `cost` is in USD, None where no prices are configured. `reused` answers came from the response
-    cache: their usage is what they took when they were made, and they cost nothing now.
+    `seconds` is wall time including retries; `retries` says why each earlier attempt failed. `cost`
+    is in USD, None without configured prices. A `reused` completion came from the response cache:
+    its usage is what it took originally, and it costs nothing now.
     """
 
     text: str
@@ -89,13 +89,13 @@ class Completion(msgspec.Struct, frozen=True):
     reused: bool = False
 
 
-def sound_seconds(seconds: float) -> float:
-    """Return a duration as it is, and 0 for what is none: NaN, infinite or negative."""
+def valid_seconds(seconds: float) -> float:
+    """Return a duration, or 0 if it is NaN, infinite or negative."""
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
 def total_cost(costs: Iterable[float | None]) -> float | None:
-    """The sum of what is known; None where nothing is."""
+    """Return the sum of the known costs; None if none is known."""
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known else None
 
@@ -104,12 +104,12 @@ Status = Literal["ok", "error", "timeout", "killed", "oom"]
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """What a cell did.
+    """The result of a cell.
 
     `output` is what it wrote to stdout, bounded by the sandbox. `status` is ``ok``; ``error`` (an
     exception); ``timeout`` (stopped by the time limit); ``killed`` or ``oom`` (the interpreter is
-    gone). `state_lost` says that the next cell meets a fresh namespace; the output then ends in a
-    plain notice of it.
+    gone). `state_lost` says that the next cell starts in a fresh namespace; the output then ends
+    with a notice of that.
     """
 
     output: str
@@ -119,7 +119,7 @@ class Execution(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """A grader's judgement; `detail` is for people and never shown to the policy."""
+    """A grader's decision; `detail` is for people and never shown to the policy."""
 
     correct: bool
     detail: str = ""
@@ -129,7 +129,7 @@ class Verdict(msgspec.Struct, frozen=True):
 class Failure(msgspec.Struct, frozen=True):
     """The effect could not be performed.
 
-    `out_of_time` says that the episode's own wall time ended it, which is nobody's fault.
+    `out_of_time` says that the episode reached its own limit on wall time.
     """
 
     cause: Cause
@@ -142,7 +142,7 @@ Result = Completion | Execution | Verdict | Failure
 
 
 class Turn(msgspec.Struct, kw_only=True):
-    """One turn as recorded: the action, what came of it, and what it cost (seconds, tokens)."""
+    """One turn as recorded: the action, its result, and its cost in seconds and tokens."""
 
     action: Literal["execute", "propose", "invalid"]
     content: str
@@ -173,17 +173,17 @@ class Turn(msgspec.Struct, kw_only=True):
 
     @property
     def fresh(self) -> Usage:
-        """Policy tokens that the turn really took: none where the answer was reused."""
+        """Policy tokens that the turn really took; none for a reused completion."""
         return Usage() if self.reused else self.usage
 
     @property
     def fresh_feedback(self) -> Usage:
-        """Feedback tokens that the turn really took: none where the feedback was reused."""
+        """Feedback tokens that the turn really took; none for reused feedback."""
         return Usage() if self.feedback_reused else self.feedback_usage
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an episode ended. `cause` and `error` are set when it was cut short by a failure."""
+    """How an episode ended. `cause` and `error` are set if a failure ended it."""
 
     success: bool
     terminate_reason: Literal[

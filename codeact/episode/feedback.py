@@ -1,6 +1,6 @@
-"""What the feedback model is asked: to comment on a turn as an expert user would.
+"""The request to the feedback model: to comment on a turn as an expert user would.
 
-Which parts it sees is protocol.md's, "Feedback"; the words are ours.
+docs/protocol.md, "Feedback", says which parts it sees; the words are ours.
 """
 
 from codeact.episode import protocol
@@ -35,7 +35,7 @@ def feedback_messages(
     settings: FeedbackSettings,
     tools: tuple[ToolSpec, ...],
 ) -> tuple[Message, ...]:
-    """One user message; `transcript` is the conversation from ``Task:`` to the observation."""
+    """Return one user message; `transcript` is the conversation from ``Task:`` on."""
     solution = str(task.reference) if settings.ground_truth else _NO_SOLUTION
     parts = [_EXAMPLE]
     if tools:

@@ -30,8 +30,8 @@ from codeact.episode.effects import (
     Turn,
     Usage,
     Verdict,
-    sound_seconds,
     total_cost,
+    valid_seconds,
 )
 from codeact.episode.feedback import feedback_messages
 from codeact.episode.prompts import PromptStrategy
@@ -81,22 +81,21 @@ class Episode:
 
     @property
     def cost(self) -> float | None:
-        """What the policy cost so far, in USD; None where no prices are configured."""
+        """What the policy has cost so far, in USD; None without configured prices."""
         return total_cost(turn.cost for turn in self.turns)
 
     @property
     def feedback_cost(self) -> float | None:
-        """What feedback cost so far, in USD; None where no prices are configured."""
+        """What feedback has cost so far, in USD; None without configured prices."""
         return total_cost(turn.feedback_cost for turn in self.turns)
 
     def advance(self, result: Result) -> None:
-        """Take the result of `pending` and move on to the next effect, or finish.
+        """Take the result of `pending`, and move on to the next effect or finish.
 
-        A result's seconds that are no duration count as 0: they can neither stop the clock of the
-        episode nor turn it back.
+        Seconds that are no valid duration count as 0, so they cannot stop or turn back the clock.
         """
         effect = self.pending
-        if (seconds := sound_seconds(result.seconds)) != result.seconds:
+        if (seconds := valid_seconds(result.seconds)) != result.seconds:
             result = msgspec.structs.replace(result, seconds=seconds)
         self.seconds += seconds
         if isinstance(result, Failure):
@@ -176,7 +175,7 @@ class Episode:
         self._close_turn(turn.feedback)
 
     def _end_turn(self, *, success: bool) -> None:
-        """Finish, or ask for feedback, or go to the next turn (protocol.md, "End")."""
+        """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
         self.outcome = self._ending(success)
         if self.outcome is None and self.settings.feedback.kind != "none":
             transcript = self._transcript()
@@ -188,9 +187,9 @@ class Episode:
             self._close_turn(None)
 
     def _close_turn(self, feedback: str | None) -> None:
-        """Log the environment's message; the last one is logged too, save after a success."""
+        """Record the environment's message; the last one too, except after a success."""
         if self.outcome is None:
-            # Feedback takes time and tokens too, so the limits are looked at once more.
+            # Feedback takes time and tokens too, so check the limits again.
             self.outcome = self._over_limits()
         if self.outcome is None or not self.outcome.success:
             content = self.strategy.environment(
@@ -227,7 +226,7 @@ class Episode:
         self.pending = None
 
     def _transcript(self) -> str:
-        """The conversation from the task on, with the observation of the turn being played."""
+        """Return the conversation from the task on, with the observation of the current turn."""
         task = "Task:\n" + self.task.prompt
         played = [message["content"] for message in self.messages[1:]]
         current = self.strategy.environment(

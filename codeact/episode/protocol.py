@@ -19,7 +19,7 @@ WRONG_ANSWER = "Your answer is wrong."
 
 
 def render_output(output: str) -> str:
-    """The observation of a cell that wrote `output` to stdout (protocol.md, "Observations")."""
+    """Return the observation of a cell (docs/protocol.md, "Observations") that wrote `output`."""
     if output == "":
         return NO_OUTPUT
     if len(output) > MAX_OBSERVATION:
@@ -28,10 +28,10 @@ def render_output(output: str) -> str:
 
 
 def render_execution(output: str, *, state_lost: bool) -> str:
-    """The observation of any cell.
+    """Return the observation of any cell.
 
-    Where the interpreter was lost, the output's last line says so; it is kept whatever the length
-    of what stands before it, because the policy has to know.
+    If the interpreter was lost, the output's last line says so. That line is always kept, because
+    the policy has to know.
     """
     if not state_lost:
         return render_output(output)
@@ -40,10 +40,10 @@ def render_execution(output: str, *, state_lost: bool) -> str:
 
 
 def between_tags(text: str, tag: str) -> str:
-    """Contents of every non-overlapping ``<tag>…</tag>``, stripped and joined by newlines.
+    """Return the contents of every ``<tag>…</tag>``, stripped and joined by newlines.
 
-    Scans with `str.find`, so that a megabyte of unclosed tags costs linear time, where the
-    equivalent regular expression would take quadratic time.
+    Scans with `str.find`, in linear time; a regular expression would take quadratic time for a
+    megabyte of unclosed tags.
     """
     start_tag, end_tag = f"<{tag}>", f"</{tag}>"
     parts: list[str] = []

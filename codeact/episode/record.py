@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage, sound_seconds
+from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage, valid_seconds
 from codeact.exceptions import Cause
 
 LONGEST_LINE = 1 << 28
-"""Bytes of a record's line, so that no reader has to hold more."""
+"""The most bytes of a record's line, so that readers need bounded memory."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier try at an episode that failed for no fault of the policy's, and what it took."""
+    """An earlier attempt at an episode, which failed for no fault of the policy, and its cost."""
 
     cause: Cause
     error: str
@@ -67,7 +67,7 @@ def episode_id(task_name: str, task_id: str, settings_digest: str, sample: int) 
 
 
 def encode(record: EpisodeRecord) -> bytes:
-    """One JSON line, without the newline."""
+    """Return one JSON line, without the newline."""
     return msgspec.json.encode(record)
 
 
@@ -109,39 +109,39 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-class Unwritable(ValueError):
+class UnwritableRecord(ValueError):
     """A record holds what its line could not give back; says what and where."""
 
 
 def checked_line(record: EpisodeRecord) -> bytes:
-    """One JSON line, without the newline, that `decode` gives back; raises `Unwritable`."""
+    """Return one JSON line that `decode` can read back; raises `UnwritableRecord`."""
     try:
         line = encode(record)
-        # Equal is quickly told; what is not can still be the same JSON, as a tuple and a list are.
+        # Comparing is quick; unequal values may still be equal JSON, as a tuple and a list are.
         same = _DECODER.decode(line) == record
         lost = None if same else _not_finite(msgspec.to_builtins(record), "")
     except Exception as error:
-        # Whatever a field holds instead of what it should, and however it fails.
-        raise Unwritable(f"{type(error).__name__}: {_text(error)}") from error
+        # A field may hold anything, and fail in any way.
+        raise UnwritableRecord(f"{type(error).__name__}: {_text(error)}") from error
     if lost is not None:
-        raise Unwritable(f"{lost or 'a value'} is no finite number")
+        raise UnwritableRecord(f"{lost or 'a value'} is no finite number")
     if b"\n" in line:
-        raise Unwritable("it holds JSON of more than one line")
+        raise UnwritableRecord("it holds JSON of more than one line")
     if len(line) > LONGEST_LINE:
-        raise Unwritable(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
+        raise UnwritableRecord(f"it takes {len(line):,} bytes, and {LONGEST_LINE:,} are the limit")
     return line
 
 
-def sound_line(record: EpisodeRecord) -> bytes:
-    """The line of a record, or of what stands in for it where it is `Unwritable`."""
+def valid_line(record: EpisodeRecord) -> bytes:
+    """Return the line of a record, or of its placeholder if it is an `UnwritableRecord`."""
     try:
         return checked_line(record)
-    except Unwritable as error:
-        return checked_line(stand_in(record, str(error)))
+    except UnwritableRecord as error:
+        return checked_line(placeholder_record(record, str(error)))
 
 
 def _not_finite(value: object, place: str) -> str | None:
-    """Where JSON would have to write null for a number; None where nowhere."""
+    """Return where a number is not finite, so that JSON would write null; None if nowhere."""
     if isinstance(value, float):
         return None if math.isfinite(value) else place
     items: Any = ()
@@ -157,8 +157,8 @@ def _not_finite(value: object, place: str) -> str | None:
     return None
 
 
-def stand_in(record: EpisodeRecord, why: str) -> EpisodeRecord:
-    """What can be kept of an episode whose own record is `Unwritable`: a failure, not counted.
+def placeholder_record(record: EpisodeRecord, why: str) -> EpisodeRecord:
+    """Return a failure, not counted, in place of a record that is an `UnwritableRecord`.
 
     Texts are left out; tokens, costs and times stay, as far as they are numbers.
     """
@@ -226,11 +226,11 @@ def _attempt(attempt: Attempt) -> Attempt:
 
 
 def _text(value: object) -> str:
-    """Text that UTF-8 can hold."""
+    """Return text that UTF-8 can encode."""
     try:
         return str(value).encode("utf-8", "replace").decode()
     except Exception:
-        # An object whose own words fail, or an integer too long to be written out.
+        # An object whose str() fails, or an integer too long to be written.
         return f"<{type(value).__name__}>"
 
 
@@ -257,7 +257,7 @@ def _seconds(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return 0.0
     try:
-        return sound_seconds(float(value))
+        return valid_seconds(float(value))
     except OverflowError:
         return 0.0
 
@@ -267,7 +267,7 @@ def _cost(value: object) -> float | None:
 
 
 def spent_on(record: EpisodeRecord) -> tuple[int, float]:
-    """Tokens and dollars of one record, with its earlier attempts; reused answers were free."""
+    """Return tokens and USD of one record and its earlier attempts; reused completions are free."""
     tokens, usd = 0, 0.0
     for turn in record.turns:
         tokens += turn.fresh.total + turn.fresh_feedback.total

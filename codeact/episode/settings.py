@@ -1,4 +1,4 @@
-"""The settings that decide how an episode goes, checked on their own and against each other."""
+"""The settings of an episode, each validated alone and against the others."""
 
 from typing import Any, ClassVar, Literal, Self
 
@@ -6,15 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
-    """Base of all configuration: frozen, strict about names and types."""
+    """Base class of all configuration: frozen, with strict names and types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
 
     incidental: ClassVar[frozenset[str]] = frozenset()
-    """Fields that say how a run is carried out, not what it measures (an address, a time-out)."""
+    """Fields that change how a run is carried out, not what it measures (an address, a time-out).
+    """
 
     def identity(self) -> dict[str, Any]:
-        """What two runs must share to be the same experiment; resume and records go by it."""
+        """Return what two runs of the same experiment have in common."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {
             name: value.identity() if isinstance(value, Settings) else value
@@ -24,7 +25,7 @@ class Settings(BaseModel):
 
 
 class TurnSettings(Settings):
-    """How often the policy may act; protocol.md, "Turn settings"."""
+    """How often the policy may act (docs/protocol.md, "Turn settings")."""
 
     max_steps: int = Field(ge=1, le=1000)
     """The most turns of an episode."""

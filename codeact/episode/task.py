@@ -1,4 +1,4 @@
-"""A task is data: a prompt, a reference, and what grading and the REPL need besides."""
+"""A task is data: a prompt, a reference, and what its grader and REPL need."""
 
 import hashlib
 from typing import Any
@@ -30,13 +30,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """16 hex digits over all fields: resume goes by content, not by position."""
+        """16 hex digits over all fields; a resumed run compares content, not positions."""
         canonical = msgspec.json.encode(self, order="deterministic")
         return hashlib.sha256(canonical).hexdigest()[:16]
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
-    """How a function in the REPL's namespace is shown to the policy."""
+    """How a function in the REPL is described to the policy."""
 
     name: str
     signature: str

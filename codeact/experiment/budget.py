@@ -1,4 +1,4 @@
-"""What a run may spend, and what it has spent."""
+"""What a run may spend, and what it has spent so far."""
 
 import math
 
@@ -12,12 +12,12 @@ from codeact.exceptions import BudgetExhausted
 class BudgetSettings(Settings):
     """Bounds on a whole run, over all its sessions; None is no bound.
 
-    No request is made once one of them is reached, so a run goes over by no more than the requests
-    that were under way. Answers out of the response cache count for nothing.
+    No request is sent once a bound is reached, so a run exceeds it at most by the requests that
+    were in flight. Completions out of the response cache cost nothing.
     """
 
     tokens: int | None = Field(default=None, ge=1)
-    """Prompt and completion, of policy and feedback together."""
+    """Prompt and completion tokens, of policy and feedback together."""
     usd: float | None = Field(default=None, gt=0)
     """USD, of policy and feedback together; needs `model.prices`."""
 
@@ -36,14 +36,14 @@ class Account:
         self.usd += usd
 
     def charge_for(self, answer: Completion) -> None:
-        """Add what an answer took; what is no amount, such as NaN, counts for nothing."""
+        """Add the tokens and cost of a completion; a cost that is no number (NaN) counts as 0."""
         if not answer.reused:
             cost = answer.cost or 0.0
             usd = cost if math.isfinite(cost) else 0.0
             self.charge(max(0, answer.usage.total), max(0.0, usd))
 
     def admit(self) -> None:
-        """Let a request pass, or raise `BudgetExhausted`."""
+        """Raise `BudgetExhausted` if no further request may be sent."""
         budget = self.budget
         if budget.tokens is not None and self.tokens >= budget.tokens:
             raise BudgetExhausted(

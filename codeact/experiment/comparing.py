@@ -1,8 +1,8 @@
 """Tells honest differences between two observations of the same cell from real ones.
 
 Recordings come from Python 3.8, IPython 8.12 and libraries of their time. The classes and their
-cures are grading.md's, "Comparing observations"; the first class that makes both texts equal names
-the difference, and what none explains is ``different``.
+cures are those of docs/grading.md, "Comparing observations". The first class that makes both texts
+equal names the difference; what no class explains is ``different``.
 """
 
 import math

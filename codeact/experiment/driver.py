@@ -1,6 +1,6 @@
-"""The one driver: performs the effects of an episode and turns every fault into data.
+"""The driver: performs the effects of an episode and turns every fault into data.
 
-It belongs to no model, sandbox or store: it is handed an `Environment` and gives back a record.
+It depends on no particular model, sandbox or store: it takes an `Environment` and returns a record.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ from codeact.sandboxes.base import Sandbox, Session
 from codeact.tools import Delays, ToolBox
 
 
-class Identity(NamedTuple):
-    """What a record says about the run it belongs to."""
+class RunIdentity(NamedTuple):
+    """What a record says about the run that it belongs to."""
 
     model: str
     feedback: str
@@ -46,9 +46,9 @@ class Identity(NamedTuple):
 
 
 class Environment(NamedTuple):
-    """All that episodes of one run share."""
+    """What all episodes of one run share."""
 
-    identity: Identity
+    identity: RunIdentity
     settings: EpisodeSettings
     strategy: PromptStrategy
     policy: ModelClient
@@ -58,11 +58,11 @@ class Environment(NamedTuple):
     setup: str = ""
     """Trusted code that every session runs before the task's own."""
     account: Account | None = None
-    """What the run may spend; None is as much as it likes."""
+    """What the run may spend; None is no bound."""
 
 
 class Assignment(NamedTuple):
-    """One episode to play; `seed` is already the sample's own."""
+    """One episode to play; `seed` is already specific to the sample."""
 
     task: Task
     family: Family
@@ -75,10 +75,10 @@ class Assignment(NamedTuple):
         return EpisodeKey(self.task.name, self.task.id, self.sample)
 
 
-async def play(assignment: Assignment, environment: Environment) -> EpisodeRecord:
-    """Play one episode to its end.
+async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:
+    """Play one episode to its end, and return its record.
 
-    Only cancellation and `BudgetExhausted` get out of here as exceptions.
+    The only exceptions it raises are cancellation and `BudgetExhausted`.
     """
     try:
         episode = Episode(
@@ -91,22 +91,22 @@ async def play(assignment: Assignment, environment: Environment) -> EpisodeRecor
         )
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
-    async with _Player(assignment, environment) as player:
+    async with _EffectHandler(assignment, environment) as handler:
         while (effect := episode.pending) is not None:
-            result = await _bounded(player, episode)
+            result = await _bounded(handler, episode)
             try:
                 episode.advance(result)
             except Exception as error:
-                # A prompt strategy may be a plug-in's.
+                # A prompt strategy may come from a plug-in.
                 what = f"what followed {type(effect).__name__}"
                 episode.advance(Failure(HarnessFailure.cause, _fault(error, what)))
     return record_of(assignment, environment.identity, episode)
 
 
-async def _bounded(player: "_Player", episode: Episode) -> Result:
-    """Perform the pending effect within what is left of the episode's wall time.
+async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
+    """Perform the pending effect within the episode's remaining wall time.
 
-    How long that took is for our own clock to say, whatever the result claims.
+    Its seconds are measured here, whatever the result claims.
     """
     assert episode.pending is not None
     limit = episode.settings.limits.max_seconds
@@ -114,7 +114,7 @@ async def _bounded(player: "_Player", episode: Episode) -> Result:
     start = time.monotonic()
     try:
         async with asyncio.timeout(left) as scope:
-            result = await player.perform(episode.pending)
+            result = await handler.perform(episode.pending)
     except BudgetExhausted:
         raise
     except Exception as error:
@@ -127,11 +127,11 @@ async def _bounded(player: "_Player", episode: Episode) -> Result:
 
 
 def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
-    """Whose fault an exception is."""
+    """Return the failure that an exception stands for, with its cause."""
     if isinstance(error, EpisodeFailure):
         return Failure(error.cause, str(error), seconds)
     if isinstance(error, TimeoutError):
-        # One of whatever performed the effect: the episode's own is dealt with before.
+        # A time-out inside the effect; the episode's own is handled before this.
         words = str(error) or "it gave no reason"
         why = f"{type(effect).__name__} timed out by itself: {words}"
         return Failure(_OWNERS[type(effect)], why, seconds)
@@ -151,11 +151,11 @@ def _fault(error: Exception, where: str) -> str:
     return f"{type(error).__name__} in {where}: {trace}"
 
 
-class _Player:
-    """Performs effects for one episode; holds its REPL.
+class _EffectHandler:
+    """Performs effects for one episode, and holds its REPL.
 
-    The REPL starts while the policy thinks of its first action: of many episodes that begin at
-    once, none then waits for the sessions of all.
+    The REPL starts while the policy generates its first message. So when many episodes begin at
+    once, none of them waits for the sessions of all.
     """
 
     def __init__(self, assignment: Assignment, environment: Environment) -> None:
@@ -164,7 +164,7 @@ class _Player:
         self._opening: asyncio.Task[Session] | None = None
         self._delays = Delays()
 
-    async def __aenter__(self) -> "_Player":
+    async def __aenter__(self) -> "_EffectHandler":
         if self._environment.settings.turns.max_steps > 1:
             self._open()
         return self
@@ -176,7 +176,7 @@ class _Player:
         if not opening.done():
             opening.cancel()
             await asyncio.wait([opening])
-        # One that did not open is nobody's fault if no cell has asked for it.
+        # A session that did not open does not matter if no cell needed it.
         if not opening.cancelled() and opening.exception() is None:
             opening.result().retire()
 
@@ -221,12 +221,12 @@ class _Player:
         self._delays.forget()
         execution = await session.execute(code)
         if execution.status == "timeout":
-            # A service that keeps a tool waiting is no fault of the cell's.
+            # The cell is not to blame when a service keeps a tool waiting.
             self._delays.blame(time.monotonic() - start)
         return execution
 
     def _open(self) -> "asyncio.Task[Session]":
-        """Start the REPL, unless it has been."""
+        """Start the REPL if it is not started yet."""
         if self._opening is None:
             task = self._assignment.task
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
@@ -238,8 +238,8 @@ class _Player:
         return self._opening
 
 
-def record_of(assignment: Assignment, identity: Identity, episode: Episode) -> EpisodeRecord:
-    """What is kept of a finished episode."""
+def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -> EpisodeRecord:
+    """Return the record of a finished episode."""
     assert episode.outcome is not None
     record = _record(assignment, identity, episode.settings, episode.outcome)
     record.messages = episode.messages
@@ -254,14 +254,14 @@ def record_of(assignment: Assignment, identity: Identity, episode: Episode) -> E
 
 
 def unplayed(assignment: Assignment, environment: Environment, why: str) -> EpisodeRecord:
-    """The record of an episode that could not even begin."""
+    """Return the record of an episode that could not begin."""
     cause = HarnessFailure.cause
     outcome = Outcome(success=False, terminate_reason="error", cause=cause, error=why)
     return _record(assignment, environment.identity, environment.settings, outcome)
 
 
 def _record(
-    assignment: Assignment, identity: Identity, settings: EpisodeSettings, outcome: Outcome
+    assignment: Assignment, identity: RunIdentity, settings: EpisodeSettings, outcome: Outcome
 ) -> EpisodeRecord:
     task, digest = assignment.task, identity.settings_digest
     return EpisodeRecord(

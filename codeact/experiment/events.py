@@ -1,4 +1,4 @@
-"""What happens in a run, told to whoever listens: progress displays and trackers."""
+"""Events of a run, and the listeners that hear them: progress displays and trackers."""
 
 import logging
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 class Job(NamedTuple):
     """One run, ready to be played: `owed` are the episodes that its folder lacks.
 
-    `name` is unique among the jobs of a command; `sweep` is what they share, None for a single run.
+    `name` is unique among the jobs of a command; `sweep` is the name that they share, None for a
+    single run.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Job(NamedTuple):
 
 
 class Load(NamedTuple):
-    """How busy all jobs together are: episodes being played, waiting, and finished so far."""
+    """The load of all jobs together: episodes in flight, queued, and finished so far."""
 
     in_flight: int
     queued: int
@@ -35,10 +36,10 @@ class Load(NamedTuple):
 
 
 class Listener(Protocol):
-    """Hears what happens, in the order in which it happens; must be quick."""
+    """Hears events in the order in which they happen; its methods must return quickly."""
 
     def run_started(self, job: Job) -> None:
-        """A run is about to be played, or gone on with: its folder holds what was there before."""
+        """A run begins or is resumed; its folder holds what earlier sessions played."""
         ...
 
     def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
@@ -46,11 +47,11 @@ class Listener(Protocol):
         ...
 
     def load(self, load: Load) -> None:
-        """How busy the command is, every few seconds."""
+        """The load, every few seconds."""
         ...
 
     def run_finished(self, job: Job, summary: Summary) -> None:
-        """A run has ended, though not always with all its episodes."""
+        """A run has ended, perhaps without all of its episodes."""
         ...
 
     def notice(self, text: str) -> None:
@@ -58,12 +59,12 @@ class Listener(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing more will happen."""
+        """No more events will follow."""
         ...
 
 
-class Silent:
-    """Hears everything and does nothing; a base for listeners that care about some of it."""
+class NullListener:
+    """Ignores every event; a base class for listeners that need some of them."""
 
     def run_started(self, job: Job) -> None: ...
 
@@ -78,8 +79,8 @@ class Silent:
     def close(self) -> None: ...
 
 
-class Audience:
-    """Several listeners as one. One that fails is heard of once and told nothing more."""
+class Listeners:
+    """Several listeners as one. A listener that raises is reported once and then left out."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = list(listeners)
@@ -108,11 +109,11 @@ class Audience:
             try:
                 getattr(listener, event)(*args)
             except Exception as error:
-                # The episodes matter more than who watches them.
+                # Episodes matter more than their listeners.
                 self._listeners = [one for one in self._listeners if one is not listener]
                 name = type(listener).__name__
                 log.exception("%s failed at %s", name, event)
                 failed.append(f"{name} failed and is left out from here on: {error}")
-        # Only now: a notice may fail, too, and each failure leaves one listener less.
+        # After the loop: a notice may fail too, and each failure removes a listener.
         for text in failed:
             self.notice(text)

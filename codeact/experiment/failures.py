@@ -1,4 +1,4 @@
-"""Failed episodes by what went wrong, so that a thousand equal ones are one line to read."""
+"""Groups failed episodes by what went wrong, so that a thousand equal ones are one line."""
 
 import re
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ FAILURES = "failures.jsonl"
 """Every failed episode of a run folder, one a line."""
 
 _LOOKED_AT = 2_000
-"""Characters of an error that tell its kind."""
+"""Characters of an error that decide its kind."""
 _PARTICULAR = re.compile(
-    # A status says what went wrong: it stays.
+    # A status says what went wrong, so it stays.
     r"(?i)(?P<status>\b(?:HTTP|status|code|errno|signal)(?: code)?[ =:]{1,2}-?\d{1,4}\b)"
     r"|(?P<address>\b[a-z][a-z0-9+.-]{0,20}://[^\s/,;'\")>]+)"
     # Any other word with a digit in it: numbers, ids, versions, paths of temporary files.
@@ -22,11 +22,11 @@ _PARTICULAR = re.compile(
 )
 
 _LISTED = re.compile(r"#(?:,\s*#)+")
-"""Groups of digits, or a list of as many numbers as there happen to be."""
+"""Numbers, or a list of them of any length."""
 
 
 class Group(NamedTuple):
-    """Failures of one kind: how many, the first one's words, and the first few ids."""
+    """Failures of one kind: their number, the error of the first, and the first few ids."""
 
     episodes: int
     cause: str
@@ -35,7 +35,7 @@ class Group(NamedTuple):
 
 
 def kind_of(error: str) -> str:
-    """An error without what is particular to one episode: numbers, ids, addresses, line breaks."""
+    """Return an error without the details of one episode: numbers, ids, addresses, line breaks."""
 
     def general(match: re.Match[str]) -> str:
         if match["status"]:
@@ -47,7 +47,7 @@ def kind_of(error: str) -> str:
 
 
 def grouped(failures: Iterable[FailedEpisode], named: int = 3) -> list[Group]:
-    """Failures of one cause and kind together, the most frequent first; `named` ids of each."""
+    """Group failures by cause and kind, the most frequent first, with `named` ids of each."""
     found: dict[tuple[str, str], Group] = {}
     for failure in failures:
         key = failure.cause, kind_of(failure.error)
@@ -58,7 +58,7 @@ def grouped(failures: Iterable[FailedEpisode], named: int = 3) -> list[Group]:
 
 
 def to_lines(failures: Iterable[FailedEpisode]) -> str:
-    """The text of ``failures.jsonl``: id, cause, error, and the kind by which they are grouped."""
+    """Return the text of ``failures.jsonl``: id, cause, error, and the kind."""
     lines = [
         msgspec.json.encode({**msgspec.structs.asdict(one), "kind": kind_of(one.error)})
         for one in failures

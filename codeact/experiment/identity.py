@@ -1,15 +1,13 @@
-"""What a run is: all that decides what its episodes are, and how two of them are told apart.
+"""The identity of a run: everything that decides what its episodes are.
 
-It is the configuration without what is incidental, and what the configuration only points at: the
-digest of the image, the content of the search file, the words by which the tools are shown. Paths
-are no part of it. A run folder keeps its definition in ``identity.json``, with the version of the
-rules by which it was made; a folder without that file was made before there were any (version 1),
-and goes by the configuration alone.
+It is the configuration without its incidental settings, together with what the configuration points
+at: the digest of the image, the content of the search file, how the tools are described. Paths are
+not part of it. A run folder keeps its definition in ``identity.json``, with the version of the
+rules by which it was made. A folder without that file is older than those rules (version 1), and
+its configuration alone defines it.
 """
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,32 +17,33 @@ import msgspec
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
 from codeact.experiment.plan import Plan
+from codeact.jsonl import blocks
 from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values, read_definition
 from codeact.recordings.run_folder import CONFIG
 from codeact.resources import resolve_path
 from codeact.sandboxes.settings import DockerSettings
-from codeact.tools.search import PageSearch, RecordedSearch
+from codeact.tools.settings import PageSearch, RecordedSearch
 
 _LONGEST_VALUE = 80
 _ABSENT = "nothing"
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What this command's run is, to be held against what a folder is."""
+class RequestedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The definition of this command's run, to compare with that of a folder."""
 
     config: RunConfig
     values: Values
 
     @property
     def new(self) -> Definition:
-        """The definition of a folder that holds nothing yet."""
+        """The definition of a new folder."""
         return Definition(version=VERSION, digest=digest_of(self.values), values=self.values)
 
     def resumed(self, folder: Path, played: str) -> Definition:
-        """The definition by which a folder goes on; raises `RunFolderError`.
+        """Return the definition with which a folder is resumed; raises `RunFolderError`.
 
-        `played` is the settings digest in its records. A setting that codeact did not have yet when
-        the folder was made counts as its default.
+        `played` is the settings digest in its records. A setting that is younger than the folder
+        counts as its default.
         """
         kept = read_definition(folder)
         if kept is not None and kept.digest != played:
@@ -71,19 +70,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return Definition(version=version, digest=played, values={**there, **here})
 
 
-def define(plan: Plan, facts: Mapping[str, Any]) -> Asked:
-    """What a plan's run is; `facts` are those of its sandbox, for what only an engine knows."""
+def requested_run(plan: Plan, facts: Mapping[str, Any]) -> RequestedRun:
+    """Return the definition of a plan's run; `facts` are those of its sandbox."""
     config = plan.config
     values = settings_values(config, VERSION)
     if isinstance(config.executor, DockerSettings) and config.executor.image != "host":
         values["executor.image"] = facts.get("image", {}).get("digest")
     if isinstance(config.search, PageSearch | RecordedSearch):
         values["search.content"] = _content_digest(resolve_path(config.search.path))
-    return Asked(config=config, values=values | _tools(plan))
+    return RequestedRun(config=config, values=values | _tools(plan))
 
 
 def settings_values(config: RunConfig, version: int) -> Values:
-    """The part of a definition that the configuration alone decides."""
+    """Return the part of a definition that the configuration alone decides."""
     values = dict(_flat(config.identity(), ""))
     if version == 1:
         return values
@@ -93,29 +92,29 @@ def settings_values(config: RunConfig, version: int) -> Values:
     if isinstance(executor, DockerSettings) and executor.image == "host":
         values["executor.image"] = executor.image
     if config.turns.use_tools:
-        # What is imported already, and what memory that leaves, is for cells alone to notice.
+        # Only cells can notice which modules are imported already, and the memory left.
         values["executor.preload"] = sorted(set(executor.preload))
     return values
 
 
 def is_configured_like(folder: Path, config: RunConfig) -> bool:
-    """Whether a folder's configuration is the same in all that is not incidental."""
+    """Whether a folder's configuration differs only in incidental settings."""
     return _configured(folder / CONFIG, 1) == settings_values(config, 1)
 
 
 def _configured(file: Path, version: int) -> Values:
-    """What a folder's own configuration says, by today's schema; nothing where it does not fit."""
+    """Read a folder's configuration by today's schema; empty where it does not fit."""
     from omegaconf import OmegaConf
 
     try:
         plain = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         return settings_values(RunConfig.model_validate(plain), version)
-    except Exception:  # missing, damaged, of another command, or of keys that are gone
+    except Exception:  # missing, damaged, of another command, or with keys of the past
         return {}
 
 
 def _tools(plan: Plan) -> Values:
-    """Every tool that a task asks for, as it is shown; None where the run lacks it."""
+    """Return the descriptions of the tools that tasks ask for; None for missing ones."""
     shown: Values = {}
     for task in (assignment.task for assignment in plan.assignments if assignment.sample == 0):
         if not all(f"tools.{name}" in shown for name in task.tools):
@@ -125,13 +124,12 @@ def _tools(plan: Plan) -> Values:
 
 
 def _content_digest(path: Path) -> str:
-    """SHA-256 of a file's content, the same whether it is compressed or not."""
+    """Return the SHA-256 of a file's content, decompressed."""
     digest = hashlib.sha256()
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except (OSError, EOFError, zlib.error) as error:
+        for block in blocks(path):
+            digest.update(block)
+    except (OSError, EOFError) as error:
         raise ConfigError(f"search.path: {path} cannot be read: {error}") from error
     return digest.hexdigest()
 
@@ -146,7 +144,7 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 
 def _differences(there: Values, here: Values) -> list[str]:
-    """The keys that differ, with both values. Tools count where both know of them."""
+    """Return the keys that differ, with both values; tools count where both sides know them."""
     return [
         f"{key}: {_shown(there, key)} there, {_shown(here, key)} here"
         for key in sorted({*there, *here})

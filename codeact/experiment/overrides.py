@@ -1,7 +1,7 @@
-"""Words of a command line as Hydra's grammar wants them: a path needs no quotes of the user's.
+"""Quotes words of a command line for Hydra's grammar, so that users need not quote paths.
 
-What a shell hands over as one word may hold commas, parentheses, spaces and equals signs, which
-Hydra takes for a sweep, a function call or a fault.
+One word of the shell may hold commas, parentheses, spaces and equals signs, which Hydra reads as a
+sweep, a function call or an error.
 """
 
 import re
@@ -16,9 +16,9 @@ from codeact.wording import without_secrets
 
 _PATHS = {"run_dir", "data", "out", "source", "path", "raw", "cache", "cells", "python"}
 _PATHS |= {"model.model", "filter", "tokenizer"}
-"""Keys, or the last parts of keys, whose value is one path or pattern, whatever it looks like."""
+"""Keys, or last parts of keys, whose value is always one path or pattern."""
 _WHOLE = {"run_dir"}
-"""Keys whose value is one path in a sweep, too."""
+"""Keys whose value is one path even in a sweep."""
 
 
 @cache
@@ -27,7 +27,7 @@ def _parser() -> OverridesParser:
 
 
 def parsed(word: str) -> Override:
-    """An override; raises `ConfigError` with the word that cannot be read."""
+    """Parse an override; raises `ConfigError` with the word that cannot be read."""
     try:
         found: Override = _parser().parse_override(word)
     except HydraException as error:
@@ -39,15 +39,15 @@ def parsed(word: str) -> Override:
 
 
 def literal(text: str) -> str:
-    """A text in quotes, so that it means itself."""
-    # A backslash is one, but for those before a quote.
+    """Quote a text so that Hydra takes it literally."""
+    # A backslash is literal unless it comes before a quote.
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
 
 
 def quoted(word: str, *, sweep: bool = False) -> str:
-    """An override, its value in quotes if that is the only sense or the key's value is a path.
+    """Quote the value of an override if that is the only way to read it, or if it is a path.
 
-    In a `sweep` commas separate values.
+    In a `sweep`, commas separate values.
     """
     key, equals, value = word.partition("=")
     if not equals or not value or value[0] in "'\"":
@@ -85,7 +85,7 @@ def _means_itself(found: Override, value: str) -> bool:
 
 
 def _is_structure(found: Override) -> bool:
-    """A list, a mapping, null or what was in quotes already."""
+    """Whether the value is a list, a mapping, null or was quoted already."""
     if found.is_sweep_override():
         return False
     value = found._value

@@ -1,4 +1,4 @@
-"""From a configuration to the episodes that it asks for: reads task files, spends nothing."""
+"""Turns a configuration into the episodes that it asks for: reads task files, spends nothing."""
 
 import random
 from pathlib import Path
@@ -15,10 +15,10 @@ from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import strategy
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey
-from codeact.recordings.run_folder import Owed, RunFolder
+from codeact.recordings.run_folder import EpisodeIdentity, RunFolder
 from codeact.resources import resolve_path
 from codeact.tools import ToolBox, open_toolbox
-from codeact.tools.search import files_of
+from codeact.tools.settings import files_of
 
 _SAMPLE = "pkg://codeact.sample/tasks"
 
@@ -33,7 +33,7 @@ class LoadedSet(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All episodes of a run, in the order in which they are handed out."""
+    """All episodes of a run, in the order in which they are played."""
 
     config: RunConfig
     assignments: list[Assignment]
@@ -42,19 +42,20 @@ class Plan(NamedTuple):
 
     @property
     def keys(self) -> list[EpisodeKey]:
-        """What recorded models look the episodes up by."""
+        """The keys by which recorded models find the episodes."""
         return [assignment.key for assignment in self.assignments]
 
     def owed(self, folder: RunFolder) -> list[Assignment]:
-        """The episodes that the folder lacks."""
+        """Return the episodes that the folder lacks."""
         return [
             assignment
             for assignment in self.assignments
-            if Owed(assignment.task.digest, folder.digest, assignment.sample) not in folder.finished
+            if EpisodeIdentity(assignment.task.digest, folder.digest, assignment.sample)
+            not in folder.finished
         ]
 
     def first_prompt(self) -> str:
-        """The first message of the first episode, as the policy will read it."""
+        """Return the first message of the first episode, as the policy will read it."""
         first = self.assignments[0]
         episode = Episode(
             first.task,
@@ -67,7 +68,7 @@ class Plan(NamedTuple):
 
 
 def load_sets(config: GradedSettings) -> list[LoadedSet]:
-    """Every task set of the configuration; raises `TaskFileError` or `ConfigError`."""
+    """Load every task set of the configuration; raises `TaskFileError` or `ConfigError`."""
     loaded = []
     for name, chosen in config.task.sets.items():
         family = get(chosen.family)
@@ -81,7 +82,7 @@ def load_sets(config: GradedSettings) -> list[LoadedSet]:
 
 
 def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
-    """Raise `TaskFileError` where a set's file is not there, with what would put one there."""
+    """Raise `TaskFileError` where a set's file is missing, with ways to get it."""
     path = resolve_path(chosen.path)
     if path.exists():
         return

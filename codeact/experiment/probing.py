@@ -1,4 +1,4 @@
-"""Tries what episodes need: the models, the sandbox, the services behind tools."""
+"""Probes what episodes depend on: the models, the sandbox, the services behind tools."""
 
 from codeact.exceptions import Cause, CodeactError, ProviderFailure, SandboxFailure
 from codeact.experiment.driver import Environment
@@ -8,9 +8,10 @@ _SECONDS = 30.0
 
 
 async def probe(environment: Environment, cause: Cause) -> None:
-    """Try what failures of a cause point to; raises a `CodeactError` that says what is wrong.
+    """Probe what failures with this cause depend on.
 
-    For a fault of codeact's own there is nothing to try.
+    Raises a `CodeactError` that says what is wrong. There is nothing to probe for a fault of
+    codeact itself.
     """
     match cause:
         case "provider":

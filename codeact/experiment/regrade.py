@@ -1,4 +1,4 @@
-"""Gives recorded answers new verdicts, each distinct answer of a task once."""
+"""Grades recorded answers again, each distinct answer of a task once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -19,7 +19,7 @@ Against = Literal["recorded", "mint", "strict"]
 
 
 class Proposal(NamedTuple):
-    """A distinct answer to a task, its recorded verdicts, and where it was first met."""
+    """A distinct answer to a task, its recorded verdicts, and where it first occurs."""
 
     task: Task
     answer: str
@@ -47,7 +47,7 @@ class Regraded(msgspec.Struct, frozen=True, kw_only=True):
 def proposals(
     files: Iterable[Path], sets: list[LoadedSet], strategy: PromptStrategy
 ) -> list[Proposal]:
-    """Every distinct (task, answer) of the recorded files, in the order in which they occur."""
+    """Return every distinct (task, answer) of the recorded files, in order of occurrence."""
     tasks = {(loaded.name, task.id): task for loaded in sets for task in loaded.tasks}
     found: dict[tuple[str, str, str], tuple[list[bool], str]] = {}
     for file in files:
@@ -64,7 +64,7 @@ def proposals(
 
 
 def _answers(episode: RecordedEpisode, strategy: PromptStrategy) -> Iterator[tuple[str, bool]]:
-    """Each proposal with its recorded verdict: only the last of a solved episode was right."""
+    """Yield each proposal with its recorded verdict; only the last of a solved one was right."""
     last = len(episode.turns) - 1
     for number, turn in enumerate(episode.turns):
         action = strategy.parse(turn.text)
@@ -73,7 +73,7 @@ def _answers(episode: RecordedEpisode, strategy: PromptStrategy) -> Iterator[tup
 
 
 class Regrader:
-    """Grades proposals in one mode, against another mode or what was recorded."""
+    """Grades proposals in one mode and compares with another mode or with the recording."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Regrader:
         self._gate = asyncio.Semaphore(concurrency)
 
     async def regrade(self, chosen: list[Proposal]) -> AsyncIterator[Regraded]:
-        """The proposals with both verdicts, as they are reached."""
+        """Yield the proposals with both verdicts, as they are reached."""
         for finished in asyncio.as_completed([self._one(proposal) for proposal in chosen]):
             yield await finished
 

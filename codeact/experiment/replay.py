@@ -1,4 +1,4 @@
-"""Plays recorded episodes through the live environment and says where the two differ."""
+"""Plays recorded episodes through the live environment and reports where the two differ."""
 
 import asyncio
 import re
@@ -24,11 +24,12 @@ from codeact.experiment.comparing import (
     STATE_DIFFERS,
     classify,
 )
-from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import LoadedSet
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
-from codeact.recordings.episodes import RecordedEpisode, read_recordings, recording_files
+from codeact.recordings.episodes import RecordedEpisode, read_recordings
+from codeact.recordings.files import recording_files
 from codeact.sandboxes.base import HostTool, Sandbox, Session
 from codeact.tools import ToolBox
 
@@ -41,7 +42,7 @@ _ANY_CELL = re.compile(r"(?:Out|In)\[\d+\]")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that the live environment did otherwise; `turn` counts from 0, None: the end."""
+    """One difference between a recording and its replay; `turn` counts from 0, None is the end."""
 
     episode: str
     what: str
@@ -56,7 +57,7 @@ class Replayed(NamedTuple):
     """One episode after its replay.
 
     `observations` holds the class of every local observation, `network` that of turns whose code
-    asks the world outside, by the search tool or by itself.
+    used the network, by the search tool or by itself.
     """
 
     group: str
@@ -67,7 +68,7 @@ class Replayed(NamedTuple):
 
 
 class Replayer:
-    """Replays episodes of recorded files against one sandbox and one set of task files."""
+    """Replays episodes of recorded files in one sandbox, with one set of task files."""
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class Replayer:
         self._concurrency = concurrency
 
     async def replay_file(self, path: Path, limit: int | None) -> AsyncIterator[Replayed]:
-        """Every episode of one file as it finishes; episodes of other tasks are left out."""
+        """Yield every episode of one file as it finishes; skips episodes of other tasks."""
         episodes = [e for e in read_recordings(path) if e.task_name in self._sets][:limit]
         if not episodes:
             return
@@ -96,7 +97,7 @@ class Replayer:
 
         async def one(episode: RecordedEpisode) -> Replayed:
             async with gate:
-                record = await play(
+                record = await play_episode(
                     self._assignment(episode), self._environment(episode, policy, sandbox)
                 )
             return compare(episode, record)
@@ -124,7 +125,7 @@ class Replayer:
             ground_truth=episode.feedback_kind.startswith("GT"),
         )
         return Environment(
-            identity=Identity(episode.model, episode.feedback_kind or "none", "replay"),
+            identity=RunIdentity(episode.model, episode.feedback_kind or "none", "replay"),
             settings=EpisodeSettings(turns=parse_turns(episode), feedback=feedback),
             strategy=self._strategy,
             policy=policy,
@@ -135,7 +136,7 @@ class Replayer:
 
 
 def parse_turns(episode: RecordedEpisode) -> TurnSettings:
-    """The turn settings that a recorded name such as ``max5_p2+tool+cd`` stands for."""
+    """Return the turn settings for a recorded name such as ``max5_p2+tool+cd``."""
     found = _TURN_SETTING.fullmatch(episode.turn_setting)
     if found is None:
         raise RecordingError(f"{episode.place}: unknown turn setting {episode.turn_setting!r}")
@@ -148,7 +149,7 @@ def parse_turns(episode: RecordedEpisode) -> TurnSettings:
 
 
 def chosen_files(source: str, pattern: str) -> list[Path]:
-    """Recorded files beneath `source` whose path from there matches the glob `pattern`."""
+    """List the recorded files under `source` whose relative path matches the glob `pattern`."""
     root = Path(source)
     files = recording_files(root)
     if root.is_file():
@@ -160,7 +161,7 @@ def chosen_files(source: str, pattern: str) -> list[Path]:
 
 
 def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
-    """Where a live record differs from the recorded episode."""
+    """Return where a live record differs from the recorded episode."""
     name = f"{recorded.place} {live.task_name}/{live.task_id}"
     differences = list(_end_differences(name, recorded, live))
     same_end = not differences
@@ -218,7 +219,7 @@ def _counts(counts: Counts) -> tuple[int, int, int]:
 
 
 def _starts_at_two(episode: RecordedEpisode) -> bool:
-    """Whether the first numbered cell shows as the second: a hidden cell ran before it."""
+    """Whether the first numbered cell is ``[2]``: a hidden cell ran before it."""
     for turn in episode.turns:
         if turn.environment and "<execute>" in turn.text and "<solution>" not in turn.text:
             observation = turn.environment.observation
@@ -228,7 +229,7 @@ def _starts_at_two(episode: RecordedEpisode) -> bool:
 
 
 class _Primed:
-    """A sandbox whose sessions have run one hidden, counted cell, as newer recordings did."""
+    """A sandbox whose sessions have run one hidden cell first, as in newer recordings."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -241,7 +242,7 @@ class _Primed:
         return session
 
     async def close(self) -> None:
-        """The sandbox belongs to whoever opened it."""
+        """Do nothing: the caller who opened the sandbox closes it."""
 
 
 class Score(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""What runs share while they are played: model clients and sandboxes, opened once per setting."""
+"""What runs share: model clients and sandboxes, opened once for equal settings."""
 
 import logging
 from contextlib import AsyncExitStack
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class Cache(NamedTuple):
-    """Where a model's answers are kept, and by which settings: those that the user gave.
+    """Where a model's completions are cached, and the settings that key them.
 
-    The settings of a model that was started for a run (`ModelSettings.served`) say no longer what
-    decides its answers.
+    The settings are those that the user gave. Those of a model that was started for a run
+    (`ModelSettings.served`) no longer contain what decides its completions.
     """
 
     folder: str
@@ -31,7 +31,7 @@ class Cache(NamedTuple):
 
 
 class Resources:
-    """Opens on first use and closes everything at the end; equal settings share one resource."""
+    """Opens resources on first use and closes all of them at the end; equal settings share one."""
 
     def __init__(self, notice: Notice = log.info) -> None:
         self.notice = notice
@@ -45,7 +45,7 @@ class Resources:
         await self._stack.aclose()
 
     async def sandbox(self, settings: AnyExecutorSettings) -> Sandbox:
-        """A started sandbox; raises `ExecutorUnavailable`."""
+        """Return a started sandbox; raises `ExecutorUnavailable`."""
         key = "sandbox" + digest_of(settings.model_dump())
         if key not in self._open:
             sandbox = await start_sandbox(settings)
@@ -55,7 +55,7 @@ class Resources:
         return found
 
     def tools(self, search: SearchSettings, made: ToolBox) -> ToolBox:
-        """Tools that all runs with the same search share: those of the first, closed at the end."""
+        """Return the tools for a search; runs with the same search share those of the first one."""
         key = "tools" + digest_of(search.model_dump())
         if key not in self._open:
             self._stack.push_async_callback(made.close)
@@ -64,7 +64,7 @@ class Resources:
         return found
 
     async def facts(self, settings: AnyExecutorSettings) -> dict[str, Any]:
-        """What a run's provenance says of a sandbox; raises `ExecutorUnavailable`."""
+        """Return what a run's provenance says about a sandbox; raises `ExecutorUnavailable`."""
         key = "facts" + digest_of(settings.model_dump())
         if key not in self._open:
             self._open[key] = await facts_of(await self.sandbox(settings))
@@ -72,7 +72,7 @@ class Resources:
         return found
 
     async def served(self, settings: ModelSettings) -> ModelSettings:
-        """Settings of a model that runs now, started if need be; raises `ModelUnavailable`."""
+        """Return the settings of a running model, started if need be; raises `ModelUnavailable`."""
         key = "served" + digest_of(settings.model_dump())
         if key not in self._open:
             self._open[key] = await self._stack.enter_async_context(settings.served(self.notice))
@@ -86,7 +86,7 @@ class Resources:
         role: Role = "policy",
         cache: Cache | None = None,
     ) -> ModelClient:
-        """A client that has been checked: it can answer, as far as that can be told for free."""
+        """Return a client that passed its check, which costs nothing."""
         kept = None if cache is None else (cache.folder, cache.settings.identity())
         key = "model" + digest_of((settings.model_dump(), kept))
         if key not in self._open:
@@ -105,7 +105,7 @@ class Resources:
         return found
 
     def _store(self, folder: str) -> ResponseStore:
-        """The response cache in a folder; a process must not open one twice."""
+        """Return the response cache in a folder; a process must not open one twice."""
         path = Path(folder).expanduser().resolve()
         key = f"cache{path}"
         if key not in self._open:

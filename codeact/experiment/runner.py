@@ -1,4 +1,4 @@
-"""Plays the owed episodes of one or many runs over one queue, and writes each as it ends."""
+"""Plays the owed episodes of one or more runs over one queue, and writes each as it ends."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NamedTuple
 
-from codeact.episode.causes import is_owed_another_try
+from codeact.episode.causes import should_retry
 from codeact.episode.record import Attempt, EpisodeRecord
 from codeact.exceptions import (
     BudgetExhausted,
@@ -19,43 +19,43 @@ from codeact.exceptions import (
     HarnessFailure,
     RunStopped,
 )
-from codeact.experiment.breaker import RunBreaker
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.base import Player
+from codeact.experiment.circuit_breaker import RunCircuitBreaker
+from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load
 
 log = logging.getLogger(__name__)
 
 _LOOK = 5.0
-"""Seconds between two looks at the load."""
+"""Seconds between two reports of the load."""
 _AGAIN = 1.0
-"""Seconds between two tries to write where there is no room."""
+"""Seconds between two attempts to write to a full disk."""
 
 
-class Stopped(NamedTuple):
-    """How the queue ended. `left` episodes are still owed; `errors` ended runs early, by name."""
+class RunnerResult(NamedTuple):
+    """How the queue ended. `left` counts owed episodes; `errors` ended runs early, by name."""
 
     left: int
     interrupted: bool
     errors: dict[str, CodeactError]
     hopeless: tuple[str, ...] = ()
-    """Why runs in which nothing worked were stopped, one text for each."""
+    """Why runs were stopped by their circuit breaker, one text for each."""
 
 
 class Runner:
     """A queue of episodes, `concurrency` of which are in flight.
 
-    The first Ctrl-C finishes what is in flight and writes it; the second gives it up. Either way a
-    resume plays what is left. A full disk is waited for, `full_disk_seconds` long: nothing that
-    was finished is thrown away before. What goes wrong with one run's folder or model ends that run
-    alone; where there is nothing left to play on, all of them end.
+    The first Ctrl-C finishes and writes what is in flight; the second cancels it. A resume plays
+    the rest in either case. A full disk is waited for, up to `full_disk_seconds`, before a finished
+    episode is given up. An error in one run's folder or model ends only that run; when there is
+    nothing left to play on, all runs end.
     """
 
     def __init__(
         self,
         jobs: Sequence[Job],
-        player: Player,
+        backend: ComputeBackend,
         concurrency: int,
         listener: Listener,
         *,
@@ -63,7 +63,7 @@ class Runner:
         full_disk_seconds: float = 0.0,
     ) -> None:
         self._jobs = jobs
-        self._player = player
+        self._backend = backend
         self._queue: Iterator[tuple[Job, Assignment]] = (
             (job, assignment) for job in jobs for assignment in job.owed
         )
@@ -80,16 +80,16 @@ class Runner:
         self._begun = self._in_flight = self._written = 0
         self._errors: dict[str, CodeactError] = {}
 
-    def _breaker(self, job: Job) -> RunBreaker:
-        return RunBreaker(
+    def _breaker(self, job: Job) -> RunCircuitBreaker:
+        return RunCircuitBreaker(
             job.config.max_consecutive_failures,
-            partial(self._player.probe, job.name),
+            partial(self._backend.probe, job.name),
             self._listener.notice,
             job.name if len(self._jobs) > 1 else "",
         )
 
-    async def run(self) -> Stopped:
-        """Play until nothing is owed or the run is stopped."""
+    async def run(self) -> RunnerResult:
+        """Play until nothing is owed or the runs are stopped."""
         tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
         looks = asyncio.create_task(self._look())
         try:
@@ -104,15 +104,15 @@ class Runner:
                 raise result
         hopeless = [str(one.stopped) for one in self._breakers.values() if one.stopped is not None]
         left = self._total - self._written
-        return Stopped(left, self._interrupted, self._errors, tuple(hopeless))
+        return RunnerResult(left, self._interrupted, self._errors, tuple(hopeless))
 
     async def _work(self) -> None:
         for job, assignment in self._queue:
             if self._draining:
                 return
             self._begun += 1
-            stopped = self._breakers[job.name].stopped is not None
-            if stopped or job.name in self._spent or job.name in self._errors:
+            is_open = self._breakers[job.name].state == "open"
+            if is_open or job.name in self._spent or job.name in self._errors:
                 continue
             self._in_flight += 1
             try:
@@ -122,7 +122,7 @@ class Runner:
                     self._spent.add(job.name)
                     self._listener.notice(f"{job.name}: {error}")
             except RunStopped:
-                pass  # What it was stopped for is told when the command ends.
+                pass  # The command reports the reason at its end.
             except ComputeUnavailable as error:
                 for one in self._jobs:
                     self._errors.setdefault(one.name, error)
@@ -137,26 +137,26 @@ class Runner:
                 self._in_flight -= 1
 
     def _end(self, job: Job, error: CodeactError) -> None:
-        """Begin no more episodes of a run; those of it that are finished are still written."""
+        """Begin no more episodes of a run; finished ones are still written."""
         if self._errors.setdefault(job.name, error) is error and len(self._jobs) > 1:
             self._listener.notice(f"{job.name} ends here, the others go on: {error}")
 
     async def _played(self, job: Job, assignment: Assignment) -> EpisodeRecord:
-        """Play an episode, and again where its failure deserves it; the record keeps why."""
-        play = partial(self._player.play, job.name, assignment)
+        """Play an episode, and retry it as its cause allows; the record keeps the attempts."""
+        play = partial(self._backend.play_episode, job.name, assignment)
         breaker = self._breakers[job.name]
-        record = await breaker.play(play)
-        while is_owed_another_try(record) and not self._draining:
+        record = await breaker.call(play)
+        while should_retry(record) and not self._draining:
             tries = [*record.attempts, _attempt(record)]
             try:
-                record = await breaker.play(play)
+                record = await breaker.call(play)
             except RunStopped:
                 return record
             record.attempts = tries + record.attempts
         return record
 
     async def _finish(self, job: Job, record: EpisodeRecord) -> None:
-        """Write a record, as soon as there is room for it."""
+        """Write a record; waits for room on a full disk."""
         deadline = time.monotonic() + self._patience
         while True:
             try:

@@ -21,5 +21,5 @@ STRATEGIES = Registry(
 
 
 def strategy(name: str) -> PromptStrategy:
-    """The strategy of that name; raises `ConfigError` with the nearest one."""
+    """Return the strategy of that name; raises `ConfigError` with the nearest one."""
     return STRATEGIES.get(name)

@@ -1,4 +1,4 @@
-"""Success rates, tokens and causes of failure of a run, derived from its records alone."""
+"""Success rates, tokens and causes of failure of a run, computed from its records alone."""
 
 import math
 from array import array
@@ -9,17 +9,17 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
 
 
 class Tally(msgspec.Struct):
-    """Numbers over some episodes.
+    """Totals over some episodes.
 
-    `success_rate` is over the `counted` episodes, those whose outcome is the policy's own; None
-    where there are none. `causes` counts failures by cause, ``model`` among them.
+    `success_rate` is over the `counted` episodes, whose outcome is the policy's own; it is None
+    without any. `causes` counts failures by cause, ``model`` included.
     """
 
     episodes: int = 0
@@ -31,14 +31,15 @@ class Tally(msgspec.Struct):
     cost: float | None = None
     feedback_cost: float | None = None
     reused: int = 0
-    """The policy's answers out of the response cache."""
+    """The policy's completions that came out of the response cache."""
     feedback_reused: int = 0
     """Feedback out of the response cache."""
     fresh: Usage = Usage()
     fresh_feedback: Usage = Usage()
-    """What of `usage` and `feedback_usage` was really asked for, and not reused."""
+    """The part of `usage` and `feedback_usage` that was really requested, not reused."""
     retried: dict[str, int] = {}
-    """Earlier tries at these episodes, by the cause of their failure; what they took is `lost`."""
+    """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they used.
+    """
     lost: Usage = Usage()
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
@@ -49,7 +50,7 @@ class Tally(msgspec.Struct):
         return self.successes / self.counted if self.counted else None
 
     def document(self) -> dict[str, Any]:
-        """The numbers as JSON data, the rate among them."""
+        """Return the numbers as JSON data, with the success rate."""
         document: dict[str, Any] = msgspec.to_builtins(self)
         return {**document, "success_rate": self.success_rate}
 
@@ -57,7 +58,7 @@ class Tally(msgspec.Struct):
         """Take one more episode in."""
         outcome = record.outcome
         self.episodes += 1
-        self.counted += counts(record)
+        self.counted += is_counted(record)
         self.successes += outcome.success
         self.turns += len(record.turns)
         self.usage += record.usage
@@ -90,14 +91,14 @@ class FailedEpisode(msgspec.Struct, frozen=True):
 
 
 class Quantiles(msgspec.Struct, frozen=True):
-    """Of the seconds that one kind of effect took."""
+    """Quantiles of the seconds that one kind of effect took."""
 
     p50: float
     p99: float
 
 
 class Summary:
-    """A run in numbers: overall, by data set, by number of turns, and every failure."""
+    """A run in numbers: overall, by data set, by number of turns, with every failure."""
 
     def __init__(self) -> None:
         self.overall = Tally()
@@ -114,7 +115,7 @@ class Summary:
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 self._seconds.setdefault(effect, array("d")).append(seconds)
-        if not counts(record):
+        if not is_counted(record):
             cause = record.outcome.cause or "harness"
             self.failures.append(FailedEpisode(record.id, cause, record.outcome.error))
 
@@ -126,7 +127,7 @@ class Summary:
         }
 
     def document(self) -> dict[str, Any]:
-        """What ``summary.json`` holds, as JSON data."""
+        """Return the content of ``summary.json`` as JSON data."""
         return {
             "overall": self.overall.document(),
             "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
@@ -136,22 +137,22 @@ class Summary:
         }
 
     def to_json(self) -> str:
-        """The text of ``summary.json``."""
+        """Return the text of ``summary.json``."""
         return msgspec.json.format(msgspec.json.encode(self.document())).decode() + "\n"
 
 
 def quantiles(ordered: Sequence[float]) -> Quantiles:
-    """Of at least one value, in ascending order."""
+    """Return the quantiles of one or more values in ascending order."""
     return Quantiles(_quantile(ordered, 0.5), _quantile(ordered, 0.99))
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that is no less than this share of them."""
+    """Return the smallest value that is not below this share of them."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def summarize(records: Iterable[EpisodeRecord]) -> Summary:
-    """The summary of records, one per episode."""
+    """Summarize records, one per episode."""
     summary = Summary()
     for record in records:
         summary.add(record)
@@ -159,7 +160,7 @@ def summarize(records: Iterable[EpisodeRecord]) -> Summary:
 
 
 class Latest:
-    """The episodes of a run folder, each by its last line, since a redone one replaces its failure.
+    """The episodes of a run folder, each by its last line, since a retry replaces a failure.
 
     Reads the folder twice, so that memory does not grow with the size of the records.
     """
@@ -173,19 +174,19 @@ class Latest:
             self.lines += 1
 
     def records(self) -> Iterator[EpisodeRecord]:
-        """One record per episode, in the order in which they were written."""
+        """Yield one record per episode, in the order in which they were written."""
         for number, record in enumerate(read_records(self._path)):
             if self._last.get(record.id) == number:
                 yield record
 
 
 def summarize_folder(path: Path) -> Summary:
-    """The summary of a run folder."""
+    """Summarize a run folder."""
     return summarize(Latest(path).records())
 
 
 def flat_summary(summary: Summary) -> dict[str, Any]:
-    """``summary.json`` as one level of ``a/b/c`` keys; of the failures, how many there are."""
+    """Return ``summary.json`` with one level of ``a/b/c`` keys, and the number of failures."""
     document = summary.document()
     failures = document.pop("failures")
     return {**dict(_flat(document)), "failures/total": len(failures)}

@@ -1,7 +1,7 @@
-"""The cells of a sweep: which folder each has, and what a sweep must not mix.
+"""The runs of a sweep: which folder each one has, and what one sweep cannot mix.
 
-A cell goes by its overrides, sorted, without those that do not change what is played. So it is
-found again when the sweep grows, or when its overrides are given in another order.
+A run's folder is named by its overrides, sorted, without those that do not change what is played.
+So it is found again when the sweep grows, or when its overrides come in another order.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ from codeact.experiment.identity import is_configured_like
 from codeact.recordings.run_folder import EPISODES
 
 _LONGEST_NAME = 200
-"""Bytes; file systems take 255."""
+"""Bytes; file systems allow 255."""
 _EXECUTOR = frozenset({"kind", "image", "preload"})
 
 
-class Cell(NamedTuple):
+class SweepRun(NamedTuple):
     """A run of a sweep: `name` is what sets it apart from the others, `path` is its folder."""
 
     name: str
     path: Path
 
 
-def cells(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> list[Cell]:
-    """The cells of a sweep, in its order; raises `ConfigError` for runs that cannot be one."""
+def sweep_runs(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> list[SweepRun]:
+    """Return the runs of a sweep in its order; raises `ConfigError` for runs that do not fit."""
     _refuse_two_computes([config for _, config in jobs])
     given = [_by_key(overrides) for overrides, _ in jobs]
     common = set(given[0].items()).intersection(*(one.items() for one in given[1:]))
@@ -44,7 +44,7 @@ def cells(parent: Path, jobs: Sequence[tuple[tuple[str, ...], RunConfig]]) -> li
         name = _folder_name(decisive)
         shown = ",".join(words[key] for key in sorted(varying)) or name
         earlier = [_folder_name([words[key] for key in words if key in varying]), "run"]
-        found.append(Cell(shown, _path(parent, name, earlier, config)))
+        found.append(SweepRun(shown, _path(parent, name, earlier, config)))
     if repeated := [str(path) for path, n in Counter(c.path for c in found).items() if n > 1]:
         raise ConfigError(
             f"this sweep has the same run more than once, in {', '.join(repeated)}: give every "
@@ -67,7 +67,7 @@ def _refuse_two_computes(configs: Sequence[RunConfig]) -> None:
 
 
 def _by_key(overrides: Sequence[str]) -> dict[str, str]:
-    """The overrides by their dotted keys, the last of each, without what is only Hydra's."""
+    """Return the overrides by dotted key, the last of each, without Hydra's own."""
     found = {}
     for word in overrides:
         group = word.lstrip("+~").partition("=")[0]
@@ -105,7 +105,7 @@ def _folder_name(words: Sequence[str]) -> str:
 
 
 def _path(parent: Path, name: str, earlier: Sequence[str], config: RunConfig) -> Path:
-    """A cell's folder; one that an older codeact gave another name goes on under that."""
+    """Return a run's folder; one that an older codeact named differently keeps its name."""
     path = parent / name
     if not path.exists():
         for old in earlier:

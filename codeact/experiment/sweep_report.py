@@ -34,20 +34,20 @@ class SweepRow(NamedTuple):
 
     @property
     def status(self) -> Status:
-        """``incomplete`` is a run that was interrupted or has spent its budget."""
+        """``incomplete`` is a run that was interrupted or has used up its budget."""
         if self.error or self.summary is None:
             return "failed"
         return "finished" if self.summary.overall.episodes >= self.planned else "incomplete"
 
     @property
     def chosen(self) -> dict[str, str]:
-        """Values by key, as they were given."""
+        """The chosen values by key, as they were given."""
         words = [without_secrets(word).lstrip("+") for word in self.overrides]
         pairs = [word.partition("=") for word in words]
         return {key: value for key, _, value in pairs if key != "run_dir"}
 
     def document(self) -> dict[str, Any]:
-        """The row as JSON data, with all numbers of the summary."""
+        """Return the row as JSON data, with all numbers of the summary."""
         return {
             "run": self.name,
             "folder": str(self.folder),
@@ -68,7 +68,7 @@ def write_sweep(folder: Path, rows: Sequence[SweepRow]) -> None:
 
 
 def _to_csv(documents: Sequence[dict[str, Any]]) -> str:
-    """A column for each override and each number that any run has, empty where a run has none."""
+    """Return one column for each override and each number that any run has."""
     lines = []
     for document in documents:
         nested = {"overrides": document["overrides"], "summary": document.get("summary", {})}

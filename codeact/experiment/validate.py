@@ -24,7 +24,7 @@ class Unfit(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Report(msgspec.Struct, frozen=True):
+class ValidationReport(msgspec.Struct, frozen=True):
     """What a validation found."""
 
     family: str
@@ -40,7 +40,9 @@ class Report(msgspec.Struct, frozen=True):
         return not self.unfit
 
 
-async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode: Mode) -> Report:
+async def validate(
+    family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode: Mode
+) -> ValidationReport:
     """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks."""
     grader = family.grader(mode)
     free = asyncio.Semaphore(_AT_ONCE)
@@ -63,4 +65,4 @@ async def validate(family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode
     found = await asyncio.gather(*(check(task) for task in tasks))
     unfit = tuple(item for item in found if item is not None)
     unknown = sum(answer is None for answer in answers.values())
-    return Report(family.name, mode, len(tasks), unfit, unknown)
+    return ValidationReport(family.name, mode, len(tasks), unfit, unknown)

@@ -106,7 +106,7 @@ def read(reference: str) -> Cases:
     return Cases(name, [Pair(*pair) for pair in zip(given, expected, strict=True)])
 
 
-async def grade_mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+async def mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade as published: ten seconds over all cases, numbers by value and nearly."""
     cases = _of(task)
     if len(answer) > _LONGEST_PROGRAM:
@@ -115,7 +115,7 @@ async def grade_mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     return await _grade(cases, answer, sandbox, judge, at_all=SECONDS)
 
 
-async def grade_strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+async def strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade with ten seconds for each case, and exactly; a program may stand in a fence."""
     cases = _of(task)
     if len(answer) > _LONGEST_PROGRAM:

@@ -1,10 +1,11 @@
-"""Multiple choice: the options in a prompt, and the letter that an answer commits to."""
+"""Verdicts on multiple choice: the options in a prompt, and the letter that an answer chooses."""
 
 import re
 
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.graders.commitment import Commitment, commitment, last_part
+from codeact.graders.containment import matches
 from codeact.graders.numbers import single_number
 from codeact.sandboxes.base import Sandbox
 
@@ -50,9 +51,40 @@ def full_options(prompt: str) -> dict[str, str]:
     }
 
 
-async def committed_letter(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
-    """Grade mmlu: the one option that the answer commits to, by letter or by text."""
+async def strict(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade by the one option that the answer commits to, by letter or by text."""
     return verdict(task, answer)
+
+
+async def mint(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade as published: the letter, or the text of the right option and of no other."""
+    given = answer.lower().strip()
+    if "a)" in given or "a )" in given:
+        given = "a"
+    letter = str(task.reference)
+    if matches(letter, given):
+        return Verdict(True)
+    texts = options(task.prompt)
+    right = texts.get(letter.strip().lower())
+    if right is None:
+        return Verdict(False, "the right option is not in the prompt")
+    if any(matches(text, given) or text in given for text in _rivals(list(texts.values()), right)):
+        return Verdict(False)
+    return Verdict(matches(right, given) or right in given)
+
+
+def _rivals(texts: list[str], right: str) -> list[str]:
+    """Return the options that may not be in a right answer.
+
+    Texts within the right one are dropped while the same list is walked, so the neighbour of each
+    dropped one is not looked at and stays: the published behaviour.
+    """
+    position = 0
+    while position < len(texts):
+        if texts[position] in right:
+            del texts[position]
+        position += 1
+    return texts
 
 
 def verdict(task: Task, answer: str) -> Verdict:

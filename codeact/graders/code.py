@@ -1,6 +1,6 @@
-"""Strict verdicts on code: tests in one session, the solution in another, only data between.
+"""Verdicts on code: tests in one session, the solution in another, only data between.
 
-Grading.md, "``strict`` mode": a verdict cannot be forged. The tests' session never runs a line of
+A strict verdict cannot be forged. The tests' session never runs a line of
 the solution's, so leaving early, printing, patching, walking frames or searching memory changes
 nothing there; the solution's session never sees the tests, and what it says is only data.
 """
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.exceptions import GraderFailure, SandboxFailure
-from codeact.graders.evaluation import WALL, call, short, why
+from codeact.graders.evaluation import WALL, call, evaluate, short, why, wrong
 from codeact.graders.fences import unfence
 from codeact.sandboxes.base import HostTool, Sandbox, Session
 
@@ -35,6 +35,15 @@ _BUSY = "busy"
 _BUILTINS = frozenset(dir(builtins))
 
 TaskText = Callable[[Task], str]
+
+
+async def mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+    """Grade as published: solution and tests in one process, wrong if anything is raised.
+
+    Fences are not stripped, and an early exit is a failure.
+    """
+    outcome = await evaluate(sandbox, f"{answer}\n{task.reference}", seconds=SECONDS)
+    return Verdict(True) if outcome.ok else wrong(outcome)
 
 
 class _Program:

@@ -1,6 +1,6 @@
 """Verdicts on answers about tables: the same values in any order, each in its normal form.
 
-The official WikiTableQuestions rule (grading.md): numbers and dates by value, texts without case,
+The official WikiTableQuestions rule: numbers and dates by value, texts without case,
 accents, quotation marks, citations and trailing brackets. A list that a model wrote is parsed in a
 session; the host only compares texts.
 """
@@ -39,12 +39,12 @@ class Date(NamedTuple):
     day: int | None
 
 
-async def official(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+async def mint(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade as published: the sets of values are the same, however often each is given."""
     return await _compare(task, answer, sandbox, repeats=False)
 
 
-async def committed_denotation(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+async def strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
     """Grade the values that the answer commits to; each as often as in the reference."""
     reference = " ".join(values_of(str(task.reference)))
     found = commitment(answer, _anything, own=lambda _: reference, question=task.prompt, whole=True)

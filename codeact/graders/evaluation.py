@@ -47,7 +47,7 @@ async def evaluate(sandbox: Sandbox, source: str, *, seconds: float) -> Evaluati
 
 
 async def timed(session: Session, source: str, seconds: float) -> Timed:
-    """Run `source` in a session that is there already."""
+    """Run `source` in an open session."""
     outcome = await session.evaluate(
         call("clock", f"run({source!r}, {seconds!r})"), seconds=WALL * seconds
     )
@@ -65,7 +65,7 @@ def call(module: str, expression: str) -> str:
 
 
 def bounded(seconds: Any, most: float) -> float:
-    """Return a time that a session tells, if it can be one; else all that it had."""
+    """Return the seconds that a session reports if they are possible, else its whole limit."""
     good = isinstance(seconds, int | float) and math.isfinite(seconds) and 0 <= seconds <= most
     return float(seconds) if good else most
 

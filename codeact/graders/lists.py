@@ -1,4 +1,4 @@
-"""Tells a list of candidates (``London, Paris, Rome``) from one answer that goes on about itself.
+"""Tells a list of candidates (``London, Paris, Rome``) from one answer with a description.
 
 ``Wilmette, Illinois`` names one place, ``Ann Lee, a painter`` one person. What is neither the state
 or country of a place nor a description begins another item.

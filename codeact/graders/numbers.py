@@ -1,4 +1,4 @@
-"""Strict verdicts on numbers: read on the host as exact fractions, from bounded text."""
+"""Verdicts on plain numbers, which are read on the host as exact fractions, from bounded text."""
 
 import re
 from decimal import Decimal
@@ -8,6 +8,7 @@ from typing import Any
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.graders.commitment import commitment, last_part
+from codeact.graders.containment import close_or_contained
 from codeact.sandboxes.base import Sandbox
 
 _LONGEST_NUMERAL = 400
@@ -40,8 +41,13 @@ _HARMLESS_LATEX = {
 _SEPARATORS = (" and ", " or ", ";", ",", "|", "&")
 
 
-async def plain_number(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
-    """Grade gsm8k: the one number that the answer commits to must be the reference, exactly."""
+async def mint(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade as published: a number that is 5 % off at most, or a text that contains it."""
+    return close_or_contained(task, answer)
+
+
+async def strict(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade exactly: the one number that the answer commits to must be the reference, exactly."""
     wanted = Fraction(str(task.reference).strip().replace(",", ""))
     found = commitment(answer, single_number, question=task.prompt, bounds=True)
     if found.problem:

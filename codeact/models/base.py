@@ -1,4 +1,4 @@
-"""What a model client is, for the policy and the feedback model alike."""
+"""The interface of model clients, for the policy and the feedback model alike."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -9,13 +9,14 @@ from pydantic import Field
 
 from codeact.episode.effects import Completion, Message, Usage
 from codeact.episode.settings import Settings
+from codeact.plugins import resolve
 
 Role = Literal["policy", "feedback"]
 Notice = Callable[[str], None]
 
 
 class EpisodeKey(msgspec.Struct, frozen=True):
-    """Which episode asks: recorded models look answers up by it, servers keep it together by it."""
+    """The episode of a request: recordings are found by it, and servers keep its prefix."""
 
     task_name: str
     task_id: str
@@ -37,20 +38,20 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class ModelClient(Protocol):
-    """Answers requests; safe to call concurrently from one event loop."""
+    """Completes requests; safe to call concurrently from one event loop."""
 
     plain: bool
     """True for plain-completion models, which get one more stop string."""
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
-        """Before anything is spent, refuse what cannot work: `ConfigError`, `RecordingError`.
+        """Refuse what cannot work, before anything is spent: `ConfigError`, `RecordingError`.
 
-        `episodes` are those that the run is going to ask for, in `role`.
+        `episodes` are those that the run will ask for, in `role`.
         """
         ...
 
     async def complete(self, request: Request) -> Completion:
-        """Answer, or raise `ModelFailure` (context exhausted) or `ProviderFailure` (all else)."""
+        """Complete, or raise `ModelFailure` (context exhausted) or `ProviderFailure` (all else)."""
         ...
 
     async def close(self) -> None:
@@ -60,23 +61,23 @@ class ModelClient(Protocol):
 
 @runtime_checkable
 class SharesLimits(Protocol):
-    """A client whose limits may have to hold over several processes, whose number changes."""
+    """A client whose limits can be shared between several processes."""
 
     def share(self, workers: int) -> None:
-        """Take one of so many equal shares of every limit from now on, at least 1 of each."""
+        """Use one of `workers` equal shares of every limit from now on, at least 1 of each."""
         ...
 
 
 @runtime_checkable
 class Probed(Protocol):
-    """A client that can tell whether its model answers now, and what it is."""
+    """A client that can be asked whether its model works now, and what it is."""
 
     async def probe(self) -> None:
         """Ask one small question; raises `ProviderFailure` with what is wrong, and what to do."""
         ...
 
     async def serving(self) -> list[dict[str, Any]]:
-        """Say what serves, as far as the servers tell: the same list whenever it is the same."""
+        """Return what the servers say about their model; equal lists mean the same model."""
         ...
 
 
@@ -88,10 +89,10 @@ class Prices(Settings):
     completion: float = Field(ge=0)
     """USD per million completion tokens."""
     cached: float | None = Field(default=None, ge=0)
-    """None charges them like all others."""
+    """None charges cached tokens like all others."""
 
     def cost(self, usage: Usage) -> float:
-        """What a request costs, in USD."""
+        """Return the cost of a request in USD."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = usage.prompt - usage.cached
         total = fresh * self.prompt + usage.cached * cached + usage.completion * self.completion
@@ -105,6 +106,8 @@ class ModelSettings(Settings):
     """
 
     incidental: ClassVar[frozenset[str]] = frozenset({"prices"})
+    client_class: ClassVar[str] = ""
+    """The client's class as ``module:Class``, imported when one is made; it takes the settings."""
 
     name: str
     """The model's name in requests, records and tables."""
@@ -113,29 +116,32 @@ class ModelSettings(Settings):
     costs."""
 
     def preflight(self, *, here: bool) -> None:
-        """Refuse what cannot work and can be told at once; raises a `CodeactError`.
+        """Refuse what can be seen not to work at once; raises a `CodeactError`.
 
-        `here` says that whatever has to be started for the model starts on this machine.
+        `here` says that whatever is started for the model starts on this machine.
         """
 
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator["ModelSettings"]:
-        """Have running what has to run for these settings; yields those of a client for it.
+        """Start what these settings need; yields the settings of a client for it.
 
-        Most models run already, and the settings are their own. `notice` takes a line that the
-        user should read. Raises `ModelUnavailable`.
+        Most models run already, and yield their own settings. `notice` takes a line for the user.
+        Raises `ModelUnavailable`.
         """
         yield self
 
     def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Of what the servers say that they serve, what answers are kept by."""
+        """Return the part of `serving` that keys cached completions."""
         return serving
 
     def create(self) -> ModelClient:
-        """Make a client that obeys these settings."""
-        raise NotImplementedError
+        """Make a client that obeys these settings: of `client_class`, or override this."""
+        if not self.client_class:
+            raise NotImplementedError(f"{type(self).__name__} names no client_class")
+        client: ModelClient = resolve(self.client_class)(self)
+        return client
 
 
 def without_none(identity: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Leave out fields that say nothing: what was recorded before they existed stays the same."""
+    """Leave out fields that are None, so that identities from before they existed stay the same."""
     return {key: value for key, value in identity.items() if value is not None or key not in names}

@@ -1,8 +1,4 @@
-"""Keeps every answer of a model in a folder, so that the same request is not paid for twice.
-
-The folder is an LMDB environment, which several processes may use at once; it has to lie on a disk
-of this machine, since LMDB does not work over network file systems.
-"""
+"""A response cache in a folder, so that the same request is not paid for twice."""
 
 import asyncio
 import hashlib
@@ -41,13 +37,7 @@ _COMPLETION = msgspec.json.Decoder(Completion)
 
 
 class CachedModel:
-    """A model whose answers are looked up first, and kept when they are new.
-
-    An answer is found again only by the very same request: settings that decide what an answer is,
-    what serves them, episode, sample, turn, role, messages, stop strings and seed. What serves is
-    what the servers say of the model (so a server that moves to another port is the same), or
-    their addresses where they say no more than its name. A failure is never kept.
-    """
+    """A model whose completions are looked up in a cache first, and stored when they are new."""
 
     def __init__(
         self, client: ModelClient, settings: ModelSettings, store: "ResponseStore"
@@ -130,15 +120,15 @@ def _opened(folder: Path, map_size: int) -> "lmdb.Environment":
                 metasync=False,
             )
         except lmdb.MapResizedError:
-            # It ends: each time the file is twice as large, and there is no room for many of these.
+            # This ends: the file doubles each time, and the disk is finite.
             continue
 
 
 class ResponseStore:
-    """Completions by key, in a folder; one for each folder and process.
+    """Completions by key, in a folder; open one per folder and process.
 
-    What is put is written soon afterwards, many at a time and in a thread, so that nobody waits for
-    the disk; `close` writes what is left. Raises `ConfigError` when the folder cannot be used.
+    New completions are written soon afterwards by a thread, many at a time; `close` writes the
+    rest. Raises `ConfigError` when the folder cannot be used.
     """
 
     def __init__(self, folder: Path, map_size: int = _MAP_SIZE) -> None:
@@ -161,7 +151,7 @@ class ResponseStore:
             ) from error
 
     def get(self, key: bytes) -> Completion | None:
-        """Find an answer; one that is torn or somebody else's counts as absent."""
+        """Return a completion; None if there is none, or it is damaged."""
         value = self._new.get(key) or self._read(key)
         if value is None:
             return None

@@ -1,4 +1,4 @@
-"""How fast an endpoint may be asked: what it can take at once, and what a user allows a minute."""
+"""How fast an endpoint may be asked: what it can handle at once, and limits per minute."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ class AdaptiveLimit:
         self.closed_until = 0.0
 
     def bound(self, upper: int) -> None:
-        """Change the most that the limit may be; one that was never cut goes along."""
+        """Change the upper bound of the limit; a limit that was never cut follows it."""
         untouched = self.level >= self._upper
         self._upper = upper
         self.level = float(upper) if untouched else min(self.level, float(upper))
@@ -41,7 +41,7 @@ class AdaptiveLimit:
         return self.under_way < int(self.level) and now >= self.closed_until
 
     def begin(self) -> int:
-        """Count a request as under way; gives the wave that it belongs to."""
+        """Count a request as under way; returns its wave."""
         self.under_way += 1
         return self._wave
 
@@ -59,16 +59,16 @@ class AdaptiveLimit:
         if wave != self._wave:
             return False
         self._wave += 1
-        # What was under way is too much, even where the limit would have allowed more.
+        # The number under way was too much, even if the limit allowed more.
         self.level = max(1.0, min(self.level, float(self.under_way)) * _CUT)
         return True
 
     def close(self, until: float) -> None:
-        """Let nothing out before a time."""
+        """Let no request out before a time."""
         self.closed_until = max(self.closed_until, until)
 
 
-class Gate:
+class AdmissionQueue:
     """Requests wait here, first come first served, until an `AdaptiveLimit` lets them out."""
 
     def __init__(self, limit: AdaptiveLimit, clock: Clock = time.monotonic) -> None:
@@ -83,7 +83,7 @@ class Gate:
         return self.limit.under_way + len(self._waiting)
 
     async def enter(self) -> int | None:
-        """Wait for a place and take it; its wave, or None if everybody was sent away instead."""
+        """Wait for admission; returns the wave, or None if all waiting requests were sent away."""
         if not self._waiting and self.limit.is_free(self._clock()):
             return self.limit.begin()
         place: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -97,7 +97,7 @@ class Gate:
             raise
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Return the admission of a finished request."""
         self.limit.end()
         self._let_out()
 
@@ -107,14 +107,14 @@ class Gate:
         self._let_out()
 
     async def reopened(self) -> None:
-        """Wait until the gate is not closed; for who has a place and was kept by something else."""
+        """Wait until the queue is open; for a caller that is in, and waited for something else."""
         left = self.limit.closed_until - self._clock()
         while left > 0:
             await asyncio.sleep(left)
             left = self.limit.closed_until - self._clock()
 
     def send_away(self) -> None:
-        """Let all that wait look for another gate."""
+        """Send all waiting requests away, to another queue."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
@@ -139,7 +139,7 @@ class _Window:
     def __init__(self, limit: int, seconds: float = 60.0) -> None:
         self._limit = limit
         self._seconds = seconds
-        self._entries: deque[Ticket] = deque()
+        self._entries: deque[Reservation] = deque()
         self._sum = 0
 
     def wait(self, amount: int, now: float) -> float:
@@ -158,12 +158,12 @@ class _Window:
         while self._entries and self._entries[0].at + self._seconds <= now:
             self._sum -= self._entries.popleft().amount
 
-    def add(self, entry: "Ticket") -> None:
+    def add(self, entry: "Reservation") -> None:
         """Count what is let in now."""
         self._entries.append(entry)
         self._sum += entry.amount
 
-    def correct(self, entry: "Ticket", amount: int, now: float) -> None:
+    def correct(self, entry: "Reservation", amount: int, now: float) -> None:
         """Change what an entry counts as, if it still counts."""
         self._drop_old(now)
         if entry.at + self._seconds > now:
@@ -171,8 +171,8 @@ class _Window:
         entry.amount = amount
 
 
-class Ticket:
-    """What a request was let in for, and when; settled once."""
+class Reservation:
+    """The tokens that a request was admitted for, and when; settled once."""
 
     __slots__ = ("amount", "at", "settled")
 
@@ -182,7 +182,7 @@ class Ticket:
         self.settled = False
 
 
-class Pace:
+class RateLimiter:
     """At most so many requests and tokens in any minute; None is no limit.
 
     Requests leave evenly spaced, or a tenth of a second's worth together, and tokens in portions of
@@ -203,7 +203,7 @@ class Pace:
         self.limit(requests, tokens)
 
     def limit(self, requests: int | None, tokens: int | None) -> None:
-        """Allow so many a minute from now on."""
+        """Set the limits per minute from now on."""
         if requests is None and tokens is None:
             return
         from aiolimiter import AsyncLimiter
@@ -215,11 +215,11 @@ class Pace:
             self._portion = tokens / 60
             self._tokens = AsyncLimiter(self._portion, 1)
 
-    async def admit(self, tokens: int) -> Ticket:
-        """Wait until a request that may take so many tokens is within the limits."""
+    async def admit(self, tokens: int) -> Reservation:
+        """Wait until a request for this many tokens is within the limits."""
         if self._tokens is None and self._requests is None:
-            return Ticket(tokens, 0.0)
-        # One at a time: a large request is not overtaken by small ones for good.
+            return Reservation(tokens, 0.0)
+        # One at a time, so that small requests do not overtake a large one forever.
         async with self._turn:
             if self._tokens is not None:
                 await self._pay(self._tokens, tokens)
@@ -230,14 +230,14 @@ class Pace:
     async def _pay(self, limiter: "aiolimiter.AsyncLimiter", tokens: int) -> None:
         taken = min(self._credit, tokens)
         owed = tokens - taken
-        # The next one's turn comes only after this one's, so the credit is still there.
+        # The next request waits for this one, so the credit is still there.
         while owed > 0:
             portion = min(owed, self._portion)
             await limiter.acquire(portion)
             owed -= portion
         self._credit -= taken
 
-    async def _let_in(self, tokens: int) -> Ticket:
+    async def _let_in(self, tokens: int) -> Reservation:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
@@ -249,22 +249,22 @@ class Pace:
                 break
             await asyncio.sleep(wait)
         if self._last_requests is not None:
-            self._last_requests.add(Ticket(1, now))
-        ticket = Ticket(tokens, now)
+            self._last_requests.add(Reservation(1, now))
+        reservation = Reservation(tokens, now)
         if self._last_tokens is not None:
-            self._last_tokens.add(ticket)
-        return ticket
+            self._last_tokens.add(reservation)
+        return reservation
 
-    def settle(self, ticket: Ticket, taken: int | None) -> None:
+    def settle(self, reservation: Reservation, taken: int | None) -> None:
         """Correct what a request was charged, now that it is known what it took.
 
         None is not known: it keeps what it paid for.
         """
-        if self._last_tokens is None or ticket.settled:
+        if self._last_tokens is None or reservation.settled:
             return
-        ticket.settled = True
-        charged = ticket.amount
+        reservation.settled = True
+        charged = reservation.amount
         used = charged if taken is None else taken
-        self._last_tokens.correct(ticket, used, asyncio.get_running_loop().time())
-        # Ten seconds' worth at most: tokens that nobody wanted for long are no stock for a burst.
+        self._last_tokens.correct(reservation, used, asyncio.get_running_loop().time())
+        # Ten seconds' worth at most: unused tokens must not add up to a burst.
         self._credit = min(self._credit + charged - used, 10 * self._portion)

@@ -1,4 +1,4 @@
-"""A model that answers from recorded episodes, as the policy or as the feedback model."""
+"""A model that replays recorded episodes, as the policy or as the feedback model."""
 
 from collections.abc import Collection
 from typing import Literal
@@ -44,7 +44,7 @@ class RecordedSettings(ModelSettings):
 
 
 class _Answers(msgspec.Struct, frozen=True, gc=False):
-    """All that is kept of one recorded episode."""
+    """What is kept of one recorded episode."""
 
     identity: tuple[str, ...]
     policy: tuple[str, ...]
@@ -54,10 +54,10 @@ class _Answers(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordedModel:
-    """Looks answers up by episode and turn.
+    """Finds completions by episode and turn.
 
-    Raises `RecordingError` when the source cannot be read, or holds two recordings of one
-    episode that the settings do not tell apart.
+    Raises `RecordingError` when the source cannot be read, or holds two recordings of one episode
+    that the settings do not tell apart.
     """
 
     plain = False
@@ -83,7 +83,7 @@ class RecordedModel:
                 f"{', '.join(earlier.identity)}; and with {', '.join(answers.identity)}. Choose "
                 "by these names, or name a narrower source"
             )
-        # A run that was resumed holds an episode twice when its first end did not count.
+        # A resumed run has an episode twice if its first outcome did not count.
         self._answers[key] = answers
 
     def __len__(self) -> int:

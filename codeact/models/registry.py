@@ -1,8 +1,4 @@
-"""Which models there are: ours, and those of plug-ins.
-
-A plug-in names its subclass of `ModelSettings` in the entry point group ``codeact.models``; the
-entry point's name is the settings' `kind`. Its code is imported only when that kind is asked for.
-"""
+"""Finds models by kind: built-in ones, and those of plug-ins."""
 
 from typing import Annotated, Any
 

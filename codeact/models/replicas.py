@@ -1,4 +1,4 @@
-"""Several servers of one model: which of them a request goes to, and which are left for a while."""
+"""Several servers of one model: which one a request goes to, and which are left out."""
 
 import asyncio
 import logging
@@ -7,27 +7,27 @@ from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from codeact.models.base import Request
-from codeact.models.pace import AdaptiveLimit, Clock, Gate
+from codeact.models.pace import AdaptiveLimit, AdmissionQueue, Clock
 
 log = logging.getLogger(__name__)
 
 _TOLERATED = 2
-"""How many failures in a row may be chance; a connection that is refused is none."""
+"""How many failures in a row may be chance. A refused connection never is."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-"""Seconds for which a server that fails is left: doubled each time that it fails again."""
+"""Seconds for which a failing server is left out: doubled each time that it fails again."""
 _FIRST_ABSENCE, _LONGEST_ABSENCE = 30.0, 600.0
-"""The same for one that says that it is not the one to ask: it takes a person to mend that."""
+"""The same for a server that rejects us, which takes a person to fix."""
 
 
 State = Literal["closed", "open", "half-open"]
 
 
 class CircuitBreaker:
-    """Whether a server is asked; times are seconds of the caller's clock.
+    """A circuit breaker for one server; times are seconds of the caller's clock.
 
-    ``closed``: it works. ``open``: it failed, and gets nothing until `open_until`. ``half-open``:
-    that time has come, and a single request tries it. What becomes of that one closes the
-    circuit, or opens it for longer.
+    ``closed``: it works. ``open``: it failed, and gets no request until `open_until`.
+    ``half-open``: that time has come, and a single request tries it. The result of that one closes
+    the circuit, or opens it for longer.
     """
 
     def __init__(self) -> None:
@@ -51,19 +51,19 @@ class CircuitBreaker:
         self._trial = self.state(now) == "half-open"
 
     def succeeded(self) -> None:
-        """It works, whatever it was before."""
+        """The server works: close the circuit."""
         self._in_a_row = self._pauses = 0
         self._trial = False
         self.open_until = None
 
     def abandoned(self) -> None:
-        """A request was cancelled: it says nothing about the server."""
+        """A request was cancelled, which says nothing about the server."""
         self._trial = False
 
     def failed(self, now: float, *, for_certain: bool) -> bool:
         """Count a failure; True if the circuit opens now."""
         if self.open_until is not None:
-            # What was sent before it opened says nothing new.
+            # Requests from before it opened say nothing new.
             return self.state(now) == "half-open" and self.trip(now)
         self._in_a_row += 1
         return (for_certain or self._in_a_row > _TOLERATED) and self.trip(now)
@@ -81,8 +81,8 @@ class CircuitBreaker:
         return True
 
 
-class Standing(NamedTuple):
-    """How one server has done so far; `errors` counts all but refusals for lack of room (429)."""
+class EndpointStats(NamedTuple):
+    """Statistics of one server so far; `errors` counts all but refusals for lack of room (429)."""
 
     base_url: str
     requests: int
@@ -91,22 +91,22 @@ class Standing(NamedTuple):
     errors: int
     requests_per_second: float
     limit: int
-    is_left: bool
+    is_left_out: bool
 
 
 class Endpoint:
-    """One server: its address, its own limit, its circuit and what has become of its requests.
+    """One server: its address, limit, circuit breaker and counts of requests.
 
-    `absent` is why it can answer nothing (a wrong address, key or model), None while it may.
+    `rejection` is why it can answer nothing (a wrong address, key or model), or None.
     """
 
     def __init__(self, base_url: str, route: str, concurrency: int, clock: Clock) -> None:
         self.base_url = base_url
         self.url = f"{base_url}/{route}"
         self.limit = AdaptiveLimit(concurrency)
-        self.gate = Gate(self.limit, clock)
+        self.queue = AdmissionQueue(self.limit, clock)
         self.breaker = CircuitBreaker()
-        self.absent: str | None = None
+        self.rejection: str | None = None
         self.requests = self.answers = self.refused = self.errors = 0
         self.answered_at = 0.0
         self._clock = clock
@@ -123,8 +123,8 @@ class Endpoint:
         self.answers += 1
         self.answered_at = self._clock()
         self.limit.answered(wave)
-        if self.absent is not None:
-            self.absent = None
+        if self.rejection is not None:
+            self.rejection = None
             log.warning("%s answers again and gets its episodes back", self.base_url)
 
     def was_refused(self, wave: int) -> bool:
@@ -132,10 +132,10 @@ class Endpoint:
         self.refused += 1
         return self.limit.refused(wave)
 
-    def standing(self) -> Standing:
-        """How it has done since the first request."""
+    def stats(self) -> EndpointStats:
+        """Return the statistics since the first request."""
         seconds = self._clock() - self._first_asked
-        return Standing(
+        return EndpointStats(
             self.base_url,
             self.requests,
             self.answers,
@@ -147,8 +147,8 @@ class Endpoint:
         )
 
 
-class Place(NamedTuple):
-    """A request's place at a server; `wave` is the crowd that it left with."""
+class Admission(NamedTuple):
+    """The admission of a request to a server; `wave` is the group that it was sent with."""
 
     endpoint: Endpoint
     wave: int
@@ -176,21 +176,21 @@ class Endpoints:
         self._affinity = affinity
         self._clock = clock
 
-    async def enter(self, request: Request) -> Place:
-        """Wait for a place at the server that is the request's."""
+    async def enter(self, request: Request) -> Admission:
+        """Wait for admission to the request's own server."""
         while True:
             endpoint = self.choose(request)
             endpoint.breaker.begin(self._clock())
             try:
-                wave = await endpoint.gate.enter()
+                wave = await endpoint.queue.enter()
             except asyncio.CancelledError:
                 endpoint.breaker.abandoned()
                 raise
             if wave is not None:
-                return Place(endpoint, wave)
+                return Admission(endpoint, wave)
 
     def choose(self, request: Request) -> Endpoint:
-        """The best server that is not left; where all are, the one that is returned to first."""
+        """Return the best server that is not left out; if all are, the one that returns first."""
         if len(self.members) == 1:
             return self.members[0]
         now = self._clock()
@@ -198,11 +198,13 @@ class Endpoints:
         for endpoint in ranked:
             if endpoint.breaker.admits(now):
                 return endpoint
-        # One that is down may come back by itself; one that is the wrong one does not.
-        return min(ranked, key=lambda one: (one.absent is not None, one.breaker.open_until or now))
+        # A server that is down may come back by itself; a wrong one does not.
+        return min(
+            ranked, key=lambda one: (one.rejection is not None, one.breaker.open_until or now)
+        )
 
     def ranked(self, request: Request) -> list[Endpoint]:
-        """The servers in the order of the request's episode, the same in every process."""
+        """Return the servers in the order of the request's episode, the same in every process."""
         episode = request.episode
         words = (episode.task_name, episode.task_id, str(episode.sample), request.role)
         key = "\0".join(words).encode(errors="surrogatepass")
@@ -213,15 +215,15 @@ class Endpoints:
         return sorted(self.members, key=weight)
 
     def _idlest_first(self) -> list[Endpoint]:
-        return sorted(self.members, key=lambda one: (one.gate.load, one.requests))
+        return sorted(self.members, key=lambda one: (one.queue.load, one.requests))
 
     def failed(
         self, endpoint: Endpoint, *, for_certain: bool = False, pause: float | None = None
     ) -> bool:
-        """Count a failure; True if the request can go to another server at once.
+        """Count a failure; returns whether another server can be asked at once.
 
-        `for_certain` is a failure that cannot be chance; `pause` is for how many seconds the server
-        itself says that it is no use.
+        `for_certain` is a failure that cannot be chance; `pause` is the time in seconds for which
+        the server itself says that it is unavailable.
         """
         now = self._clock()
         if pause is not None:
@@ -230,15 +232,15 @@ class Endpoints:
             opened = endpoint.breaker.failed(now, for_certain=for_certain)
         return self._elsewhere(endpoint, now, opened=opened)
 
-    def leave(self, endpoint: Endpoint, why: str) -> bool:
-        """Take out a server that can answer nothing; True if another can be asked at once.
+    def exclude(self, endpoint: Endpoint, why: str) -> bool:
+        """Leave out a server that rejects us; returns whether another can be asked at once.
 
         The user is told the first time, if there are others.
         """
         now = self._clock()
-        news = endpoint.absent is None
-        endpoint.absent = why
-        # Only the first of a crowd that was sent there counts.
+        news = endpoint.rejection is None
+        endpoint.rejection = why
+        # Only the first of the requests that were sent together counts.
         if endpoint.breaker.state(now) != "open":
             endpoint.breaker.trip(now, first=_FIRST_ABSENCE)
         if news and len(self.members) > 1:
@@ -249,11 +251,11 @@ class Endpoints:
         if len(self.members) == 1 or not any(one.breaker.admits(now) for one in self.members):
             return False
         if opened:
-            endpoint.gate.send_away()
+            endpoint.queue.send_away()
         return not endpoint.breaker.admits(now)
 
     @property
     def hopeless(self) -> str | None:
-        """Why no server can answer anything, if that is so of each of them."""
-        reasons = [one.absent for one in self.members if one.absent is not None]
+        """Why no server can answer anything, if all reject us."""
+        reasons = [one.rejection for one in self.members if one.rejection is not None]
         return "; ".join(reasons) if len(reasons) == len(self.members) else None

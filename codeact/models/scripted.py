@@ -1,4 +1,4 @@
-"""A model in this process that answers at once, for tests and benchmarks."""
+"""A model in this process that completes at once, for tests and benchmarks."""
 
 import asyncio
 import time
@@ -15,9 +15,9 @@ Script = Callable[[Request], Answer]
 
 
 class ScriptedModel:
-    """Answers with `script`: a function, or texts by turn (the last one for good).
+    """Completes with `script`: a function, or texts by turn (the last one from then on).
 
-    A function may raise `ModelFailure` or `ProviderFailure`, as any client does.
+    The function may raise `ModelFailure` or `ProviderFailure`, as any client does.
     """
 
     def __init__(

@@ -16,23 +16,23 @@ Values = dict[str, Any]
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is, by the rules of `version`. `digest` stands for it in records."""
+    """What a run is, by the rules of `version`. Records name it by `digest`."""
 
     version: int
     digest: str
     values: Values
 
 
-class Asked(Protocol):
-    """What a command's run is, to be held against what a folder is."""
+class RequestedDefinition(Protocol):
+    """The definition of a command's run, for comparison with a folder's."""
 
     @property
     def new(self) -> Definition:
-        """The definition of a folder that holds nothing yet."""
+        """The definition for a folder without episodes."""
         ...
 
     def resumed(self, folder: Path, played: str) -> Definition:
-        """The definition by which a folder goes on; raises `RunFolderError` if it is another run's.
+        """The definition to resume a folder by; raises `RunFolderError` if it is another run's.
 
         `played` is the settings digest in the folder's records.
         """
@@ -40,7 +40,7 @@ class Asked(Protocol):
 
 
 def read_definition(folder: Path) -> Definition | None:
-    """The definition that a folder keeps; None where it keeps none. Raises `RunFolderError`."""
+    """Return a folder's definition, None if it has none. Raises `RunFolderError`."""
     file = folder / IDENTITY
     try:
         found = msgspec.json.decode(file.read_bytes(), type=Definition)

@@ -1,13 +1,12 @@
-"""Whole trees in and out: published recordings to run folders, and run folders to such trees.
+"""Imports published recordings into run folders, and exports run folders as published trees.
 
-Both go line by line, whatever the size. A line that holds no episode is left out and listed.
+Both stream line by line. A line that holds no episode is left out and listed.
 """
 
 import gzip
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
@@ -15,12 +14,14 @@ import msgspec
 from pydantic import field_validator
 
 from codeact import __version__
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import EpisodeRecord, decode, encode
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.folders import whole_folder
-from codeact.recordings.episodes import parse_path
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.files import is_run, source_files
+from codeact.recordings.lines import OfLine, published_lines, run_lines
 from codeact.recordings.provenance import file_digest
 from codeact.recordings.published import (
     another_sample,
@@ -28,19 +29,16 @@ from codeact.recordings.published import (
     to_published,
     to_record,
 )
-from codeact.recordings.reading import (
-    Decoded,
-    TaskTypeOf,
-    TaskTypes,
-    decoded_lines,
-    is_run,
-    source_files,
-)
+from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.run_folder import CONFIG, EPISODES, PROVENANCE
-from codeact.recordings.trajectory import Problem, Unreadable
+from codeact.recordings.task_types import TaskTypeOf, TaskTypes
+from codeact.recordings.trajectory import Problem
 
 _LEVEL = 6
 """Of gzip: higher ones take several times as long for a twentieth."""
+
+
+_Placed = tuple[SourceLine, EpisodeRecord]
 
 
 class ImportConfig(Settings):
@@ -57,7 +55,7 @@ class ImportConfig(Settings):
 
 
 class ExportConfig(ImportConfig):
-    """``codeact export``. Sources are run folders or trees of them; files are gzipped on wish."""
+    """``codeact export``. Sources are run folders or trees of them; `gzip` compresses the files."""
 
     format: Literal["mint"]
     """The form that is written."""
@@ -99,8 +97,7 @@ def import_trees(config: ImportConfig) -> Exchange:
     for path in source_files(config.sources):
         if is_run(path):
             raise RecordingError(f"{path}: is of a run folder already; give published files")
-        where = parse_path(path)
-        folder = f"{where.model}/{where.feedback}/{where.turn_setting}"
+        folder = str(PublishedPath.parse(path).experiment)
         experiments.setdefault(folder, []).append(path)
     out = Path(config.out)
     for folder in experiments:
@@ -138,7 +135,7 @@ def _published_records(
     path: Path, samples: Counter[tuple[str, str]], problems: list[Problem]
 ) -> Iterator[EpisodeRecord]:
     """The records of a file. A task that comes again is another sample of it, and is listed."""
-    for found in decoded_lines(path, partial(to_record, parse_path(path)), "recorded episode"):
+    for found in published_lines(path, _of_published):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
             continue
@@ -151,15 +148,19 @@ def _published_records(
         yield record
 
 
+def _of_published(where: PublishedPath) -> OfLine[_Placed]:
+    return lambda content, place: (place, to_record(where, content, place))
+
+
 # Out
 
 
 def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
     """Write the finished episodes of run folders as a published tree beneath `out`.
 
-    The last record of an episode counts, in its place. What failed for no fault of the model's has
-    no form in the tree, and is listed. Raises `RecordingError` where nothing is left, and
-    `ConfigError` where two runs would be written to one file.
+    Only the last record of an episode counts. The published format has no form for an episode that
+    failed for no fault of the model's: it is listed. Raises `RecordingError` if nothing is left,
+    and `ConfigError` if two runs would be written to one file.
     """
     files = source_files(config.sources)
     found = Exchange({}, [])
@@ -185,7 +186,7 @@ def _export_run(
             place = str(where)
             if last[record.id] != where:
                 continue
-            if not counts(record):
+            if not is_counted(record):
                 reason = f"failed for no fault of the model's ({record.outcome.cause}); left out"
                 found.problems.append(Problem(place, reason))
                 continue
@@ -194,7 +195,7 @@ def _export_run(
             except ConfigError as error:
                 found.problems.append(Problem(place, f"is of a task of unknown type: {error}"))
                 continue
-            name = f"{published_path(record, task_type)}{'.gz' if config.gzip else ''}"
+            name = f"{published_path(record, task_type).file}{'.gz' if config.gzip else ''}"
             if name not in mine:
                 if name in found.places:
                     raise ConfigError(
@@ -205,8 +206,8 @@ def _export_run(
             found.places[name] = found.places.get(name, 0) + 1
 
 
-def _run_records(path: Path, problems: list[Problem]) -> Iterator[Decoded[EpisodeRecord]]:
-    for found in decoded_lines(path, decode, "episode record", torn=True):
+def _run_records(path: Path, problems: list[Problem]) -> Iterator[_Placed]:
+    for found in run_lines(path, lambda line, place: (place, decode(line))):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
         else:

@@ -1,4 +1,4 @@
-"""One writer for each run folder: by a lock of the kernel's, or by a file where it has none.
+"""Lets one process at a time write a run folder: by a kernel lock, or by a lock file.
 
 The file names its owner in both cases, so that a refusal can say who writes the run.
 """
@@ -25,7 +25,7 @@ Keeper = Literal["flock", "file"]
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Which process writes a run, so that no later one is taken for it.
+    """The process that writes a run, described so that no later one is mistaken for it.
 
     `boot`, `namespace` and `started` are the kernel's: of the machine, of the pids, of the process.
     `keeper` says whether the kernel keeps the lock, or this file is the lock itself.
@@ -54,7 +54,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_dead(self) -> bool | None:
-        """None where that cannot be told from here: on another machine, or in another container."""
+        """Whether the owner has ended; None if it ran on another machine or container."""
         if self.host != socket.gethostname():
             return None
         if self.boot != boot_id():
@@ -115,7 +115,7 @@ class Lock:
         return cls(path, owner, notice)
 
     def release(self) -> None:
-        """Let others write; of a lock that the kernel keeps, its file has to be closed, too."""
+        """Release the lock. For a kernel lock the open file has to be closed, too."""
         with suppress(OSError):
             if _read(self._path) == self._owner:
                 self._path.unlink()

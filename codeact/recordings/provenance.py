@@ -35,9 +35,9 @@ def provenance(files: Iterable[Path], sandbox: dict[str, Any]) -> dict[str, Any]
 
 
 def changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What cells meet in another version than in an earlier session, as ``numpy 1.26.4 → 2.0.0``.
+    """List what has another version than in an earlier session, as ``numpy 1.26.4 → 2.0.0``.
 
-    What one of the two sessions does not know of is passed over.
+    What only one of the two sessions knows is skipped.
     """
     old, new = _versions(before), _versions(now)
     return [
@@ -48,7 +48,7 @@ def changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 
 
 def _versions(session: Mapping[str, Any]) -> dict[str, Any]:
-    """Of one session: of codeact, of the sandbox's program, of Python and packages in the REPL."""
+    """Versions in one session: codeact, the sandbox's program, the REPL's Python and packages."""
     sandbox = _dict(session.get("sandbox"))
     versions = {"codeact": session.get("codeact"), "sandbox program": sandbox.get("guest")}
     repl = _dict(sandbox.get("repl"))

@@ -1,35 +1,27 @@
-"""The published format's lines as episode records, and records as its lines; nothing is lost.
-
-Format: protocol.md, "The recorded transcript format".
-"""
+"""Published lines as episode records, and records as published lines; nothing is lost."""
 
 from hashlib import blake2b
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import msgspec
 
 from codeact.episode.effects import JSON, Message, Turn, Usage
-from codeact.episode.protocol import SEPARATOR, between_tags
+from codeact.episode.protocol import between_tags
 from codeact.episode.record import EpisodeRecord
-from codeact.recordings.episodes import (
-    MINT,
-    Imported,
-    RecordedEpisode,
-    RecordedPath,
-    RecordedTurn,
-    decode_published,
-)
-
-_NO_FEEDBACK = "None"
+from codeact.jsonl import SourceLine
+from codeact.recordings.episodes import RecordedEpisode, episode_of_published
+from codeact.recordings.published_lines import MINT, Imported
+from codeact.recordings.published_paths import PublishedPath, feedback_parts
+from codeact.recordings.transcript import RecordedTurn, prompt_of
 
 
-def to_record(where: RecordedPath, content: bytes) -> EpisodeRecord:
+def to_record(where: PublishedPath, content: bytes, place: SourceLine) -> EpisodeRecord:
     """Make a record of one line of a published file; raises `ValueError` where it holds no episode.
 
     Of the settings nothing but their names is known, so that the record has no digest of them.
     """
-    episode = decode_published(content, where, place="")  # a record does not say it
+    episode = episode_of_published(where, content, place)
+    tokens = episode.tokens
     line: JSON = msgspec.json.decode(content)
     task_digest = blake2b(msgspec.json.encode(line["task"], order="deterministic"), digest_size=8)
     record = EpisodeRecord(
@@ -46,8 +38,8 @@ def to_record(where: RecordedPath, content: bytes) -> EpisodeRecord:
         turns=_turns(episode),
         counts=episode.counts,
         outcome=episode.outcome,
-        usage=_usage(episode.tokens, ""),
-        feedback_usage=_usage(episode.tokens, "feedback_"),
+        usage=Usage(tokens.prompt_tokens, tokens.completion_tokens),
+        feedback_usage=Usage(tokens.feedback_prompt_tokens, tokens.feedback_completion_tokens),
         reference=episode.reference,
     )
     line["state"] = _without(line["state"], record)
@@ -56,7 +48,7 @@ def to_record(where: RecordedPath, content: bytes) -> EpisodeRecord:
 
 
 def another_sample(record: EpisodeRecord, sample: int) -> EpisodeRecord:
-    """The same record, told apart from those of its task with the same settings."""
+    """Return the record as another sample of its task, with an id of its own."""
     own = _record_id(record.task_name, record.task_id, sample)
     return msgspec.structs.replace(record, id=own, sample=sample)
 
@@ -78,15 +70,19 @@ def to_published(record: EpisodeRecord, task_type: str) -> JSON:
     return {**line, "state": {**_of_state(record), **line["state"]}}
 
 
-def published_path(record: EpisodeRecord, task_type: str) -> PurePosixPath:
-    """Where the format keeps a record's line, beneath the root of a tree."""
+def published_path(record: EpisodeRecord, task_type: str) -> PublishedPath:
+    """Where the format keeps a record's line."""
     imported = msgspec.convert(record.extra.get(MINT, {}), Imported)
-    model, _, kind = record.feedback.rpartition("/")
-    parts = [record.model, f"F={model or _NO_FEEDBACK}"]
-    if model and kind:
-        parts.append(f"PHF={kind}")
-    parts += [record.turn_setting, imported.task_type or task_type, record.task_name]
-    return PurePosixPath(*parts, imported.split, "results.jsonl")
+    feedback_model, feedback_kind = feedback_parts(record.feedback)
+    return PublishedPath(
+        model=record.model,
+        feedback_model=feedback_model,
+        feedback_kind=feedback_kind,
+        turn_setting=record.turn_setting,
+        task_type=imported.task_type or task_type,
+        task_name=record.task_name,
+        split=imported.split,
+    )
 
 
 def _of_state(record: EpisodeRecord) -> JSON:
@@ -99,7 +95,7 @@ def _of_state(record: EpisodeRecord) -> JSON:
 
 
 def _without(state: JSON, record: EpisodeRecord) -> JSON:
-    """A state without what the record says in the same words; all else has to stay."""
+    """Return a state without what the record itself says in the same words."""
     said = _of_state(record)
     return {
         key: value
@@ -112,12 +108,6 @@ def _is_the_same(one: Any, other: Any) -> bool:
     """Equality of JSON, where true is not 1 and 1 is not 1.0."""
     return msgspec.json.encode(one, order="deterministic") == msgspec.json.encode(
         other, order="deterministic"
-    )
-
-
-def _usage(tokens: dict[str, int], prefix: str) -> Usage:
-    return Usage(
-        tokens.get(f"{prefix}prompt_tokens", 0), tokens.get(f"{prefix}completion_tokens", 0)
     )
 
 
@@ -163,7 +153,7 @@ def _own(record: EpisodeRecord, task_type: str) -> JSON:
         "task": {
             "task_name": task_type,
             "task_id": record.task_id,
-            "prompt": first.rpartition(f"{SEPARATOR}Task:\n")[2].removesuffix("\n"),
+            "prompt": prompt_of(first),
             "reference": record.reference,
             "metadata": {},
         },

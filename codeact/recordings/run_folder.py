@@ -1,8 +1,8 @@
 """The run folder: what is on disk is the truth, and everything else derives from it.
 
 ``episodes.jsonl`` is append-only, one finished episode a line. A line counts once its newline is on
-disk: a torn last line, left by a crash, is cut off when the folder is opened again and its episode
-is redone.
+disk: an unfinished last line, left by a crash, is cut off when the folder is opened again, and its
+episode is played again.
 """
 
 import errno
@@ -15,20 +15,21 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import (
     LONGEST_LINE,
     EpisodeRecord,
-    Unwritable,
+    UnwritableRecord,
     checked_line,
     decode,
     episode_id,
+    placeholder_record,
     spent_on,
-    stand_in,
 )
 from codeact.exceptions import DiskFull, RunFolderError
-from codeact.files import PRIVATE_FILE, bounded_lines, private_folder, replacing
-from codeact.recordings.definition import IDENTITY, Asked
+from codeact.files import PRIVATE_FILE, private_folder, replacing
+from codeact.jsonl import Unreadable, decoded_lines
+from codeact.recordings.definition import IDENTITY, RequestedDefinition
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
 
@@ -48,18 +49,23 @@ class Spent(NamedTuple):
     usd: float
 
 
-class Owed(NamedTuple):
+class EpisodeIdentity(NamedTuple):
     """What makes an episode the same episode, whatever its place in a file."""
 
     task_digest: str
     settings_digest: str
     sample: int
 
+    @classmethod
+    def of(cls, record: EpisodeRecord) -> Self:
+        """Return what a record is of."""
+        return cls(record.task_digest, record.settings_digest, record.sample)
+
 
 class RunFolder:
     """An open run folder, owned by this process until `close`. Only its owner can read it."""
 
-    def __init__(self, path: Path, file: int, lock: Lock, asked: Asked) -> None:
+    def __init__(self, path: Path, file: int, lock: Lock, asked: RequestedDefinition) -> None:
         self.path = path
         found = _look_through(path)
         played = found.digest
@@ -79,8 +85,8 @@ class RunFolder:
         self._size = os.fstat(file).st_size
 
     @classmethod
-    def open(cls, path: Path, asked: Asked) -> Self:
-        """Create the folder or go on with it.
+    def open(cls, path: Path, asked: RequestedDefinition) -> Self:
+        """Create the folder or resume it.
 
         Raises `RunFolderError` when it cannot be written, when another process is writing it, when
         it holds episodes of another experiment, or when a line in its middle is broken.
@@ -107,11 +113,11 @@ class RunFolder:
         return folder
 
     def append(self, record: EpisodeRecord) -> EpisodeRecord:
-        """Write one episode, as one of this run and session; returns what was written.
+        """Append one episode as part of this run and session; returns the record written.
 
-        That is another record, of a failure of the harness, where the episode's own holds what
-        could not be read back. Raises `RunFolderError` and leaves no part of a line behind.
-        `DiskFull` says that the same record may be written later.
+        If the episode's own record could not be read back, that is one of a harness failure.
+        Raises `RunFolderError` and leaves no part of a line behind; after `DiskFull` the same
+        record may be written later.
         """
         record.session = self.session
         if record.settings_digest != self.digest:
@@ -119,12 +125,12 @@ class RunFolder:
             record.id = episode_id(record.task_name, record.task_id, self.digest, record.sample)
         try:
             line = checked_line(record) + b"\n"
-        except Unwritable as error:
-            record = stand_in(record, str(error))
+        except UnwritableRecord as error:
+            record = placeholder_record(record, str(error))
             line = checked_line(record) + b"\n"
         self._write(line, record.id)
-        if counts(record):
-            self.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+        if is_counted(record):
+            self.finished.add(EpisodeIdentity.of(record))
         return record
 
     def _write(self, line: bytes, name: str) -> None:
@@ -144,14 +150,14 @@ class RunFolder:
         self._size += len(line)
 
     def write_spent(self, tokens: int, usd: float) -> None:
-        """Keep what the run has spent, episodes that were given up included."""
+        """Keep what the run has spent, abandoned episodes included."""
         self.write_text(SPENT, json.dumps([tokens, usd]) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a file of the folder in one step."""
         write_whole(self.path / name, text, private=True)
 
-    def begin_session(self, session: Mapping[str, Any]) -> None:
+    def begin_run_session(self, session: Mapping[str, Any]) -> None:
         """Keep what each session of the run was started with, the first one first.
 
         Where cells meet other versions than in the session before, `notices` says so.
@@ -176,7 +182,7 @@ class RunFolder:
         self.session = number
 
     def close(self) -> None:
-        """Give the folder up for other processes."""
+        """Close the folder, so that other processes may write it."""
         self._lock.release()
         os.close(self._file)
 
@@ -195,34 +201,26 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
 
 
 def read_records(path: Path) -> Iterator[EpisodeRecord]:
-    """Every whole line of a run folder, as written; a torn last line is passed over."""
+    """Yield the record of every line in order, without an unfinished last line."""
     file = path / EPISODES if path.is_dir() else path
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise RunFolderError(f"{file}: cannot be read ({error.strerror})") from error
-    with stream:
-        for line in bounded_lines(stream, LONGEST_LINE + 1):
-            if not line.ended:
-                return
-            try:
-                if not line.whole:
-                    raise ValueError(f"it is longer than {LONGEST_LINE:,} bytes")  # noqa: TRY301
-                yield decode(line.content)
-            except ValueError as error:
-                raise RunFolderError(
-                    f"{file}, line {line.number}: is no episode record ({error}); "
-                    "remove that line to have its episode redone"
-                ) from error
+    for record in decoded_lines(
+        file, lambda line, _: decode(line), "episode record", appended=True, longest=LONGEST_LINE
+    ):
+        if isinstance(record, Unreadable):
+            raise RunFolderError(
+                f"{file}, line {record.place.line}: {record.reason}; "
+                "remove that line to have its episode redone"
+            )
+        yield record
 
 
 def latest_records(path: Path) -> list[EpisodeRecord]:
-    """One record per episode, the last one written: a redone episode replaces its failure."""
+    """Return the last record of each episode: a replayed episode replaces its failure."""
     return list({record.id: record for record in read_records(path)}.values())
 
 
 def _cut_torn_line(file: int) -> None:
-    """Cut what stands after the last newline."""
+    """Truncate a file after its last newline."""
     size = os.fstat(file).st_size
     end, block = size, 1 << 16
     while end > 0:
@@ -241,7 +239,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.digest: str | None = None
-        self.finished: set[Owed] = set()
+        self.finished: set[EpisodeIdentity] = set()
         self.tokens = 0
         self.usd = 0.0
 
@@ -255,8 +253,8 @@ def _look_through(path: Path) -> _Found:
                 f"{record.settings_digest}); a run folder is one: choose another run_dir"
             )
         found.digest = record.settings_digest
-        if counts(record):
-            found.finished.add(Owed(record.task_digest, record.settings_digest, record.sample))
+        if is_counted(record):
+            found.finished.add(EpisodeIdentity.of(record))
         tokens, usd = spent_on(record)
         found.tokens += tokens
         found.usd += usd

@@ -1,13 +1,21 @@
-"""A finished episode as training data sees it, wherever it was recorded."""
+"""Recorded episodes as training data needs them: one line at a time, messages undecoded."""
 
-from functools import cached_property
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
 
 import msgspec
 
-from codeact.episode.causes import TREATMENT
-from codeact.episode.effects import Counts, Message
-from codeact.exceptions import Cause
+from codeact.episode.causes import HANDLING
+from codeact.episode.effects import Counts, Message, Outcome, Usage
+from codeact.exceptions import Cause, ConfigError
+from codeact.jsonl import SourceLine, Unreadable
+from codeact.recordings.lines import OfLine, recorded_lines
+from codeact.recordings.published_lines import Imported, decode_published
+from codeact.recordings.published_paths import PublishedPath, feedback_name, feedback_parts
+from codeact.recordings.run_folder import CONFIG
+from codeact.recordings.task_types import TaskTypeOf, TaskTypes
 
 _MESSAGES = msgspec.json.Decoder(Message)
 
@@ -32,24 +40,7 @@ class Experiment(NamedTuple):
     @property
     def feedback(self) -> str:
         """``none``, or the feedback model and its kind, such as ``gpt-4-0613/no_GT-textual``."""
-        return f"{self.feedback_model}/{self.feedback_kind}" if self.feedback_model else "none"
-
-
-class Place(NamedTuple):
-    """Where a record stands, for messages; lines count from 1."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-class Unreadable(NamedTuple):
-    """A line, or the rest of a file from it on, that holds no trajectory."""
-
-    place: Place
-    reason: str
+        return feedback_name(self.feedback_model, self.feedback_kind)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -64,7 +55,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """What the policy took, where the recording says so."""
+    """The policy's tokens, if they were recorded."""
 
     prompt: int = 0
     completion: int = 0
@@ -88,19 +79,126 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     reference: msgspec.Raw = msgspec.Raw(b"null")
     cause: Cause | None = None
     tokens: Tokens | None = None
-    place: Place
+    place: SourceLine
 
     @property
     def turns(self) -> int:
-        """Half of the number of messages, rounded down (rule 3)."""
+        """Half of the number of messages, rounded down."""
         return len(self.history) // 2
 
     @property
     def counted(self) -> bool:
         """Whether the outcome is the policy's own, and not a failure of what it ran on."""
-        return TREATMENT[self.cause].counted
+        return HANDLING[self.cause].counted
 
     @cached_property
     def messages(self) -> list[Message]:
         """The whole conversation; raises `msgspec.MsgspecError` where one is no message."""
         return [_MESSAGES.decode(message) for message in self.history]
+
+
+Rename = Callable[[str], str]
+"""Maps a model's recorded name to the name that it is counted under."""
+
+
+def as_recorded(model: str) -> str:
+    """Keep a model's name."""
+    return model
+
+
+def read_trajectories(
+    path: Path, task_type_of: TaskTypeOf, rename: Rename = as_recorded
+) -> Iterator[Trajectory | Unreadable]:
+    """Read a file one line at a time, every line of it: redone and uncounted episodes too.
+
+    `task_type_of` is called for records of run folders that do not name their task's type. Raises
+    `RecordingError` where a published path does not say what was recorded.
+    """
+    task_types = TaskTypes(path.with_name(CONFIG), task_type_of)
+    return recorded_lines(
+        path, partial(_of_run, task_types, rename), partial(_of_published, rename)
+    )
+
+
+def _of_published(rename: Rename, where: PublishedPath) -> OfLine[Trajectory]:
+    experiment = Experiment(
+        rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting
+    )
+    return partial(_of_published_line, where, experiment)
+
+
+def _of_published_line(
+    where: PublishedPath, experiment: Experiment, content: bytes, place: SourceLine
+) -> Trajectory:
+    line = decode_published(content)
+    state, spent = line.state, line.state.token_counter
+    return Trajectory(
+        task=TaskKey(where.task_type, where.task_name, str(line.task.task_id)),
+        experiment=experiment,
+        split=where.split,
+        history=state.history,
+        success=state.success,
+        counts=state.agent_action_count,
+        reference=line.task.reference,
+        tokens=Tokens(spent.prompt_tokens, spent.completion_tokens) if spent else None,
+        place=place,
+    )
+
+
+class _Extra(msgspec.Struct):
+    mint: Imported = Imported()
+
+
+class PartialRecord(msgspec.Struct):
+    """The part of an `EpisodeRecord` that training data needs; a test compares the two.
+
+    A table of samples holds 32 bits of each number.
+    """
+
+    id: str
+    task_name: str
+    task_id: str
+    settings_digest: str
+    sample: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
+    model: str
+    turn_setting: str
+    feedback: str
+    messages: list[msgspec.Raw]
+    counts: Counts
+    outcome: Outcome
+    usage: Usage = Usage()
+    reference: msgspec.Raw = msgspec.Raw(b"null")
+    extra: _Extra = msgspec.field(default_factory=_Extra)
+
+
+_RECORD = msgspec.json.Decoder(PartialRecord)
+
+
+def _of_run(task_types: TaskTypes, rename: Rename, content: bytes, place: SourceLine) -> Trajectory:
+    record = _RECORD.decode(content)
+    try:
+        task_type = record.extra.mint.task_type or task_types[record.task_name]
+    except ConfigError as error:
+        raise ValueError(f"its task is of unknown type: {error}") from error
+    if not record.messages and HANDLING[record.outcome.cause].counted:
+        raise ValueError("it has no messages")
+    feedback_model, feedback_kind = feedback_parts(record.feedback)
+    return Trajectory(
+        task=TaskKey(task_type, record.task_name, record.task_id),
+        experiment=Experiment(
+            rename(record.model),
+            feedback_model,
+            feedback_kind,
+            record.turn_setting,
+            record.settings_digest,
+        ),
+        sample=record.sample,
+        record=record.id,
+        history=record.messages,
+        success=record.outcome.success,
+        counts=record.counts,
+        reference=record.reference,
+        cause=record.outcome.cause,
+        tokens=Tokens(record.usage.prompt, record.usage.completion),
+        place=place,
+    )

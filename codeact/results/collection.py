@@ -6,13 +6,13 @@ from typing import Any
 from rich.table import Table
 
 from codeact.collection.recipe import Estimate
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.tokens import ALL
 from codeact.results.terminal import wide_console
 
 
-def show_tiers(report: Report, out: str) -> None:
-    """What the records are, by data set: tiers and the tasks that nobody solved."""
+def show_tiers(report: SelectionReport, out: str) -> None:
+    """Print the records by data set: their tiers, and the unsolved tasks."""
     names = sorted(
         {name for tier in report.tiers.values() for name in tier.by_task}
         | set(report.unsolved_by_task)
@@ -33,8 +33,8 @@ def show_tiers(report: Report, out: str) -> None:
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
 
 
-def show_selection(report: Report, out: str) -> None:
-    """Each tier from its records over what every rule took to its conversations."""
+def show_selection(report: SelectionReport, out: str) -> None:
+    """Print each tier: its records, what every rule dropped, and its conversations."""
     table = Table(title=f"selection from {report.records:,} records", title_justify="left")
     table.add_column("")
     for tier in report.tiers:
@@ -55,7 +55,7 @@ def show_selection(report: Report, out: str) -> None:
 
 
 def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) -> None:
-    """What the runs of a recipe may cost, and what that assumes."""
+    """Print what the runs of a recipe may cost, and the assumptions."""
     table = Table(title="estimate of what the runs take", title_justify="left")
     for head in ("stage", "episodes", "prompt tokens", "completion tokens", "USD"):
         table.add_column(head, justify="left" if head == "stage" else "right")
@@ -73,7 +73,7 @@ def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) ->
 
 
 def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
-    """What every stage of a recipe did and cost."""
+    """Print what every stage of a recipe did and cost."""
     table = Table(title="collection", title_justify="left")
     for head in ("stage", "episodes", "solved", "tokens", "USD", "conversations"):
         table.add_column(head, justify="left" if head == "stage" else "right")
@@ -101,7 +101,7 @@ def _dollars(usd: float | None) -> str:
     return "no prices" if usd is None else f"{usd:,.2f}"
 
 
-def _elsewhere(report: Report) -> str:
+def _elsewhere(report: SelectionReport) -> str:
     parts = {
         **report.reasons,
         "unreadable": report.unreadable,

@@ -1,11 +1,11 @@
-"""What import, export, convert and stats tell at the terminal."""
+"""What import, export, convert and stats print."""
 
 import sys
 
 from rich.table import Table
 
 from codeact.collection.formats import Converted
-from codeact.collection.tokens import ALL, Statistics
+from codeact.collection.tokens import ALL, TokenReport
 from codeact.recordings.exchange import Exchange
 from codeact.results.terminal import list_problems, wide_console
 
@@ -13,7 +13,7 @@ _SHOWN_PLACES = 30
 
 
 def show_exchange(kind: str, found: Exchange, out: str) -> bool:
-    """Every place that was written, with its episodes; answers whether anything is wrong."""
+    """Print every place that was written, with its episodes; returns whether there are problems."""
     for name, episodes in list(found.places.items())[:_SHOWN_PLACES]:
         sys.stdout.write(f"{name}: {episodes:,} episodes\n")
     if (more := len(found.places) - _SHOWN_PLACES) > 0:
@@ -25,8 +25,8 @@ def show_exchange(kind: str, found: Exchange, out: str) -> bool:
     return list_problems(found.problems)
 
 
-def show_statistics(found: Statistics, out: str) -> None:
-    """One row for each data set of each tier, and one for all of a tier."""
+def show_statistics(found: TokenReport, out: str) -> None:
+    """Print one row for each data set of each tier, and one for the whole tier."""
     table = Table(title=f"tokens by {found.tokenizer}", title_justify="left")
     table.add_column("tier")
     table.add_column("task")
@@ -50,6 +50,6 @@ def show_statistics(found: Statistics, out: str) -> None:
 
 
 def show_converted(done: Converted, out: str) -> None:
-    """Every file that was written, with its examples."""
+    """Print every file that was written, with its number of examples."""
     for name, examples in done.examples.items():
         sys.stdout.write(f"{out}/{name}: {examples:,} examples\n")

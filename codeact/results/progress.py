@@ -17,13 +17,13 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.events import Job, Silent
+from codeact.experiment.events import Job, NullListener
 
 
-class _Numbers:
-    """What both displays show: of the episodes played in this session."""
+class _ProgressNumbers:
+    """The numbers that both displays show, over the episodes of this session."""
 
     def __init__(self, total: int, done: int) -> None:
         self.total = total
@@ -38,7 +38,7 @@ class _Numbers:
     def add(self, record: EpisodeRecord) -> None:
         self.done += 1
         self.played += 1
-        self._counted += counts(record)
+        self._counted += is_counted(record)
         self._successes += record.outcome.success
         self._tokens += record.usage.total + record.feedback_usage.total
         if record.outcome.cause is not None:
@@ -59,11 +59,11 @@ class _Numbers:
         return pace * (self.total - self.done)
 
 
-class LineProgress(Silent, AbstractContextManager["LineProgress"]):
+class LineProgress(NullListener, AbstractContextManager["LineProgress"]):
     """A plain line every `seconds`, and one at the end."""
 
     def __init__(self, total: int, done: int, seconds: float) -> None:
-        self._numbers = _Numbers(total, done)
+        self._numbers = _ProgressNumbers(total, done)
         self._seconds = seconds
         self._next = time.monotonic() + seconds
 
@@ -90,11 +90,11 @@ class LineProgress(Silent, AbstractContextManager["LineProgress"]):
         self._print()
 
 
-class LiveProgress(Silent, AbstractContextManager["LiveProgress"]):
+class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
     """A bar with the numbers beside it, redrawn in place."""
 
     def __init__(self, total: int, done: int, console: Console) -> None:
-        self._numbers = _Numbers(total, done)
+        self._numbers = _ProgressNumbers(total, done)
         self._rich = RichProgress(
             SpinnerColumn(),
             MofNCompleteColumn(),
@@ -123,7 +123,7 @@ class LiveProgress(Silent, AbstractContextManager["LiveProgress"]):
 
 
 def make_progress(total: int, done: int, seconds: float) -> LineProgress | LiveProgress:
-    """The display that fits the error stream; tables and paths go to standard output."""
+    """Return the display that fits the error stream; standard output is for tables and paths."""
     console = Console(stderr=True)
     if console.is_terminal:
         return LiveProgress(total, done, console)

@@ -13,7 +13,7 @@ from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
 from codeact.experiment.summary import Summary, Tally
 from codeact.experiment.sweep_report import SweepRow
-from codeact.experiment.validate import Report
+from codeact.experiment.validate import ValidationReport
 from codeact.results.terminal import wide_console
 from codeact.sandboxes.check import Promise
 from codeact.sandboxes.sweep import Swept
@@ -26,7 +26,7 @@ _LONGEST = 300
 
 
 def show_run(title: str, summary: Summary) -> None:
-    """One row for each data set and one for all of them."""
+    """Print one row for each data set and one for all of them."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     for name in COLUMNS:
@@ -40,7 +40,7 @@ def show_run(title: str, summary: Summary) -> None:
 
 
 def show_sweep(rows: Sequence[SweepRow]) -> None:
-    """One row for each run of a sweep; of one that ended early, why it did."""
+    """Print one row for each run of a sweep, with the error of runs that ended early."""
     table = Table(title="sweep", title_justify="left")
     table.add_column("run", overflow="fold")
     for name in COLUMNS:
@@ -57,7 +57,7 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
 
 
 def show_failures(summaries: Mapping[str, Summary], files: Mapping[str, str]) -> bool:
-    """One line for each kind of failure, and the `files` with all of them; whether there is any."""
+    """Print one line for each kind of failure, and the `files` with all; returns whether any is."""
     console = wide_console()
     many = len(files) > 1
     groups = grouped(
@@ -105,7 +105,7 @@ def _cells(tally: Tally) -> list[str]:
 
 
 def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) -> None:
-    """Agreement by model, then every class of difference, then each difference left unexplained."""
+    """Print agreement by model, every class of difference, and each unexplained difference."""
     console = wide_console()
     by_model: dict[str, Score] = {}
     for group, score in scores.items():
@@ -149,7 +149,7 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
 
 
 def show_regrade(regraded: Sequence[Regraded], mode: str, against: str, *, listed: bool) -> None:
-    """How often two verdicts agree by data set; if `listed`, also each answer where they do not."""
+    """Print how often two verdicts agree by data set; if `listed`, also each answer where not."""
     console = wide_console()
     table = Table(title=f"{mode} against {against}", title_justify="left")
     table.add_column("task")
@@ -178,7 +178,7 @@ def show_regrade(regraded: Sequence[Regraded], mode: str, against: str, *, liste
 
 
 def show_promises(executor: str, promises: Sequence[Promise]) -> int:
-    """One row for each promise of the sandbox; 1 if one did not hold."""
+    """Print one row for each promise of the sandbox; returns 1 if one did not hold."""
     table = Table(title=f"executor={executor}", title_justify="left")
     table.add_column("promise")
     table.add_column("held")
@@ -191,7 +191,7 @@ def show_promises(executor: str, promises: Sequence[Promise]) -> int:
 
 
 def show_swept(swept: Sequence[Swept]) -> int:
-    """One line for each leftover; 1 if one could not be removed."""
+    """Print one line for each leftover; returns 1 if one could not be removed."""
     console = wide_console()
     for one in swept:
         text = f"{one.kind} {one.name}: {one.problem or 'removed'}"
@@ -217,8 +217,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 160 else f"{text[:80]} … {text[-75:]}"
 
 
-def show_validation(reports: Mapping[str, Report], files: Mapping[str, str]) -> None:
-    """One row for each data set, then every reference that fails its own grader, with its file."""
+def show_validation(reports: Mapping[str, ValidationReport], files: Mapping[str, str]) -> None:
+    """Print one row for each data set, then every reference that fails its own grader."""
     console = wide_console()
     table = Table(title="references against their own graders", title_justify="left")
     table.add_column("task")

@@ -11,18 +11,15 @@ _SHOWN_PROBLEMS = 20
 
 
 def wide_console() -> Console:
-    """Standard output, never narrower than the tables need where it is no terminal.
-
-    Brackets in a text are brackets: names of folders and runs may have some.
-    """
+    """Return a console on standard output; without a terminal it is as wide as tables need."""
     found = Console(markup=False, emoji=False)
     return found if found.is_terminal else Console(markup=False, emoji=False, width=120)
 
 
 def list_problems(problems: Sequence[Problem], rest: str = "") -> bool:
-    """Say what is wrong in the sources, on standard error; answers whether anything is.
+    """Print problems of the sources to standard error; returns whether there are any.
 
-    `rest` is where all of them are to be found, if anywhere.
+    `rest` names the file that lists all of them.
     """
     for problem in problems[:_SHOWN_PROBLEMS]:
         sys.stderr.write(f"{problem.place}: {problem.reason}\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from codeact.episode.effects import Status
 from codeact.episode.protocol import render_execution
 from codeact.exceptions import ConfigError
+from codeact.jsonl import Unreadable, decoded_lines
 from codeact.sandboxes.base import Sandbox
 
 
@@ -17,6 +19,9 @@ class Cell(msgspec.Struct, forbid_unknown_fields=True):
 
     session: str
     code: str
+
+
+_CELL = msgspec.json.Decoder(Cell)
 
 
 class CellResult(msgspec.Struct, frozen=True):
@@ -28,18 +33,16 @@ class CellResult(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def read_cells(lines: Iterable[str], name: str = "the file") -> list[Cell]:
-    """Decode lines of cells; raises ConfigError with the line's number."""
-    cells = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            cells.append(msgspec.json.decode(line, type=Cell))
-        except msgspec.DecodeError as error:
+def read_cells(file: Path) -> list[Cell]:
+    """Read a file of cells, also ``.gz``; raises `ConfigError` with the line's number."""
+    cells: list[Cell] = []
+    for found in decoded_lines(file, lambda line, _: _CELL.decode(line), "cell"):
+        if isinstance(found, Unreadable):
             raise ConfigError(
-                f'{name}, line {number}: {error}; a line is {{"session": "a", "code": "1 + 1"}}'
-            ) from error
+                f"{file}, line {found.place.line}: {found.reason}; "
+                'a line is {"session": "a", "code": "1 + 1"}'
+            )
+        cells.append(found)
     return cells
 
 

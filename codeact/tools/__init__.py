@@ -2,6 +2,6 @@
 
 from codeact.tools.base import Delays, Tool, ToolBox
 from codeact.tools.registry import open_toolbox
-from codeact.tools.search import SearchSettings
+from codeact.tools.settings import SearchSettings
 
 __all__ = ["Delays", "SearchSettings", "Tool", "ToolBox", "open_toolbox"]

@@ -22,7 +22,7 @@ class Tool(NamedTuple):
     What `call` raises is an observation, except `ToolFailure`: the service behind the tool is at
     fault, which ends the episode and is not the policy's. While it waits for that service longer
     than an answer takes, it says so by `held_up`. `probe` asks whether the service works now, and
-    raises `ToolFailure`; `close` lets go of connections.
+    raises `ToolFailure`; `close` closes connections.
     """
 
     spec: ToolSpec
@@ -32,7 +32,7 @@ class Tool(NamedTuple):
 
 
 class Delays:
-    """How long the tools of one episode waited for their services, and for what at last."""
+    """How long an episode's tools have waited for their services, and the latest reason."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -55,11 +55,11 @@ class Delays:
         return 0.0 if self._since is None else max(0.0, time.monotonic() - self._since)
 
     def forget(self) -> None:
-        """Begin anew, for another cell."""
+        """Reset, for the next cell."""
         self._seconds = 0.0
 
     def blame(self, seconds: float) -> None:
-        """Raise `ToolFailure` if a cell ran out of its `seconds` for its tools' sake."""
+        """Raise `ToolFailure` if a cell ran out of its `seconds` because its tools waited."""
         held = self._seconds + self._open
         if self._open or held > _SHARE * seconds:
             raise ToolFailure(
@@ -73,9 +73,9 @@ _DELAYS: ContextVar[Delays | None] = ContextVar("delays", default=None)
 
 @contextmanager
 def held_up(why: str, *, grace: float = 0.0) -> Iterator[None]:
-    """Say that a tool waits for its service's sake, not for what it was asked: `why`, in words.
+    """Count the time inside as waiting for the service; `why` says what for.
 
-    The first `grace` seconds are what an answer may well take.
+    The first `grace` seconds do not count: a normal response may take them.
     """
     delays = _DELAYS.get()
     with nullcontext() if delays is None else delays.during(why, grace):
@@ -93,10 +93,9 @@ class ToolBox:
         """Plug-ins that could not be loaded, by the names of their entry points."""
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise `ConfigError` if a broken plug-in was to bring one of these tools.
+        """Raise `ConfigError` if one of these tools should come from a broken plug-in.
 
-        That is one whose entry point has the tool's name, and any of them where nobody else has
-        the tool.
+        That is one whose entry point has the tool's name, or any broken one if no other has it.
         """
         for name in names:
             if name in self._broken:
@@ -110,7 +109,7 @@ class ToolBox:
         return tuple(self._tools[name].spec for name in task.tools if name in self._tools)
 
     def calls(self, task: Task, delays: Delays | None = None) -> dict[str, HostTool]:
-        """The task's tools by name; `delays` hears of what holds them up."""
+        """The task's tools by name; `delays` counts what they wait for their services."""
         calls = {name: self._tools[name].call for name in task.tools if name in self._tools}
         if delays is None:
             return calls
@@ -123,7 +122,7 @@ class ToolBox:
                 await tool.probe()
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         for tool in self._tools.values():
             if tool.close is not None:
                 await tool.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codeact import web
 from codeact.exceptions import ToolFailure
 from codeact.tools.base import held_up
-from codeact.tools.search import NOTHING_FOUND, PAGES_SHOWN, WikipediaSearch, render
+from codeact.tools.settings import NOTHING_FOUND, PAGES_SHOWN, WikipediaSearch, render
 
 if TYPE_CHECKING:
     import aiohttp
@@ -212,7 +212,7 @@ class MediaWiki:
         return None
 
     def _keep(self, query: str, answer: str) -> str:
-        """Keep an answer, and let the ones go that were wanted longest ago."""
+        """Cache a result, and drop the least recently used ones."""
         self._characters += len(answer) - len(self._answers.pop(query, ""))
         self._answers[query] = answer
         while len(self._answers) > _CACHE_ENTRIES or self._characters > _CACHE_CHARACTERS:

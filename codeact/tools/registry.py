@@ -6,7 +6,8 @@ from typing import Any
 from codeact.episode.task import ToolSpec
 from codeact.plugins import Registry
 from codeact.tools.base import Tool, ToolBox
-from codeact.tools.search import SearchSettings, open_search
+from codeact.tools.search import open_search
+from codeact.tools.settings import SearchSettings
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ TOOLS = Registry(
 
 
 def open_toolbox(search: SearchSettings) -> ToolBox:
-    """Our tools and the plug-ins'.
+    """Open our tools and those of plug-ins.
 
     A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name. A
     plug-in that is broken is told of and left out; `ToolBox.require` refuses tasks that need it.

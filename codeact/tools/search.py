@@ -1,113 +1,54 @@
 """`wikipedia_search`: from live Wikipedia, from recorded answers, or from a file of pages."""
 
-import gzip
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar, TypeVar
 
 import msgspec
-from pydantic import Field
 
-from codeact.episode.settings import Settings
-from codeact.episode.task import ToolSpec
 from codeact.exceptions import ConfigError
+from codeact.jsonl import Unreadable, decoded_lines
 from codeact.resources import resolve_path
 from codeact.tools.base import Tool
-
-SPEC = ToolSpec(
-    name="wikipedia_search",
-    signature="wikipedia_search(query: str) -> str",
-    description=(
-        "Looks a query up in an encyclopaedia and returns the summaries of the best matching "
-        "pages as text; print the result to read it."
-    ),
+from codeact.tools.mediawiki import MediaWiki
+from codeact.tools.settings import (
+    NOTHING_FOUND,
+    PAGES_SHOWN,
+    SPEC,
+    PageSearch,
+    RecordedSearch,
+    SearchSettings,
+    WikipediaSearch,
+    render,
 )
-NOTHING_FOUND = "No page matches the query."
-PAGES_SHOWN = 3
-
-
-class NoSearch(Settings):
-    """The run has no search."""
-
-    kind: Literal["none"] = "none"
-    """No search."""
-
-
-class PageSearch(Settings):
-    """Search in a JSONL file of ``{"title", "text"}`` pages, by words in common."""
-
-    kind: Literal["pages"] = "pages"
-    """Search in a file of pages."""
-    path: str
-    """The JSONL file of pages `{"title", "text"}`."""
-
-
-class RecordedSearch(Settings):
-    """Answers of an earlier run: a JSONL file of ``{"query", "result"}``, .gz too."""
-
-    kind: Literal["recorded"] = "recorded"
-    """Results of an earlier run."""
-    path: str
-    """The JSONL file of `{"query", "result"}`, also `.gz`."""
-
-
-class WikipediaSearch(Settings):
-    """The live MediaWiki API, asked over `connections` connections by all episodes together.
-
-    One attempt takes `timeout` seconds at most. What may pass (429, 5xx, a broken connection) is
-    asked again up to `retries` times with growing pauses, or when the service says; a query that
-    has no answer within `patience` seconds ends its episode with the cause ``tool``. Keep that
-    below ``executor.cell_seconds``. `contact` is a mail or web address for the operators, in the
-    user agent: Wikimedia asks for one, and slows down who gives none.
-    """
-
-    incidental: ClassVar[frozenset[str]] = frozenset(
-        {"retries", "patience", "connections", "contact"}
-    )
-
-    kind: Literal["wikipedia"] = "wikipedia"
-    """The live Wikipedia."""
-    url: str = "https://en.wikipedia.org/w/api.php"
-    """The address of the MediaWiki API."""
-    timeout: float = Field(default=20.0, gt=0)
-    """Seconds for one attempt."""
-    retries: int = Field(default=5, ge=0)
-    """How often what may pass is asked again."""
-    patience: float = Field(default=20.0, gt=0)
-    """Seconds for a query with all its attempts."""
-    connections: int = Field(default=1, ge=1, le=64)
-    """Connections of all episodes together."""
-    contact: str | None = Field(default=None, pattern=r"^[!-~]+$")
-    """A mail or web address for the service's operators, in the user agent."""
-
-
-SearchSettings = Annotated[
-    NoSearch | PageSearch | RecordedSearch | WikipediaSearch, Field(discriminator="kind")
-]
 
 
 class _Page(msgspec.Struct):
+    kind: ClassVar[str] = "page"
+
     title: str
     text: str
 
 
 class _Answer(msgspec.Struct):
+    kind: ClassVar[str] = "recorded result"
+
     query: str
     result: str
 
 
+Entry = TypeVar("Entry", _Page, _Answer)
+
+
 def open_search(settings: SearchSettings) -> Tool | None:
-    """The tool, with its files read; raises `ConfigError` where a file cannot be."""
+    """Open the tool and read its files; raises `ConfigError` where one cannot be read."""
     match settings:
         case PageSearch():
-            return _tool(_Pages(_read_lines(settings.path, _Page)))
+            return _tool(_Pages(_read(settings.path, _Page)))
         case RecordedSearch():
-            return _tool(_Recorded(_read_lines(settings.path, _Answer)))
+            return _tool(_Recorded(_read(settings.path, _Answer)))
         case WikipediaSearch():
-            from codeact.tools.mediawiki import MediaWiki  # it imports this module
-
             service = MediaWiki(settings)
             return _tool(service)._replace(probe=service.probe, close=service.close)
         case _:
@@ -125,21 +66,14 @@ def _tool(answer: Callable[[str], Awaitable[str]]) -> Tool:
     return Tool(SPEC, wikipedia_search)
 
 
-def _read_lines(path: str, kind: type[Any]) -> list[Any]:
+def _read(path: str, kind: type[Entry]) -> list[Entry]:
     file = resolve_path(path)
-    try:
-        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"search.path: {file} cannot be read: {error.strerror}") from error
     decoder = msgspec.json.Decoder(kind)
-    found = []
-    for number, line in enumerate(raw.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(decoder.decode(line))
-        except msgspec.MsgspecError as error:
-            raise ConfigError(f"search.path: {file}, line {number}: {error}") from error
+    found: list[Entry] = []
+    for one in decoded_lines(file, lambda line, _: decoder.decode(line), kind.kind):
+        if isinstance(one, Unreadable):
+            raise ConfigError(f"search.path: {file}, line {one.place.line}: {one.reason}")
+        found.append(one)
     return found
 
 
@@ -172,7 +106,7 @@ class _Pages:
 
 
 class _Recorded:
-    """Gives back what an earlier run was given for the same query."""
+    """Returns the result that an earlier run got for the same query."""
 
     def __init__(self, answers: list[_Answer]) -> None:
         self._answers = {answer.query: answer.result for answer in answers}
@@ -182,15 +116,3 @@ class _Recorded:
             return self._answers[query]
         except KeyError:
             raise LookupError(f"no recorded answer for the query {query!r}") from None
-
-
-def render(title: str, text: str) -> str:
-    """Show one page as the policy reads it."""
-    return f"Page: {title}\nSummary: {text}"
-
-
-def files_of(settings: SearchSettings) -> list[Path]:
-    """The files that answers depend on, for the run's provenance."""
-    return (
-        [resolve_path(settings.path)] if isinstance(settings, PageSearch | RecordedSearch) else []
-    )

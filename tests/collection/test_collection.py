@@ -18,9 +18,9 @@ from codeact.cli import main
 from codeact.collection.conversion import convert
 from codeact.collection.filters import CODE, FILTERS, FIRST, PROPOSAL, WORKED, Filter, example
 from codeact.collection.pipeline import select, sort_into_tiers
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.scan import scan, start_method
-from codeact.collection.selection import Candidate, Step
+from codeact.collection.selection import Candidate, SelectionStep
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.datasets import task_type_of
 from codeact.episode.prompts.code import CodeStrategy
@@ -31,9 +31,9 @@ from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
 from codeact.folders import whole_folder
-from codeact.recordings import reading
-from codeact.recordings.reading import read_trajectories, source_files
-from codeact.recordings.trajectory import Trajectory, Unreadable
+from codeact.jsonl import Unreadable
+from codeact.recordings.files import source_files
+from codeact.recordings.trajectory import Trajectory, read_trajectories
 from codeact.resources import data_folder, resolve_path
 from tests.helpers.records import make_record
 
@@ -315,7 +315,9 @@ def test_a_broken_line_is_named_and_counted_and_the_rest_is_used(
 ) -> None:
     path = recorded(tmp_path / "s", line(1), broken, line(2))
     assert main(["select", f"source={tmp_path / 's'}", f"out={tmp_path / 'o'}", *RULES]) == 1
-    report = msgspec.json.decode((tmp_path / "o" / "report.json").read_bytes(), type=Report)
+    report = msgspec.json.decode(
+        (tmp_path / "o" / "report.json").read_bytes(), type=SelectionReport
+    )
     assert (report.records, report.unreadable) == (2, 1)
     assert report.problems[0].place == f"{path}:2"
     assert reason in report.problems[0].reason
@@ -463,7 +465,7 @@ def test_a_step_sees_every_candidate_and_is_counted(tmp_path: Path) -> None:
             if one.task.task_name == "math":
                 yield one
 
-    report = select(config(tmp_path / "s", tmp_path / "o"), [Step("only_math", only_math)])
+    report = select(config(tmp_path / "s", tmp_path / "o"), [SelectionStep("only_math", only_math)])
     assert seen == [
         ("easy", "a", "1"),
         ("easy", "b", "1"),
@@ -483,20 +485,6 @@ def test_several_sources_are_read_in_their_order(tmp_path: Path) -> None:
     assert main(["select", str(tmp_path / "b"), str(tmp_path / "a"), f"out={tmp_path / 'o'}"]) == 0
     (kept,) = conversations(tmp_path / "o")
     assert kept["conversations"][3]["content"].endswith("b")
-
-
-@pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_line_of_megabytes_is_read_in_linear_time(
-    end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In pieces of 64 bytes: to copy what there is so far for each would move 130 GB."""
-    monkeypatch.setattr(reading, "_PLAIN", 64)
-    (tmp_path / "long.jsonl").write_bytes(b"x" * (4 << 20) + end)
-    start = time.process_time()
-    (found,) = reading.read_lines(tmp_path / "long.jsonl")
-    assert isinstance(found, reading.Line)
-    assert (found.number, len(found.content), found.ended) == (1, 4 << 20, bool(end))
-    assert time.process_time() - start < 5
 
 
 def test_processes_are_not_forked_beside_a_thread_and_write_the_same(tmp_path: Path) -> None:
@@ -584,7 +572,7 @@ def test_an_archive_of_several_parts_is_read_to_its_end(tmp_path: Path) -> None:
 
 def test_what_a_step_does_not_look_at_is_counted_too(tmp_path: Path) -> None:
     recorded(tmp_path / "s", *(line(n) for n in range(5)))
-    step = Step("first_two", lambda found: itertools.islice(found, 2))
+    step = SelectionStep("first_two", lambda found: itertools.islice(found, 2))
     report = select(config(tmp_path / "s", tmp_path / "o"), [step])
     assert report.tiers["easy"].kept == 2
     assert report.tiers["easy"].taken[-1].records == 3

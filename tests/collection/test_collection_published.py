@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from codeact.collection.pipeline import select, sort_into_tiers
-from codeact.collection.report import Report, TierReport
+from codeact.collection.report import SelectionReport, TierReport
 from codeact.collection.settings import SelectConfig, TiersConfig
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 class Made(NamedTuple):
     """What a command made, and what it should have made."""
 
-    report: Report
+    report: SelectionReport
     out: Path
     expected: Path
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from codeact.cli import main
-from codeact.collection.contamination import Grams
+from codeact.collection.contamination import NGramIndex
 from codeact.collection.filters import FILTERS, example
-from codeact.collection.report import Report
+from codeact.collection.report import SelectionReport
 from codeact.collection.selection import Candidate
 from codeact.collection.settings import (
     BalanceSettings,
@@ -28,13 +28,14 @@ from codeact.collection.steps import (
     steps,
     uncontaminated,
     within_bounds,
-    without_copies,
-    without_likes,
+    without_exact_duplicates,
+    without_near_duplicates,
 )
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
-from codeact.recordings.trajectory import Experiment, Place, TaskKey
+from codeact.jsonl import SourceLine
+from codeact.recordings.trajectory import Experiment, TaskKey
 
 LONG_CODE = "\n".join(f"total_{n} = price[{n}] * amount[{n}] + {n * n}" for n in range(40))
 PROMPT = "How many metres of cable does a crew of nine need for seven towers in a row"
@@ -64,7 +65,7 @@ def candidate(
         turns,
         len(messages),
         1,
-        Place("f", row),
+        SourceLine("f", row),
         partial(json.dumps(line).encode),
     )
 
@@ -109,7 +110,7 @@ def test_diverse_ones_are_the_best_and_whoever_is_least_like_it() -> None:
 
 def test_copies_are_the_same_but_for_white_space() -> None:
     found = [candidate(0, "a  b"), candidate(1, "a\nb", task="2"), candidate(2, "a c")]
-    assert rows(without_copies(iter(found))) == [0, 2]
+    assert rows(without_exact_duplicates(iter(found))) == [0, 2]
 
 
 def test_near_duplicates_are_those_above_the_threshold() -> None:
@@ -117,9 +118,9 @@ def test_near_duplicates_are_those_above_the_threshold() -> None:
     far = LONG_CODE.replace("price", "cost").replace("amount", "count")
     found = [candidate(0, LONG_CODE), candidate(1, near), candidate(2, far)]
     settings = DuplicateSettings(threshold=0.85, permutations=128, seed=1)
-    assert rows(without_likes(settings, iter(found))) == [0, 2]
+    assert rows(without_near_duplicates(settings, iter(found))) == [0, 2]
     loose = DuplicateSettings(threshold=0.1, permutations=128, seed=1)
-    assert rows(without_likes(loose, iter(found))) == [0]
+    assert rows(without_near_duplicates(loose, iter(found))) == [0]
 
 
 # Contamination
@@ -142,20 +143,20 @@ def test_a_task_of_an_evaluation_set_is_found_in_other_words_around_it(
         candidate(2, asked="Add."),
         candidate(3, asked=""),
     ]
-    grams = Grams.read(settings)
+    grams = NGramIndex.read(settings)
     assert rows(uncontaminated(settings, grams, iter(found))) == [1, 2, 3]
 
 
 def test_a_prompt_shorter_than_a_run_is_found_only_as_a_whole(tmp_path: Path) -> None:
     settings = evaluation(tmp_path, {"prompt": "Add 1 and 1."})
     found = [candidate(0, asked="add 1 and 1"), candidate(1, asked="Add 1 and 1 and 1 and 1.")]
-    assert rows(uncontaminated(settings, Grams.read(settings), iter(found))) == [1]
+    assert rows(uncontaminated(settings, NGramIndex.read(settings), iter(found))) == [1]
 
 
 def test_an_evaluation_set_without_prompts_is_refused_with_its_line(tmp_path: Path) -> None:
     settings = evaluation(tmp_path, {"prompt": PROMPT}, {"text": PROMPT})
     with pytest.raises(TaskFileError, match=r"eval.jsonl, line 2: .*contamination.fields"):
-        Grams.read(settings)
+        NGramIndex.read(settings)
 
 
 # Bounds and balance
@@ -257,7 +258,7 @@ def test_every_step_is_counted_in_the_report_and_order_is_of_tasks(tmp_path: Pat
         )
         == 0
     )
-    report = msgspec.json.decode((out / "report.json").read_bytes(), type=Report)
+    report = msgspec.json.decode((out / "report.json").read_bytes(), type=SelectionReport)
     taken = {one.name: one.records for one in report.tiers["medium"].taken}
     assert taken["per_task"] == 1
     assert taken["exact_duplicates"] + report.tiers["medium"].kept == 5

@@ -6,7 +6,7 @@ import pytest
 
 from codeact.commands import COMMANDS
 from codeact.experiment.config.compose import Invocation, compose_config
-from codeact.experiment.config.reference import keys_of, option_meaning
+from codeact.experiment.config.keys import keys_of, option_meaning
 from codeact.experiment.config.schema import RunConfig
 from tests.helpers.commands import codeact
 

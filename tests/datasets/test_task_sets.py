@@ -10,7 +10,7 @@ import pytest
 
 from codeact import datasets as families
 from codeact.datasets.families import FAMILIES
-from codeact.datasets.preparers import PREPARERS
+from codeact.datasets.preparing.preparers import PREPARERS
 from codeact.exceptions import ConfigError, TaskFileError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -1,4 +1,4 @@
-"""The state machine: counters, endings, messages, feedback, limits (protocol.md)."""
+"""The state machine: counters, endings, messages, feedback, limits (docs/protocol.md)."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ from codeact.experiment.config.validation import validated
 from codeact.resources import data_folder
 from codeact.sample import encyclopaedia_path
 from codeact.tools import open_toolbox
-from codeact.tools.search import SPEC
+from codeact.tools.settings import SPEC
 
 TASK = Task(name="gsm8k", id="0", prompt="How many?", reference="42")
 

@@ -12,11 +12,11 @@ from codeact.episode.effects import Counts, Outcome, Turn, Usage
 from codeact.episode.record import (
     Attempt,
     EpisodeRecord,
-    Unwritable,
+    UnwritableRecord,
     checked_line,
     decode,
     encode,
-    stand_in,
+    placeholder_record,
 )
 from tests.helpers.records import make_record
 
@@ -146,8 +146,8 @@ def test_what_no_line_can_hold_is_refused_wherever_it_stands(owner: str, value: 
             msgspec.structs.force_setattr(parts[owner], name, value)
         try:
             line = checked_line(record)
-        except Unwritable as error:
-            kept = stand_in(record, str(error))
+        except UnwritableRecord as error:
+            kept = placeholder_record(record, str(error))
             assert decode(checked_line(kept)) == kept
             assert kept.outcome.cause == "harness"
         else:
@@ -160,9 +160,9 @@ def test_the_stand_in_keeps_what_was_spent() -> None:
     record.turns[0].seconds = {"model": 1.5, "sandbox": math.nan}
     record.seconds = -1.0
     record.attempts = [Attempt(cause="provider", error="\udfff", usage=Usage(7, 1), cost=0.5)]
-    with pytest.raises(Unwritable):
+    with pytest.raises(UnwritableRecord):
         checked_line(record)
-    kept = stand_in(record, "why")
+    kept = placeholder_record(record, "why")
     assert (kept.usage, kept.turns[0].usage) == (Usage(3, 2), Usage(3, 2))
     assert kept.turns[0].seconds == {"model": 1.5, "sandbox": 0.0}
     assert kept.seconds == 0.0

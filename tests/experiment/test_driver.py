@@ -20,7 +20,7 @@ from codeact.experiment.compute.local import environment
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.validation import validated
-from codeact.experiment.driver import Assignment, Environment, play
+from codeact.experiment.driver import Assignment, Environment, play_episode
 from codeact.experiment.plan import make_plan
 from codeact.experiment.resources import Resources
 from codeact.models.base import Request
@@ -107,7 +107,7 @@ async def test_the_repl_starts_while_the_policy_thinks_of_its_first_action() -> 
     async with ready() as (assignment, shared, sandbox):
         watched, policy = Watched(sandbox), Patient([CELL, PROPOSAL])
         policy.awaited = watched.asked
-        record = await play(assignment, shared._replace(policy=policy, sandbox=watched))
+        record = await play_episode(assignment, shared._replace(policy=policy, sandbox=watched))
     assert record.turns[0].observation == "Out[1]: 42"
     assert record.outcome.cause is None
 
@@ -117,7 +117,7 @@ async def test_an_episode_of_one_turn_starts_one_for_a_cell_alone() -> None:
         for text in (PROPOSAL, CELL):
             watched = Watched(sandbox)
             policy = ScriptedModel([text])
-            await play(assignment, shared._replace(policy=policy, sandbox=watched))
+            await play_episode(assignment, shared._replace(policy=policy, sandbox=watched))
             assert watched.asked.is_set() == (text is CELL)
 
 
@@ -129,7 +129,7 @@ async def test_a_repl_that_nobody_used_is_gone_with_its_episode(latency: float) 
             raise ProviderFailure("no answer today")
 
         policy = ScriptedModel(fail, latency=latency)
-        record = await play(assignment, shared._replace(policy=policy))
+        record = await play_episode(assignment, shared._replace(policy=policy))
         assert record.outcome.cause == "provider"
         async with asyncio.timeout(20):
             while sandbox.live:  # noqa: ASYNC110 (it tells nobody)
@@ -140,9 +140,9 @@ async def test_a_repl_that_cannot_start_matters_to_cells_alone() -> None:
     async with ready() as (assignment, shared, _):
         broken = shared._replace(sandbox=NoSandbox())
         proposing = broken._replace(policy=ScriptedModel(["What now?", "What now?"]))
-        assert (await play(assignment, proposing)).outcome.cause is None
+        assert (await play_episode(assignment, proposing)).outcome.cause is None
         acting = broken._replace(policy=ScriptedModel([CELL]))
-        record = await play(assignment, acting)
+        record = await play_episode(assignment, acting)
     assert record.outcome.cause == "sandbox"
     assert "there is none" in (record.outcome.error or "")
 
@@ -170,7 +170,9 @@ async def test_how_long_an_effect_took_is_for_our_own_clock_to_say(claimed: floa
             policy=claiming(claimed), critic=claiming(claimed), sandbox=Claiming(sandbox, claimed)
         )
         settings = lying.settings.model_copy(update={"feedback": FeedbackSettings(kind="textual")})
-        record = await play(assignment._replace(grader=grader), lying._replace(settings=settings))
+        record = await play_episode(
+            assignment._replace(grader=grader), lying._replace(settings=settings)
+        )
     assert record.outcome.terminate_reason == "max_steps"
     times = [seconds for turn in record.turns for seconds in turn.seconds.values()]
     assert {effect for turn in record.turns for effect in turn.seconds} == {
@@ -214,12 +216,12 @@ async def test_a_time_out_within_an_effect_is_not_the_episodes_own(limit: str) -
 
     async with ready(f"limits.max_seconds={limit}") as (assignment, shared, _):
         ends = [
-            await play(assignment, shared._replace(policy=ScriptedModel(late))),
-            await play(
+            await play_episode(assignment, shared._replace(policy=ScriptedModel(late))),
+            await play_episode(
                 assignment._replace(grader=grader),
                 shared._replace(policy=ScriptedModel([PROPOSAL])),
             ),
-            await play(
+            await play_episode(
                 assignment,
                 shared._replace(policy=ScriptedModel([CELL]), sandbox=LateSandbox()),
             ),
@@ -249,7 +251,7 @@ async def test_a_fault_in_a_plug_ins_words_is_one_failed_episode() -> None:
 
     async with ready() as (assignment, shared, _):
         for strategy, what in ((Broken(), "no such action"), (Speechless(), "no words")):
-            record = await play(assignment, shared._replace(strategy=strategy))
+            record = await play_episode(assignment, shared._replace(strategy=strategy))
             assert record.outcome.cause == "harness"
             assert what in record.outcome.error
             assert record.task_digest == assignment.task.digest

@@ -9,7 +9,7 @@ import pytest
 
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import RunFolderError
-from codeact.experiment.events import Audience, Job, Listener, Load, Silent
+from codeact.experiment.events import Job, Listener, Listeners, Load, NullListener
 from codeact.experiment.failures import grouped, kind_of, to_lines
 from codeact.experiment.summary import FailedEpisode, Summary
 from codeact.experiment.sweep_report import SweepRow, write_sweep
@@ -105,15 +105,15 @@ def test_a_sweep_shows_the_run_that_failed_and_why(
         write_sweep(tmp_path / "nowhere", rows)
 
 
-EVENTS: dict[str, Callable[[Audience], None]] = {
-    "run_started": lambda audience: audience.run_started(cast(Job, None)),
-    "episode_finished": lambda audience: audience.episode_finished(
+EVENTS: dict[str, Callable[[Listeners], None]] = {
+    "run_started": lambda listeners: listeners.run_started(cast(Job, None)),
+    "episode_finished": lambda listeners: listeners.episode_finished(
         cast(Job, None), cast(EpisodeRecord, None)
     ),
-    "load": lambda audience: audience.load(Load(0, 0, 0)),
-    "run_finished": lambda audience: audience.run_finished(cast(Job, None), Summary()),
-    "notice": lambda audience: audience.notice("a notice"),
-    "close": lambda audience: audience.close(),
+    "load": lambda listeners: listeners.load(Load(0, 0, 0)),
+    "run_finished": lambda listeners: listeners.run_finished(cast(Job, None), Summary()),
+    "notice": lambda listeners: listeners.notice("a notice"),
+    "close": lambda listeners: listeners.close(),
 }
 
 
@@ -127,7 +127,7 @@ class Failing:
         return fail
 
 
-class Hearing(Silent):
+class Hearing(NullListener):
     """Works, and keeps what it hears."""
 
     def __init__(self) -> None:
@@ -149,9 +149,9 @@ def test_listeners_that_fail_at_everything_end_nothing(event: str, place: int | 
     listeners: list[Listener] = [cast(Listener, Failing()) for _ in range(2 + (place is None))]
     if place is not None:
         listeners.insert(place, hearing)
-    audience = Audience(listeners)
+    listeners = Listeners(listeners)
     for tell in (EVENTS[event], *EVENTS.values()):
-        tell(audience)
+        tell(listeners)
     if place is not None:
         said = [text for text in hearing.heard if "is left out from here on" in text]
         assert len(said) == 2

@@ -12,7 +12,7 @@ import pytest
 
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, ProviderFailure, RunStopped, SandboxFailure
-from codeact.experiment.breaker import RunBreaker
+from codeact.experiment.circuit_breaker import RunCircuitBreaker
 from codeact.experiment.probing import probe
 from codeact.models.openai import client as openai_api
 from codeact.recordings.run_folder import latest_records, read_records
@@ -236,7 +236,7 @@ class Bench:
         self.works = works
         self.probed: list[Cause] = []
         self.said: list[str] = []
-        self.breaker = RunBreaker(limit, self._probe, self.said.append)
+        self.breaker = RunCircuitBreaker(limit, self._probe, self.said.append)
 
     async def _probe(self, cause: Cause) -> None:
         self.probed.append(cause)
@@ -253,7 +253,7 @@ class Bench:
                 return make_record(cause=cause)
 
             try:
-                await self.breaker.play(record)
+                await self.breaker.call(record)
             except RunStopped:
                 continue
             played += 1
@@ -304,7 +304,7 @@ async def test_what_began_before_a_probe_passed_does_not_count_after_it() -> Non
         await died.wait()
         return make_record(cause="sandbox")
 
-    crowd = [asyncio.create_task(bench.breaker.play(episode)) for _ in range(100)]
+    crowd = [asyncio.create_task(bench.breaker.call(episode)) for _ in range(100)]
     await asyncio.sleep(0)
     died.set()
     await asyncio.gather(*crowd)
@@ -321,7 +321,7 @@ async def test_episodes_under_way_are_called_off_and_none_begins_during_the_prob
         await go.wait()
         raise SandboxFailure("no server")
 
-    breaker = RunBreaker(1, probe, [].append)
+    breaker = RunCircuitBreaker(1, probe, [].append)
     begun: list[int] = []
 
     async def long() -> EpisodeRecord:
@@ -332,11 +332,11 @@ async def test_episodes_under_way_are_called_off_and_none_begins_during_the_prob
     async def failing() -> EpisodeRecord:
         return make_record(cause="sandbox")
 
-    under_way = asyncio.create_task(breaker.play(long))
+    under_way = asyncio.create_task(breaker.call(long))
     await asyncio.sleep(0)
-    await breaker.play(failing)
+    await breaker.call(failing)
     await probing.wait()
-    later = asyncio.create_task(breaker.play(long))
+    later = asyncio.create_task(breaker.call(long))
     await asyncio.sleep(0.05)
     assert len(begun) == 1
     go.set()
@@ -349,7 +349,7 @@ async def test_episodes_under_way_are_called_off_and_none_begins_during_the_prob
 
 async def test_who_is_cancelled_by_others_is_cancelled() -> None:
     breaker = Bench().breaker
-    task = asyncio.create_task(breaker.play(lambda: asyncio.sleep(1000, make_record())))
+    task = asyncio.create_task(breaker.call(lambda: asyncio.sleep(1000, make_record())))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

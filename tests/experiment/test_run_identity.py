@@ -14,7 +14,7 @@ from codeact.episode.effects import Completion, Usage
 from codeact.episode.record import spent_on
 from codeact.exceptions import BudgetExhausted, RunFolderError
 from codeact.experiment.budget import Account, BudgetSettings
-from codeact.experiment.identity import define
+from codeact.experiment.identity import requested_run
 from codeact.experiment.plan import make_plan
 from codeact.experiment.summary import summarize, summarize_folder
 from codeact.recordings.run_folder import EPISODES, RunFolder, latest_records, read_records
@@ -118,7 +118,9 @@ def test_the_image_counts_by_its_digest(tmp_path: Path) -> None:
     def opened(image: str, digest: str) -> RunFolder:
         words = ["executor=docker", f"executor.image={image}", "limit=1", "task=gsm8k"]
         plan = make_plan(configured(*words, f"task.sets.gsm8k.path={TASKS}/gsm8k.jsonl"))
-        return RunFolder.open(tmp_path, define(plan, {"image": {"name": image, "digest": digest}}))
+        return RunFolder.open(
+            tmp_path, requested_run(plan, {"image": {"name": image, "digest": digest}})
+        )
 
     folder = opened("mine:1", "sha256:a")
     folder.append(make_record())

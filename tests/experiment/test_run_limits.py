@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from codeact.cli import main
-from codeact.episode.causes import TREATMENT, is_owed_another_try
+from codeact.episode.causes import HANDLING, should_retry
 from codeact.episode.record import Attempt
 from codeact.exceptions import Cause
 from codeact.recordings.run_folder import EPISODES, latest_records, read_records
@@ -31,16 +31,16 @@ def against(api: FakeApi) -> list[str]:
 
 
 def test_every_cause_has_its_treatment() -> None:
-    assert set(TREATMENT) == {None, *get_args(Cause)}
+    assert set(HANDLING) == {None, *get_args(Cause)}
 
 
-@pytest.mark.parametrize("cause", [cause for cause in TREATMENT if cause is not None])
+@pytest.mark.parametrize("cause", [cause for cause in HANDLING if cause is not None])
 def test_tries_are_bounded_by_the_table(cause: Cause) -> None:
     record, tries = make_record(cause=cause), 0
-    while is_owed_another_try(record) and tries < 100:
+    while should_retry(record) and tries < 100:
         tries += 1
         record.attempts.append(Attempt(cause=cause, error="why"))
-    assert tries == TREATMENT[cause].retries
+    assert tries == HANDLING[cause].retries
 
 
 def test_an_episode_that_failed_is_played_again_and_keeps_why(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, ComputeUnavailable
 from codeact.experiment.config.compose import expand_sweep
 from codeact.experiment.driver import Assignment
-from codeact.experiment.events import Job, Silent
+from codeact.experiment.events import Job, NullListener
 from codeact.experiment.plan import make_plan
 from codeact.experiment.runner import Runner
-from codeact.experiment.sweep import cells
+from codeact.experiment.sweep import sweep_runs
 from codeact.recordings.run_folder import EPISODES, RunFolder, latest_records, read_records
 from tests.experiment.test_run_identity import OLD
 from tests.helpers.records import asked, configured, make_record
@@ -49,7 +49,7 @@ def test_a_sweep_of_one_value_that_grows_plays_nothing_again(tmp_path: Path) -> 
 
 def names(*words: str) -> list[str]:
     jobs = [(job, configured(*job)) for job in expand_sweep(words)]
-    return [cell.path.name for cell in cells(Path("/nowhere"), jobs)]
+    return [cell.path.name for cell in sweep_runs(Path("/nowhere"), jobs)]
 
 
 def test_a_cell_goes_by_its_sorted_overrides_that_matter() -> None:
@@ -134,7 +134,7 @@ class Slow:
     async def probe(self, run: str, cause: Cause) -> None:
         """All that could fail works."""
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
         await asyncio.sleep(0.01 if run == "broken" else 0.2)
         if self._first is not None and run == "broken":
             raise self._first
@@ -143,7 +143,7 @@ class Slow:
         return record
 
 
-async def run_two(tmp_path: Path, player: Slow, *, broken: bool) -> tuple[Any, list[int]]:
+async def run_two(tmp_path: Path, backend: Slow, *, broken: bool) -> tuple[Any, list[int]]:
     """Two runs of three episodes each, all in flight at once; the first one's disk is gone."""
     owed = make_plan(configured(*GSM8K, "limit=3")).assignments
     folders = [RunFolder.open(tmp_path / name, asked()) for name in ("broken", "whole")]
@@ -151,7 +151,7 @@ async def run_two(tmp_path: Path, player: Slow, *, broken: bool) -> tuple[Any, l
         os.close(folders[0]._file)
         folders[0]._file = os.open(tmp_path, os.O_RDONLY)
     jobs = [Job(folder.path.name, configured(), folder, owed, "sweep") for folder in folders]
-    stopped = await Runner(jobs, player, 6, Silent()).run()
+    stopped = await Runner(jobs, backend, 6, NullListener()).run()
     for folder in folders:
         folder.close()
     return stopped, [len(list(read_records(folder.path))) for folder in folders]

@@ -19,7 +19,7 @@ from codeact.datasets import get, load_tasks
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.exceptions import SandboxFailure
-from codeact.graders import cases, code, evaluation, mint_code
+from codeact.graders import cases, code, evaluation
 from codeact.sandboxes.base import Sandbox
 from codeact.sandboxes.sandbox import GuestSandbox
 from tests.helpers.sandboxes import started
@@ -71,7 +71,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Give every verdict so many seconds in place of ten."""
 
     def set_limit(seconds: float) -> None:
-        for module in (code, cases, mint_code):
+        for module in (code, cases):
             monkeypatch.setattr(module, "SECONDS", seconds)
 
     return set_limit

@@ -200,7 +200,7 @@ async def test_tests_that_send_their_own_objects_are_refused_not_judged(sandbox:
         await judge(sandbox, CORRECT, "class C: pass\nassert f(C()) == 1")
 
 
-# -- what must not be forged (grading.md, "strict mode"; baselines.md, "Grading")
+# -- what must not be forged (docs/grading.md, "Code")
 
 ATTACKS = {
     "exit at load": "import sys\nsys.exit(0)",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codeact.graders import mint_theorem
+from codeact.graders import theorem
 from codeact.graders.fences import unfence
 
 DOCSTRING = '''def f(x):
@@ -127,8 +127,8 @@ HEADS = ["", "x\n", "```\n", "```python\n'''", "````md\n", "    ```\n", "1", "a"
 TAILS = ["", "\n```", "x", "'''\n", "1", ")"]
 PARSERS: dict[str, Callable[[str], object]] = {
     "unfence": unfence,
-    "normalise": mint_theorem.normalise,
-    "plain_value": mint_theorem.plain_value,
+    "normalise": theorem.normalise,
+    "plain_value": theorem.plain_value,
 }
 
 

@@ -18,7 +18,8 @@ from codeact.datasets import get
 from codeact.episode import protocol
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.task import Task
-from codeact.graders import cues, denotation, lists, words
+from codeact.graders import cues, denotation, lists
+from codeact.graders import text as short_text
 from codeact.graders.base import Mode
 from codeact.graders.commitment import LONGEST, cleaned, commitment
 from codeact.sandboxes.base import Evaluation, Sandbox
@@ -91,7 +92,7 @@ SMALL: dict[str, Callable[[str], object]] = {
     **GRADINGS,
     "normal form": denotation.normal,
     "cues": lambda text: cues.found(text, bounds=True),
-    "listed": lambda text: lists.listed(text, ["matt", "flynn"], words.normalise),
+    "listed": lambda text: lists.listed(text, ["matt", "flynn"], short_text.normalise),
     "cleaned": cleaned,
     "commitment": lambda text: commitment(text, lambda part: part),
 }

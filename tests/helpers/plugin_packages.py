@@ -1,4 +1,7 @@
-"""Packages with an entry point, installed as any other package is, for the time of a test."""
+"""Small packages with one entry point each, for the time of a test: above all broken ones.
+
+examples/plugin/ is a whole one; tests/test_docs.py installs it as its README says.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +11,18 @@ import pytest
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put a package on the path whose entry point names what its module calls ``PART``."""
+    """Put packages on the path whose entry points name what their modules call ``PART``."""
+    installed: list[str] = []
 
     def put(group: str, content: str, name: str = "mine") -> None:
-        module = f"plugin_{tmp_path.name.replace('-', '_')}"
-        (tmp_path / f"{module}.py").write_text(content)
-        about = tmp_path / f"{module}-1.dist-info"
-        about.mkdir()
+        module = f"plugin_{tmp_path.name.replace('-', '_')}_{len(installed)}"
+        installed.append(module)
+        folder = tmp_path / module
+        about = folder / f"{module}-1.dist-info"
+        about.mkdir(parents=True)
+        (folder / f"{module}.py").write_text(content)
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
         (about / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}:PART\n")
-        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.syspath_prepend(folder)
 
     return put

@@ -8,7 +8,7 @@ from codeact.exceptions import Cause
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.validation import validated
-from codeact.experiment.identity import Asked
+from codeact.experiment.identity import RequestedRun
 
 
 @cache
@@ -17,9 +17,9 @@ def configured(*words: str) -> RunConfig:
     return validated(RunConfig, compose_config(Invocation("run", ("model=scripted", *words))))
 
 
-def asked(label: str = "s") -> Asked:
+def asked(label: str = "s") -> RequestedRun:
     """A run that is called by `label`, and is no other."""
-    return Asked(config=configured(), values={"label": label})
+    return RequestedRun(config=configured(), values={"label": label})
 
 
 SETTINGS = asked().new.digest

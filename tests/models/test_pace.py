@@ -15,7 +15,7 @@ from codeact.models.base import EpisodeKey, Request
 from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
-from codeact.models.pace import AdaptiveLimit, Gate, Pace
+from codeact.models.pace import AdaptiveLimit, AdmissionQueue, RateLimiter
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 
 HELLO = ({"role": "user", "content": "hello"},)
@@ -115,37 +115,37 @@ def test_nothing_leaves_before_the_time_that_was_given() -> None:
 
 
 async def test_those_who_wait_leave_in_their_order() -> None:
-    gate = Gate(AdaptiveLimit(1))
+    queue = AdmissionQueue(AdaptiveLimit(1))
     left: list[int] = []
 
     async def one(number: int) -> None:
-        await gate.enter()
+        await queue.enter()
         left.append(number)
         await asyncio.sleep(0)
-        gate.leave()
+        queue.leave()
 
     await asyncio.gather(*(one(number) for number in range(20)))
     assert left == list(range(20))
-    assert gate.load == 0
+    assert queue.load == 0
 
 
 async def test_a_cancelled_waiter_takes_no_place_with_it() -> None:
-    gate = Gate(AdaptiveLimit(1))
-    await gate.enter()
-    waiting = [asyncio.create_task(gate.enter()) for _ in range(3)]
+    queue = AdmissionQueue(AdaptiveLimit(1))
+    await queue.enter()
+    waiting = [asyncio.create_task(queue.enter()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    gate.leave()  # hands the place to the second
+    queue.leave()  # hands the place to the second
     waiting[1].cancel()  # in the same moment
     await asyncio.wait_for(waiting[2], 30)
-    assert gate.limit.under_way == 1
+    assert queue.limit.under_way == 1
 
 
 async def test_a_closed_gate_opens_by_itself() -> None:
-    gate = Gate(AdaptiveLimit(4))
-    gate.limit.close(time.monotonic() + 0.05)
-    await asyncio.wait_for(asyncio.gather(*(gate.enter() for _ in range(3))), 30)
-    assert time.monotonic() >= gate.limit.closed_until
+    queue = AdmissionQueue(AdaptiveLimit(4))
+    queue.limit.close(time.monotonic() + 0.05)
+    await asyncio.wait_for(asyncio.gather(*(queue.enter() for _ in range(3))), 30)
+    assert time.monotonic() >= queue.limit.closed_until
 
 
 class _Hurried(asyncio.SelectorEventLoop):
@@ -179,7 +179,7 @@ def hurried(work: Coroutine[Any, Any, Any]) -> float:
 
 def test_requests_leave_evenly_spaced() -> None:
     async def six() -> None:
-        pace = Pace(requests=600, tokens=None)
+        pace = RateLimiter(requests=600, tokens=None)
         for _ in range(6):
             await pace.admit(10)
 
@@ -188,14 +188,14 @@ def test_requests_leave_evenly_spaced() -> None:
 
 def test_tokens_of_one_large_request_are_waited_for() -> None:
     async def one() -> None:
-        await Pace(requests=None, tokens=60_000).admit(1_300)
+        await RateLimiter(requests=None, tokens=60_000).admit(1_300)
 
     assert 0.29 <= hurried(one()) < 0.4
 
 
 def test_tokens_that_were_not_taken_are_given_to_the_next() -> None:
     async def two(taken: int) -> None:
-        pace = Pace(requests=None, tokens=600)
+        pace = RateLimiter(requests=None, tokens=600)
         pace.settle(await pace.admit(10), taken=taken)
         await pace.admit(10)
 
@@ -205,7 +205,7 @@ def test_tokens_that_were_not_taken_are_given_to_the_next() -> None:
 
 def test_tokens_taken_beyond_the_guess_are_paid_by_the_next() -> None:
     async def two() -> None:
-        pace = Pace(requests=None, tokens=6_000)
+        pace = RateLimiter(requests=None, tokens=6_000)
         pace.settle(await pace.admit(0), taken=120)
         await pace.admit(1)
 
@@ -236,19 +236,19 @@ STEPS = st.lists(
 )
 
 
-async def _pass(pace: Pace, step: Step, entered: list[tuple[float, list[int]]]) -> None:
+async def _pass(limiter: RateLimiter, step: Step, entered: list[tuple[float, list[int]]]) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(step.comes)
     try:
         async with asyncio.timeout(step.patience):
-            ticket = await pace.admit(step.charged)
+            reservation = await limiter.admit(step.charged)
     except TimeoutError:
         return
     counted = [step.charged]
     entered.append((loop.time(), counted))
     await asyncio.sleep(step.lasts)
     taken = int(step.charged * step.share)
-    pace.settle(ticket, taken)
+    limiter.settle(reservation, taken)
     counted[0] = taken
 
 
@@ -270,8 +270,8 @@ def test_no_minute_ever_lets_in_more_than_the_limits(
     entered = Watched()
 
     async def run() -> None:
-        pace = Pace(requests, tokens)
-        await asyncio.gather(*(_pass(pace, step, entered) for step in steps))
+        limiter = RateLimiter(requests, tokens)
+        await asyncio.gather(*(_pass(limiter, step, entered) for step in steps))
 
     loop = _Hurried()
     try:
@@ -287,15 +287,15 @@ def test_what_was_called_off_before_it_paid_gets_nothing_back() -> None:
 
     async def run() -> float:
         loop = asyncio.get_running_loop()
-        pace = Pace(None, 600)
-        await pace.admit(10)
-        waiting = [asyncio.create_task(pace.admit(500)) for _ in range(100)]
+        limiter = RateLimiter(None, 600)
+        await limiter.admit(10)
+        waiting = [asyncio.create_task(limiter.admit(500)) for _ in range(100)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         started = loop.time()
-        await pace.admit(300)
+        await limiter.admit(300)
         return loop.time() - started
 
     loop = _Hurried()
@@ -315,7 +315,7 @@ async def test_a_cancelled_request_is_refunded_only_what_it_paid() -> None:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
         # What went out may have been worked on, and the others had paid nothing yet.
-        assert client._pace._credit <= 0
+        assert client._rate_limiter._credit <= 0
         await client.close()
 
 
@@ -335,11 +335,11 @@ async def test_the_client_settles_near_what_the_server_takes_and_loses_nothing()
     async with FakeApi(reply) as api:
         client = client_of(api.base_url, concurrency=100)
         answers = await asyncio.gather(*(client.complete(ask(number)) for number in range(400)))
-        (standing,) = client.standings()
+        (stats,) = client.stats()
         await client.close()
     assert [answer.text for answer in answers] == ["ok"] * 400
-    assert takes // 2 <= standing.limit <= takes + 2
-    assert standing.refused == len(refused)
+    assert takes // 2 <= stats.limit <= takes + 2
+    assert stats.refused == len(refused)
     # Once it has settled only probing for more is refused: about one request in a round trip.
     late = [number for number in refused if number > 200]
     assert len(late) < 0.2 * (api.count - 200)
@@ -350,9 +350,9 @@ async def test_an_error_of_the_server_lowers_nothing(status: int) -> None:
     async with FakeApi([Reply(status=status), Reply(status=status), "ok"]) as api:
         client = client_of(api.base_url, concurrency=50)
         await client.complete(ask())
-        (standing,) = client.standings()
+        (stats,) = client.stats()
         await client.close()
-    assert (standing.limit, standing.errors, standing.refused) == (50, 2, 0)
+    assert (stats.limit, stats.errors, stats.refused) == (50, 2, 0)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ async def test_what_one_request_is_told_holds_for_all(first: Reply) -> None:
     async with FakeApi(reply) as api:
         client = client_of(api.base_url)
         told = asyncio.create_task(client.complete(ask()))
-        while not any((client.standings()[0].answers, client.standings()[0].refused)):  # noqa: ASYNC110
+        while not any((client.stats()[0].answers, client.stats()[0].refused)):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         await asyncio.gather(told, *(client.complete(ask(number)) for number in range(5)))
         await client.close()

@@ -189,10 +189,10 @@ async def test_a_server_that_comes_back_gets_its_episodes_back() -> None:
         await flaky.stop()
         await asyncio.gather(*(client.complete(ask(task)) for task in theirs))
         assert steady.count == len(theirs)
-        assert [one.is_left for one in client.standings()] == [False, True]
+        assert [one.is_left_out for one in client.stats()] == [False, True]
         back = await FakeApi().start(port)
         try:
-            while client.standings()[1].is_left:
+            while client.stats()[1].is_left_out:
                 await asyncio.sleep(0.02)
                 await client.complete(ask(theirs[0], turn=1))
             await asyncio.gather(*(client.complete(ask(task, turn=2)) for task in theirs))
@@ -209,12 +209,12 @@ async def test_a_server_that_keeps_failing_is_left(fault: Reply) -> None:
     async with FakeApi() as good, FakeApi([fault]) as bad:
         client = client_of(good, bad, timeout={"total": 1.0})
         answers = await asyncio.gather(*(client.complete(ask(task)) for task in range(30)))
-        standings = client.standings()
+        stats = client.stats()
         await client.close()
     assert len(answers) == 30
-    assert standings[1].is_left
-    assert standings[1].errors >= 3
-    assert standings[0].answers == 30
+    assert stats[1].is_left_out
+    assert stats[1].errors >= 3
+    assert stats[0].answers == 30
 
 
 async def test_those_who_queue_for_a_server_that_goes_are_sent_elsewhere() -> None:
@@ -252,7 +252,7 @@ async def test_each_server_has_its_own_limit() -> None:
     async with FakeApi(reply) as small, FakeApi([Reply(latency=0.01)]) as large:
         client = client_of(small, large, concurrency=40)
         await asyncio.gather(*(client.complete(ask(task)) for task in range(200)))
-        tight, wide = client.standings()
+        tight, wide = client.stats()
         await client.close()
     assert tight.limit < 10
     assert wide.limit == 40
@@ -283,12 +283,12 @@ async def test_a_server_that_says_not_here_is_left_and_told_of_once(
     async with FakeApi() as good, FakeApi([fault]) as bad:
         client = client_of(good, bad, max_retries=0, concurrency=4, probe=False)
         answers = await asyncio.gather(*(client.complete(ask(task)) for task in range(60)))
-        standings = client.standings()
+        stats = client.stats()
         await client.close()
         # No more than were under way when it first said so.
         assert 1 <= bad.count <= 4
     assert [answer.text for answer in answers] == ["ok"] * 60
-    assert [one.is_left for one in standings] == [False, True]
+    assert [one.is_left_out for one in stats] == [False, True]
     assert caplog.text.count("It is left out") == 1
     assert bad.base_url in caplog.text
 
@@ -300,7 +300,7 @@ async def test_one_that_is_mended_gets_its_episodes_back_and_is_told_of(
     async with FakeApi() as good, FakeApi([ABSENT["401"], ABSENT["401"], "ok"]) as bad:
         client = client_of(good, bad, probe=False)
         tasks = iter(range(10_000))
-        while client.standings()[1].answers < 3:
+        while client.stats()[1].answers < 3:
             await client.complete(ask(next(tasks)))
             await asyncio.sleep(0.005)
         await client.close()
@@ -341,10 +341,10 @@ async def test_what_one_request_alone_is_refused_for_leaves_no_server() -> None:
         ends = await asyncio.gather(
             *(client.complete(ask(task)) for task in range(20)), return_exceptions=True
         )
-        standings = client.standings()
+        stats = client.stats()
         await client.close()
     assert [isinstance(end, ProviderFailure) for end in ends].count(True) == 1
-    assert not any(one.is_left for one in standings)
+    assert not any(one.is_left_out for one in stats)
 
 
 # Before the run

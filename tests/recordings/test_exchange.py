@@ -15,8 +15,8 @@ from codeact.episode.record import encode
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.recordings.episodes import read_recordings
 from codeact.recordings.exchange import ExportConfig, ImportConfig, export_runs, import_trees
-from codeact.recordings.reading import read_trajectories
 from codeact.recordings.run_folder import read_records
+from codeact.recordings.trajectory import read_trajectories
 from tests.collection.test_collection import FIRST, PROPOSAL, line, recorded, run_record
 
 TRANSCRIPTS = Path(__file__).parents[3] / "shared" / "data" / "transcripts"

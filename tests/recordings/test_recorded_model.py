@@ -13,14 +13,13 @@ from codeact.episode.record import EpisodeRecord, encode
 from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
 from codeact.models.base import EpisodeKey, Request
 from codeact.models.recorded import RecordedModel, RecordedSettings
-from codeact.recordings.episodes import (
+from codeact.recordings.episodes import Selection, read_recordings
+from codeact.recordings.files import recording_files
+from codeact.recordings.transcript import (
     EnvironmentMessage,
-    Selection,
     assistant_content,
     parse_environment,
     policy_text,
-    read_recordings,
-    recording_files,
 )
 
 TRANSCRIPTS = Path(__file__).parents[3] / "shared" / "data" / "transcripts"
@@ -208,7 +207,7 @@ def test_an_answer_of_nothing_is_a_turn_though_it_left_no_message(tmp_path):
 def test_a_broken_line_is_refused_with_file_and_line(tmp_path, broken):
     path = write(tmp_path, line())
     path.write_text(f"{path.read_text()}{broken}\n")
-    with pytest.raises(RecordingError, match=r"results\.jsonl:2: not a recorded episode"):
+    with pytest.raises(RecordingError, match=r"results\.jsonl:2: is no recorded episode"):
         list(read_recordings(tmp_path))
 
 
@@ -259,7 +258,7 @@ def test_a_torn_last_line_of_a_run_is_passed_over(tmp_path):
 def test_a_broken_line_of_a_run_is_refused_with_file_and_line(tmp_path):
     messages: list[Message] = [*record().messages[:2], {"role": "user", "content": "Hello!"}]
     write_run(tmp_path, record(), record(messages=messages))
-    with pytest.raises(RecordingError, match=r"episodes\.jsonl:2: not an episode record"):
+    with pytest.raises(RecordingError, match=r"episodes\.jsonl:2: is no episode record"):
         list(read_recordings(tmp_path))
 
 

@@ -1,7 +1,6 @@
 """The run folder: nothing finished is lost, nothing half-written is trusted."""
 
 import errno
-import io
 import os
 import socket
 import stat
@@ -17,9 +16,14 @@ import pytest
 from codeact.episode.record import encode
 from codeact.exceptions import RunFolderError
 from codeact.experiment.summary import summarize_folder
-from codeact.files import bounded_lines
 from codeact.recordings.locking import Owner
-from codeact.recordings.run_folder import EPISODES, Owed, RunFolder, latest_records, read_records
+from codeact.recordings.run_folder import (
+    EPISODES,
+    EpisodeIdentity,
+    RunFolder,
+    latest_records,
+    read_records,
+)
 from tests.helpers.records import SETTINGS, asked, make_record
 
 
@@ -28,7 +32,7 @@ def test_a_finished_episode_is_not_owed_after_reopening(tmp_path: Path) -> None:
     folder.append(make_record())
     folder.close()
     again = RunFolder.open(tmp_path / "run", asked())
-    assert Owed("digest-0", SETTINGS, 0) in again.finished
+    assert EpisodeIdentity("digest-0", SETTINGS, 0) in again.finished
     again.close()
 
 
@@ -38,7 +42,7 @@ def test_a_torn_last_line_is_cut_off_and_owed_again(tmp_path: Path, cut: int) ->
     torn = encode(make_record("1", settings=SETTINGS)) + b"\n"
     (tmp_path / EPISODES).write_bytes(whole + torn[:-cut])
     folder = RunFolder.open(tmp_path, asked())
-    assert folder.finished == {Owed("digest-0", SETTINGS, 0)}
+    assert folder.finished == {EpisodeIdentity("digest-0", SETTINGS, 0)}
     folder.append(make_record("2"))
     folder.close()
     assert [record.task_id for record in read_records(tmp_path)] == ["0", "2"]
@@ -87,7 +91,7 @@ def test_a_failure_that_is_not_the_policys_own_is_owed_and_replaced(tmp_path: Pa
     folder = RunFolder.open(tmp_path, asked())
     folder.append(make_record("0", cause="provider"))
     folder.append(make_record("1", cause="model"))
-    assert folder.finished == {Owed("digest-1", SETTINGS, 0)}
+    assert folder.finished == {EpisodeIdentity("digest-1", SETTINGS, 0)}
     folder.append(make_record("0"))
     folder.close()
     assert [r.outcome.success for r in latest_records(tmp_path)] == [True, False]
@@ -139,7 +143,7 @@ def test_a_record_that_cannot_be_read_back_is_one_failed_episode(
     assert (written.outcome.cause, written.usage) == ("harness", record.usage)
     assert "cannot be written" in written.outcome.error
     again = RunFolder.open(tmp_path, asked())
-    assert again.finished == {Owed("digest-1", SETTINGS, 0)}
+    assert again.finished == {EpisodeIdentity("digest-1", SETTINGS, 0)}
     assert again.spent.tokens == 10
     again.close()
     assert [one.task_id for one in read_records(tmp_path)] == ["0", "1"]
@@ -165,7 +169,7 @@ def test_a_run_folder_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
     try:
         folder = RunFolder.open(tmp_path / "sweep" / "run", asked())
         folder.append(make_record())
-        folder.begin_session({})
+        folder.begin_run_session({})
         folder.write_spent(1, 0.0)
         folder.write_text("summary.json", "{}")
         found = modes(folder.path)
@@ -271,7 +275,7 @@ def test_an_owner_is_dead_only_where_that_can_be_told(
 READING = """
 import resource, sys
 from pathlib import Path
-from codeact.recordings.reading import read_lines
+from codeact.jsonl import read_lines
 from codeact.recordings.run_folder import EPISODES, RunFolder, read_records
 from codeact.episode.record import encode
 from tests.helpers.records import SETTINGS, asked, make_record
@@ -300,15 +304,3 @@ def test_a_torn_line_of_sixty_four_megabytes_is_read_in_linear_time(tmp_path: Pa
     # Eight times as long: quadratic reading took more than fifty times as much of the processor.
     assert long < 30 * short + 0.5
     assert megabytes < 500
-
-
-def test_a_line_past_the_limit_is_not_held(tmp_path: Path) -> None:
-    lines = b"a\n" + b"b" * 5000 + b"\n" + b"c" * 100 + b"\n" + b"d" * 300
-    found = [
-        (line.number, len(line.content), line.ended, line.whole)
-        for line in bounded_lines(io.BytesIO(lines), 100)
-    ]
-    assert found[:2] == [(1, 2, True, True), (2, 100, True, False)]
-    assert found[2:] == [(3, 100, True, False), (4, 100, False, False)]
-    exact = list(bounded_lines(io.BytesIO(b"e" * 100), 100))
-    assert [(len(line.content), line.ended, line.whole) for line in exact] == [(100, False, True)]

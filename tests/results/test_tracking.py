@@ -17,10 +17,16 @@ import yaml
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.validation import validated
-from codeact.experiment.events import Audience, Load, Silent
+from codeact.experiment.events import Listeners, Load, NullListener
 from codeact.experiment.summary import Summary
 from codeact.recordings.run_folder import EPISODES
-from codeact.results.trackers.metrics import COLUMNS, Conversations, Meter, Scrubber, numbers
+from codeact.results.trackers.metrics import (
+    COLUMNS,
+    ConversationSample,
+    RunMetrics,
+    Scrubber,
+    numbers,
+)
 from tests.helpers.commands import codeact, launch
 from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
 from tests.helpers.records import make_record
@@ -36,8 +42,8 @@ KEY = "s3cr3t-abcdefghij-0123456789-xyz"
 def environment(home: Path, **more: str) -> dict[str, str]:
     """A user's who has never heard of W&B."""
     home.mkdir(exist_ok=True)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and k != "NETRC"}
-    return {**kept, "HOME": str(home), **more}
+    state = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and k != "NETRC"}
+    return {**state, "HOME": str(home), **more}
 
 
 def play(home: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -63,10 +69,10 @@ def assert_tells_the_folder(run: OfflineRun, folder: Path) -> None:
     expected = dict(numbers_of(document))
     assert {key: run.summary[key] for key in expected} == expected
     assert run.summary["failures/total"] == len(document["failures"])
-    last = run.history[-1]
-    assert last["success_rate"] == document["overall"]["success_rate"]
-    assert last["episodes/finished"] == document["overall"]["episodes"]
-    assert last["_step"] == (folder / EPISODES).read_bytes().count(b"\n")
+    final = run.history[-1]
+    assert final["success_rate"] == document["overall"]["success_rate"]
+    assert final["episodes/finished"] == document["overall"]["episodes"]
+    assert final["_step"] == (folder / EPISODES).read_bytes().count(b"\n")
 
 
 def test_an_offline_run_read_back_is_what_the_run_folder_says(tmp_path: Path) -> None:
@@ -296,11 +302,11 @@ def test_a_wandb_that_fails_does_not_end_the_run(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_raises_is_heard_of_once_and_left_out() -> None:
-    class Broken(Silent):
+    class Broken(NullListener):
         def load(self, load: Load) -> None:
             raise RuntimeError("no")
 
-    class Other(Silent):
+    class Other(NullListener):
         def __init__(self) -> None:
             self.loads = 0
             self.notices: list[str] = []
@@ -312,9 +318,9 @@ def test_a_listener_that_raises_is_heard_of_once_and_left_out() -> None:
             self.notices.append(text)
 
     other = Other()
-    audience = Audience([Broken(), other])
-    audience.load(Load(1, 1, 1))
-    audience.load(Load(1, 1, 1))
+    listeners = Listeners([Broken(), other])
+    listeners.load(Load(1, 1, 1))
+    listeners.load(Load(1, 1, 1))
     assert other.loads == 2
     assert len(other.notices) == 1
     assert "Broken" in other.notices[0]
@@ -327,7 +333,7 @@ def scrubber(**environment: str) -> Scrubber:
 
 def test_which_trajectories_are_shown_depends_on_no_order() -> None:
     records = [make_record(str(n)) for n in range(200)]
-    forwards, backwards = Conversations(20, scrubber()), Conversations(20, scrubber())
+    forwards, backwards = ConversationSample(20, scrubber()), ConversationSample(20, scrubber())
     for record in records:
         forwards.add(record)
     for record in reversed(records):
@@ -340,7 +346,7 @@ def test_a_trajectory_is_of_bounded_length_however_long_its_messages() -> None:
     long = make_record("0")
     long.messages = [{"role": "user", "content": "x" * 5_000_000}] * 400
     long.outcome = make_record("0", cause="harness").outcome
-    table = Conversations(5, scrubber())
+    table = ConversationSample(5, scrubber())
     table.add(long)
     assert sum(len(str(cell)) for cell in table.rows[0]) < 100_000
 
@@ -357,8 +363,8 @@ def test_costs_and_rates_that_are_not_known_are_not_plotted_as_zero() -> None:
 
 
 def test_the_last_row_is_that_of_the_summary_that_is_given() -> None:
-    meter = Meter(Conversations(0, scrubber()))
-    meter.add(make_record("0"))
+    metrics = RunMetrics(ConversationSample(0, scrubber()))
+    metrics.add(make_record("0"))
     summary = Summary()
     summary.add(make_record("0", success=False))
-    assert meter.measure(summary=summary).row["success_rate"] == 0.0
+    assert metrics.measure(summary=summary).row["success_rate"] == 0.0

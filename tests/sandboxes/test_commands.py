@@ -30,7 +30,7 @@ async def test_every_promise_holds(kind: str) -> None:
     assert len(rows) > 15
 
 
-async def test_cells_of_a_session_run_in_order() -> None:
+async def test_cells_of_a_session_run_in_order(tmp_path: Path) -> None:
     sandbox = await started("local", preload=(), cell_seconds=30.0)
     lines = [
         '{"session": "a", "code": "import time; time.sleep(3); x = 1"}',
@@ -40,10 +40,12 @@ async def test_cells_of_a_session_run_in_order() -> None:
         "",
         '{"session": "b", "code": "x"}',
     ]
+    file = tmp_path / "cells.jsonl"
+    file.write_text("\n".join(lines))
     try:
         got = [
             (r.session, r.status, r.observation.strip().splitlines()[-1:])
-            async for r in run_cells(sandbox, read_cells(lines))
+            async for r in run_cells(sandbox, read_cells(file))
         ]
     finally:
         await sandbox.close()
@@ -59,9 +61,11 @@ async def test_cells_of_a_session_run_in_order() -> None:
     assert got[0][0] == "b", "sessions run side by side"
 
 
-def test_a_broken_line_is_named() -> None:
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "cells.jsonl"
+    file.write_text('{"session": "a", "code": "1"}\n{"session": "a"}\n')
     with pytest.raises(ConfigError, match="line 2"):
-        read_cells(['{"session": "a", "code": "1"}', '{"session": "a"}'])
+        read_cells(file)
 
 
 def test_owners_are_told_apart() -> None:

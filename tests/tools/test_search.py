@@ -9,7 +9,7 @@ import pytest
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
 from codeact.tools import open_toolbox
-from codeact.tools.search import (
+from codeact.tools.settings import (
     NOTHING_FOUND,
     NoSearch,
     PageSearch,

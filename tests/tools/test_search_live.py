@@ -14,7 +14,7 @@ from codeact.exceptions import ToolFailure
 from codeact.recordings.run_folder import latest_records
 from codeact.tools import open_toolbox
 from codeact.tools.base import Delays, held_up
-from codeact.tools.search import NOTHING_FOUND, WikipediaSearch
+from codeact.tools.settings import NOTHING_FOUND, WikipediaSearch
 from tests.helpers.commands import codeact
 from tests.helpers.fake_wiki import FakeWiki, Fault, threaded
 

@@ -35,5 +35,5 @@ FAMILY = Family(
     fields={"solutions": any_text},
     kept=("solutions",),
     correct_answer=_first_solution,
-    graders={"mint": cases.grade_mint, "strict": cases.grade_strict},
+    graders={"mint": cases.mint, "strict": cases.strict},
 )

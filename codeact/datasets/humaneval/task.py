@@ -2,8 +2,7 @@
 
 from codeact.datasets.family import Family, Row, any_text, text
 from codeact.episode.task import Task
-from codeact.graders import mint_code
-from codeact.graders.code import CodeGrader
+from codeact.graders import code
 
 _PREFIX = "Complete the following code:\n\n"
 
@@ -39,7 +38,7 @@ FAMILY = Family(
     prompt=_prefixed,
     correct_answer=_canonical,
     graders={
-        "mint": mint_code.grade,
-        "strict": CodeGrader(_canonical, head=_head, entry=_entry, whole_prompt=_given),
+        "mint": code.mint,
+        "strict": code.CodeGrader(_canonical, head=_head, entry=_entry, whole_prompt=_given),
     },
 )

@@ -4,8 +4,7 @@ from typing import Any
 
 from codeact.datasets.family import Family, Row, kind, text
 from codeact.episode.task import Task
-from codeact.graders import mint_code
-from codeact.graders.code import CodeGrader
+from codeact.graders import code
 
 
 def _unquoted(row: Row) -> str:
@@ -29,5 +28,5 @@ FAMILY = Family(
     kept=("code",),
     prompt=_unquoted,
     correct_answer=_source,
-    graders={"mint": mint_code.grade, "strict": CodeGrader(_source)},
+    graders={"mint": code.mint, "strict": code.CodeGrader(_source)},
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from codeact.datasets.family import REASONING_TOOLS, Family, Row, RowError, text
-from codeact.graders import choice, mint
+from codeact.graders import choice
 
 
 def _letter(value: Any) -> str:
@@ -26,6 +26,6 @@ FAMILY = Family(
     task_type="reasoning",
     reference=_letter,
     extra_check=_has_options,
-    graders={"mint": mint.multiple_choice, "strict": choice.committed_letter},
+    graders={"mint": choice.mint, "strict": choice.strict},
     tools=REASONING_TOOLS,
 )

@@ -29,7 +29,7 @@ class Made(NamedTuple):
     where: str
 
 
-class Step(msgspec.Struct, frozen=True):
+class FilterStep(msgspec.Struct, frozen=True):
     """A filter, and how many records it saw and kept."""
 
     name: str
@@ -45,23 +45,23 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """What became of the records; nothing leaves a data set without an entry here."""
+    """What became of the raw records: every one that is left out has an entry here."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[FilterStep] = []
         self.findings: list[Finding] = []
         self.notes: list[str] = []
 
     def step(self, name: str, of: int, kept: int) -> None:
-        """Enter a filter's counts."""
-        self.steps.append(Step(name, of, kept))
+        """Note a filter's counts."""
+        self.steps.append(FilterStep(name, of, kept))
 
     def refuse(self, where: str, reason: str) -> None:
-        """Enter a record that is left out because it is unfit."""
+        """Note a raw record that is left out, and why."""
         self.findings.append(Finding(where, reason))
 
     def note(self, what: str) -> None:
-        """Enter something that is worth knowing and costs no record; once, however often said."""
+        """Note something worth knowing that costs no record; the same words are kept once."""
         if what not in self.notes:
             self.notes.append(what)
 

@@ -1,4 +1,4 @@
-"""Fetches raw files, only when asked to, and only what has the digest that it should have."""
+"""Downloads raw files, only on request, and checks their digests."""
 
 import hashlib
 import urllib.request

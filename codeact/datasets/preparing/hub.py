@@ -32,7 +32,7 @@ class HubRaw(Raw):
         return f"{name}, {self.split}" + (f", commit {self.commit}" if self.commit else "")
 
     def has(self, _pattern: str) -> bool:
-        """A hub shows records, and no files."""
+        """Always False: a hub has records, not files."""
         return False
 
     def records(self, *_patterns: str) -> Iterator[Record]:

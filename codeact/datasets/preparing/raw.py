@@ -1,6 +1,6 @@
-"""Reads raw files where they lie, plain or gzipped, and remembers their digests.
+"""Reads raw files in place, plain or gzipped, and keeps their digests.
 
-A broken line is told to the journal's `refuse`, with file and line, and left out; a file that
+A broken line is reported to the journal's `refuse`, with file and line, and left out; a file that
 cannot be read at all ends the command.
 """
 
@@ -8,14 +8,15 @@ import csv
 import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from codeact.exceptions import TaskFileError
+from codeact.jsonl import LONGEST_LINE, End, Seen, blocks, read_lines
 
 Refuse = Callable[[str, str], None]
 
@@ -78,10 +79,15 @@ class Raw:
 
     def lines(self, path: Path) -> Iterator[Record]:
         """Stream the JSON objects of a file that has one on each line."""
-        for number, line in enumerate(self._lines(path), start=1):
-            where = f"{path}, line {number}"
-            if line.strip() and (value := self._decoded(line, where)) is not None:
-                yield Record(where, value)
+        with self._digested(path) as seen:
+            for line in read_lines(path, seen=seen):
+                where = f"{path}, line {line.number}"
+                if isinstance(line, End):
+                    raise _unreadable(path, line.error) from line.error
+                if not line.whole:
+                    self.refuse(where, f"is longer than {LONGEST_LINE:,} bytes")
+                elif (value := self._decoded(line.content, where)) is not None:
+                    yield Record(where, value)
 
     def items(self, path: Path) -> Iterator[Record]:
         """The objects of a file that is one JSON list."""
@@ -134,23 +140,18 @@ class Raw:
             raise TaskFileError(f"{path}, line {line}: not UTF-8 ({error.reason})") from error
 
     def content(self, path: Path) -> bytes:
-        """A whole file, unpacked."""
-        return b"".join(self._lines(path))
+        """A whole file, unpacked; raises `TaskFileError`."""
+        with self._digested(path) as seen:
+            try:
+                return b"".join(blocks(path, seen=seen))
+            except (OSError, EOFError) as error:
+                raise _unreadable(path, error) from error
 
-    def _lines(self, path: Path) -> Iterator[bytes]:
+    @contextmanager
+    def _digested(self, path: Path) -> Iterator[Seen]:
+        """Keep the digest of the file that is read inside, once it was read to its end."""
         digest = hashlib.sha256()
-        try:
-            with path.open("rb") as packed:
-                stream = _Digesting(packed, digest)
-                if path.suffix == ".gz":
-                    with gzip.open(stream) as unpacked:
-                        yield from unpacked
-                else:
-                    yield from io.BufferedReader(stream)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise TaskFileError(f"{path} is not a whole gzip file: {error}") from error
-        except OSError as error:
-            raise TaskFileError(f"{path} cannot be read: {error.strerror or error}") from error
+        yield digest.update
         self.digests[self._name(path)] = digest.hexdigest()
 
     def _name(self, path: Path) -> str:
@@ -168,25 +169,14 @@ class Raw:
         return value
 
 
-class _Digesting(io.RawIOBase):
-    """A stream that takes the digest of the bytes as they pass."""
-
-    def __init__(self, stream: Any, digest: Any) -> None:
-        self._stream = stream
-        self._digest = digest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        block = self._stream.read(len(buffer))
-        self._digest.update(block)
-        buffer[: len(block)] = block
-        return len(block)
+def _unreadable(path: Path, error: OSError | EOFError) -> TaskFileError:
+    if isinstance(error, gzip.BadGzipFile | EOFError):
+        return TaskFileError(f"{path} is not a whole gzip file: {error}")
+    return TaskFileError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def missing(record: Record, *fields: str) -> str:
-    """What a record lacks of text fields, for the journal; nothing if all is there."""
+    """Return which text field a record lacks, for the journal; empty if none."""
     for name in fields:
         if name not in record.value:
             return f"field {name!r} is missing"

@@ -16,14 +16,14 @@ import msgspec
 from codeact import __version__
 from codeact.datasets import RowError
 from codeact.datasets import get as get_family
-from codeact.datasets.preparing.base import Choice, Finding, Journal, Made, Preparer, Step
+from codeact.datasets.preparing.base import Choice, FilterStep, Finding, Journal, Made, Preparer
 from codeact.datasets.preparing.hub import HubRaw
 from codeact.datasets.preparing.raw import HUB, Raw
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.files import replacing
 
 
-class Output(msgspec.Struct, frozen=True):
+class TaskFile(msgspec.Struct, frozen=True):
     """One file written: its rows and the SHA-256 digest of its bytes."""
 
     rows: int
@@ -42,8 +42,8 @@ class Card(msgspec.Struct, frozen=True):
     raw_files: int
     raw_sha256: dict[str, str]
     """Digests of the raw files; of more than 50, one over all their names and digests."""
-    steps: list[Step]
-    files: dict[str, Output]
+    steps: list[FilterStep]
+    files: dict[str, TaskFile]
     notes: list[str]
     left_out: int
     findings: list[Finding]
@@ -85,7 +85,7 @@ def prepare(preparer: Preparer, raw: str, out: Path, choice: Choice) -> Card:
     return card
 
 
-def _written(rows: Iterator[Made], out: Path, whole: ExitStack) -> dict[str, Output]:
+def _written(rows: Iterator[Made], out: Path, whole: ExitStack) -> dict[str, TaskFile]:
     """Write the task files, which are renamed when `whole` ends."""
     files: dict[str, _Open] = {}
     counts: Counter[str] = Counter()
@@ -100,13 +100,13 @@ def _written(rows: Iterator[Made], out: Path, whole: ExitStack) -> dict[str, Out
     for part in files.values():
         _sync(part.file)
     return {
-        f"{stem}.jsonl": Output(counts[stem], part.digest.hexdigest())
+        f"{stem}.jsonl": TaskFile(counts[stem], part.digest.hexdigest())
         for stem, part in files.items()
     }
 
 
 def _sync(file: IO[bytes]) -> None:
-    """What a full disk has against a file comes out here, before any is renamed."""
+    """Flush a file, so that a full disk shows before any file is renamed."""
     file.flush()
     os.fsync(file.fileno())
 
@@ -151,7 +151,7 @@ def _nothing(raw: str, journal: Journal) -> str:
 
 
 def _card(
-    preparer: Preparer, choice: Choice, source: Raw, journal: Journal, files: dict[str, Output]
+    preparer: Preparer, choice: Choice, source: Raw, journal: Journal, files: dict[str, TaskFile]
 ) -> Card:
     digests = source.digests
     if len(digests) > _MOST_DIGESTS:

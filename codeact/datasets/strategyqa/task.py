@@ -3,14 +3,14 @@
 from typing import Any
 
 from codeact.datasets.family import REASONING_TOOLS, Family, Row, kind, stripped_prompt
-from codeact.graders import mint, words
+from codeact.graders import truth
 
 
 def _yes_or_no(value: Any) -> str:
-    if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in words.TRUTH):
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in truth.TRUTH):
         return ""
     shown = repr(value[:40]) if isinstance(value, str) else kind(value)
-    return f"must be true or false, or one of {', '.join(words.TRUTH)} in quotes, but is {shown}"
+    return f"must be true or false, or one of {', '.join(truth.TRUTH)} in quotes, but is {shown}"
 
 
 def _reference(row: Row) -> str:
@@ -27,6 +27,6 @@ FAMILY = Family(
     reference=_yes_or_no,
     read_reference=_reference,
     prompt=stripped_prompt,
-    graders={"mint": mint.close_or_contained, "strict": words.yes_or_no},
+    graders={"mint": truth.mint, "strict": truth.strict},
     tools=REASONING_TOOLS,
 )

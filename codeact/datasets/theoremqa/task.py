@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.datasets.family import REASONING_TOOLS, Family, Row, RowError, kind
 from codeact.episode.task import Task
-from codeact.graders import mint_theorem, theorem
+from codeact.graders import theorem
 
 _PREFIX = "Answer the following question with a number, a list of numbers or True or False. "
 
@@ -58,6 +58,6 @@ FAMILY = Family(
     extra_check=_fits,
     prompt=_prefixed,
     correct_answer=_answer,
-    graders={"mint": mint_theorem.grade, "strict": theorem.grade},
+    graders={"mint": theorem.mint, "strict": theorem.strict},
     tools=REASONING_TOOLS,
 )

@@ -66,5 +66,5 @@ FAMILY = Family(
     kept=("table_id", "question_format"),
     correct_answer=_answer,
     setup=_fill,
-    graders={"mint": denotation.official, "strict": denotation.committed_denotation},
+    graders={"mint": denotation.mint, "strict": denotation.strict},
 )

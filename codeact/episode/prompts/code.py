@@ -1,4 +1,4 @@
-"""The `code` strategy: act by writing Python between tags (protocol.md)."""
+"""The `code` strategy: act by writing Python between tags (docs/protocol.md)."""
 
 from codeact.episode import protocol
 from codeact.episode.effects import Counts
@@ -42,7 +42,7 @@ class CodeStrategy:
     def first_message(
         self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
     ) -> str:
-        """The four parts of protocol.md, "The first user message"."""
+        """Return the four parts of docs/protocol.md, "The first message"."""
         template = _INSTRUCTION if turns.use_tools else _WITHOUT_CODE
         head = template.format(limits=_limits(turns))
         if turns.use_tools and tools:
@@ -56,7 +56,7 @@ class CodeStrategy:
         return protocol.POLICY_STOP_PLAIN if plain else protocol.POLICY_STOP
 
     def parse(self, text: str) -> Action:
-        """A solution wins over code in the same message (protocol.md, "Which action")."""
+        """A solution wins over code in the same message (docs/protocol.md, "Actions")."""
         if "<solution>" in text:
             return Action("propose", protocol.between_tags(text, "solution"))
         return Action("execute", protocol.between_tags(text, "execute"))

@@ -1,4 +1,4 @@
-"""What plays episodes for the runner, wherever that is."""
+"""What a compute backend is: it plays the runner's episodes, here or elsewhere."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -8,21 +8,21 @@ from codeact.exceptions import Cause
 from codeact.experiment.driver import Assignment
 
 
-class Player(Protocol):
-    """Plays episodes of one or many runs; safe to call concurrently from one event loop."""
+class ComputeBackend(Protocol):
+    """Plays episodes of one or more runs; safe to call concurrently from one event loop."""
 
     facts: Mapping[str, dict[str, Any]]
-    """What the provenance of each run, by its name, says of where it is played, as JSON data."""
+    """For each run, by name: what its provenance says about this backend, as JSON data."""
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
-        """Play an episode of the run of that name to its end.
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
+        """Play one episode of the named run to its end.
 
-        Raises `BudgetExhausted`, and `ComputeUnavailable` when nothing is left to play it.
+        Raises `BudgetExhausted`, or `ComputeUnavailable` when nothing is left to play it on.
         """
         ...
 
     async def probe(self, run: str, cause: Cause) -> None:
-        """Try what episodes of the run need that failed with `cause`.
+        """Test what episodes with this cause of failure depend on.
 
         Raises a `CodeactError` that says what does not work.
         """

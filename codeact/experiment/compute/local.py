@@ -7,7 +7,7 @@ from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.budget import Account
 from codeact.experiment.config.schema import RunConfig
-from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
@@ -16,8 +16,8 @@ from codeact.models.base import EpisodeKey, ModelSettings
 from codeact.tools import ToolBox
 
 
-class LocalPlayer:
-    """Plays each episode with what its run shares."""
+class LocalBackend:
+    """Plays every episode in this process."""
 
     def __init__(
         self, environments: Mapping[str, Environment], facts: Mapping[str, dict[str, Any]]
@@ -25,8 +25,8 @@ class LocalPlayer:
         self._environments = environments
         self.facts = facts
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
-        return await play(assignment, self._environments[run])
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
+        return await play_episode(assignment, self._environments[run])
 
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
@@ -34,14 +34,14 @@ class LocalPlayer:
 
 async def open_local(
     plans: Mapping[str, Plan], accounts: Mapping[str, Account], resources: Resources
-) -> LocalPlayer:
-    """Open what the runs need, refusing what cannot work before anything is spent."""
+) -> LocalBackend:
+    """Open what the runs need; refuses what cannot work before anything is spent."""
     environments = {
         name: await environment(plan.config, plan.keys, plan.tools, accounts[name], resources)
         for name, plan in plans.items()
     }
     facts = {name: await resources.facts(plan.config.executor) for name, plan in plans.items()}
-    return LocalPlayer(environments, facts)
+    return LocalBackend(environments, facts)
 
 
 async def environment(
@@ -53,9 +53,9 @@ async def environment(
     *,
     asked: RunConfig | None = None,
 ) -> Environment:
-    """All that the episodes of a run share, checked for those of `keys`.
+    """Build what the episodes of a run share, checked for the episodes in `keys`.
 
-    `asked` is what the user configured, where the models of `config` are running ones already.
+    `asked` is the user's own configuration, where the models in `config` are already running ones.
     """
     asked = asked or config
 
@@ -78,6 +78,6 @@ async def environment(
     )
 
 
-def identity_of(config: RunConfig) -> Identity:
-    """What the records of a run say about it."""
-    return Identity(config.model.name, config.feedback.label, config.digest)
+def identity_of(config: RunConfig) -> RunIdentity:
+    """Return what the records of a run say about it."""
+    return RunIdentity(config.model.name, config.feedback.label, config.digest)

@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster as they come and go, and what makes an autoscaler bring more of them."""
+"""Nodes of a Ray cluster as they come and go, and how an autoscaler is asked for more."""
 
 import asyncio
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _NODE = "ray.io/node-id"
 
 
 def nodes_with(cpus: float) -> dict[str, float]:
-    """The CPUs of each living node that has at least so many, by its id; asks the cluster."""
+    """Return the CPUs of each living node with at least this many, by node id; asks the cluster."""
     import ray
 
     return {
@@ -21,15 +21,14 @@ def nodes_with(cpus: float) -> dict[str, float]:
 
 
 def _arrive() -> None:
-    """The node is there: that is all."""
+    """Do nothing: the task only has to be placed on a node."""
 
 
-class Demand:
-    """Pending tasks that only a node that is not there yet can take: an autoscaler brings it.
+class NodeDemand:
+    """Pending tasks that only a new node can run, so that an autoscaler adds one.
 
-    A task asks for the CPUs of a worker on any node but those known, does nothing there and is
-    over. Unlike a request made of the autoscaler itself, it ends with this process, whatever ends
-    that.
+    A task asks for the CPUs of a worker on any node but the known ones, and does nothing there. A
+    request to the autoscaler itself would outlive this process; these tasks end with it.
     """
 
     def __init__(self, cpus: float) -> None:
@@ -37,7 +36,7 @@ class Demand:
         self._pending: dict[asyncio.Future[None], Any] = {}
 
     def want(self, count: int, known: Iterable[str]) -> None:
-        """Have so many tasks pending; `known` are the nodes that will not do."""
+        """Keep `count` tasks pending; nodes in `known` cannot run them."""
         if self._cpus <= 0:
             return
         self._pending = {over: task for over, task in self._pending.items() if not over.done()}
@@ -54,7 +53,7 @@ class Demand:
                 self._pending[asyncio.ensure_future(_over(task))] = task
 
     def close(self) -> None:
-        """Want no more nodes."""
+        """Withdraw all pending tasks."""
         while self._pending:
             self._withdraw(*self._pending.popitem())
 
@@ -66,7 +65,7 @@ class Demand:
 
 
 async def _over(task: Any) -> None:
-    """Wait for a task; that it failed or was withdrawn is not worth a word."""
+    """Wait for a task, and ignore that it failed or was withdrawn."""
     from ray.exceptions import RayError
 
     with suppress(RayError):

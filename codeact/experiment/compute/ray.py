@@ -1,7 +1,7 @@
-"""Plays episodes in Ray actors, handing them out one by one and again where a worker is lost.
+"""Plays episodes in Ray actors. Episodes of a lost worker go to the others.
 
-The driver alone reads task files and writes run folders: a task goes over the wire, a record comes
-back. Nothing waits for the slowest of a shard, because there are no shards.
+Only the driver reads task files and writes run folders: tasks are sent out, records come back.
+Episodes are handed out one by one, so that none waits for the slowest part of a shard.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
 from codeact.exceptions import BudgetExhausted, Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.crew import Crew, Worker, WorkerLost, gist
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.compute.nodes import nodes_with
-from codeact.experiment.compute.worker import NOTHING, Brief, Order, Reply
+from codeact.experiment.compute.worker import NOTHING_SPENT, AssignmentMessage, Reply, RunSetup
+from codeact.experiment.compute.worker_pool import Worker, WorkerLost, WorkerPool, gist
 from codeact.experiment.config.schema import RayCompute, RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
@@ -32,34 +32,34 @@ from codeact.ray_cluster import connect, disconnect
 from codeact.recordings.run_folder import Spent
 
 _EXCHANGE = 1.0
-"""Seconds between two looks at what the open episodes have spent, where there is a budget."""
+"""Seconds between two exchanges of what running episodes have spent, where there is a budget."""
 
 
-class RayPlayer:
+class RayBackend:
     """Sends each episode to the least loaded worker."""
 
     def __init__(
         self,
         plans: Mapping[str, Plan],
         accounts: Mapping[str, Account],
-        crew: Crew,
+        pool: WorkerPool,
         handouts: int,
     ) -> None:
         self._plans = plans
         self._accounts = accounts
-        self._crew = crew
+        self._pool = pool
         self._handouts = handouts
-        self.facts: Mapping[str, dict[str, Any]] = _facts(crew)
+        self.facts: Mapping[str, dict[str, Any]] = _facts(pool)
 
-    async def play(self, run: str, assignment: Assignment) -> EpisodeRecord:
+    async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
         config = self._plans[run].config
-        order = msgspec.json.encode(Order.of(run, assignment, config.grading.mode))
+        message = msgspec.json.encode(AssignmentMessage.of(run, assignment, config.grading.mode))
         lost: list[Attempt] = []
         for number in range(1, self._handouts + 1):
-            async with self._crew.turn() as worker:
+            async with self._pool.acquire() as worker:
                 start = time.monotonic()
                 try:
-                    reply = await self._ask(worker, run, order)
+                    reply = await self._ask(worker, run, message)
                 except WorkerLost as error:
                     why = f"handed out {number} of {self._handouts} times: {error}"
                     seconds = round(time.monotonic() - start, 6)
@@ -75,68 +75,68 @@ class RayPlayer:
             return record
         return self._failed(run, assignment, lost[-1].error, lost[:-1])
 
-    async def _ask(self, worker: Worker, run: str, order: bytes) -> Reply:
-        """Have an episode played; raises `WorkerLost`, and `_WorkerFault` for faults of ours."""
+    async def _ask(self, worker: Worker, run: str, message: bytes) -> Reply:
+        """Have a worker play an episode; raises `WorkerLost`, or `_WorkerFault`."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        reference = worker.actor.play.remote(order, self._spent_outside(worker, run))
+        reference = worker.actor.play_episode.remote(message, self._spent_elsewhere(worker, run))
         try:
             reply: Reply = await reference
         except asyncio.CancelledError:
-            # The episode ends there too, and frees its session.
+            # The episode ends on the worker too, and frees its session.
             ray.cancel(reference, recursive=False)
             raise
         except RayTaskError as error:
-            raise _WorkerFault(f"on {worker.opened.place}: {error}") from error
+            raise _WorkerFault(f"on {worker.info.place}: {error}") from error
         except RayError as error:
             why = gist(error)
-            self._crew.lose(worker, why)
-            raise WorkerLost(f"its worker on {worker.opened.place} was lost ({why})") from error
+            self._pool.lose(worker, why)
+            raise WorkerLost(f"its worker on {worker.info.place} was lost ({why})") from error
         return reply
 
     async def probe(self, run: str, cause: Cause) -> None:
-        """Have every worker try; raises the first one's refusal if it works at none."""
+        """Probe on every worker; raises the first refusal if none of them works."""
         from ray.exceptions import RayError
 
         async def ask(worker: Worker) -> CodeactError | None:
             found: CodeactError | None = await worker.actor.probe.remote(run, cause)
             return found
 
-        asked = [ask(worker) for worker in self._crew.workers]
+        asked = [ask(worker) for worker in self._pool.workers]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        # A worker that is lost meanwhile says nothing.
+        # A worker that was lost in the meantime does not count.
         refusals = [one for one in found if not isinstance(one, RayError)]
         if refusals and all(isinstance(one, BaseException) for one in refusals):
             assert isinstance(refusals[0], BaseException)
             raise refusals[0]
 
     async def exchange_spending(self) -> None:
-        """Look for what the open episodes have spent, for ever."""
+        """Exchange with all workers what running episodes have spent, until cancelled."""
         while True:
             await asyncio.sleep(_EXCHANGE)
-            await asyncio.gather(*(self._exchange(worker) for worker in self._crew.workers))
+            await asyncio.gather(*(self._exchange(worker) for worker in self._pool.workers))
 
     async def _exchange(self, worker: Worker) -> None:
         from ray.exceptions import RayError
 
-        others = {run: self._spent_outside(worker, run) for run in self._accounts}
-        # A worker that is lost, or too busy now, is not for this one to deal with.
+        others = {run: self._spent_elsewhere(worker, run) for run in self._accounts}
+        # Lost workers are handled by the pool, and busy ones are asked again later.
         with suppress(RayError, TimeoutError):
             async with asyncio.timeout(10 * _EXCHANGE):
                 told: dict[str, Spent] = await worker.actor.exchange.remote(others)
             for run, spent in told.items():
                 self._charge(worker, run, spent)
 
-    def _spent_outside(self, worker: Worker, run: str) -> Spent:
-        account, own = self._accounts[run], worker.charged.get(run, NOTHING)
+    def _spent_elsewhere(self, worker: Worker, run: str) -> Spent:
+        account, own = self._accounts[run], worker.charged.get(run, NOTHING_SPENT)
         return Spent(account.tokens - own.tokens, account.usd - own.usd)
 
     def _charge(self, worker: Worker, run: str, spent: Spent) -> None:
         self._accounts[run].charge(*worker.charge(run, spent))
 
     def _refusal(self, run: str, reply: Reply) -> Exception:
-        """In the words of this side, which knows what all workers spent."""
+        """Return the refusal with what all workers spent, which only the driver knows."""
         if isinstance(reply.refusal, BudgetExhausted):
             self._accounts[run].admit()
         assert reply.refusal is not None
@@ -145,7 +145,7 @@ class RayPlayer:
     def _failed(
         self, run: str, assignment: Assignment, why: str, attempts: list[Attempt]
     ) -> EpisodeRecord:
-        """The record of an episode that no worker could play: no turns, and a cause."""
+        """Return the record of an episode that no worker could play: no turns, and a cause."""
         plan = self._plans[run]
         config = plan.config
         episode = Episode(
@@ -162,7 +162,7 @@ class RayPlayer:
 
 
 class _WorkerFault(Exception):
-    """A worker raised what it should not."""
+    """A worker raised an error that it should have returned."""
 
 
 @asynccontextmanager
@@ -171,8 +171,8 @@ async def open_ray(
     accounts: Mapping[str, Account],
     resources: Resources,
     compute: RayCompute,
-) -> AsyncIterator[RayPlayer]:
-    """Have workers ready that can play all runs, refusing what cannot work before any spending."""
+) -> AsyncIterator[RayBackend]:
+    """Start workers that can play all runs; refuses what cannot work before anything is spent."""
     joined = connect(compute.address)
     try:
         if not joined and not nodes_with(compute.cpus_per_worker):
@@ -180,27 +180,27 @@ async def open_ray(
                 f"this machine has no {compute.cpus_per_worker:g} CPUs for a worker: see "
                 "compute.cpus_per_worker"
             )
-        briefs = {name: await _brief(plan, resources) for name, plan in plans.items()}
+        setups = {name: await _run_setup(plan, resources) for name, plan in plans.items()}
         concurrency = max(plan.config.compute.concurrency for plan in plans.values())
-        crew = Crew(briefs, compute, concurrency, resources.notice)
+        pool = WorkerPool(setups, compute, concurrency, resources.notice)
         exchanges = None
         try:
-            await crew.open()
-            player = RayPlayer(plans, accounts, crew, compute.handouts)
+            await pool.open()
+            backend = RayBackend(plans, accounts, pool, compute.handouts)
             if any(_bounded(plan.config) for plan in plans.values()):
-                exchanges = asyncio.create_task(player.exchange_spending())
-            yield player
+                exchanges = asyncio.create_task(backend.exchange_spending())
+            yield backend
         finally:
             if exchanges is not None:
                 exchanges.cancel()
                 await asyncio.gather(exchanges, return_exceptions=True)
-            await crew.close()
+            await pool.close()
     finally:
         disconnect()
 
 
-async def _brief(plan: Plan, resources: Resources) -> Brief:
-    """The run as workers see it: the models run already."""
+async def _run_setup(plan: Plan, resources: Resources) -> RunSetup:
+    """Return the run as workers see it: with models that are already running."""
     config = plan.config
     model = await resources.served(config.model)
     feedback = config.feedback
@@ -208,11 +208,11 @@ async def _brief(plan: Plan, resources: Resources) -> Brief:
         critic = await resources.served(feedback.model)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
-    return Brief(told, _asked(config), identity_of(config), plan.keys)
+    return RunSetup(told, _asked(config), identity_of(config), plan.keys)
 
 
 def _asked(config: RunConfig) -> RunConfig:
-    """What the user configured, for a process with another working directory."""
+    """Return the user's configuration for a process with another working directory."""
     cache = None if config.cache is None else str(Path(config.cache).resolve())
     return config.model_copy(update={"cache": cache})
 
@@ -221,11 +221,11 @@ def _bounded(config: RunConfig) -> bool:
     return config.budget.tokens is not None or config.budget.usd is not None
 
 
-def _facts(crew: Crew) -> dict[str, dict[str, Any]]:
-    nodes = {worker.opened.node for worker in crew.workers}
-    ray = {"version": version("ray"), "workers": len(crew.workers), "nodes": len(nodes)}
+def _facts(pool: WorkerPool) -> dict[str, dict[str, Any]]:
+    nodes = {worker.info.node for worker in pool.workers}
+    ray = {"version": version("ray"), "workers": len(pool.workers), "nodes": len(nodes)}
     facts: dict[str, dict[str, Any]] = {}
-    for worker in crew.workers:
-        for run, told in worker.opened.facts.items():
+    for worker in pool.workers:
+        for run, told in worker.info.facts.items():
             facts[run] = {**facts.get(run, {}), **told, "ray": ray}
     return facts

@@ -1,4 +1,4 @@
-"""What a Ray actor does: it plays episodes with a sandbox and clients of its own node."""
+"""The Ray actor: plays episodes with a sandbox and clients of its own node."""
 
 import os
 import socket
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from codeact.datasets import get
-from codeact.episode.record import sound_line
+from codeact.episode.record import valid_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
 from codeact.experiment.config.schema import RunConfig
-from codeact.experiment.driver import Assignment, Environment, Identity, play
+from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.graders.base import Mode
@@ -23,24 +23,24 @@ from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
 from codeact.tools import open_toolbox
 
-NOTHING = Spent(0, 0.0)
+NOTHING_SPENT = Spent(0, 0.0)
 
 
-class Brief(NamedTuple):
-    """What a worker is told of one run.
+class RunSetup(NamedTuple):
+    """What a worker gets to know of one run.
 
-    The models of `config` are those of a client in a worker; `asked` is what the user configured,
-    by which answers are kept in the response cache, and `identity` is that of the run itself.
+    The models of `config` are already running. `asked` is the user's own configuration, which keys
+    the response cache, and `identity` is that of the run.
     """
 
     config: RunConfig
     asked: RunConfig
-    identity: Identity
+    identity: RunIdentity
     keys: list[EpisodeKey]
 
 
-class Order(msgspec.Struct, frozen=True):
-    """One episode to play, as it travels: the task's file is the driver's alone."""
+class AssignmentMessage(msgspec.Struct, frozen=True):
+    """An assignment as it is sent to a worker; the task file itself stays with the driver."""
 
     run: str
     task: Task
@@ -61,15 +61,15 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Reply(NamedTuple):
-    """An encoded record, or why there is none; and what the worker has spent on the run so far."""
+    """An encoded record or why there is none, and what the worker has spent on the run."""
 
     record: bytes
     refusal: CodeactError | None
     spent: Spent
 
 
-class Opened(NamedTuple):
-    """Where a worker is, and why it cannot play, if so; `facts` is for each run's provenance."""
+class WorkerInfo(NamedTuple):
+    """Where a worker runs, and why it cannot play, if so; `facts` go into each run's provenance."""
 
     host: str
     node: str
@@ -86,8 +86,8 @@ class Opened(NamedTuple):
 class EpisodeWorker:
     """Plays as many episodes at once as it is sent; an async actor.
 
-    Its accounts know what others have spent as of the last order or exchange, so that a budget
-    stops its episodes wherever it was used up.
+    Its accounts include what other workers had spent at the last message or exchange, so that a
+    budget stops its episodes too.
     """
 
     def __init__(self) -> None:
@@ -96,10 +96,11 @@ class EpisodeWorker:
         self._accounts: dict[str, Account] = {}
         self._others: dict[str, Spent] = {}
 
-    async def open(self, briefs: Mapping[str, Brief], release: str, sharing: int) -> Opened:
-        """Have ready what the runs need, or say why this node cannot play them.
+    async def open(self, setups: Mapping[str, RunSetup], release: str, sharing: int) -> WorkerInfo:
+        """Open what the runs need; the result says why this node cannot play them, if so.
 
-        `release` is the driver's version of codeact; `sharing` is as in `share`.
+        `release` is the driver's version of codeact; `sharing` is the number of workers, as in
+        `share`.
         """
         from ray import get_runtime_context
 
@@ -107,44 +108,44 @@ class EpisodeWorker:
         refusal = None
         try:
             _same_release(release)
-            for name, brief in briefs.items():
-                facts[name] = await self._prepare(name, brief)
+            for name, setup in setups.items():
+                facts[name] = await self._prepare(name, setup)
             await self.share(sharing)
         except CodeactError as error:
             refusal = error
         node = get_runtime_context().get_node_id()
-        return Opened(socket.gethostname(), node, os.getpid(), facts, refusal)
+        return WorkerInfo(socket.gethostname(), node, os.getpid(), facts, refusal)
 
-    async def _prepare(self, run: str, brief: Brief) -> dict[str, Any]:
-        config = brief.config
+    async def _prepare(self, run: str, setup: RunSetup) -> dict[str, Any]:
+        config = setup.config
         account = Account(config.budget)
         tools = open_toolbox(config.search)
         made = await environment(
-            config, brief.keys, tools, account, self._resources, asked=brief.asked
+            config, setup.keys, tools, account, self._resources, asked=setup.asked
         )
-        self._environments[run] = made._replace(identity=brief.identity)
-        self._accounts[run], self._others[run] = account, NOTHING
+        self._environments[run] = made._replace(identity=setup.identity)
+        self._accounts[run], self._others[run] = account, NOTHING_SPENT
         return await self._resources.facts(config.executor)
 
-    async def play(self, order: bytes, others: Spent) -> Reply:
+    async def play_episode(self, message: bytes, others: Spent) -> Reply:
         """Play one episode; `others` is what the run has spent outside this worker."""
-        told = msgspec.json.decode(order, type=Order)
+        told = msgspec.json.decode(message, type=AssignmentMessage)
         self._hear(told.run, others)
         try:
-            record = sound_line(await play(told.assignment, self._environments[told.run]))
+            record = valid_line(await play_episode(told.assignment, self._environments[told.run]))
         except CodeactError as error:
             return Reply(b"", error, self._own(told.run))
         return Reply(record, None, self._own(told.run))
 
     async def share(self, workers: int) -> None:
-        """Keep to the limits of all models together with the others of so many workers."""
+        """Take one of `workers` equal shares of every model's limits."""
         for made in self._environments.values():
             for client in (made.policy, made.critic):
                 if isinstance(client, SharesLimits):
                     client.share(workers)
 
     async def probe(self, run: str, cause: Cause) -> CodeactError | None:
-        """Try what failures of a cause point to; returns what does not work, or None."""
+        """Probe what failures with this cause depend on; returns what does not work, or None."""
         try:
             await probe(self._environments[run], cause)
         except CodeactError as error:
@@ -152,13 +153,13 @@ class EpisodeWorker:
         return None
 
     async def exchange(self, others: Mapping[str, Spent]) -> dict[str, Spent]:
-        """Hear what was spent elsewhere, and tell what was spent here."""
+        """Take in what was spent elsewhere, and return what was spent here."""
         for run, spent in others.items():
             self._hear(run, spent)
         return {run: self._own(run) for run in self._accounts}
 
     async def close(self) -> None:
-        """Free the sandbox and the clients."""
+        """Close the sandbox and the clients."""
         await self._resources.__aexit__(None, None, None)
 
     def _own(self, run: str) -> Spent:

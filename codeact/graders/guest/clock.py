@@ -21,7 +21,7 @@ _LEAST_S = 0.02
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Meter:
+class ProcessorMeter:
     """Measures the seconds that a process had, from now on."""
 
     def __init__(self, pid: int | str = "self") -> None:
@@ -77,7 +77,7 @@ class Clock:
         bound_processor_time(seconds)
 
     def __enter__(self) -> "Clock":
-        self.meter = Meter()
+        self.meter = ProcessorMeter()
         self.usual: Any = signal.getsignal(signal.SIGALRM)
         signal.signal(signal.SIGALRM, self.ring)
         self._set(self.limit - self.spent)

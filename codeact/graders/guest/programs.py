@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-from codeact.graders.guest.clock import Meter, bound_processor_time
+from codeact.graders.guest.clock import ProcessorMeter, bound_processor_time
 
 _LOOK_S = 0.1
 """How long a look at a program that writes nothing is put off."""
@@ -55,7 +55,7 @@ class _Watch:
         self.limit = seconds
         self.room = most
         self.parts: list[bytes] = []
-        self.meter = Meter(process.pid)
+        self.meter = ProcessorMeter(process.pid)
         self.seconds = 0.0
         self.why = ""
         assert process.stdout is not None

@@ -19,12 +19,12 @@ from codeact.episode.effects import Completion, Usage
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request, Role
 from codeact.models.openai import wire
-from codeact.models.openai.probe import Look, Probe
-from codeact.models.openai.refusals import absence, refusal
+from codeact.models.openai.probe import Probe, ServerCheck
+from codeact.models.openai.refusals import refusal, rejection
 from codeact.models.openai.settings import OpenAISettings
-from codeact.models.openai.transport import Connections, Fault, Kind, Response
-from codeact.models.pace import Pace, Ticket
-from codeact.models.replicas import Endpoint, Endpoints, Place, Standing
+from codeact.models.openai.transport import Connections, FailureKind, RequestFailed, Response
+from codeact.models.pace import RateLimiter, Reservation
+from codeact.models.replicas import Admission, Endpoint, Endpoints, EndpointStats
 from codeact.web import retry_after
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,14 @@ To be refused with the crowd of a wave, whose first refusal has lowered the limi
 """
 
 
-class _Overflow(Exception):
+class _ContextOverflow(Exception):
     def __init__(self, error: wire.ServerError) -> None:
         super().__init__(error.message)
         self.error = error
 
 
-class _Trail:
-    """What a request has met so far; `spent` is how much of its retries that has used up."""
+class _RequestHistory:
+    """What has happened to a request so far; `spent` counts the retries it has used up."""
 
     def __init__(self) -> None:
         self.started = self.last = time.monotonic()
@@ -64,7 +64,7 @@ class _Trail:
         return time.monotonic() - self.started
 
     def failure(self, url: str, because: str = "") -> ProviderFailure:
-        """What a request ends with once its retries are used up."""
+        """Return the failure of a request whose retries are used up."""
         times = "1 attempt" if len(self.failures) == 1 else f"{len(self.failures)} attempts"
         return ProviderFailure(
             f"{url} gave no usable answer in {times} over {self.seconds:.1f} s; "
@@ -72,18 +72,18 @@ class _Trail:
         )
 
 
-class _Miss(Exception):
+class _AttemptFailed(Exception):
     """An attempt failed. `elsewhere`: another server can be asked at once."""
 
-    def __init__(self, fault: Fault, endpoint: Endpoint, *, elsewhere: bool) -> None:
-        super().__init__(fault.reason)
-        self.wait = fault.wait
+    def __init__(self, failed: RequestFailed, endpoint: Endpoint, *, elsewhere: bool) -> None:
+        super().__init__(failed.reason)
+        self.wait = failed.wait
         self.url = endpoint.url
         self.elsewhere = elsewhere
 
 
 class OpenAIClient:
-    """Answers requests through one pool of connections; bound to the loop of its first use."""
+    """Completes requests through one pool of connections; bound to the loop of its first use."""
 
     def __init__(self, settings: OpenAISettings) -> None:
         self._settings = settings
@@ -92,51 +92,55 @@ class OpenAIClient:
         self._endpoints = Endpoints(
             settings.addresses, route, settings.concurrency, affinity=settings.affinity
         )
-        self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
+        self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
         self._probe = Probe(settings, route, self._connections)
-        self._looks: list[Look] | None = None
+        self._checks: list[ServerCheck] | None = None
         self._told_no_usage = False
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
-        """Refuse a key that is not there and servers of which none can answer.
+        """Refuse a missing key, and servers of which none can answer.
 
-        One that cannot, while another can, is left out from the start.
+        A server that cannot answer is left out from the start if another one can.
         """
         self._connections.read_key()
-        if not self._settings.probe or self._looks is not None:
+        if not self._settings.probe or self._checks is not None:
             return
-        self._looks = await self._probe.look()
-        refused = [(look, why) for look in self._looks if (why := look.refusal) is not None]
-        if len(refused) == len(self._looks):
-            self._looks = None
-            raise ConfigError(_no_server([look for look, _ in refused]))
-        for look, why in refused:
-            endpoint = next(one for one in self._endpoints.members if one.base_url == look.base_url)
-            if look.wrong is not None:
-                self._endpoints.leave(endpoint, why)
+        self._checks = await self._probe.check()
+        refused = [(check, why) for check in self._checks if (why := check.refusal) is not None]
+        if len(refused) == len(self._checks):
+            self._checks = None
+            raise ConfigError(_no_server([check for check, _ in refused]))
+        for check, why in refused:
+            endpoint = next(
+                one for one in self._endpoints.members if one.base_url == check.base_url
+            )
+            if check.wrong is not None:
+                self._endpoints.exclude(endpoint, why)
             else:
                 self._endpoints.failed(endpoint, for_certain=True)
                 log.warning("%s; the other servers take its episodes", why)
 
     async def probe(self) -> None:
-        """Ask every server for one token; raises `ProviderFailure` if none of them answers."""
+        """Ask every server for one token; raises `ProviderFailure` if none gives it."""
         for pause in (*_PROBE_PAUSES, None):
             found = await self._probe.ask()
-            troubles = [trouble for trouble in found if trouble is not None]
-            if len(troubles) < len(found):
+            failures = [failure for failure in found if failure is not None]
+            if len(failures) < len(found):
                 return
-            if pause is None or all(trouble.lasting for trouble in troubles):
-                raise ProviderFailure("; ".join(trouble.why for trouble in troubles))
+            if pause is None or all(failure.lasting for failure in failures):
+                raise ProviderFailure("; ".join(failure.why for failure in failures))
             await asyncio.sleep(pause)
 
     async def serving(self) -> list[dict[str, Any]]:
         """What each server says that it serves, or its address where it only names the model."""
-        looks = self._looks
-        if looks is None:
+        checks = self._checks
+        if checks is None:
             self._connections.read_key()
-            looks = await self._probe.look()
-        found = [look.serves or {"base_url": look.base_url} for look in looks if not look.refusal]
+            checks = await self._probe.check()
+        found = [
+            check.serves or {"base_url": check.base_url} for check in checks if not check.refusal
+        ]
         told = {repr(sorted(facts.items())): facts for facts in found}
         if len({facts.get("root") for facts in told.values() if "root" in facts}) > 1:
             names = sorted(str(facts.get("root")) for facts in told.values())
@@ -144,31 +148,31 @@ class OpenAIClient:
         return [told[key] for key in sorted(told)]
 
     def share(self, workers: int) -> None:
-        """Keep to one of so many shares of the limits: other processes ask the same servers."""
+        """Use one of `workers` shares of the limits: other processes use the same servers."""
         share = self._settings.shared_by(workers)
-        self._pace.limit(share.requests_per_minute, share.tokens_per_minute)
+        self._rate_limiter.limit(share.requests_per_minute, share.tokens_per_minute)
         for endpoint in self._endpoints.members:
-            endpoint.gate.bound(share.concurrency)
+            endpoint.queue.bound(share.concurrency)
 
-    def standings(self) -> list[Standing]:
-        """How each server has done so far."""
-        return [endpoint.standing() for endpoint in self._endpoints.members]
+    def stats(self) -> list[EndpointStats]:
+        """Return the statistics of each server so far."""
+        return [endpoint.stats() for endpoint in self._endpoints.members]
 
     async def complete(self, request: Request) -> Completion:
-        trail = _Trail()
+        history = _RequestHistory()
         body = self._body(request)
         while True:
             try:
-                answer = await self._attempt(request, body, trail)
-            except _Overflow as overflow:
+                answer = await self._attempt(request, body, history)
+            except _ContextOverflow as overflow:
                 room = wire.room_left(overflow.error)
                 self._shrink(body, room, overflow.error)
-                trail.add(f"context full: asked again for {room} tokens")
-            except _Miss as miss:
-                if not miss.elsewhere:
-                    await self._pause(trail, miss)
+                history.add(f"context full: asked again for {room} tokens")
+            except _AttemptFailed as attempt:
+                if not attempt.elsewhere:
+                    await self._pause(history, attempt)
             else:
-                return self._completion(answer, request, trail)
+                return self._completion(answer, request, history)
 
     def _body(self, request: Request) -> dict[str, Any]:
         settings = self._settings
@@ -190,133 +194,145 @@ class OpenAIClient:
         body.update(sampling.extra)
         return body
 
-    async def _attempt(self, request: Request, body: dict[str, Any], trail: _Trail) -> wire.Answer:
+    async def _attempt(
+        self, request: Request, body: dict[str, Any], history: _RequestHistory
+    ) -> wire.ServerCompletion:
         content = wire.encode(body)
         charged = len(content) // 4 + (body.get("max_tokens") or 0)
-        ticket: Ticket | None = None
+        reservation: Reservation | None = None
         taken: int | None = 0
-        place = await self._endpoints.enter(request)
+        admission = await self._endpoints.enter(request)
         try:
-            ticket = await self._admitted(place, charged)
-            place.endpoint.count()
+            reservation = await self._admitted(admission, charged)
+            admission.endpoint.count()
             taken = None
-            response = await self._connections.post(place.endpoint.url, content)
-            answer = self._read(response, place)
+            response = await self._connections.post(admission.endpoint.url, content)
+            answer = self._read(response, admission)
             taken = None if answer.usage is None else answer.usage.total
-        except Fault as fault:
-            # What became of a request that broke off is not known: it may have been worked on.
-            taken = 0 if fault.kind in ("busy", "unreachable", "absent") else None
-            raise self._after(fault, place, trail) from fault
-        except (ProviderFailure, _Overflow):
+        except RequestFailed as failed:
+            # A request that broke off may have been processed.
+            taken = 0 if failed.kind in ("busy", "unreachable", "rejected") else None
+            raise self._after(failed, admission, history) from failed
+        except (ProviderFailure, _ContextOverflow):
             taken = 0
             raise
         except asyncio.CancelledError:
-            place.endpoint.breaker.abandoned()
+            admission.endpoint.breaker.abandoned()
             raise
         finally:
-            if ticket is not None:
-                self._pace.settle(ticket, taken)
-            place.endpoint.gate.leave()
+            if reservation is not None:
+                self._rate_limiter.settle(reservation, taken)
+            admission.endpoint.queue.leave()
         return answer
 
-    async def _admitted(self, place: Place, charged: int) -> Ticket:
-        """Wait until a request may leave: within the limits a minute, and the gate is open."""
+    async def _admitted(self, admission: Admission, charged: int) -> Reservation:
+        """Wait until a request may be sent: within the limits per minute, and the queue is open."""
         while True:
-            await place.endpoint.gate.reopened()
-            ticket = await self._pace.admit(charged)
-            if time.monotonic() >= place.endpoint.limit.closed_until:
-                return ticket
-            # It closed meanwhile: what waits there for long is not of the minute it was let in.
-            self._pace.settle(ticket, 0)
+            await admission.endpoint.queue.reopened()
+            reservation = await self._rate_limiter.admit(charged)
+            if time.monotonic() >= admission.endpoint.limit.closed_until:
+                return reservation
+            # It closed meanwhile, and a long wait would end in another minute.
+            self._rate_limiter.settle(reservation, 0)
 
-    def _read(self, response: Response, place: Place) -> wire.Answer:
-        """Take an answer, and from its headers when the next may be asked for."""
-        endpoint = place.endpoint
+    def _read(self, response: Response, admission: Admission) -> wire.ServerCompletion:
+        """Read a completion; its headers say when the next request may be sent."""
+        endpoint = admission.endpoint
         if response.status != 200:
             raise self._failure(response, endpoint)
         try:
-            answer = wire.parse_answer(response.body)
-        except wire.Garbage as garbage:
-            gone = self._absent(response, endpoint)
-            raise gone or Fault(self._connections.words(str(garbage))) from None
+            answer = wire.parse_completion(response.body)
+        except wire.InvalidResponse as invalid:
+            rejected = self._rejection(response, endpoint)
+            raise rejected or RequestFailed(self._connections.words(str(invalid))) from None
         finally:
             self._close(endpoint, wire.reset_after(response.headers))
         endpoint.breaker.succeeded()
-        endpoint.answered(place.wave)
+        endpoint.answered(admission.wave)
         return answer
 
-    def _absent(self, response: Response, endpoint: Endpoint) -> Fault | None:
-        gone = absence(self._settings, endpoint.url, response, self._connections.words)
-        return None if gone is None else Fault(gone.why, "absent", may_pass=gone.may_pass)
+    def _rejection(self, response: Response, endpoint: Endpoint) -> RequestFailed | None:
+        rejected = rejection(self._settings, endpoint.url, response, self._connections.words)
+        return (
+            None
+            if rejected is None
+            else RequestFailed(rejected.why, "rejected", may_pass=rejected.may_pass)
+        )
 
     def _close(self, endpoint: Endpoint, wait: float | None) -> None:
-        # A wait that is too long is for each request to meet and to fail with, not to queue for.
+        # Too long a wait fails each request instead of closing the queue.
         if wait is not None and wait <= self._settings.timeout.wait:
             endpoint.limit.close(time.monotonic() + wait)
 
     def _failure(
         self, response: Response, endpoint: Endpoint
-    ) -> ProviderFailure | Fault | _Overflow:
+    ) -> ProviderFailure | RequestFailed | _ContextOverflow:
         status = response.status
         error = wire.parse_error(response.body)
         message = self._connections.words(error.message)
         full = wire.is_context_overflow(error) and status not in (401, 403, 404, 429)
-        if not full and (gone := self._absent(response, endpoint)) is not None:
-            return gone
+        if not full and (rejected := self._rejection(response, endpoint)) is not None:
+            return rejected
         if status < 500:
             endpoint.breaker.succeeded()
         if full:
-            return _Overflow(error)
+            return _ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
             return ProviderFailure(refusal(self._settings, endpoint.url, status, message))
         wait = retry_after(response.headers)
         if wait is None and status == 429:
             wait = wire.reset_after(response.headers)
-        kind: Kind = "busy" if status == 429 else "broken" if status >= 500 else "other"
-        return Fault(f"HTTP {status}: {message}", kind, wait)
+        kind: FailureKind = "busy" if status == 429 else "broken" if status >= 500 else "other"
+        return RequestFailed(f"HTTP {status}: {message}", kind, wait)
 
-    def _after(self, fault: Fault, place: Place, trail: _Trail) -> Exception:
-        """Tell the server's limit and circuit of a fault; returns what the request raises."""
-        if fault.kind == "absent":
-            return self._after_absence(fault, place.endpoint, trail)
-        endpoint, weight = place.endpoint, 1.0
+    def _after(
+        self, failed: RequestFailed, admission: Admission, history: _RequestHistory
+    ) -> Exception:
+        """Report a failure to the server's limit and circuit; returns what the request raises."""
+        if failed.kind == "rejected":
+            return self._after_rejection(failed, admission.endpoint, history)
+        endpoint, weight = admission.endpoint, 1.0
         elsewhere = False
-        self._close(endpoint, fault.wait)
-        if fault.kind == "busy":
-            is_first = endpoint.was_refused(place.wave)
-            if fault.wait is not None and fault.wait > self._settings.timeout.wait:
-                elsewhere = self._endpoints.failed(endpoint, pause=fault.wait)
+        self._close(endpoint, failed.wait)
+        if failed.kind == "busy":
+            is_first = endpoint.was_refused(admission.wave)
+            if failed.wait is not None and failed.wait > self._settings.timeout.wait:
+                elsewhere = self._endpoints.failed(endpoint, pause=failed.wait)
             elif not is_first:
                 weight = 0.0
-            elif endpoint.answered_at > trail.last:
+            elif endpoint.answered_at > history.last:
                 weight = _UNLUCKY
         else:
             endpoint.errors += 1
-            if fault.kind == "other":
+            if failed.kind == "other":
                 endpoint.breaker.succeeded()
             else:
-                for_certain = fault.kind == "unreachable"
+                for_certain = failed.kind == "unreachable"
                 left = self._endpoints.failed(endpoint, for_certain=for_certain)
                 elsewhere = left and for_certain
-        trail.add(fault.reason, 0.0 if elsewhere else weight)
-        return _Miss(fault, endpoint, elsewhere=elsewhere)
+        history.add(failed.reason, 0.0 if elsewhere else weight)
+        return _AttemptFailed(failed, endpoint, elsewhere=elsewhere)
 
-    def _after_absence(self, fault: Fault, endpoint: Endpoint, trail: _Trail) -> Exception:
-        """Leave a server that can answer nothing; where that is so of all, no retry helps."""
+    def _after_rejection(
+        self, failed: RequestFailed, endpoint: Endpoint, history: _RequestHistory
+    ) -> Exception:
+        """Leave out a server that rejects us; if all do, no retry helps."""
         endpoint.errors += 1
-        elsewhere = self._endpoints.leave(endpoint, fault.reason)
+        elsewhere = self._endpoints.exclude(endpoint, failed.reason)
         hopeless = self._endpoints.hopeless
         if hopeless is not None:
-            trail.pages += 1
-            if not fault.may_pass or trail.pages > 1:
-                trail.add(hopeless)
-                return trail.failure(endpoint.url) if fault.may_pass else ProviderFailure(hopeless)
-        # Another is only down for a while, or this was one page of a proxy's.
-        trail.add(fault.reason, 0.0 if elsewhere or hopeless else 1.0)
-        return _Miss(fault, endpoint, elsewhere=elsewhere)
+            history.pages += 1
+            if not failed.may_pass or history.pages > 1:
+                history.add(hopeless)
+                return (
+                    history.failure(endpoint.url) if failed.may_pass else ProviderFailure(hopeless)
+                )
+        # Another server is down for a while, or this was one page of a proxy.
+        history.add(failed.reason, 0.0 if elsewhere or hopeless else 1.0)
+        return _AttemptFailed(failed, endpoint, elsewhere=elsewhere)
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: wire.ServerError) -> None:
-        """Make the request fit, once; raises `ModelFailure` where it cannot be made to."""
+        """Shorten the request to fit, once; raises `ModelFailure` if that is impossible."""
         wanted, limit = body.get("max_tokens"), wire.context_limit(error)
         if wanted is not None and limit is not None and wanted >= limit:
             raise ProviderFailure(
@@ -331,21 +347,23 @@ class OpenAIClient:
             )
         body["max_tokens"] = room
 
-    async def _pause(self, trail: _Trail, miss: _Miss) -> None:
+    async def _pause(self, history: _RequestHistory, attempt: _AttemptFailed) -> None:
         settings = self._settings
-        wait = miss.wait
+        wait = attempt.wait
         too_long = wait is not None and wait > settings.timeout.wait
-        if trail.spent > settings.max_retries or too_long:
+        if history.spent > settings.max_retries or too_long:
             because = f" (it asks to wait {wait:.0f} s, too long)" if too_long else ""
-            raise trail.failure(miss.url, because)
+            raise history.failure(attempt.url, because)
         longest = min(
-            _LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(0, math.ceil(trail.spent) - 1), 10)
+            _LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(0, math.ceil(history.spent) - 1), 10)
         )
         jittered = longest * random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, no secret)
-        # What the server asks for is a floor; the jitter keeps a crowd from returning as one.
+        # The server's wait is a minimum; the jitter spreads the requests that return.
         await asyncio.sleep(jittered if wait is None else wait + jittered / 10)
 
-    def _completion(self, answer: wire.Answer, request: Request, trail: _Trail) -> Completion:
+    def _completion(
+        self, answer: wire.ServerCompletion, request: Request, history: _RequestHistory
+    ) -> Completion:
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
             log.warning(
@@ -357,9 +375,9 @@ class OpenAIClient:
         return Completion(
             text=text,
             usage=answer.usage or Usage(),
-            seconds=trail.seconds,
+            seconds=history.seconds,
             finish_reason="stop" if cut else answer.finish_reason,
-            retries=tuple(trail.failures),
+            retries=tuple(history.failures),
             cost=prices.cost(answer.usage) if prices and answer.usage else None,
         )
 
@@ -367,9 +385,9 @@ class OpenAIClient:
         await self._connections.close()
 
 
-def _no_server(looks: list[Look]) -> str:
-    """Why no server can be asked, and what to do."""
-    reasons = "; ".join(str(look.refusal) for look in looks)
-    start = "Start the server or correct base_url" if any(look.down for look in looks) else ""
+def _no_server(checks: list[ServerCheck]) -> str:
+    """Return why no server can be used, and what to do about it."""
+    reasons = "; ".join(str(check.refusal) for check in checks)
+    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
     skip = "probe=false skips this check"
     return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"

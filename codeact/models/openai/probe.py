@@ -1,4 +1,4 @@
-"""Whether the servers are there, take the key and have the model: before a run, and in one."""
+"""Checks that servers are reachable, accept the key and have the model."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from codeact import web
 from codeact.models.openai import wire
-from codeact.models.openai.refusals import absence
+from codeact.models.openai.refusals import rejection
 from codeact.models.openai.settings import OpenAISettings
-from codeact.models.openai.transport import Connections, Fault, Response
+from codeact.models.openai.transport import Connections, RequestFailed, Response
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ _ASK_SECONDS = 30.0
 """How long a server may take to list its models, and to answer with one token."""
 
 
-class Look(NamedTuple):
-    """What was seen of a server before a run.
+class ServerCheck(NamedTuple):
+    """The result of checking a server before a run.
 
     `down`: why it cannot be reached. `wrong`: why it can answer nothing. `serves`: what it says
-    that the model is, None where it does not say.
+    about its model, None if nothing.
     """
 
     base_url: str
@@ -35,34 +35,34 @@ class Look(NamedTuple):
 
     @property
     def refusal(self) -> str | None:
-        """Why it is no use, in words for the user."""
+        """Why it cannot be used, in words for the user."""
         return f"{self.base_url} cannot be reached: {self.down}" if self.down else self.wrong
 
 
-class Trouble(NamedTuple):
-    """Why a server did not answer a small question; `lasting` if it never will."""
+class ProbeFailure(NamedTuple):
+    """Why a server did not complete a small request; `lasting` if it never will."""
 
     why: str
     lasting: bool
 
 
 class Probe:
-    """Looks at the servers of a model, in no session that a run uses."""
+    """Checks the servers of a model, with connections of its own."""
 
     def __init__(self, settings: OpenAISettings, route: str, connections: Connections) -> None:
         self._settings = settings
         self._route = route
         self._connections = connections
 
-    async def look(self) -> list[Look]:
-        """Look at every server, all at once."""
-        return await _each(self._settings.addresses, self._look)
+    async def check(self) -> list[ServerCheck]:
+        """Check every server, all at once."""
+        return await _each(self._settings.addresses, self._check)
 
-    async def ask(self) -> list[Trouble | None]:
-        """Ask every server for one token; None for each that answers."""
+    async def ask(self) -> list[ProbeFailure | None]:
+        """Ask every server for one token; None for each one that gives it."""
         return await _each(self._settings.addresses, self._ask)
 
-    async def _look(self, base_url: str) -> Look:
+    async def _check(self, base_url: str) -> ServerCheck:
         import aiohttp
 
         try:
@@ -70,39 +70,39 @@ class Probe:
         except (TimeoutError, aiohttp.ServerDisconnectedError) as error:
             log.warning("%s: slow to list its models: %s", base_url, error)
         except (aiohttp.ClientConnectionError, OSError) as error:
-            return Look(base_url, down=self._connections.words(str(error)))
-        except (aiohttp.ClientError, Fault) as error:
+            return ServerCheck(base_url, down=self._connections.words(str(error)))
+        except (aiohttp.ClientError, RequestFailed) as error:
             log.warning("%s: cannot list its models: %s", base_url, error)
         else:
             return await self._judge(base_url, response)
-        return Look(base_url)
+        return ServerCheck(base_url)
 
-    async def _judge(self, base_url: str, response: Response) -> Look:
-        """What the answer to the question for its models says of a server."""
+    async def _judge(self, base_url: str, response: Response) -> ServerCheck:
+        """Interpret a server's list of models."""
         listed = _listed(response)
         if listed is not None:
-            return await self._look_for_model(base_url, listed)
+            return await self._check_model(base_url, listed)
         if response.status >= 500:
             log.warning("%s: cannot list its models: HTTP %d", base_url, response.status)
-            return Look(base_url)
+            return ServerCheck(base_url)
         if response.status not in (401, 403) and (better := await self._better(base_url)):
-            return Look(
+            return ServerCheck(
                 base_url, wrong=f"{base_url} is not the API: did you mean base_url={better}?"
             )
-        return Look(base_url, wrong=await self._wrong(base_url, response))
+        return ServerCheck(base_url, wrong=await self._wrong(base_url, response))
 
     async def _wrong(self, base_url: str, response: Response) -> str | None:
-        """Why a server that lists no models can answer nothing; None if that is not certain."""
+        """Return why a server without a list of models is no use; None if that is uncertain."""
         url, words = f"{base_url}/models", self._connections.words
-        gone = absence(self._settings, url, response, words)
-        if gone is None or response.status == 401:
-            return None if gone is None else gone.why
-        # A gateway, or a key, may be for the other route alone: it is asked what a run would ask.
-        trouble = await self._ask(base_url)
-        return trouble.why if trouble is not None and trouble.lasting else None
+        rejected = rejection(self._settings, url, response, words)
+        if rejected is None or response.status == 401:
+            return None if rejected is None else rejected.why
+        # A gateway or a key may serve only this route, so ask what a run would ask.
+        failure = await self._ask(base_url)
+        return failure.why if failure is not None and failure.lasting else None
 
     async def _better(self, base_url: str) -> str | None:
-        """The address beneath this one that is the API's, if there is one."""
+        """Return the API's address below this one, if there is one."""
         import aiohttp
 
         better = f"{base_url}/v1"
@@ -110,40 +110,40 @@ class Probe:
             return None
         try:
             response = await self._connections.fetch(f"{better}/models", _LIST_SECONDS)
-        except (aiohttp.ClientError, OSError, Fault):
+        except (aiohttp.ClientError, OSError, RequestFailed):
             return None
         return better if _listed(response) is not None else None
 
-    async def _look_for_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> Look:
+    async def _check_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> ServerCheck:
         name = self._settings.name
         if name in listed:
-            return Look(base_url, serves=_facts(listed[name]))
+            return ServerCheck(base_url, serves=_facts(listed[name]))
         near = get_close_matches(name, listed, n=1) or list(listed)[:5]
         what = f"{base_url} does not list a model {name}; it has {near}"
         # Gateways accept more names than they list, so one token is asked for.
-        trouble = await self._ask(base_url)
-        if trouble is not None and trouble.lasting:
-            return Look(base_url, wrong=f"{what}: correct model.name ({trouble.why})")
+        failure = await self._ask(base_url)
+        if failure is not None and failure.lasting:
+            return ServerCheck(base_url, wrong=f"{what}: correct model.name ({failure.why})")
         log.warning("%s", what)
-        return Look(base_url)
+        return ServerCheck(base_url)
 
-    async def _ask(self, base_url: str) -> Trouble | None:
+    async def _ask(self, base_url: str) -> ProbeFailure | None:
         import aiohttp
 
         url = f"{base_url}/{self._route}"
         words = self._connections.words
         try:
             response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
-        except (aiohttp.ClientError, OSError, Fault) as error:
+        except (aiohttp.ClientError, OSError, RequestFailed) as error:
             why = str(error) or type(error).__name__
-            return Trouble(f"{url} did not answer: {words(why)}", lasting=False)
-        gone = absence(self._settings, url, response, words)
-        if gone is not None:
-            return Trouble(gone.why, lasting=True)
-        # The right server may still refuse this question for its own sake (400, say).
+            return ProbeFailure(f"{url} did not answer: {words(why)}", lasting=False)
+        rejected = rejection(self._settings, url, response, words)
+        if rejected is not None:
+            return ProbeFailure(rejected.why, lasting=True)
+        # The right server may still refuse this request, with status 400 for example.
         if response.status >= 500 or response.status in (408, 425, 429):
             what = web.seen(response.status, response.headers, response.body)
-            return Trouble(f"{url} did not answer: {words(what)}", lasting=False)
+            return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)
         return None
 
     def _question(self) -> bytes:
@@ -166,7 +166,7 @@ def _listed(response: Response) -> dict[str, dict[str, Any]] | None:
     try:
         data = wire.decode(response.body)["data"]
         return {str(model["id"]): model for model in data}
-    except (wire.Garbage, LookupError, TypeError):
+    except (wire.InvalidResponse, LookupError, TypeError):
         return None
 
 
@@ -175,10 +175,10 @@ _META_FACTS = ("n_params", "size", "n_vocab", "n_embd", "n_ctx_train")
 
 
 def _facts(model: dict[str, Any]) -> dict[str, Any] | None:
-    """What an entry of the list says the model is; None where it is only a name.
+    """Return what an entry of the list says about the model; None where it is only a name.
 
-    vLLM and SGLang say `root` and `max_model_len`, llama.cpp has its own `meta`. When the server
-    started, and whatever else differs each time, is left out.
+    vLLM and SGLang give `root` and `max_model_len`, llama.cpp has its own `meta`. What differs each
+    time, such as the start of the server, is left out.
     """
     facts = {name: model[name] for name in _FACTS if _is_plain(model.get(name))}
     meta = model.get("meta")

@@ -1,4 +1,4 @@
-"""Answers that another attempt at the same server would meet again, and what to do about them."""
+"""Responses that another attempt at the same server would get again, and what to do about them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,46 +8,48 @@ from codeact.models.openai import wire
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.openai.transport import Response
 
-_ABSENT = {401, 402, 403, 404, 405, 410}
+_REJECTED = {401, 402, 403, 404, 405, 410}
 
 Words = Callable[[str], str]
 """Bounds what a server says, and takes the key out."""
 
 
-class Absence(NamedTuple):
-    """Why a server can answer no request of ours; one that `may_pass` is asked once more."""
+class Rejection(NamedTuple):
+    """Why a server rejects every request of ours; if it `may_pass`, one more is sent."""
 
     why: str
     may_pass: bool
 
 
-def absence(settings: OpenAISettings, url: str, response: Response, words: Words) -> Absence | None:
-    """Tell whether an answer says "not here": a wrong address, key or model, or a page.
+def rejection(
+    settings: OpenAISettings, url: str, response: Response, words: Words
+) -> Rejection | None:
+    """Return the rejection in a response: a wrong address, key or model, or a web page.
 
-    None for an answer, and for what only this request is refused for, or only now.
+    None for a completion, and for a refusal of this request only, or for now only.
     """
     status = response.status
     if status >= 500 or status in (408, 425):
         return None
     if (status < 300 or status in (403, 404)) and web.is_page(response.headers, response.body):
         what = words(web.seen(status, response.headers, response.body))
-        place = f"check base_url, which has to be the API's own address{_version(url)}"
-        why = f"{url} answered with a web page, not with JSON ({what}); {place}"
-        return Absence(why, may_pass=status < 300)
+        advice = f"check base_url, which has to be the API's own address{_version(url)}"
+        why = f"{url} answered with a web page, not with JSON ({what}); {advice}"
+        return Rejection(why, may_pass=status < 300)
     if status == 200:
         return None
     error = wire.parse_error(response.body)
     no_quota = status == 429 and error.code == "insufficient_quota"
     no_model = status in (400, 404, 422) and wire.is_wrong_model(error)
-    if not (300 <= status < 400 or status in _ABSENT or no_quota or no_model):
+    if not (300 <= status < 400 or status in _REJECTED or no_quota or no_model):
         return None
-    return Absence(refusal(settings, url, status, words(error.message), no_model=no_model), False)
+    return Rejection(refusal(settings, url, status, words(error.message), no_model=no_model), False)
 
 
 def refusal(
     settings: OpenAISettings, url: str, status: int, words: str, *, no_model: bool = False
 ) -> str:
-    """Say what was refused, and what to do about it."""
+    """Return what was refused, and what to do about it."""
     name = settings.api_key_env
     key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
     advice = {

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 
 from codeact.episode.settings import Settings
-from codeact.models.base import ModelClient, ModelSettings, without_none
+from codeact.models.base import ModelSettings, without_none
 
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
 
@@ -93,6 +93,8 @@ class OpenAISettings(ModelSettings):
         }
     )
 
+    client_class = "codeact.models.openai.client:OpenAIClient"
+
     kind: Literal["openai"]
     """An endpoint that speaks the OpenAI API."""
     base_url: Annotated[str, AfterValidator(_endpoint)]
@@ -149,8 +151,3 @@ class OpenAISettings(ModelSettings):
 
         limits = ("concurrency", "requests_per_minute", "tokens_per_minute")
         return self.model_copy(update={name: share(getattr(self, name)) for name in limits})
-
-    def create(self) -> ModelClient:
-        from codeact.models.openai.client import OpenAIClient  # it imports this module
-
-        return OpenAIClient(self)

@@ -1,4 +1,4 @@
-"""Connections to OpenAI-compatible servers: key, proxies, one exchange, and what can go wrong."""
+"""Connections to OpenAI-compatible servers: key, proxies, one exchange, and its failures."""
 
 import os
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ _MAX_WORDS = 300
 _KEEPALIVE = 4.0
 """Below the 5 s after which uvicorn, and so vLLM, closes an idle connection."""
 
-Kind = Literal["unreachable", "broken", "busy", "absent", "other"]
+FailureKind = Literal["unreachable", "broken", "busy", "rejected", "other"]
 
 
-class Fault(Exception):
-    """An attempt failed and another may not; `wait` is what the server asked for, in seconds.
+class RequestFailed(Exception):
+    """An attempt failed and another may succeed; `wait` is the server's own request, in seconds.
 
     ``unreachable``: there was no connection. ``broken``: it answered 5xx, broke off or took too
-    long. ``busy``: it asked for less (429). ``absent``: it is not the server to ask; one that
-    `may_pass` is asked once more where there is no other.
+    long. ``busy``: it asked for fewer requests (429). ``rejected``: it is the wrong server; if it
+    `may_pass`, one more request is sent where there is no other server.
     """
 
     def __init__(
         self,
         reason: str,
-        kind: Kind = "other",
+        kind: FailureKind = "other",
         wait: float | None = None,
         *,
         may_pass: bool = True,
@@ -43,7 +43,7 @@ class Fault(Exception):
 
 
 class Response(NamedTuple):
-    """What a server answered."""
+    """A server's response."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,7 +60,7 @@ class Connections:
         self._key = ""
 
     def read_key(self) -> None:
-        """Take the key from the environment; raises `ConfigError` where one is needed."""
+        """Read the key from the environment; raises `ConfigError` where one is needed."""
         name = self._settings.api_key_env
         key = os.environ.get(name, "").strip() if name else ""
         remote = [url for url in self._settings.addresses if not web.is_loopback(url)]
@@ -74,7 +74,7 @@ class Connections:
         self._key = key
 
     async def post(self, url: str, body: bytes) -> Response:
-        """Send a request; raises `Fault` where no whole answer comes back."""
+        """Send a request; raises `RequestFailed` if no whole response comes back."""
         import aiohttp  # slow, and not every command needs it
 
         limit = self._settings.timeout.total
@@ -84,16 +84,18 @@ class Connections:
                 return Response(response.status, response.headers, body)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             words = self.words(f"{type(error).__name__}: {error}")
-            raise Fault(words, "unreachable") from error
+            raise RequestFailed(words, "unreachable") from error
         except TimeoutError as error:
             words = self.words(str(error) or f"no whole answer in {limit:g} s")
-            raise Fault(words, "broken") from None
+            raise RequestFailed(words, "broken") from None
         except web.TooLong as error:
-            raise Fault(str(error)) from None
+            raise RequestFailed(str(error)) from None
         except aiohttp.ClientPayloadError:
-            raise Fault("the connection broke in the middle of the answer", "broken") from None
+            raise RequestFailed(
+                "the connection broke in the middle of the answer", "broken"
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Fault(self.words(f"{type(error).__name__}: {error}"), "broken") from error
+            raise RequestFailed(self.words(f"{type(error).__name__}: {error}"), "broken") from error
 
     def _post(self, url: str, body: bytes) -> "aiohttp.client._RequestContextManager":
         session = self._open()
@@ -103,7 +105,7 @@ class Connections:
     async def fetch(self, url: str, seconds: float, body: bytes | None = None) -> Response:
         """Get, or post `body`, in a session of its own: the run may use another event loop.
 
-        Raises aiohttp's errors, and `Fault` for an answer of absurd length.
+        Raises aiohttp's errors, and `RequestFailed` for a response of absurd length.
         """
         import aiohttp
 
@@ -121,7 +123,7 @@ class Connections:
                     response.status, response.headers, await web.read(response, _MAX_BODY)
                 )
             except web.TooLong as error:
-                raise Fault(str(error)) from None
+                raise RequestFailed(str(error)) from None
 
     def _proxy(self, url: str) -> str | None:
         if url not in self._proxies:
@@ -149,7 +151,7 @@ class Connections:
         )
 
     def words(self, text: str) -> str:
-        """Bound another's words for a message: one line, no key, no control characters."""
+        """Shorten text of a server for a message: one line, no key, no control characters."""
         if self._key:
             text = text.replace(self._key, "[key]")
         text = " ".join(text.split())

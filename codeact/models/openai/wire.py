@@ -1,4 +1,4 @@
-"""What goes over the wire to an OpenAI-compatible server and what comes back; no I/O here."""
+"""Encodes requests for OpenAI-compatible servers and decodes responses; no I/O here."""
 
 import json
 import math
@@ -14,12 +14,12 @@ from codeact.episode.protocol import ASSISTANT_PREFIX
 from codeact.web import number
 
 
-class Garbage(ValueError):
-    """The server said 200 and something that is no completion."""
+class InvalidResponse(ValueError):
+    """The server sent status 200 and something that is no completion."""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A completion as the server gave it; `usage` is None where it reported none."""
+class ServerCompletion(msgspec.Struct, frozen=True):
+    """A completion as the server sent it; `usage` is None if it reported none."""
 
     text: str
     finish_reason: str
@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class ServerError(msgspec.Struct, frozen=True):
-    """The server's own words about a failure."""
+    """A server's own description of a failure."""
 
     message: str
     code: str = ""
@@ -69,26 +69,26 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(ends)], True) if ends else (text, False)
 
 
-def parse_answer(body: bytes) -> Answer:
-    """Read a completion of either API; raises `Garbage` for anything else.
+def parse_completion(body: bytes) -> ServerCompletion:
+    """Read a completion of either API; raises `InvalidResponse` for anything else.
 
     No text (null, or tool calls in its place) is an empty text: the protocol knows what that is.
     """
     payload = decode(body)
     choices = payload.get("choices")
     if choices is None and payload.get("error") is not None:
-        raise Garbage(f"an error came as an answer: {parse_error(body).message}")
+        raise InvalidResponse(f"an error came as an answer: {parse_error(body).message}")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise Garbage("the answer has no choices")
+        raise InvalidResponse("the answer has no choices")
     choice = choices[0]
     if isinstance(choice.get("message"), dict):
         content = choice["message"].get("content")
     elif "text" in choice:
         content = choice["text"]
     else:
-        raise Garbage("the answer's choice has neither message nor text")
+        raise InvalidResponse("the answer's choice has neither message nor text")
     reason = choice.get("finish_reason")
-    return Answer(
+    return ServerCompletion(
         text=clean(_text(content)),
         finish_reason=reason if isinstance(reason, str) else "unknown",
         usage=_usage(payload.get("usage")),
@@ -96,7 +96,7 @@ def parse_answer(body: bytes) -> Answer:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; raises `Garbage` for anything else."""
+    """Read a JSON object; raises `InvalidResponse` for anything else."""
     try:
         payload = msgspec.json.decode(body)
     except ValueError:
@@ -104,13 +104,13 @@ def decode(body: bytes) -> dict[str, Any]:
         try:
             payload = json.loads(body.decode())
         except UnicodeDecodeError:
-            raise Garbage("the answer is not UTF-8") from None
+            raise InvalidResponse("the answer is not UTF-8") from None
         except (ValueError, RecursionError):
-            raise Garbage(f"the answer is not JSON: {_head(body)}") from None
+            raise InvalidResponse(f"the answer is not JSON: {_head(body)}") from None
     except RecursionError:
-        raise Garbage("the answer is nested too deeply") from None
+        raise InvalidResponse("the answer is nested too deeply") from None
     if not isinstance(payload, dict):
-        raise Garbage(f"the answer is no JSON object: {_head(body)}")
+        raise InvalidResponse(f"the answer is no JSON object: {_head(body)}")
     return payload
 
 
@@ -148,10 +148,10 @@ def _count(value: object) -> int:
 
 
 def parse_error(body: bytes) -> ServerError:
-    """Find the server's words in any of the shapes in use, or take the body as they are."""
+    """Read the server's error in any of the usual shapes, or take the whole body."""
     try:
         payload: Any = decode(body)
-    except Garbage:
+    except InvalidResponse:
         return ServerError(body.decode(errors="replace"))
     inner = payload.get("error", payload)
     if not isinstance(inner, dict):
@@ -209,13 +209,13 @@ _PROMPT = re.compile(
 
 
 def context_limit(error: ServerError) -> int | None:
-    """How many tokens the model's context holds, if the refusal says it."""
+    """Return the size of the model's context in tokens, if the refusal has it."""
     limit = _LIMIT.search(error.message)
     return int(limit[1]) if limit else None
 
 
 def room_left(error: ServerError) -> int | None:
-    """How many tokens an answer may have beside the prompt, if the refusal says both numbers."""
+    """Return how many tokens a completion may have, if the refusal gives both numbers."""
     limit, prompt = context_limit(error), _PROMPT.search(error.message)
     if limit is None or prompt is None:
         return None
@@ -236,9 +236,9 @@ _WINDOWS = tuple(
 
 
 def reset_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """How long the rate-limit headers leave no room for another request, in seconds.
+    """Return for how many seconds the rate-limit headers leave no room for another request.
 
-    None where there is room, or where they say nothing legible.
+    None if there is room, or if they cannot be read.
     """
     waits = [
         _duration(headers.get(reset, ""), now)

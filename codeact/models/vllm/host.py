@@ -1,4 +1,4 @@
-"""The half of a vLLM server that runs on its node: a Ray actor that holds GPUs and the process."""
+"""The part of a vLLM server that runs on its node: a Ray actor with GPUs and the process."""
 
 import contextlib
 import os
@@ -37,8 +37,8 @@ class Launch(msgspec.Struct, frozen=True):
     loopback: bool
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a server runs; `node` is Ray's id, `command` what was started there."""
+class ServerLocation(msgspec.Struct, frozen=True):
+    """Where a server runs; `node` is Ray's id, `command` was started there."""
 
     host: str
     port: int
@@ -52,10 +52,10 @@ class Place(msgspec.Struct, frozen=True):
         return f"http://{host}:{self.port}"
 
 
-class Look(msgspec.Struct, frozen=True):
-    """How a server is; `status` is None while it runs, and negative when a signal ended it."""
+class ServerStatus(msgspec.Struct, frozen=True):
+    """A server's status; `exit_status` is None while it runs, and negative after a signal."""
 
-    status: int | None
+    exit_status: int | None
     last_line: str
     """Of its log."""
 
@@ -65,7 +65,7 @@ class ServerHost:
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
-        self._place: Place | None = None
+        self._location: ServerLocation | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._told = b""
         self._pid: int | None = None
@@ -81,7 +81,7 @@ class ServerHost:
             time.sleep(1.0)
         os._exit(1)
 
-    def start(self, before: Place | None) -> Place:
+    def start(self, before: ServerLocation | None) -> ServerLocation:
         """Start the server, where it was `before` if it ran before. Raises `OSError`."""
         launch = self._launch
         host = "127.0.0.1" if launch.loopback else _address()
@@ -93,8 +93,8 @@ class ServerHost:
         python = launch.python or sys.executable
         command = (python, *launch.words, "--host", host, "--port", str(port))
         self._run(command, log)
-        self._place = Place(host, port, _node(), log, command)
-        return self._place
+        self._location = ServerLocation(host, port, _node(), log, command)
+        return self._location
 
     def _new_log(self) -> str:
         folder = Path(self._launch.log_dir)
@@ -108,7 +108,7 @@ class ServerHost:
         # Ray's own variables are about this process, not about what it starts.
         ours = ("RAY_", "OMP_NUM_THREADS")
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        # The working directory is the user's: what lies there is no module of vLLM's.
+        # The working directory is the user's; its files are not modules of vLLM.
         env |= {"PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **launch.env}
         keeper = [sys.executable, "-I", "-S", vllm_keeper.__file__, log, str(GRACE)]
         self._told, self._pid, self._status = b"", None, None
@@ -123,14 +123,14 @@ class ServerHost:
         os.set_blocking(self._keeper.stdout.fileno(), False)
         self._keeper.wait()
 
-    def look(self) -> Look:
-        """How the server is now."""
+    def status(self) -> ServerStatus:
+        """Return the server's status."""
         self._listen()
         lines = self.log_end(1).splitlines()
-        return Look(self._status, lines[-1] if lines else "")
+        return ServerStatus(self._status, lines[-1] if lines else "")
 
     def _listen(self) -> None:
-        """Take in what the keeper has told."""
+        """Read what the keeper has reported."""
         if self._keeper is None or self._status is not None:
             return
         assert self._keeper.stdout is not None
@@ -156,10 +156,10 @@ class ServerHost:
 
     def log_end(self, lines: int) -> str:
         """The last lines of the log that are not empty."""
-        if self._place is None:
+        if self._location is None:
             return ""
         try:
-            with Path(self._place.log).open("rb") as stream:
+            with Path(self._location.log).open("rb") as stream:
                 stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL))
                 text = stream.read().decode(errors="replace")
         except OSError as error:

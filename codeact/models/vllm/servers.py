@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from codeact import ray_cluster as cluster
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import Notice
-from codeact.models.vllm.host import GRACE, Launch, Look, Place, ServerHost
+from codeact.models.vllm.host import GRACE, Launch, ServerHost, ServerLocation, ServerStatus
 from codeact.models.vllm.settings import VllmSettings
 from codeact.wording import without_secrets
 
@@ -23,23 +23,19 @@ if TYPE_CHECKING:
     import aiohttp
 
 _LOOK = 1.0
-"""Seconds between two looks at a server."""
+"""Seconds between two checks of a server."""
 _SAY = 10.0
 """Seconds between two lines about a server that is not ready."""
 _LOG_LINES = 25
 
 
 class _NotUp(Exception):
-    """A server is not, or no longer, there; in words for the user."""
+    """A server is not, or no longer, running; in words for the user."""
 
 
 @asynccontextmanager
 async def running(settings: VllmSettings, notice: Notice) -> AsyncIterator[list[str]]:
-    """Have the servers run while the context is open; yields their addresses for a client.
-
-    Raises `ModelUnavailable` when one of them does not come up. When later the last one stays
-    down, the task that opened the context is cancelled, and the same is raised as it leaves.
-    """
+    """Run the servers while the context is open; yields their addresses for a client."""
     import ray
 
     if not ray.is_initialized():
@@ -70,7 +66,7 @@ class _Fleet:
         self._lost: ModelUnavailable | None = None
 
     async def start(self) -> list[str]:
-        """Start all servers at once and wait until each answers."""
+        """Start all servers at once and wait until all are ready."""
         settings = self._settings
         env = settings.variables()
         count = _count(settings)
@@ -127,18 +123,18 @@ class _Server:
         self._launch = launch
         self._notice = notice
         self._actor: Any = None
-        self._place: Place | None = None
+        self._location: ServerLocation | None = None
 
     @property
     def origin(self) -> str:
-        assert self._place is not None
-        return self._place.origin
+        assert self._location is not None
+        return self._location.origin
 
     def _say(self, what: str) -> None:
         self._notice(f"{self._name} {what}")
 
     async def start(self) -> None:
-        """Start it, where it was if it ran before, and wait until it answers; raises `_NotUp`."""
+        """Start it, on its earlier node if any, and wait until it is ready; raises `_NotUp`."""
         begun = time.monotonic()
         try:
             await self._start(begun)
@@ -163,7 +159,7 @@ class _Server:
 
     def _why_slow(self) -> str:
         limit = f"{self._settings.start_seconds:g} s (model.start_seconds)"
-        if self._place is None:
+        if self._location is None:
             return f"got no place on the cluster in {limit}: {self._wanted()}"
         return f"did not answer {self.origin}/health in {limit}"
 
@@ -174,25 +170,27 @@ class _Server:
     async def _launch_it(self, begun: float) -> None:
         if self._actor is None:
             self._actor = self._new_actor()
-        placing = asyncio.ensure_future(_result(self._actor.start.remote(self._place)))
+        placing = asyncio.ensure_future(_result(self._actor.start.remote(self._location)))
         try:
             while not (await asyncio.wait({placing}, timeout=_SAY))[0]:
                 waited = time.monotonic() - begun
                 self._say(f"has been waiting for {waited:.0f} s: {self._wanted()}")
-            place: Place = placing.result()
+            location: ServerLocation = placing.result()
         finally:
             placing.cancel()
-        self._place = place
-        self._say(f"is starting on {place.host}, port {place.port}; its log is {place.log}")
+        self._location = location
+        self._say(
+            f"is starting on {location.host}, port {location.port}; its log is {location.log}"
+        )
 
     def _new_actor(self) -> Any:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        # A client knows the address, so a new actor has to be where the old one was.
+        # Clients know the address, so a new actor must run on the same node.
         strategy = (
-            NodeAffinitySchedulingStrategy(self._place.node, soft=False)
-            if self._place
+            NodeAffinitySchedulingStrategy(self._location.node, soft=False)
+            if self._location
             else "SPREAD"
         )
         options = {"num_cpus": 0, "num_gpus": self._settings.gpus, "max_restarts": 0}
@@ -202,8 +200,8 @@ class _Server:
             .remote(self._launch)
         )
 
-    async def _look(self) -> Look:
-        found: Look = await _result(self._actor.look.remote())
+    async def _fetch_status(self) -> ServerStatus:
+        found: ServerStatus = await _result(self._actor.status.remote())
         return found
 
     async def _wait_until_healthy(self, begun: float) -> None:
@@ -212,17 +210,19 @@ class _Server:
         said = time.monotonic()
         async with aiohttp.ClientSession() as session:
             while not await _is_healthy(session, f"{self.origin}/health"):
-                look = await self._look()
-                if look.status is not None:
-                    raise _NotUp(await self._failure(_ended(look.status, "before it was ready")))
+                found = await self._fetch_status()
+                if found.exit_status is not None:
+                    raise _NotUp(
+                        await self._failure(_ended(found.exit_status, "before it was ready"))
+                    )
                 if time.monotonic() - said >= _SAY:
                     said = time.monotonic()
                     waited = f"has been starting for {said - begun:.0f} s"
-                    self._say(f"{waited}; its log ends: {self._hidden(look.last_line)[:200]}")
+                    self._say(f"{waited}; its log ends: {self._hidden(found.last_line)[:200]}")
                 await asyncio.sleep(_LOOK / 2)
 
     async def keep(self) -> str:
-        """Start it again whenever it ends; answers why it is down once that was often enough."""
+        """Restart it whenever it ends; returns why it is down after too many restarts."""
         for restart in range(1, self._settings.restarts + 1):
             why = await self._wait_until_ended()
             self._say(f"{why}; starting it again ({restart} of {self._settings.restarts} times)")
@@ -240,24 +240,24 @@ class _Server:
         if self._actor is None:
             return "has no place on the cluster"
         try:
-            look = await self._look()
-            while look.status is None:
+            found = await self._fetch_status()
+            while found.exit_status is None:
                 await asyncio.sleep(_LOOK)
-                look = await self._look()
+                found = await self._fetch_status()
         except RayError as error:
             self._actor = None
             return f"is down with its actor: {_first_line(error)}"
-        return _ended(look.status)
+        return _ended(found.exit_status)
 
     async def _failure(self, what: str) -> str:
         """Words about a server that is down: its command and the end of its log."""
         from ray.exceptions import RayError
 
         lines = [f"{self._name} {what}."]
-        if self._place is None:
+        if self._location is None:
             return lines[0]
         lines.append(f"  command: {self._shown_command()}")
-        lines.append(f"  log: {self._place.log} (on {self._place.host}); its end:")
+        lines.append(f"  log: {self._location.log} (on {self._location.host}); its end:")
         if self._actor is not None:
             with contextlib.suppress(RayError):
                 log = await _result(self._actor.log_end.remote(_LOG_LINES))
@@ -265,10 +265,10 @@ class _Server:
         return "\n".join(lines)
 
     def _shown_command(self) -> str:
-        assert self._place is not None
+        assert self._location is not None
         given = {n: f"${n}" if v is None else v for n, v in self._settings.env.items()}
         variables = [f"{name}={shlex.quote(value)}" for name, value in given.items()]
-        return without_secrets(" ".join([*variables, shlex.join(self._place.command)]))
+        return without_secrets(" ".join([*variables, shlex.join(self._location.command)]))
 
     def _hidden(self, text: str) -> str:
         """A text of the server's without what was handed on to it in confidence."""
@@ -294,7 +294,7 @@ class _Server:
 
         if self._actor is None:
             return
-        if self._place is None:
+        if self._location is None:
             ray.kill(self._actor)
             self._actor = None
             return
@@ -325,7 +325,7 @@ def _launch(settings: VllmSettings, number: int, env: dict[str, str], scratch: P
         log_dir=str(Path(settings.log_dir).absolute() if settings.log_dir else scratch),
         folder=str(Path.cwd()),
         python=settings.python,
-        # Other nodes play no episodes and hold no servers, so nobody else needs to get in.
+        # Other nodes play no episodes and run no servers, so no one else needs access.
         loopback=len(_nodes()) == 1,
     )
 

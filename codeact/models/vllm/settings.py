@@ -17,9 +17,11 @@ from pydantic import Field, field_validator
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings, TimeoutSettings
+from codeact.plugins import resolve
 
 MODULE = "vllm.entrypoints.openai.api_server"
 """Not the command ``vllm``: it does not run where the package has another name, as on the CPU."""
+_RUNNING = "codeact.models.vllm.servers:running"
 
 _SET_HERE = {
     "model": "model.model",
@@ -33,7 +35,7 @@ _SET_HERE = {
 _SECRET_ARGS = {"api-key", "hf-token"}
 _SECRET_NAME = re.compile(r"(?i)(^|_)(token|key|secret|password|credentials)$")
 
-# Whatever is not here, such as dtype, quantization or max-model-len, may change what is sampled.
+# Flags not listed here (dtype, quantization, max-model-len …) may change what is sampled.
 _HOW_NOT_WHAT = {
     "aggregate-engine-logging",
     "api-server-count",
@@ -177,7 +179,7 @@ class VllmSettings(ModelSettings):
         return env
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers: of `args` those that are not only about speed and memory."""
+        """What decides the completions: `args` without those for speed and memory only."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
         return {**without_none(super().identity(), "revision"), "args": decisive}
@@ -202,7 +204,7 @@ class VllmSettings(ModelSettings):
         if not named or (folder / "config.json").is_file():
             return
         lacks = "has no config.json" if folder.is_dir() else "does not exist"
-        # A mistral checkpoint or a GGUF file has another form: vLLM is to say what it makes of it.
+        # A Mistral checkpoint or a GGUF file looks different: leave it to vLLM.
         if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
             return
         raise ModelUnavailable(
@@ -228,9 +230,7 @@ class VllmSettings(ModelSettings):
 
     @asynccontextmanager
     async def served(self, notice: Notice) -> AsyncIterator[ModelSettings]:
-        from codeact.models.vllm.servers import running  # it imports this module
-
-        async with running(self, notice) as urls:
+        async with resolve(_RUNNING)(self, notice) as urls:
             yield self.client(urls)
 
     def client(self, urls: list[str]) -> OpenAISettings:
@@ -245,7 +245,7 @@ class VllmSettings(ModelSettings):
             base_url=urls[0],
             base_urls=urls[1:],
             affinity=self.affinity,
-            # They are looked after directly, so they are asked directly too.
+            # They run on our own nodes, so no proxy is used.
             use_proxy=False,
             api=self.api,
             sampling=self.sampling,
@@ -270,9 +270,9 @@ class VllmSettings(ModelSettings):
         return tuple(words)
 
     def variables(self) -> dict[str, str]:
-        """The variables that the servers get besides those of their nodes.
+        """Return the variables that servers get on top of those of their nodes.
 
-        Raises `ModelUnavailable` when one that is to be handed on is not set here.
+        Raises `ModelUnavailable` when a variable to hand on is not set here.
         """
         for name in self.handed_on:
             if name not in os.environ:

@@ -9,17 +9,17 @@ from codeact.experiment.events import Job, Listener
 
 
 def expect_trackers(configs: Iterable[RunConfig]) -> None:
-    """Begin to import what `trackers` will want, which takes seconds, while sandboxes start."""
+    """Start to import what `trackers` will need, which takes seconds, while sandboxes start."""
     if any(map(_tracked, configs)):
-        from codeact.results.trackers.wandb import load
+        from codeact.results.trackers.wandb_library import load
 
         threading.Thread(target=load, name="wandb import", daemon=True).start()
 
 
 def trackers(jobs: Sequence[Job], notice: Callable[[str], None]) -> list[Listener]:
-    """The trackers that the runs' configurations ask for; `notice` takes a line for the user.
+    """Return the trackers that the runs ask for; `notice` takes a line for the user.
 
-    ``WANDB_MODE=disabled`` in the environment switches W&B off whatever the configuration says.
+    ``WANDB_MODE=disabled`` in the environment switches W&B off in any case.
     """
     tracked = {job.name: settings for job in jobs if (settings := _tracked(job.config))}
     if not tracked:

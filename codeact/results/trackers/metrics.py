@@ -1,6 +1,6 @@
-"""What a tracker is told of a run: numbers while it goes on, and a few readable trajectories.
+"""What a tracker gets to know of a run: numbers over time, and a few readable trajectories.
 
-Nothing here talks to anyone; all text passes through `Scrubber` before it is kept.
+Nothing here uses the network; all text passes through `Scrubber`.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 class Scrubber:
-    """Takes the keys of a run's models, and whatever looks like a key, out of what leaves here."""
+    """Removes the keys of a run's models, and everything that looks like a key, from text."""
 
     def __init__(self, config: RunConfig, environment: Mapping[str, str]) -> None:
         models: Iterable[ModelSettings | None] = (config.model, config.feedback.model)
@@ -53,7 +53,7 @@ class Scrubber:
         """At most about `limit` characters, from the start, without secrets."""
         for secret in self._known:
             text = text.replace(secret, "***")
-        # Only then is it cut: half a key would not be known any more.
+        # Cut only afterwards: half a key would not be recognized.
         kept = without_secrets(text[:limit]).encode("utf-8", "replace").decode()
         left_out = len(text) - limit
         return f"{kept} … ({left_out:,} more characters)" if left_out > 0 else kept
@@ -65,13 +65,13 @@ class Scrubber:
         if isinstance(value, list):
             return [self.data(item, key) for item in value]
         if isinstance(value, str):
-            # As an override, in which any name of a secret has one.
+            # Read as an override, where any secret-looking name counts.
             label = f"config.{key}="
             return self.text(label + value, limit=100_000).removeprefix(label)
         return value
 
 
-class Conversations:
+class ConversationSample:
     """A sample of at most `size` episodes, each as a row of `COLUMNS`.
 
     An episode's id alone decides whether it belongs to it, so that neither the order in which
@@ -118,23 +118,23 @@ class Conversations:
         return "\n\n".join(said)[: 2 * _CONVERSATION]
 
 
-class Sent(NamedTuple):
-    """A row of numbers, and how many episodes had been written by then, redone ones included."""
+class MetricsRow(NamedTuple):
+    """A row of numbers, and the number of episodes written by then, retries included."""
 
     step: int
     row: Row
 
 
-class Meter:
-    """The numbers of one run, kept up to date record by record."""
+class RunMetrics:
+    """The numbers of one run, updated with each record."""
 
-    def __init__(self, conversations: Conversations) -> None:
+    def __init__(self, conversations: ConversationSample) -> None:
         self.conversations = conversations
         self.summary = Summary()
         self.step = 0
-        """Lines of ``episodes.jsonl``: never less than it was, whatever is redone."""
+        """Lines of ``episodes.jsonl``, which never decrease."""
         self._recent: dict[str, deque[float]] = {}
-        self._speed = Speed()
+        self._throughput = Throughput()
 
     def recall(self, records: Iterable[EpisodeRecord]) -> None:
         """Take in what the run folder held before this session."""
@@ -144,7 +144,7 @@ class Meter:
     def add(self, record: EpisodeRecord) -> None:
         """Take in an episode that has just been written."""
         self.step += 1
-        self._speed.played += 1
+        self._throughput.played += 1
         self._add(record)
 
     def _add(self, record: EpisodeRecord) -> None:
@@ -154,20 +154,20 @@ class Meter:
             for effect, seconds in turn.seconds.items():
                 self._recent.setdefault(effect, deque(maxlen=_RECENT)).append(seconds)
 
-    def measure(self, load: Load | None = None, summary: Summary | None = None) -> Sent:
+    def measure(self, load: Load | None = None, summary: Summary | None = None) -> MetricsRow:
         """A row of all that is known now; of `summary` instead, where one is given."""
         row = numbers(summary or self.summary)
         for effect, seconds in self._recent.items():
             now = quantiles(sorted(seconds))
             row |= {f"latency/{effect}_p50": now.p50, f"latency/{effect}_p99": now.p99}
-        if (speed := self._speed.lap()) is not None:
+        if (speed := self._throughput.lap()) is not None:
             row["episodes_per_second"] = speed
         if load is not None:
             row |= {"in_flight": load.in_flight, "queued": load.queued}
-        return Sent(self.step, row)
+        return MetricsRow(self.step, row)
 
 
-class Speed:
+class Throughput:
     """Episodes per second, from lap to lap."""
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Weights & Biases as a listener: one W&B run for each run, all of them from this process.
+"""Weights & Biases as a listener: one W&B run for each run, all from this process.
 
-The event loop only counts. A thread imports W&B, opens runs and sends to them, so that neither a
-slow start nor a network that is gone holds an episode up; what it is given to send is a row of
-numbers every second or two, whatever the number of episodes.
+The event loop only counts. A thread imports W&B, opens runs and sends numbers, so that neither a
+slow start nor a lost network delays an episode. It sends one row of numbers every second or two,
+however many episodes there are.
 """
 
 import os
@@ -10,10 +10,9 @@ import queue
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,16 +21,25 @@ import msgspec
 from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.exceptions import RunFolderError
 from codeact.experiment.config.schema import WandbTracker
-from codeact.experiment.events import Job, Load, Silent
+from codeact.experiment.events import Job, Load, NullListener
 from codeact.experiment.summary import Latest, Summary, flat_summary
-from codeact.files import make_private, private_folder
+from codeact.files import make_private
 from codeact.recordings.run_folder import RunFolder
 from codeact.results.trackers.metrics import (
     COLUMNS,
-    Conversations,
-    Meter,
+    ConversationSample,
+    MetricsRow,
+    RunMetrics,
     Scrubber,
-    Sent,
+)
+from codeact.results.trackers.wandb_library import (
+    OPENING,
+    UPLOADING,
+    first_line,
+    library,
+    open_run,
+    staging_in,
+    why_offline,
 )
 
 if TYPE_CHECKING:
@@ -41,17 +49,14 @@ TRACKER = "wandb.json"
 
 _EVERY = 2.0
 """Seconds between two rows of a run."""
-_OPENING = 30.0
-_UPLOADING = 60.0
-"""Seconds for W&B to answer, and for it to take the rest when all is over."""
 _NAME = 128
 """Characters that W&B takes for a name."""
 
 Notice = Callable[[str], None]
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run folder keeps, in ``wandb.json``, so that a resume goes on with the same run."""
+class WandbState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run folder keeps in ``wandb.json``, so that a resumed run is the same W&B run."""
 
     id: str
     project: str
@@ -59,11 +64,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
     """Its address, or the folder that is still to be uploaded."""
     complete: bool = False
-    """W&B was told of every episode, and that the run has ended."""
+    """W&B has every episode, and knows that the run has ended."""
 
     @classmethod
-    def of(cls, job: Job, settings: WandbTracker) -> "Kept":
-        """What was kept, or a new id."""
+    def of(cls, job: Job, settings: WandbTracker) -> "WandbState":
+        """What the folder keeps, or a new id."""
         file = job.folder.path / TRACKER
         if not file.exists():
             return cls(id=_new_id(), project=settings.project, entity=settings.entity)
@@ -84,35 +89,35 @@ def _new_id() -> str:
     return os.urandom(6).hex()
 
 
-class WandbListener(Silent):
-    """Counts what happens to each run, and has it sent every few seconds."""
+class WandbListener(NullListener):
+    """Counts what happens in each run, and sends it every few seconds."""
 
     def __init__(self, tracked: Mapping[str, WandbTracker], notice: Notice) -> None:
         self._settings = tracked
-        self._runs: dict[str, _Counted] = {}
+        self._runs: dict[str, _TrackedRun] = {}
         self._load: Load | None = None
-        self._sender = Sender(notice)
+        self._upload = UploadThread(notice)
 
     def run_started(self, job: Job) -> None:
         if (settings := self._settings.get(job.name)) is None:
             return
-        kept = Kept.of(job, settings)
-        if kept.complete and not job.owed:
+        state = WandbState.of(job, settings)
+        if state.complete and not job.owed:
             return
-        kept = msgspec.structs.replace(kept, complete=False)
-        kept.write(job.folder)
+        state = msgspec.structs.replace(state, complete=False)
+        state.write(job.folder)
         scrubber = Scrubber(job.config, os.environ)
-        meter = Meter(Conversations(settings.trajectories, scrubber))
-        _recall(meter, job)
-        self._runs[job.name] = _Counted(meter, len(job.owed))
-        self._sender.add(job.name, Described.of(job, settings, kept, scrubber))
+        metrics = RunMetrics(ConversationSample(settings.trajectories, scrubber))
+        _recall(metrics, job)
+        self._runs[job.name] = _TrackedRun(metrics, len(job.owed))
+        self._upload.add(job.name, RunDescription.of(job, settings, state, scrubber))
         if job.sweep is None:
-            self._sender.put(job.name)
+            self._upload.put(job.name)
 
     def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
         if (run := self._runs.get(job.name)) is None:
             return
-        run.meter.add(record)
+        run.metrics.add(record)
         run.left -= 1
         run.news = True
         if time.monotonic() >= run.next:
@@ -130,49 +135,49 @@ class WandbListener(Silent):
 
     def close(self) -> None:
         for name, run in self._runs.items():
-            self._finish(name, run, run.meter.summary)
+            self._finish(name, run, run.metrics.summary)
         self._runs.clear()
-        self._sender.close()
+        self._upload.close()
 
-    def _send(self, name: str, run: "_Counted") -> None:
+    def _send(self, name: str, run: "_TrackedRun") -> None:
         run.news = False
         run.next = time.monotonic() + _EVERY
-        self._sender.put(name, run.meter.measure(self._load))
+        self._upload.put(name, run.metrics.measure(self._load))
 
-    def _finish(self, name: str, run: "_Counted", summary: Summary) -> None:
-        last = Last(
-            run.meter.measure(self._load, summary),
+    def _finish(self, name: str, run: "_TrackedRun", summary: Summary) -> None:
+        final = FinalUpdate(
+            run.metrics.measure(self._load, summary),
             flat_summary(summary),
-            run.meter.conversations.rows,
+            run.metrics.conversations.rows,
             complete=run.left <= 0,
         )
-        self._sender.finish(name, last)
+        self._upload.finish(name, final)
 
 
-class _Counted:
-    """A run as the listener sees it; `left` episodes are still to come."""
+class _TrackedRun:
+    """A run as the listener sees it; `left` counts the remaining episodes."""
 
-    def __init__(self, meter: Meter, left: int) -> None:
-        self.meter = meter
+    def __init__(self, metrics: RunMetrics, left: int) -> None:
+        self.metrics = metrics
         self.left = left
         self.news = False
         self.next = 0.0
 
 
-def _recall(meter: Meter, job: Job) -> None:
+def _recall(metrics: RunMetrics, job: Job) -> None:
     """Take in what the folder holds, but for the episodes that will be played again."""
     digest = job.folder.digest
     owed = {episode_id(a.task.name, a.task.id, digest, a.sample) for a in job.owed}
     latest = Latest(job.folder.path)
-    meter.recall(record for record in latest.records() if record.id not in owed)
-    meter.step = latest.lines
+    metrics.recall(record for record in latest.records() if record.id not in owed)
+    metrics.step = latest.lines
 
 
-class Described(NamedTuple):
-    """What W&B is told of a run when it is opened; `texts` are scrubbed."""
+class RunDescription(NamedTuple):
+    """What W&B gets when a run is opened; keys are removed from `texts`."""
 
     folder: RunFolder
-    kept: Kept
+    state: WandbState
     mode: str
     name: str
     group: str | None
@@ -180,13 +185,15 @@ class Described(NamedTuple):
     config: dict[str, Any]
 
     @classmethod
-    def of(cls, job: Job, settings: WandbTracker, kept: Kept, scrubber: Scrubber) -> "Described":
-        """A run of a sweep is called what sets it apart, another one like its folder."""
+    def of(
+        cls, job: Job, settings: WandbTracker, state: WandbState, scrubber: Scrubber
+    ) -> "RunDescription":
+        """Describe a run. In a sweep it is named by its overrides, else by its folder."""
         name = job.folder.path.absolute().name if job.sweep is None else job.name
         group = None if job.sweep is None else Path(job.sweep).absolute().name
         return cls(
             job.folder,
-            kept,
+            state,
             settings.mode,
             scrubber.text(name)[:_NAME],
             group and scrubber.text(group)[:_NAME],
@@ -194,48 +201,61 @@ class Described(NamedTuple):
             scrubber.data(job.config.model_dump(mode="json")),
         )
 
+    def open(self, mode: str) -> "wandb.Run":
+        return open_run(
+            self.folder.path,
+            mode,
+            project=self.state.project,
+            entity=self.state.entity,
+            id=self.state.id,
+            name=self.name,
+            group=self.group,
+            tags=self.tags,
+            config=self.config,
+        )
 
-class Last(NamedTuple):
-    """What is sent when a run has ended."""
 
-    sent: Sent
+class FinalUpdate(NamedTuple):
+    """What is sent at the end of a run."""
+
+    sent: MetricsRow
     summary: dict[str, Any]
     trajectories: list[list[Any]]
     complete: bool
 
 
-class Sender:
-    """The thread that talks to W&B. What it cannot do is said once; nothing waits for it."""
+class UploadThread:
+    """The thread that talks to W&B. It reports an error once, and nothing waits for it."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._described: dict[str, Described] = {}
+        self._described: dict[str, RunDescription] = {}
         self._open: dict[str, wandb.Run] = {}
         self._offline_because: str | None = None
         self._asked = self._told = False
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
 
-    def add(self, name: str, described: Described) -> None:
+    def add(self, name: str, description: RunDescription) -> None:
         """Make a run known; it is opened with the first thing that is put for it."""
-        self._described[name] = described
+        self._described[name] = description
         if self._thread.ident is None:
             self._thread.start()
 
-    def put(self, name: str, sent: Sent | None = None) -> None:
+    def put(self, name: str, sent: MetricsRow | None = None) -> None:
         """Have a row sent."""
         self._queue.put(partial(self._log, name, sent))
 
-    def finish(self, name: str, last: Last) -> None:
-        """Have the last of a run sent, and the run ended."""
-        self._queue.put(partial(self._end, name, last))
+    def finish(self, name: str, final: FinalUpdate) -> None:
+        """Send the final update of a run, and end the run."""
+        self._queue.put(partial(self._end, name, final))
 
     def close(self) -> None:
         """Wait until all is sent, within bounds."""
         if self._thread.ident is None:
             return
         self._queue.put(None)
-        self._thread.join(_OPENING + _UPLOADING)
+        self._thread.join(OPENING + UPLOADING)
         if self._thread.is_alive():
             folders = " ".join(str(d.folder.path / "wandb") for d in self._described.values())
             self._notice(
@@ -248,162 +268,73 @@ class Sender:
             while (do := self._queue.get()) is not None:
                 do()
             if self._asked:
-                _wandb().teardown()
+                library().teardown()
         except Exception as error:
+            reason = first_line(error)
             self._notice(
-                f"W&B failed and is told nothing more; the run folder has it all: {_line(error)}"
+                f"W&B failed and is told nothing more; the run folder has it all: {reason}"
             )
 
-    def _log(self, name: str, sent: Sent | None) -> None:
+    def _log(self, name: str, sent: MetricsRow | None) -> None:
         run = self._run(name)
         if sent is not None:
             run.log(sent.row, step=sent.step)
 
-    def _end(self, name: str, last: Last) -> None:
+    def _end(self, name: str, final: FinalUpdate) -> None:
         run = self._run(name)
-        row: dict[str, Any] = dict(last.sent.row)
-        if last.trajectories:
-            row["trajectories"] = _wandb().Table(columns=list(COLUMNS), data=last.trajectories)
-        described = self._described[name]
-        with _staging_in(described.folder.path / "wandb"):
-            run.log(row, step=last.sent.step)
-        run.summary.update(last.summary)
-        run.finish(exit_code=0 if last.complete else 1)
+        row: dict[str, Any] = dict(final.sent.row)
+        if final.trajectories:
+            row["trajectories"] = library().Table(columns=list(COLUMNS), data=final.trajectories)
+        description = self._described[name]
+        with staging_in(description.folder.path / "wandb"):
+            run.log(row, step=final.sent.step)
+        run.summary.update(final.summary)
+        run.finish(exit_code=0 if final.complete else 1)
         with suppress(OSError):
-            make_private(described.folder.path / "wandb")
-        where = self._where(described, run)
-        kept = msgspec.structs.replace(described.kept, where=where, complete=last.complete)
-        kept.write(described.folder)
+            make_private(description.folder.path / "wandb")
+        where = self._where(description, run)
+        state = msgspec.structs.replace(description.state, where=where, complete=final.complete)
+        state.write(description.folder)
 
     def _run(self, name: str) -> "wandb.Run":
         if (run := self._open.get(name)) is None:
-            described = self._described[name]
-            run = self._opened(name, described)
+            description = self._described[name]
+            run = self._opened(name, description)
             self._open[name] = run
-            where = self._where(described, run)
-            kept = msgspec.structs.replace(self._described[name].kept, where=where)
-            kept.write(described.folder)
+            where = self._where(description, run)
+            state = msgspec.structs.replace(self._described[name].state, where=where)
+            state.write(description.folder)
         return run
 
-    def _opened(self, name: str, described: Described) -> "wandb.Run":
+    def _opened(self, name: str, description: RunDescription) -> "wandb.Run":
         if not self._asked:
             self._asked = True
-            self._offline_because = _why_offline(described.mode)
+            self._offline_because = why_offline(description.mode)
         if self._offline_because is None:
             try:
-                return _init(described, "online")
+                return description.open("online")
             except Exception as error:
-                self._offline_because = _line(error)
-                # W&B holds the id of a run that it could not open.
-                kept = msgspec.structs.replace(described.kept, id=_new_id())
-                described = described._replace(kept=kept)
-                self._described[name] = described
-        run = _init(described, "offline")
+                self._offline_because = first_line(error)
+                # W&B keeps the id of a run that it could not open.
+                state = msgspec.structs.replace(description.state, id=_new_id())
+                description = description._replace(state=state)
+                self._described[name] = description
+        run = description.open("offline")
         if not self._told:
             self._told = True
-            self._notice(self._offline_line(described))
+            self._notice(self._offline_line(description))
         return run
 
-    def _offline_line(self, described: Described) -> str:
-        path = described.folder.path
-        folder = shlex.quote(str(path if described.group is None else path.parent))
-        folder += "/wandb" if described.group is None else "/*/wandb"
+    def _offline_line(self, description: RunDescription) -> str:
+        path = description.folder.path
+        folder = shlex.quote(str(path if description.group is None else path.parent))
+        folder += "/wandb" if description.group is None else "/*/wandb"
         return (
             f"W&B is offline ({self._offline_because}): its files are in {folder}; "
             f"upload them with: wandb sync {folder}/offline-run-*"
         )
 
-    def _where(self, described: Described, run: "wandb.Run") -> str:
-        # W&B warns of a run without an address when it is asked for it.
+    def _where(self, description: RunDescription, run: "wandb.Run") -> str:
+        # W&B prints a warning when an offline run is asked for its address.
         url = run.url if self._offline_because is None else None
-        return url or str(described.folder.path / "wandb")
-
-
-def _wandb() -> Any:
-    """The library, imported as late as can be; it reports no errors of ours to its makers."""
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    import wandb
-
-    return wandb
-
-
-def load() -> None:
-    """Import W&B with what it would import later, at a run's first and last moments."""
-    # Whoever uses it will say what is wrong with it.
-    with suppress(Exception):
-        _wandb().Table(columns=["-"], data=[["-"]])
-        import_module("wandb.apis.public")
-
-
-def _why_offline(mode: str) -> str | None:
-    """Whether a key is there and taken, by W&B's own rules; it is never asked for."""
-    if (chosen := os.environ.get("WANDB_MODE", "")) in ("offline", "dryrun"):
-        return f"WANDB_MODE={chosen}"
-    if mode == "offline":
-        return "tracker.mode=offline"
-    library = _wandb()
-    library.setup(settings=library.Settings(**_QUIET))
-    try:
-        return None if library.login(prompt=False) else "there is no key for it"
-    except Exception as error:
-        return _line(error)
-
-
-_QUIET: dict[str, Any] = {
-    # Nothing on the terminal, and nothing of the machine, the code or the shell in W&B.
-    "silent": True,
-    "quiet": True,
-    "console": "off",
-    "disable_code": True,
-    "disable_git": True,
-    "save_code": False,
-    "host": "",
-    "program": "",
-    "x_disable_meta": True,
-    "x_disable_machine_info": True,
-    "x_disable_stats": True,
-    "x_save_requirements": False,
-    "init_timeout": _OPENING,
-    "finish_timeout": _UPLOADING,
-}
-
-
-def _init(described: Described, mode: str) -> "wandb.Run":
-    library, kept = _wandb(), described.kept
-    folder = described.folder.path
-    private_folder(folder / "wandb")
-    run: wandb.Run = library.init(
-        project=kept.project,
-        entity=kept.entity,
-        id=kept.id,
-        resume="allow",
-        mode=mode,
-        dir=str(folder.absolute()),
-        name=described.name,
-        group=described.group,
-        tags=described.tags,
-        config=described.config,
-        # Runs of a sweep are open side by side.
-        reinit="create_new",
-        settings=library.Settings(**_QUIET),
-    )
-    run.define_metric("*", step_metric="episodes/finished")
-    return run
-
-
-@contextmanager
-def _staging_in(folder: Path) -> Iterator[None]:
-    """Have W&B keep a table that awaits its upload here, not in the user's home, unless told."""
-    if "WANDB_DATA_DIR" in os.environ:
-        yield
-        return
-    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        del os.environ["WANDB_DATA_DIR"]
-
-
-def _line(error: Exception) -> str:
-    words = str(error).strip().splitlines()
-    return words[0].rstrip(".") if words else type(error).__name__
+        return url or str(description.folder.path / "wandb")

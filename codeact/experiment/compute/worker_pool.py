@@ -1,4 +1,4 @@
-"""Keeps workers alive: starts them on the nodes, replaces the lost, tells who is free."""
+"""A pool of workers: starts them on the nodes, replaces lost ones, and picks the least loaded."""
 
 import asyncio
 import logging
@@ -11,55 +11,55 @@ from importlib.metadata import version
 from typing import Any
 
 from codeact.exceptions import CodeactError, ComputeUnavailable
-from codeact.experiment.compute.nodes import Demand, nodes_with
-from codeact.experiment.compute.worker import NOTHING, Brief, EpisodeWorker, Opened
+from codeact.experiment.compute.nodes import NodeDemand, nodes_with
+from codeact.experiment.compute.worker import NOTHING_SPENT, EpisodeWorker, RunSetup, WorkerInfo
 from codeact.experiment.config.schema import RayCompute
 from codeact.models.base import Notice
 from codeact.recordings.run_folder import Spent
 
 log = logging.getLogger(__name__)
 
-_LOOK = 1.0
-"""Seconds between two looks at the nodes of the cluster."""
-_LATECOMERS = 30.0
-"""Seconds for which workers are waited for once there is one; the others join when they can."""
+_SCAN_SECONDS = 1.0
+"""Seconds between two scans of the cluster's nodes."""
+_LATECOMER_SECONDS = 30.0
+"""Seconds to wait for further workers once there is one; later ones join when they can."""
 _PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _CLOSE_SECONDS = 20.0
 _SPARE_CALLS = 32
-"""Calls to a worker besides its episodes."""
+"""Concurrent calls that a worker takes on top of its episodes."""
 
 
 class WorkerLost(Exception):
-    """A worker, or its node, is gone; the message says which and why."""
+    """A worker or its node was lost; the message says which and why."""
 
 
 class Worker:
-    """One actor. `charged` is what it has spent, as far as it was heard of."""
+    """A running actor. `charged` is what it has spent on each run, as far as is known."""
 
-    def __init__(self, actor: Any, opened: Opened) -> None:
+    def __init__(self, actor: Any, info: WorkerInfo) -> None:
         self.actor = actor
-        self.opened = opened
+        self.info = info
         self.playing = 0
         self.charged: dict[str, Spent] = {}
         self.lost = asyncio.Event()
 
     def charge(self, run: str, spent: Spent) -> Spent:
-        """Note what the worker has spent in all; what is new of it."""
-        before = self.charged.get(run, NOTHING)
+        """Set what the worker has spent in total; returns what is new."""
+        before = self.charged.get(run, NOTHING_SPENT)
         after = Spent(max(before.tokens, spent.tokens), max(before.usd, spent.usd))
         self.charged[run] = after
         return Spent(after.tokens - before.tokens, after.usd - before.usd)
 
 
-class Seat:
-    """A place for one worker. `node` is where it is; None is wherever Ray spreads it."""
+class WorkerSlot:
+    """A slot for one worker. `node` is where it runs; None lets Ray choose."""
 
     def __init__(self, node: str | None) -> None:
         self.node = node
         self.starting = True
         self.gone = asyncio.Event()
-        """The node has left, and the seat with it."""
+        """Set when the node, and so the slot, is gone."""
         self.refusal: CodeactError | None = None
 
     @property
@@ -69,54 +69,54 @@ class Seat:
         return NodeAffinitySchedulingStrategy(self.node, soft=False) if self.node else "SPREAD"
 
 
-class Crew:
+class WorkerPool:
     """Workers that play all episodes between them.
 
-    There are as many as the settings say. Where they do not say, there is one on each node that
-    has room for it: a node that joins gets one, a node that leaves takes its own along, and while
-    there are more episodes at once than these nodes have CPUs, an autoscaler is asked for more.
+    Their number is `compute.workers`. If that is None, there is one worker on each node with enough
+    CPUs: nodes may join and leave, and an autoscaler is asked for more nodes while more episodes
+    are played at once than the nodes have CPUs.
     """
 
     def __init__(
-        self, briefs: Mapping[str, Brief], compute: RayCompute, concurrency: int, notice: Notice
+        self, setups: Mapping[str, RunSetup], compute: RayCompute, concurrency: int, notice: Notice
     ) -> None:
         import ray
 
         self.workers: list[Worker] = []
         self._elastic = compute.workers is None
-        self._seats = [Seat(None) for _ in range(compute.workers or 0)]
+        self._slots = [WorkerSlot(None) for _ in range(compute.workers or 0)]
         self._compute = compute
         self._concurrency = concurrency
         self._notice = notice
-        # Once for all workers: it names every episode of the run.
-        self._briefs = ray.put(dict(briefs))
-        self._demand = Demand(compute.cpus_per_worker)
-        self._turns = 0
+        # Stored once for all workers: it lists every episode of the run.
+        self._setups = ray.put(dict(setups))
+        self._node_demand = NodeDemand(compute.cpus_per_worker)
+        self._demanded = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._without_since = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
-        self._moved = asyncio.Event()
-        self._looking = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._scan_lock = asyncio.Lock()
         self._opened = False
 
     async def open(self) -> None:
-        """Start the workers; raises the first one's error when none of them can play."""
-        for seat in self._seats:
-            self._begin(self._keep(seat))
+        """Start the workers; raises the first one's error if none of them can play."""
+        for slot in self._slots:
+            self._begin(self._keep_filled(slot))
         if self._elastic:
-            await self._look()
-            if not self._seats:
+            await self._scan_nodes()
+            if not self._slots:
                 self._notice(f"{self._no_room} Waiting {self._compute.start_seconds:g} s for one.")
-            self._begin(self._watch())
+            self._begin(self._watch_nodes())
         begun = time.monotonic()
-        while not self._seats or any(seat.starting for seat in self._seats):
-            seconds = _LATECOMERS if self.workers else self._compute.start_seconds
+        while not self._slots or any(slot.starting for slot in self._slots):
+            seconds = _LATECOMER_SECONDS if self.workers else self._compute.start_seconds
             if (left := begun + seconds - time.monotonic()) <= 0:
                 break
-            self._moved.clear()
+            self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await self._moved.wait()
+                    await self._changed.wait()
         if not self.workers:
             raise self._unavailable()
         self._opened = True
@@ -125,16 +125,16 @@ class Crew:
         self._tasks.append(asyncio.create_task(work))
 
     async def close(self) -> None:
-        """End all workers."""
+        """Stop all workers."""
         import ray
 
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._demand.close()
+        self._node_demand.close()
         workers, self.workers = self.workers, []
         closing = [
-            asyncio.ensure_future(_answer(worker.actor.close.remote())) for worker in workers
+            asyncio.ensure_future(_result(worker.actor.close.remote())) for worker in workers
         ]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
@@ -145,12 +145,12 @@ class Crew:
             ray.kill(worker.actor)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Worker]:
-        """The least loaded worker, for one episode; raises `ComputeUnavailable`."""
-        self._turns += 1
+    async def acquire(self) -> AsyncIterator[Worker]:
+        """Borrow the least loaded worker for one episode; raises `ComputeUnavailable`."""
+        self._demanded += 1
         try:
-            while (worker := self._free()) is None:
-                await self._wait()
+            while (worker := self._least_loaded()) is None:
+                await self._wait_for_worker()
             worker.playing += 1
             try:
                 yield worker
@@ -158,10 +158,10 @@ class Crew:
                 worker.playing -= 1
                 self._wake(1)
         finally:
-            self._turns -= 1
+            self._demanded -= 1
 
     def lose(self, worker: Worker, why: str) -> None:
-        """Take a worker out; another one is started in its place."""
+        """Remove a worker; another one is started in its slot."""
         import ray
 
         if worker.lost.is_set():
@@ -170,36 +170,36 @@ class Crew:
         self.workers.remove(worker)
         if not self.workers:
             self._without_since = time.monotonic()
-        # It may only be out of reach, and must not play on.
+        # It may only be unreachable, and must not go on playing.
         ray.kill(worker.actor)
         self._notice(
-            f"The worker on {worker.opened.place} was lost ({why}); its episodes go to others."
+            f"The worker on {worker.info.place} was lost ({why}); its episodes go to others."
         )
         self._share_limits()
         self._wake(len(self._waiting))
 
     @property
     def _most(self) -> int:
-        """How many episodes a worker may come to play at once: all, where the others may leave."""
+        """The most episodes that a worker may play at once: all, if other nodes may leave."""
         return self._concurrency if self._elastic else self._share
 
     @property
     def _share(self) -> int:
-        """How many episodes a worker plays at once."""
-        workers = len(self.workers if self._elastic else self._seats)
+        """How many episodes a worker plays at once now."""
+        workers = len(self.workers if self._elastic else self._slots)
         return math.ceil(self._concurrency / max(1, workers))
 
     def _share_limits(self) -> None:
-        """Tell the workers among how many the limits of a model are divided."""
+        """Tell the workers how many share the limits of a model."""
         for worker in self.workers:
             worker.actor.share.remote(len(self.workers))
 
-    def _free(self) -> Worker | None:
+    def _least_loaded(self) -> Worker | None:
         least = min(self.workers, key=lambda worker: worker.playing, default=None)
         return least if least is not None and least.playing < self._share else None
 
-    async def _wait(self) -> None:
-        """Until something may have become free."""
+    async def _wait_for_worker(self) -> None:
+        """Wait until a worker may be free."""
         left = None
         if not self.workers:
             left = self._without_since + self._compute.start_seconds - time.monotonic()
@@ -223,80 +223,80 @@ class Crew:
                 waiter.set_result(None)
                 count -= 1
 
-    async def _keep(self, seat: Seat) -> None:
-        """Have a worker on the seat as long as the run lasts, if the first one can play."""
+    async def _keep_filled(self, slot: WorkerSlot) -> None:
+        """Keep a worker in the slot for the whole run, unless the first one cannot play."""
         pause = _PAUSE
-        while not seat.gone.is_set():
-            worker = await self._started(seat)
-            first, seat.starting = seat.starting, False
+        while not slot.gone.is_set():
+            worker = await self._start_worker(slot)
+            first, slot.starting = slot.starting, False
             if worker is not None:
-                pause, seat.refusal = _PAUSE, None
-                self._admit(worker)
-            self._moved.set()
+                pause, slot.refusal = _PAUSE, None
+                self._add(worker)
+            self._changed.set()
             if worker is not None:
-                await self._end_of(worker, seat)
+                await self._wait_until_gone(worker, slot)
             elif first:
                 return
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _admit(self, worker: Worker) -> None:
+    def _add(self, worker: Worker) -> None:
         self.workers.append(worker)
         self._share_limits()
         self._wake(len(self._waiting))
         if self._opened:
-            self._notice(f"A worker on {worker.opened.place} joined; {len(self.workers)} play now.")
+            self._notice(f"A worker on {worker.info.place} joined; {len(self.workers)} play now.")
 
-    async def _end_of(self, worker: Worker, seat: Seat) -> None:
-        """Wait until a worker is lost, or its node has left."""
-        ends = [asyncio.ensure_future(one.wait()) for one in (worker.lost, seat.gone)]
+    async def _wait_until_gone(self, worker: Worker, slot: WorkerSlot) -> None:
+        """Wait until a worker or its node is lost."""
+        ends = [asyncio.ensure_future(one.wait()) for one in (worker.lost, slot.gone)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for end in ends:
                 end.cancel()
         if self._elastic:
-            await self._look()
+            await self._scan_nodes()
         self.lose(worker, "its node has left")
 
-    async def _watch(self) -> None:
-        """Look for nodes that come and go, as long as the run lasts."""
+    async def _watch_nodes(self) -> None:
+        """Scan for nodes that join and leave, for the whole run."""
         while True:
-            await asyncio.sleep(_LOOK)
-            await self._look()
+            await asyncio.sleep(_SCAN_SECONDS)
+            await self._scan_nodes()
 
-    async def _look(self) -> None:
-        """Have a seat on each node, and none elsewhere."""
-        async with self._looking:
+    async def _scan_nodes(self) -> None:
+        """Have one slot on each node of the cluster."""
+        async with self._scan_lock:
             try:
                 nodes = await asyncio.to_thread(nodes_with, self._compute.cpus_per_worker)
             except Exception as error:
-                # The cluster's head is away or busy: what was known is as good as any guess.
+                # The cluster's head is away or busy: keep what is known.
                 log.warning("the cluster does not say which nodes it has: %s", error)
                 return
-            for seat in [seat for seat in self._seats if seat.node not in nodes]:
-                self._seats.remove(seat)
-                seat.gone.set()
-            seated = {seat.node for seat in self._seats}
-            for node in sorted(nodes.keys() - seated):
-                seat = Seat(node)
-                self._seats.append(seat)
-                self._begin(self._keep(seat))
-            self._demand.want(self._missing(nodes), nodes)
+            for slot in [slot for slot in self._slots if slot.node not in nodes]:
+                self._slots.remove(slot)
+                slot.gone.set()
+            covered = {slot.node for slot in self._slots}
+            for node in sorted(nodes.keys() - covered):
+                slot = WorkerSlot(node)
+                self._slots.append(slot)
+                self._begin(self._keep_filled(slot))
+            self._node_demand.want(self._nodes_missing(nodes), nodes)
             self._tasks = [task for task in self._tasks if not task.done()]
-            self._moved.set()
+            self._changed.set()
 
-    def _missing(self, nodes: Mapping[str, float]) -> int:
-        """How many more nodes are wanted now."""
-        used = [nodes[seat.node] for seat in self._seats if seat.node and seat.refusal is None]
+    def _nodes_missing(self, nodes: Mapping[str, float]) -> int:
+        """Return how many more nodes to ask for."""
+        used = [nodes[slot.node] for slot in self._slots if slot.node and slot.refusal is None]
         if not used:
             return min(1, self._compute.pending)
-        short = self._turns - sum(used)
+        short = self._demanded - sum(used)
         return min(self._compute.pending, max(0, math.ceil(short * len(used) / max(sum(used), 1))))
 
-    async def _started(self, seat: Seat) -> Worker | None:
-        """A worker that can play; None after it was told why there is none."""
+    async def _start_worker(self, slot: WorkerSlot) -> Worker | None:
+        """Start a worker that can play; returns None after a notice why there is none."""
         import ray
         from ray.exceptions import RayError
 
@@ -307,42 +307,42 @@ class Crew:
                 max_restarts=0,
                 max_task_retries=0,
                 max_concurrency=self._most + _SPARE_CALLS,
-                scheduling_strategy=seat.strategy,
+                scheduling_strategy=slot.strategy,
             )
             .remote()
         )
         try:
             sharing = len(self.workers) + 1
-            opened = await _answer(actor.open.remote(self._briefs, version("codeact"), sharing))
+            info = await _result(actor.open.remote(self._setups, version("codeact"), sharing))
         except RayError as error:
             if self._elastic:
-                await self._look()
-            if not seat.gone.is_set():
-                self._refused(seat, ComputeUnavailable(f"a worker did not start: {gist(error)}"))
+                await self._scan_nodes()
+            if not slot.gone.is_set():
+                self._refused(slot, ComputeUnavailable(f"a worker did not start: {gist(error)}"))
         except BaseException:
             ray.kill(actor)
             raise
         else:
-            if opened.refusal is None:
-                return Worker(actor, opened)
-            why = f"the worker on {opened.place} cannot play: {opened.refusal}"
-            self._refused(seat, type(opened.refusal)(why))
+            if info.refusal is None:
+                return Worker(actor, info)
+            why = f"the worker on {info.place} cannot play: {info.refusal}"
+            self._refused(slot, type(info.refusal)(why))
         ray.kill(actor)
         return None
 
-    def _refused(self, seat: Seat, refusal: CodeactError) -> None:
-        """Say why, once."""
-        if str(refusal) != str(seat.refusal):
+    def _refused(self, slot: WorkerSlot, refusal: CodeactError) -> None:
+        """Tell the user why, once."""
+        if str(refusal) != str(slot.refusal):
             self._notice(str(refusal))
-        seat.refusal = refusal
+        slot.refusal = refusal
 
     def _unavailable(self) -> CodeactError:
-        """What to raise when there is no worker; the type is that of what was refused."""
-        refusals = [seat.refusal for seat in self._seats if seat.refusal is not None]
+        """Return what to raise when there is no worker: of the same type as the refusal."""
+        refusals = [slot.refusal for slot in self._slots if slot.refusal is not None]
         if refusals:
             others = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
             return type(refusals[0])(f"{refusals[0]}{others}")
-        if self._elastic and not self._seats:
+        if self._elastic and not self._slots:
             return ComputeUnavailable(
                 f"{self._no_room} None has joined for {self._compute.start_seconds:g} s "
                 "(compute.start_seconds)"
@@ -360,12 +360,12 @@ class Crew:
         return f"No node of the cluster has the {cpus} of a worker (compute.cpus_per_worker)."
 
 
-async def _answer(reference: Any) -> Any:
+async def _result(reference: Any) -> Any:
     return await reference
 
 
 def gist(error: Exception) -> str:
-    """The first line of an error of Ray's, or of what a worker raised; their texts are long."""
+    """Return the first line of an error of Ray, or of what a worker raised; the rest is long."""
     cause = getattr(error, "cause", None)
     told = cause if isinstance(cause, Exception) else error
     lines = [line.strip() for line in str(told).splitlines() if line.strip()]

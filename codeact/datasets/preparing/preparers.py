@@ -25,7 +25,7 @@ PREPARERS = Registry(
 
 
 def names() -> list[str]:
-    """All data sets that can be prepared here."""
+    """Name every data set that can be prepared, those of plug-ins included."""
     return PREPARERS.names()
 
 

@@ -1,4 +1,4 @@
-"""Strict verdicts on mathematics: numbers on the host, everything else by math-verify.
+"""Verdicts on mathematics: numbers on the host, everything else by math-verify in a session.
 
 A plain number is compared here. An expression is parsed in a session, never on the host; if the
 reference is a number then only the expression's value comes back, and is compared here, so that
@@ -11,7 +11,9 @@ from fractions import Fraction
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
 from codeact.graders.commitment import NO_VALUE, Commitment, commitment
+from codeact.graders.containment import close_or_contained
 from codeact.graders.evaluation import evaluate, why
+from codeact.graders.latex import normalised
 from codeact.graders.numbers import agrees, shown, single_number
 from codeact.sandboxes.base import Sandbox
 
@@ -56,8 +58,21 @@ RESULT = any(
 """
 
 
-async def equivalent(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade math: the same number, exactly or as far as the reference is written; or expression."""
+async def mint(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade as published: a number that is 5 % off at most, or a text that contains it."""
+    return close_or_contained(task, answer)
+
+
+async def mint_latex(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+    """Grade as published for training problems: the same LaTeX, or the same expression."""
+    is_short = len(answer) <= _LONGEST_EXPRESSION
+    if is_short and normalised(answer) == normalised(str(task.reference)):
+        return Verdict(True, "the same LaTeX")
+    return await strict(task, answer, sandbox)
+
+
+async def strict(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
+    """Grade by commitment: the same number, as far as the reference is written, or expression."""
     reference = str(task.reference).strip()
     try:
         Fraction(reference)

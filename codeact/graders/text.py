@@ -1,16 +1,17 @@
-"""Strict verdicts on words: yes or no, and the short answers of HotpotQA."""
+"""Verdicts on short answers in words, such as those of HotpotQA."""
 
 import re
 import string
 
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
-from codeact.graders.commitment import Commitment, commitment, last_part
+from codeact.graders import truth
+from codeact.graders.commitment import commitment, last_part
+from codeact.graders.containment import close_or_contained
 from codeact.graders.lists import listed
 from codeact.graders.unicode import without_marks
 from codeact.sandboxes.base import Sandbox
 
-TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 _ARTICLES = {"a", "an", "the"}
 _PREDICATES = {"is", "was", "are", "were", "than", "therefore"}
 _LONGEST_SENTENCE = 40
@@ -24,16 +25,21 @@ _DASHES = str.maketrans({**dict.fromkeys("-–—/", " "), "&": " and "})
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’…")
 
 
-async def short_answer(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
-    """Grade hotpotqa: exact match as SQuAD normalises it, of the answer or of its last part.
+async def mint(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade as published: a text that contains the reference, or a number close to it."""
+    return close_or_contained(task, answer)
+
+
+async def strict(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
+    """Grade by exact match as SQuAD normalises it, of the answer or of its last part.
 
     A sentence may also contain the reference, unless it denies, doubts or lists. If the question
     names the reference too, the sentence may be about the other candidate: then it must be the
     sentence's subject, and all else in it the question's own words.
     """
     reference = str(task.reference)
-    if reference.strip().lower() in TRUTH:
-        return await yes_or_no(task, answer, _sandbox)
+    if reference.strip().lower() in truth.TRUTH:
+        return await truth.strict(task, answer, _sandbox)
     wanted, asked = normalise(reference), normalise(task.prompt)
     # A full stop within the reference (A. E. Housman) ends no sentence.
     found = commitment(
@@ -77,36 +83,6 @@ def _contained(text: str, wanted: list[str], asked: list[str]) -> bool:
         sentence = normalise(text.strip().rstrip(".").rpartition(". ")[2])
         return sentence[: len(wanted)] == wanted and set(sentence) <= {*asked, *_PREDICATES}
     return _contains(given, wanted) and not listed(text, wanted, normalise)
-
-
-async def yes_or_no(task: Task, answer: str, _sandbox: Sandbox) -> Verdict:
-    """Grade strategyqa: the one truth value that the answer commits to."""
-    found = committed_truth(answer, task.prompt)
-    if found.problem:
-        return Verdict(False, found.problem)
-    detail = f"read as {'yes' if found.value else 'no'}"
-    return Verdict(found.value == TRUTH[str(task.reference).strip().lower()], detail)
-
-
-def committed_truth(answer: str, question: str) -> Commitment:
-    """Find the truth value that an answer commits to."""
-    return commitment(answer, _truth, question=question, truth=True)
-
-
-def _truth(text: str) -> bool | None:
-    said = truth(text)
-    return truth(last_part(text)) if said is None else said
-
-
-def truth(text: str) -> bool | None:
-    """Read a truth value: the first word if it is one, else the only one there is."""
-    words = [word.strip(string.punctuation + "“”") for word in text.lower().split()]
-    first = TRUTH.get(words[0]) if words else None
-    if first is not None:
-        rest = {TRUTH[word] for word in words[1:3] if word in TRUTH}
-        return None if rest - {first} else first
-    said = {TRUTH[word] for word in words if word in TRUTH and word != "no"}
-    return said.pop() if len(said) == 1 and "not" not in words else None
 
 
 def normalise(text: str) -> list[str]:

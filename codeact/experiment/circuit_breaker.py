@@ -1,16 +1,14 @@
-"""Stops a run in which nothing works, before it has spent all its episodes on finding that out.
+"""A circuit breaker for a whole run: stops it when nothing works, before all episodes are spent.
 
-It hears of every episode that was played, wherever that was, so it works the same for all
-computes. In terms of a circuit breaker: closed while episodes succeed now and then; half-open while
-it probes what has failed; open for good once that does not work either.
+It hears of every episode, wherever that was played, so it works the same for every backend.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from codeact.episode.causes import counts
+from codeact.episode.causes import is_counted
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, CodeactError, RunStopped
 
@@ -18,7 +16,7 @@ _PROBE_SECONDS = 120.0
 T = TypeVar("T")
 
 Probe = Callable[[Cause], Awaitable[None]]
-"""Tries what episodes of a cause have failed for; raises a `CodeactError` that says what is wrong.
+"""Tries what episodes with this cause failed at; raises a `CodeactError` that says what is wrong.
 """
 
 _NEEDS: dict[Cause, str] = {
@@ -30,12 +28,13 @@ _NEEDS: dict[Cause, str] = {
 }
 
 
-class RunBreaker:
-    """Plays episodes of one run until `limit` failures of one cause came without a success.
+class RunCircuitBreaker:
+    """Plays episodes of one run until `limit` of them in a row failed with one cause.
 
-    Then no episode begins until the probe is through. If that fails, those under way are called
-    off and the run is over: every `play` raises `RunStopped`. If it passes, but as many that began
-    afterwards fail again, the run is over all the same. None for `limit` never stops a run.
+    ``closed``: episodes are played. ``half-open``: a probe is under way, and no episode begins
+    before it ends. ``open``: the probe failed, or it passed and as many new episodes failed again.
+    Then every call raises `RunStopped` and running episodes are cancelled. A success resets the
+    count. A `limit` of None never stops a run.
     """
 
     def __init__(
@@ -52,8 +51,15 @@ class RunBreaker:
         self._playing: set[asyncio.Task[EpisodeRecord]] = set()
         self.stopped: RunStopped | None = None
 
-    async def play(self, start: Callable[[], Awaitable[EpisodeRecord]]) -> EpisodeRecord:
-        """Play an episode, as soon as the run may go on; raises `RunStopped` if it may not."""
+    @property
+    def state(self) -> Literal["closed", "half-open", "open"]:
+        """The state of the circuit now."""
+        if self.stopped is not None:
+            return "open"
+        return "closed" if self._probing is None else "half-open"
+
+    async def call(self, start: Callable[[], Awaitable[EpisodeRecord]]) -> EpisodeRecord:
+        """Play an episode after any probe under way; raises `RunStopped` if the circuit is open."""
         if self._probing is not None:
             await asyncio.shield(self._probing)
         self._raise_if_stopped()
@@ -63,7 +69,7 @@ class RunBreaker:
         try:
             record = await playing
         except asyncio.CancelledError:
-            # By the user, or by this breaker.
+            # Cancelled by the user, or by this breaker.
             task = asyncio.current_task()
             if task is None or not task.cancelling():
                 self._raise_if_stopped()
@@ -74,7 +80,7 @@ class RunBreaker:
         return record
 
     async def close(self) -> None:
-        """End what it still does."""
+        """Cancel the probe, if one is under way."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
@@ -85,11 +91,11 @@ class RunBreaker:
 
     def _hear(self, record: EpisodeRecord, generation: int) -> None:
         cause = record.outcome.cause
-        if cause is None or counts(record):
+        if cause is None or is_counted(record):
             self._failures.clear()
             self._passed.clear()
             return
-        # One that began before the last probe passed may have met what is mended since.
+        # An episode from before the last probe may have failed of what works by now.
         if self._limit is None or self.stopped is not None or generation != self._generation:
             return
         self._failures[cause] += 1
@@ -97,7 +103,7 @@ class RunBreaker:
             self._probing = asyncio.create_task(self._examine(cause, record))
 
     async def _examine(self, cause: Cause, record: EpisodeRecord) -> None:
-        """Find out whether what has failed works by now."""
+        """Probe what failed, and close or open the circuit."""
         need = _NEEDS.get(cause, cause)
         what = f"{self._prefix}{self._failures[cause]} episodes in a row failed (cause: {cause})"
         self._notice(f"{what}: trying {need} before any more are played.")

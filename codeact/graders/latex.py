@@ -1,14 +1,6 @@
-"""Verdicts on MATH's training problems: the same LaTeX, or the same expression to a CAS.
-
-Grading.md, "math (training set)". The CAS works in a session, for ten seconds at most.
-"""
+"""LaTeX of answers in a normal form, by text alone."""
 
 import re
-
-from codeact.episode.effects import Verdict
-from codeact.episode.task import Task
-from codeact.graders import equivalence
-from codeact.sandboxes.base import Sandbox
 
 _DROPPED = (
     "\\left",
@@ -35,14 +27,6 @@ _TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf)\{([^{}]*)\}")
 _UNBRACED = re.compile(r"\\frac(\w)(\w)")
 _HALF_BRACED = re.compile(r"\\frac(\w)\{")
 _ROOT = re.compile(r"\\sqrt(\w)")
-_LONGEST = 2000
-
-
-async def grade(task: Task, answer: str, sandbox: Sandbox) -> Verdict:
-    """Grade one answer: normalised equality first, then the CAS."""
-    if len(answer) <= _LONGEST and normalised(answer) == normalised(str(task.reference)):
-        return Verdict(True, "the same LaTeX")
-    return await equivalence.equivalent(task, answer, sandbox)
 
 
 def normalised(latex: str) -> str:

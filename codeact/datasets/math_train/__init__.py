@@ -1,1 +1,0 @@
-"""The subjects of MATH, for training."""

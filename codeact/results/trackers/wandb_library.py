@@ -1,0 +1,101 @@
+"""W&B's library, as quiet as it can be: what is imported, opened and asked of it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codeact.files import private_folder
+
+if TYPE_CHECKING:
+    import wandb
+
+OPENING = 30.0
+UPLOADING = 60.0
+"""Seconds for W&B to respond, and for it to take the rest when all is over."""
+
+
+def library() -> Any:
+    """Import W&B as late as possible, with its error reports to its makers switched off."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    return wandb
+
+
+def load() -> None:
+    """Import W&B with what it would otherwise import at a run's first and last moments."""
+    # The caller who uses it later reports what is wrong.
+    with suppress(Exception):
+        library().Table(columns=["-"], data=[["-"]])
+        import_module("wandb.apis.public")
+
+
+def why_offline(mode: str) -> str | None:
+    """Whether a key is there and taken, by W&B's own rules; it is never asked for."""
+    if (chosen := os.environ.get("WANDB_MODE", "")) in ("offline", "dryrun"):
+        return f"WANDB_MODE={chosen}"
+    if mode == "offline":
+        return "tracker.mode=offline"
+    found = library()
+    found.setup(settings=found.Settings(**_QUIET))
+    try:
+        return None if found.login(prompt=False) else "there is no key for it"
+    except Exception as error:
+        return first_line(error)
+
+
+_QUIET: dict[str, Any] = {
+    # Nothing on the terminal, and nothing of the machine, the code or the shell in W&B.
+    "silent": True,
+    "quiet": True,
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "save_code": False,
+    "host": "",
+    "program": "",
+    "x_disable_meta": True,
+    "x_disable_machine_info": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    "init_timeout": OPENING,
+    "finish_timeout": UPLOADING,
+}
+
+
+def open_run(folder: Path, mode: str, **described: Any) -> "wandb.Run":
+    """Open a run that keeps its files in a folder; `described` goes to ``wandb.init``."""
+    private_folder(folder / "wandb")
+    run: wandb.Run = library().init(
+        **described,
+        mode=mode,
+        dir=str(folder.absolute()),
+        resume="allow",
+        # Runs of a sweep are open side by side.
+        reinit="create_new",
+        settings=library().Settings(**_QUIET),
+    )
+    run.define_metric("*", step_metric="episodes/finished")
+    return run
+
+
+@contextmanager
+def staging_in(folder: Path) -> Iterator[None]:
+    """Have W&B keep a table that awaits its upload here, not in the user's home, unless told."""
+    if "WANDB_DATA_DIR" in os.environ:
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its type."""
+    words = str(error).strip().splitlines()
+    return words[0].rstrip(".") if words else type(error).__name__
