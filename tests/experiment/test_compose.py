@@ -61,7 +61,8 @@ def test_a_policy_is_needed() -> None:
     ],
 )
 def test_every_command_composes(command: str, schema: type, overrides: tuple[str, ...]) -> None:
-    validated(schema, compose_config(Invocation(command, overrides)))
+    config = validated(schema, compose_config(Invocation(command, overrides)))
+    assert isinstance(config, schema)
 
 
 @pytest.mark.parametrize(
