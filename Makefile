@@ -50,6 +50,8 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(UV) install --python $(BIN)/python -r requirements.lock
 	$(UV) install --python $(BIN)/python --no-deps --editable .
-# Sandboxes see this environment read-only: what each of them imports is compiled here, once.
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import IPython, math_verify, numpy, pandas, sympy'
+# Sandboxes see this environment read-only, and some machines keep no compiled files: what every run
+# and every sandbox imports is compiled here, once.
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c \
+	  'import IPython, math_verify, numpy, pandas, sympy, aiohttp, wandb, codeact.commands.run.playing'
 	touch $(READY)
