@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip --quiet
+PYTEST := $(BIN)/pytest --durations=10 --durations-min=1
 READY := .venv/.ready
 
-.PHONY: demo demo-live test check format lock wheel clean
+.PHONY: demo demo-live test quick durations check format lock wheel clean
 
 demo: $(READY)  ## the sample suite with recorded answers of a small model, executed for real
 	$(BIN)/codeact run model=recorded task=sample
@@ -12,10 +13,16 @@ demo: $(READY)  ## the sample suite with recorded answers of a small model, exec
 demo-live: $(READY)  ## fetch a small model (about 5 GB), serve it on the CPU, play the sample suite
 	$(BIN)/python launchers/demo_live.py
 
+quick: $(READY)  ## under a minute: no Docker, no Ray, nothing that takes a second or waits
+	$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not (slow or docker or ray or alone or docs)"
+
 test: $(READY)  ## every test that this machine can run; the others say why they are skipped
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m ray
-	$(BIN)/pytest -m alone
+	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
+	$(PYTEST) --numprocesses 2 --dist loadfile -m ray
+	$(PYTEST) -m alone
+
+durations:  ## the whole, which writes down what takes long: `make quick` and the order of files go by it
+	$(MAKE) test PYTEST="$(PYTEST) --record-durations"
 
 check: $(READY)  ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
@@ -43,6 +50,8 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(UV) install --python $(BIN)/python -r requirements.lock
 	$(UV) install --python $(BIN)/python --no-deps --editable .
-# Sandboxes see this environment read-only: what each of them imports is compiled here, once.
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import IPython, math_verify, numpy, pandas, sympy'
+# Sandboxes see this environment read-only, and some machines keep no compiled files: what every run
+# and every sandbox imports is compiled here, once.
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c \
+	  'import IPython, math_verify, numpy, pandas, sympy, aiohttp, wandb, codeact.commands.run.playing'
 	touch $(READY)

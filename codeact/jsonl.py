@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 class End(NamedTuple):
-    """Why a file cannot be read from line `number` on."""
+    """Why a file cannot be read from line `number` on; 0 where it could not be opened."""
 
     number: int
     reason: str
@@ -46,13 +46,18 @@ class End(NamedTuple):
 
 
 class SourceLine(NamedTuple):
-    """The position of a line, for messages; lines count from 1."""
+    """The position of a line, for messages; lines count from 1, and 0 is the whole file."""
 
     file: str
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def in_words(self) -> str:
+        """``FILE, line 3``, or the file alone."""
+        return f"{self.file}, line {self.line}" if self.line else self.file
 
 
 class Unreadable(NamedTuple):
@@ -99,10 +104,11 @@ def read_lines(
 
     A path that ends in ``.gz`` is unpacked. Raises nothing: a missing file is an `End`, too.
     """
-    number, held = 0, 0
+    number, held, opened = 0, 0, False
     parts: list[bytes] = []
     try:
         for chunk in blocks(source, seen=seen):
+            opened = True
             # Joined once a line, not once a block: a long line has thousands of blocks.
             first, *others = chunk.split(b"\n")
             if held <= longest:
@@ -122,7 +128,8 @@ def read_lines(
                         else _cut(number, line, longest, ended=True)
                     )
     except (OSError, EOFError) as error:
-        yield End(number + 1, _why(error), error)
+        is_missing = isinstance(error, OSError) and not isinstance(error, BadGzipFile)
+        yield End(0 if is_missing and not opened else number + 1, _why(error), error)
     else:
         last = b"".join(parts)
         if last and not last.isspace():
@@ -134,9 +141,9 @@ def _why(error: OSError | EOFError) -> str:
         case FileNotFoundError():
             return "is not there; check the path"
         case BadGzipFile() | EOFError():
-            return f"cannot be read from here on: not a whole gzip file ({error}); get it again"
+            return f"cannot be read to its end: not a whole gzip file ({error}); get it again"
         case _:
-            return f"cannot be read from here on: {error.strerror or error}"
+            return f"cannot be read: {error.strerror or error}"
 
 
 def _cut(number: int, line: bytes, longest: int, *, ended: bool) -> Line:

@@ -1,13 +1,15 @@
 """Real parts for the tests: a sandbox on this machine, and a Docker engine of their own."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -21,15 +23,71 @@ os.environ["WANDB_MODE"] = "disabled"
 LAUNCHER = Path(__file__).parent.parent / "launchers" / "docker_engine.sh"
 
 
-# Those that take longest: begun first, they do not run on alone in the end.
-LONGEST = ("test_sandbox_run_faults", "test_graders_mint_parity")
-LONGEST += ("test_sandbox_recorded_cells", "test_sandbox_engines", "test_sandbox_session")
+SLOW_SECONDS = 1.0
+DURATIONS = Path(__file__).with_name("durations.json")
+"""Seconds of the tests that take long, all parameters together; `make durations` measures them."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "write how long the tests took into tests/durations.json"
+    parser.addoption("--record-durations", action="store_true", help=words)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the whole run is seen, say what became slow, or write it down."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Durations(config), "durations")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, each still whole; `make test` keeps that order."""
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
+    """Mark what a quick run leaves out, and put the longest files first.
+
+    Begun first, they do not run on alone in the end: `make test` keeps the order, a file whole.
+    """
+    known = known_durations()
+    of_files: dict[str, float] = defaultdict(float)
+    for name, seconds in known.items():
+        of_files[name.partition("::")[0]] += seconds
+    for item in items:
+        if known.get(name_of(item.nodeid), 0.0) >= SLOW_SECONDS:
+            item.add_marker("slow")
+        if "docker" in item.nodeid or "docker_engine" in getattr(item, "fixturenames", ()):
+            item.add_marker("docker")
+    items.sort(key=lambda item: -of_files[name_of(item.nodeid).partition("::")[0]])
+
+
+def known_durations() -> dict[str, float]:
+    return cast(dict[str, float], json.loads(DURATIONS.read_text()))
+
+
+def name_of(nodeid: str) -> str:
+    """A test's name in durations.json: its path beneath tests/, without parameters."""
+    return nodeid.partition("[")[0].removeprefix("tests/")
+
+
+class Durations:
+    """Adds up how long each test takes, its fixtures included."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.record = bool(config.getoption("--record-durations"))
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[name_of(report.nodeid)] += report.duration
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        known = known_durations()
+        if self.record:
+            kept = {name: seconds for name, seconds in known.items() if name not in self.seconds}
+            long = {n: round(s, 1) for n, s in self.seconds.items() if s >= SLOW_SECONDS / 2}
+            table = dict(sorted({**kept, **long}.items()))
+            DURATIONS.write_text(json.dumps(table, indent=0) + "\n")
+            return
+        # On a busy machine everything takes longer: only what is far beyond is worth a word.
+        for name, seconds in self.seconds.items():
+            if seconds > 3 * SLOW_SECONDS and name not in known:
+                line = f"{name} took {seconds:.1f} s and is not known to: make durations"
+                terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -98,14 +98,17 @@ def test_a_damaged_file_gives_what_it_has_and_says_where_it_ends(tmp_path: Path)
         (cut, 1000, "cut short"),
         (damaged, 0, "not a whole gzip file"),
         (plain, 0, "not a whole gzip file"),
-        (tmp_path / "none", 0, "is not there"),
-        (tmp_path, 0, "cannot be read"),
     ):
         *lines, end = read_lines(file)
         assert len(lines) >= least
         assert isinstance(end, End)
         assert reason in end.reason
         assert end.number == len(lines) + 1
+    for file, reason in ((tmp_path / "none", "is not there"), (tmp_path, "cannot be read")):
+        (end,) = read_lines(file)
+        assert isinstance(end, End)
+        assert reason in end.reason
+        assert str(jsonl.SourceLine(str(file), end.number)) == str(file)
 
 
 def test_a_last_line_without_newline_counts_only_where_nobody_appends(tmp_path: Path) -> None:

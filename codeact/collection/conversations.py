@@ -49,18 +49,19 @@ def _is_one(path: Path) -> bool:
 
 def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversation]:
     """Yield every conversation of a file; other lines are added to `problems`."""
-    for found in decoded_lines(path, _conversation, "conversation"):
+    for found in decoded_lines(path, _placed, "conversation"):
         if isinstance(found, Unreadable):
             problems.append(Problem.of(found))
+            continue
+        place, conversation = found
+        if any(one["role"] == "assistant" for one in conversation.conversations):
+            yield conversation
         else:
-            yield found
+            problems.append(Problem(str(place), "has no message of the assistant"))
 
 
-def _conversation(line: bytes, _: SourceLine) -> Conversation:
-    found = _CONVERSATION.decode(line)
-    if not any(one["role"] == "assistant" for one in found.conversations):
-        raise ValueError("it has no message of the assistant")
-    return found
+def _placed(line: bytes, place: SourceLine) -> tuple[SourceLine, Conversation]:
+    return place, _CONVERSATION.decode(line)
 
 
 def data_set_of(conversation: Conversation) -> str:

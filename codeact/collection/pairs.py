@@ -1,8 +1,8 @@
 """Preference pairs: a solved and an unsolved trajectory that began with the same message.
 
-Who is paired with whom is decided over an index of all trajectories, so memory grows with their
-number: by 210 bytes for each, and 390 while it is made (27,542 published ones: 11 MB). Texts are
-on disk: a pair costs the places of its two, however long they are.
+Pairs are chosen over an index of all trajectories, so memory grows with their number: by 210 bytes
+for each, and 390 while the index is made (27,542 published ones: 11 MB). Texts stay on disk: a pair
+costs two positions, however long the texts are.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""What code and solutions stand between: the marks of a form, and all words about them.
+"""The marks around code and solutions, and all text that speaks of them.
 
-A conversation whose marks are changed must not go on speaking of the old ones. Instructions that
-are known (ours and the published ones) get sentences of their own; elsewhere a name of a tag
-becomes the name of the form. `contradictions` finds what is left.
+A conversation whose marks are changed must not mention the old ones. Known instructions (ours and
+the published ones) get new sentences; elsewhere the name of a tag becomes the name of the form.
+`contradictions` finds what is left.
 """
 
 import re

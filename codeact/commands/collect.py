@@ -1,9 +1,9 @@
 """``codeact collect recipe=NAME out=DIR``: from models and tasks to training conversations.
 
-Weaker models play every task; what none of them solved goes to the strong one; what is worth it of
-both is selected and counted. A stage is skipped while its inputs are what they were, and a run goes
-on where it was stopped: give the same command again. ``report.json`` has what every stage did and
-cost; ``dry_run=true`` estimates the costs and stops.
+Weaker models play every task, and the strong model plays those that none of them solved. Then
+conversations are selected from both and their tokens are counted. A stage is skipped while its
+inputs are unchanged, and the same command resumes a stopped run. ``report.json`` has what every
+stage did and cost; ``dry_run=true`` estimates the costs and stops.
 """
 
 import glob
@@ -30,7 +30,7 @@ from codeact.collection.settings import SelectConfig, SelectionSettings, TiersCo
 from codeact.collection.tokens import StatsConfig, statistics
 from codeact.commands.arguments import Arguments, configuration, parse
 from codeact.commands.help import tell_if_asked
-from codeact.commands.run import play_run
+from codeact.commands.run.playing import play_run
 from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
@@ -65,7 +65,7 @@ class StageUnfinished(Exception):
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every stage is done."""
+    """Run the command; returns 0 when every stage is done."""
     arguments = parse("collect", words)
     if tell_if_asked("collect", __doc__ or "", arguments, CollectConfig):
         return 0

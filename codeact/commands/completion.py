@@ -44,7 +44,7 @@ SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def main(words: list[str]) -> int:
-    """Run the command; 0 when the script was printed."""
+    """Run the command; returns 0 when the script was printed."""
     if words[:1] in (["-h"], ["--help"]) or not words:
         sys.stdout.write((__doc__ or "").strip().replace("``", "") + "\n")
         return 0 if words else 2

@@ -1,8 +1,8 @@
 """``codeact convert FILE... out=DIR format=sft|openai|hf|preference``: what training reads.
 
-Each FILE is one of conversations, or a folder of them, such as ``codeact select`` wrote; for
+Each FILE is a file of conversations or a folder of them, as ``codeact select`` writes them; with
 format=preference, a run folder, a ``results.jsonl`` or a tree of either. loss= says which turns
-are trained, tags= what code and solutions are marked with. push=true sends an hf data set to a hub,
+are trained, tags= how code and solutions are marked. push=true sends an hf data set to a hub;
 licence= goes into its card.
 """
 
@@ -14,7 +14,7 @@ from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every line of the sources was converted."""
+    """Run the command; returns 0 when every line of the sources was converted."""
     arguments = parse("convert", words, positional="source")
     if tell_if_asked("convert", __doc__ or "", arguments, ConvertConfig):
         return 0

@@ -1,8 +1,8 @@
 """``codeact export RUN... OUT``: run folders as the published ``results.jsonl`` trees.
 
-Each RUN is a run folder or a tree of them. What ``codeact import`` made comes out with the same
-JSON values; of episodes of our own, the last record of each, without failures that are not the
-model's.
+Each RUN is a run folder or a tree of them. Episodes from ``codeact import`` come out with the same
+JSON values. Of our own episodes the last record of each is written, without failures that are not
+the model's.
 """
 
 from codeact.commands.arguments import configuration, parse, sources
@@ -13,7 +13,7 @@ from codeact.results.exchange import show_exchange
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every episode was written."""
+    """Run the command; returns 0 when every episode was written."""
     arguments = parse("export", words, positional="source", out_last=True)
     if tell_if_asked("export", __doc__ or "", arguments, ExportConfig):
         return 0

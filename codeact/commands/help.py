@@ -1,7 +1,7 @@
-"""``--help``, ``--cfg`` and ``--info`` of every command: what can be chosen and set, and what is.
+"""``--help``, ``--cfg`` and ``--info`` of every command: what can be set, and what is set.
 
 ``--help`` reads groups out of the folders of options, and keys out of the schema. ``--cfg`` and
-``--info`` are Hydra's own, and print what its users know.
+``--info`` are Hydra's own.
 """
 
 import shutil
@@ -18,6 +18,7 @@ from codeact.experiment.config.compose import (
     Composed,
     Invocation,
     compose_config,
+    options_in,
     within_hydra,
 )
 from codeact.experiment.config.keys import Key, keys_of, option_meaning
@@ -116,10 +117,11 @@ def _whole(
 
 def _options(options: Iterable[Path], chosen: str | None) -> list[str]:
     files = sorted(options, key=lambda file: file.stem)
+    marked = options_in(chosen) if chosen else []
     width = max((len(file.stem) for file in files), default=0)
     return [
         _wrapped(
-            f"  {'*' if file.stem == chosen else ' '} {file.stem:<{width}}", option_meaning(file)
+            f"  {'*' if file.stem in marked else ' '} {file.stem:<{width}}", option_meaning(file)
         )
         for file in files
     ]

@@ -12,7 +12,7 @@ from codeact.results.exchange import show_exchange
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every line of the sources became an episode."""
+    """Run the command; returns 0 when every line of the sources became an episode."""
     arguments = parse("import", words, positional="source", out_last=True)
     if tell_if_asked("import", __doc__ or "", arguments, ImportConfig):
         return 0

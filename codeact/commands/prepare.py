@@ -56,7 +56,7 @@ class PrepareConfig(Settings):
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when task files were written, with what was left out told on stderr."""
+    """Run the command; returns 0 when task files were written; stderr has what was left out."""
     # Every other command's task is a config group; here it is the name of one data set.
     words = [f"data_set={word[5:]}" if word.startswith("task=") else word for word in words]
     arguments = parse("prepare", words)

@@ -2,7 +2,7 @@
 
 SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Every distinct answer is
 graded once and compared with ``against``: the verdict that was ``recorded``, or the other mode's.
-Those that differ are listed, and written line by line to ``out``.
+Answers whose verdicts differ are listed, and written line by line to ``out``.
 """
 
 import sys
@@ -25,7 +25,7 @@ from codeact.results.tables import show_regrade
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every answer got a verdict."""
+    """Run the command; returns 0 when every answer got a verdict."""
     arguments = parse("regrade", words, positional="source")
     if tell_if_asked("regrade", __doc__ or "", arguments, RegradeConfig):
         return 0

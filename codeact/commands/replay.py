@@ -1,7 +1,7 @@
 """``codeact replay SOURCE``: recorded episodes through the live environment.
 
 SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Policy and feedback
-answer as recorded; code, grading and counting are live. What differs is counted by class, and
+say what was recorded; code, grading and counting are live. Differences are counted by class, and
 written line by line to ``out``.
 """
 
@@ -26,7 +26,7 @@ from codeact.tools import open_toolbox
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every difference is of an honest class."""
+    """Run the command; returns 0 when every difference is of an honest class."""
     arguments = parse("replay", words, positional="source")
     if tell_if_asked("replay", __doc__ or "", arguments, ReplayConfig):
         return 0

@@ -31,7 +31,7 @@ ACTIONS = ("build", "check", "exec", "sweep")
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when the image was built, every promise held, every cell was run."""
+    """Run the command; returns 0 when all that was asked for succeeded."""
     if not words or words[0] in ("-h", "--help"):
         tell_if_asked("sandbox", __doc__ or "", parse("sandbox", ["--help"]), SandboxConfig)
         return 0 if words else 2

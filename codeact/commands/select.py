@@ -1,7 +1,7 @@
 """``codeact select SOURCE... out=DIR [selection=ours|published]``: training conversations.
 
 Each SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Writes a file of
-conversations for each tier, and ``report.json`` with what every rule took.
+conversations for each tier, and ``report.json`` with what every rule dropped.
 """
 
 from codeact.collection.pipeline import REPORT, select
@@ -13,7 +13,7 @@ from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every line of the sources could be read."""
+    """Run the command; returns 0 when every line of the sources could be read."""
     arguments = parse("select", words, positional="source")
     if tell_if_asked("select", __doc__ or "", arguments, SelectConfig):
         return 0

@@ -1,7 +1,7 @@
 """``codeact stats FILE... out=DIR tokenizer=NAME``: how long training conversations are.
 
-Each FILE is one of conversations, or a folder of them, such as ``codeact select`` wrote. Counts
-the ChatML rendering with a token for its beginning, by data set and tier (the file's name).
+Each FILE is a file of conversations or a folder of them, as ``codeact select`` writes them. Counts
+the ChatML rendering, BOS included, by data set and tier (the file's name).
 Tokenizers: cl100k, o200k, llama3, qwen3, or sentencepiece:PATH.
 """
 
@@ -13,7 +13,7 @@ from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every line of the sources could be read."""
+    """Run the command; returns 0 when every line of the sources could be read."""
     arguments = parse("stats", words, positional="source")
     if tell_if_asked("stats", __doc__ or "", arguments, StatsConfig):
         return 0

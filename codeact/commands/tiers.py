@@ -1,8 +1,9 @@
 """``codeact tiers SOURCE... out=DIR [selection=ours|published]``: how hard the tasks were.
 
 Each SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Every record gets a
-tier or the reason why it has none, in ``records.csv``; tasks that no weaker model solved stand in
-``unsolved.tsv``, and with ``task=OPTION data=DIR`` as task files in ``hard/`` for the strong model.
+tier or the reason why it has none, in ``records.csv``. Tasks that no weaker model solved are in
+``unsolved.tsv``, and with ``task=OPTION data=DIR`` also in ``hard/``, as task files for the strong
+model.
 """
 
 from codeact.collection.pipeline import REPORT, sort_into_tiers
@@ -14,7 +15,7 @@ from codeact.results.terminal import list_problems
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every line of the sources could be read."""
+    """Run the command; returns 0 when every line of the sources could be read."""
     arguments = parse("tiers", words, positional="source")
     if tell_if_asked("tiers", __doc__ or "", arguments, TiersConfig):
         return 0

@@ -1,6 +1,6 @@
-"""``codeact validate task=NAME``: every reference passes its own grader, before a cent is spent.
+"""``codeact validate task=NAME``: check that every reference passes its own grader.
 
-Reads the task files, makes a correct answer of each reference and grades it, with no model.
+Reads the task files, makes a correct answer from each reference and grades it, without a model.
 """
 
 import sys
@@ -17,7 +17,7 @@ from codeact.results.tables import show_validation
 
 
 def main(words: list[str]) -> int:
-    """The command; 0 when every reference passes."""
+    """Run the command; returns 0 when every reference passes."""
     arguments = parse("validate", words)
     if tell_if_asked("validate", __doc__ or "", arguments, ValidateConfig):
         return 0

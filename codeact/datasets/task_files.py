@@ -9,7 +9,7 @@ import msgspec
 from codeact.datasets.family import Family, RowError, kind
 from codeact.episode.task import Task
 from codeact.exceptions import TaskFileError
-from codeact.jsonl import LONGEST_LINE, End, read_lines
+from codeact.jsonl import LONGEST_LINE, End, SourceLine, read_lines
 
 
 def load_tasks(family: Family, path: Path | str) -> list[Task]:
@@ -51,7 +51,7 @@ def task_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _rows(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     for line in read_lines(path):
         if isinstance(line, End):
-            raise TaskFileError(f"{path}, line {line.number}: {line.reason}")
+            raise TaskFileError(f"{SourceLine(str(path), line.number).in_words}: {line.reason}")
         if not line.whole:
             raise TaskFileError(
                 f"{path}, line {line.number}: is longer than {LONGEST_LINE:,} bytes; "

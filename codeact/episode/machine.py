@@ -1,4 +1,4 @@
-"""The episode as a state machine: handed results, it answers with what it needs next.
+"""The episode as a state machine: it takes results and says what it needs next.
 
 No I/O, no clock, no randomness: the driver performs each effect and measures it. So the same
 machine runs live, replays a transcript and is tested without a model or a sandbox.

@@ -1,7 +1,7 @@
 """The interface strings and counting rules of the published interaction protocol.
 
 Source: the CodeAct / MINT transcripts. Tags, stop strings and the short observation strings are
-kept to the letter so that recorded episodes replay turn for turn; all other words are ours.
+kept to the letter so that recorded episodes replay turn by turn; all other words are ours.
 """
 
 SEPARATOR = "\n\n---\n\n"

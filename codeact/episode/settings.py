@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class Settings(BaseModel):
     """Base class of all configuration: frozen, with strict names and types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    # A command uses few of the schemas that it imports; each is built when something is validated.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, defer_build=True
+    )
 
     incidental: ClassVar[frozenset[str]] = frozenset()
     """Fields that change how a run is carried out, not what it measures (an address, a time-out).
@@ -75,5 +78,5 @@ class EpisodeSettings(Settings):
     """All that the state machine needs to know."""
 
     turns: TurnSettings
-    limits: LimitSettings = LimitSettings()
-    feedback: FeedbackSettings = FeedbackSettings()
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)

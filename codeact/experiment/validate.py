@@ -1,4 +1,4 @@
-"""Proves a task file fit for use: every reference must pass its own family's grader."""
+"""Validates task files: every reference must pass its own family's grader."""
 
 import asyncio
 from collections.abc import Sequence

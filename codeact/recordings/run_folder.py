@@ -207,10 +207,9 @@ def read_records(path: Path) -> Iterator[EpisodeRecord]:
         file, lambda line, _: decode(line), "episode record", appended=True, longest=LONGEST_LINE
     ):
         if isinstance(record, Unreadable):
-            raise RunFolderError(
-                f"{file}, line {record.place.line}: {record.reason}; "
-                "remove that line to have its episode redone"
-            )
+            where = record.place.in_words
+            remedy = "; remove that line to have its episode played again" * bool(record.place.line)
+            raise RunFolderError(f"{where}: {record.reason}{remedy}")
         yield record
 
 

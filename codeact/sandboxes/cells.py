@@ -36,12 +36,10 @@ class CellResult(msgspec.Struct, frozen=True):
 def read_cells(file: Path) -> list[Cell]:
     """Read a file of cells, also ``.gz``; raises `ConfigError` with the line's number."""
     cells: list[Cell] = []
-    for found in decoded_lines(file, lambda line, _: _CELL.decode(line), "cell"):
+    kind = 'cell such as {"session": "a", "code": "1 + 1"}'
+    for found in decoded_lines(file, lambda line, _: _CELL.decode(line), kind):
         if isinstance(found, Unreadable):
-            raise ConfigError(
-                f"{file}, line {found.place.line}: {found.reason}; "
-                'a line is {"session": "a", "code": "1 + 1"}'
-            )
+            raise ConfigError(f"{found.place.in_words}: {found.reason}")
         cells.append(found)
     return cells
 

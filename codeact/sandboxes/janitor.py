@@ -18,6 +18,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+END_SECONDS = 5.0
+"""How long the driver's end waits for its own."""
 PATIENCE_SECONDS = 30.0
 """How long it tries to remove what cannot be removed at once."""
 
@@ -62,8 +64,13 @@ class Janitor:
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
-        # It ends now; nobody has to wait for that, but for its zombie somebody has to.
-        threading.Thread(target=process.wait, daemon=True).start()
+        # It ends now. No event loop waits for that, but the driver's own end does.
+        threading.Thread(target=_see_off, args=(process,)).start()
+
+
+def _see_off(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS)
 
 
 def _tell(process: "subprocess.Popen[bytes]", message: object) -> None:

@@ -183,4 +183,17 @@ class DockerSettings(ExecutorSettings):
         return fields
 
 
+class ImageSettings(Settings):
+    """What the image of ``executor=docker`` is made of."""
+
+    name: str = "codeact-sandbox"
+    """The image's name."""
+    base_image: str = "python:3.11-slim"
+    """The image that it is built on."""
+    packages: Names = ("ipython", "numpy", "pandas", "scipy", "sympy", "math-verify[antlr4_9_3]")
+    """What cells may import, as pip requirements; ipython must be among them."""
+    wheels: str | None = Field(default=None)
+    """A folder of wheels to install from; nothing is fetched then."""
+
+
 AnyExecutorSettings = LocalSettings | DockerSettings

@@ -11,7 +11,6 @@ from codeact.exceptions import ConfigError
 from codeact.jsonl import Unreadable, decoded_lines
 from codeact.resources import resolve_path
 from codeact.tools.base import Tool
-from codeact.tools.mediawiki import MediaWiki
 from codeact.tools.settings import (
     NOTHING_FOUND,
     PAGES_SHOWN,
@@ -49,6 +48,8 @@ def open_search(settings: SearchSettings) -> Tool | None:
         case RecordedSearch():
             return _tool(_Recorded(_read(settings.path, _Answer)))
         case WikipediaSearch():
+            from codeact.tools.mediawiki import MediaWiki  # only a live search needs asyncio
+
             service = MediaWiki(settings)
             return _tool(service)._replace(probe=service.probe, close=service.close)
         case _:
@@ -72,7 +73,7 @@ def _read(path: str, kind: type[Entry]) -> list[Entry]:
     found: list[Entry] = []
     for one in decoded_lines(file, lambda line, _: decoder.decode(line), kind.kind):
         if isinstance(one, Unreadable):
-            raise ConfigError(f"search.path: {file}, line {one.place.line}: {one.reason}")
+            raise ConfigError(f"search.path: {one.place.in_words}: {one.reason}")
         found.append(one)
     return found
 

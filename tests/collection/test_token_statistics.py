@@ -108,7 +108,7 @@ def test_broken_lines_are_said_with_their_place_and_the_rest_counted(
     assert main(["stats", str(file), f"out={tmp_path / 'out'}"]) == 1
     shown = capsys.readouterr()
     assert f"{file}:3: is no conversation" in shown.err
-    assert f"{file}:4: is no conversation: it has no message of the assistant" in shown.err
+    assert f"{file}:4: has no message of the assistant" in shown.err
     assert "2" in shown.out
 
 

@@ -193,13 +193,6 @@ def test_dry_run_shows_the_configuration_and_the_prompt_and_spends_nothing(
     assert not folder.exists()
 
 
-def test_help_lists_groups_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert "executor: docker, local" in shown
-    assert "max10_p2" in shown
-
-
 def test_the_top_help_imports_nothing_heavy() -> None:
     program = (
         "import sys; from codeact.cli import main; main(['--help']); "

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 # Not W&B, which makes folders and decisions as it is imported.
-IMPORTED = ("codeact.commands.run", "aiohttp", "uvloop", "hydra", "pandas")
+IMPORTED = ("codeact.commands.run.playing", "aiohttp", "uvloop", "hydra", "pandas")
 WORDS = [sys.executable, "-m", "codeact"]
 
 

@@ -417,6 +417,7 @@ async def test_a_server_that_cannot_list_its_models_is_let_pass(status):
     async with FakeApi() as api, client_of(api.base_url) as client:
         api.models_status = status
         await client.check()
+        assert api.hits["/v1/models"] == 1
 
 
 def test_proxies_come_from_the_environment_but_never_for_this_machine(monkeypatch):

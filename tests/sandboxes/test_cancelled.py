@@ -144,7 +144,7 @@ async def nothing_is_left(folder: Path) -> None:
         if not (found := await asyncio.to_thread(left)):
             return
         await asyncio.sleep(0.05)
-    raise AssertionError(found)
+    assert found == []
 
 
 async def test_a_start(kind: str, own_folder: Path) -> None:

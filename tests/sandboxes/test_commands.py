@@ -14,9 +14,10 @@ from codeact.episode.protocol import NO_OUTPUT
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from codeact.sandboxes.cells import read_cells, run_cells
 from codeact.sandboxes.check import check_sandbox
-from codeact.sandboxes.docker.image import ImageSettings, build_image
+from codeact.sandboxes.docker.image import build_image
 from codeact.sandboxes.owner import owner_lives, this_owner
 from codeact.sandboxes.server import Server
+from codeact.sandboxes.settings import ImageSettings
 from codeact.sandboxes.sweep import OWNER_FILE, PREFIX, UNNAMED_SECONDS, sweep_folders
 from tests.helpers.sandboxes import EXECUTORS, settings, started
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from codeact.sandboxes.docker.image import ImageSettings, _explain
-from codeact.sandboxes.settings import DockerSettings
+from codeact.sandboxes.docker.image import _explain
+from codeact.sandboxes.settings import DockerSettings, ImageSettings
 from codeact.sandboxes.start import start_sandbox
 from tests.conftest import own_engine
 

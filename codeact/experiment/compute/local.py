@@ -1,6 +1,8 @@
 """Plays episodes in this process, all in one event loop."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from codeact.episode.record import EpisodeRecord
@@ -13,6 +15,7 @@ from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
 from codeact.experiment.strategies import strategy
 from codeact.models.base import EpisodeKey, ModelSettings
+from codeact.sandboxes.base import Sandbox
 from codeact.tools import ToolBox
 
 
@@ -62,20 +65,33 @@ async def environment(
     def cache(settings: ModelSettings | None) -> Cache | None:
         return Cache(asked.cache, settings) if asked.cache and settings else None
 
-    critic = None
-    if config.feedback.kind != "none" and config.feedback.model is not None:
-        kept = cache(asked.feedback.model)
-        critic = await resources.client(config.feedback.model, keys, "feedback", kept)
-    return Environment(
-        identity=identity_of(config),
-        settings=config.episode,
-        strategy=strategy(config.prompt.strategy),
-        policy=await resources.client(config.model, keys, cache=cache(asked.model)),
-        critic=critic,
-        sandbox=await resources.sandbox(config.executor),
-        tools=resources.tools(config.search, tools),
-        account=account,
-    )
+    # The sandbox starts while the models are asked; each may take seconds.
+    async with _begun(resources.sandbox(config.executor)) as sandbox:
+        critic = None
+        if config.feedback.kind != "none" and config.feedback.model is not None:
+            kept = cache(asked.feedback.model)
+            critic = await resources.client(config.feedback.model, keys, "feedback", kept)
+        return Environment(
+            identity=identity_of(config),
+            settings=config.episode,
+            strategy=strategy(config.prompt.strategy),
+            policy=await resources.client(config.model, keys, cache=cache(asked.model)),
+            critic=critic,
+            sandbox=await sandbox,
+            tools=resources.tools(config.search, tools),
+            account=account,
+        )
+
+
+@asynccontextmanager
+async def _begun(start: Coroutine[Any, Any, Sandbox]) -> AsyncIterator[asyncio.Task[Sandbox]]:
+    """Have a sandbox start meanwhile; where it is not needed after all, nothing of it is left."""
+    task = asyncio.create_task(start)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def identity_of(config: RunConfig) -> RunIdentity:

@@ -1,4 +1,4 @@
-"""YAML to a plain dict by Hydra's compose API, with our own words for what is refused.
+"""Composes YAML to a plain dict with Hydra's compose API, with error messages of our own.
 
 Commands call Hydra's API rather than its decorator: a sweep is then one process over one queue of
 episodes, and every refusal names the key, the file and the nearest valid name.
@@ -27,6 +27,8 @@ from codeact.wording import nearest, without_secrets
 
 _SHOWN = 4
 """Keys of one ending, that are suggested."""
+_TAKES_SEVERAL = {"task"}
+"""Groups that take a list of options, which are composed into one."""
 
 
 class Invocation(NamedTuple):
@@ -64,8 +66,8 @@ class Composed(NamedTuple):
     """A composed configuration, and where its parts came from.
 
     `files` maps a dotted package (``model``, ``feedback.model``) to the YAML file that fills it;
-    the empty package is the command's own file. `groups` holds the option chosen of each group,
-    and `options` the files of all that each group offers.
+    the empty package is the command's own file. `groups` holds the option chosen of each group
+    (``[a,b]`` where it is several), and `options` the files of all that each group offers.
     """
 
     config: dict[str, Any]
@@ -96,11 +98,13 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     overrides = invocation.all_overrides
     _refuse_sweeps(invocation.command, overrides)
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
+        lists = _lists_of_options(invocation.name, overrides)
         try:
             config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise _explain(invocation.name, overrides, error) from error
-        files = _files(invocation.name, config)
+        choices = {**config.hydra.runtime.choices, **lists}
+        files = _files(invocation.name, config, choices)
         try:
             plain = _plain(config, resolve)
         except MissingMandatoryValue as error:
@@ -111,7 +115,7 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
             raise ConfigError(f"the configuration cannot be resolved: {error}") from error
         chosen = {
             str(group): str(option)
-            for group, option in config.hydra.runtime.choices.items()
+            for group, option in choices.items()
             if not str(group).startswith("hydra/")
         }
         options = option_files(config)
@@ -155,6 +159,55 @@ def _refuse_sweeps(command: str, overrides: list[str]) -> None:
             raise ConfigError(f"{without_secrets(word)!r} gives {key} several values: {remedy}")
 
 
+def _lists_of_options(name: str, overrides: list[str]) -> dict[str, str]:
+    """Return the lists of options that groups are given, as in ``task=[a,b]``, by the group.
+
+    Raises `ConfigError` for a list that cannot be one.
+    """
+    words = [parsed(word) for word in overrides]
+    given = {
+        word.get_key_element(): word._value
+        for word in words
+        if isinstance(word._value, list) and "." not in word.key_or_group
+    }
+    if not given:
+        return {}
+    others = [word.input_line or "" for word in words if word.get_key_element() not in given]
+    try:
+        files = option_files(compose(name, overrides=others, return_hydra_config=True))
+    except (HydraException, OmegaConfBaseException):
+        return {}  # it is the rest that is wrong, and will be refused
+    found = {}
+    for key, value in given.items():
+        if (options := files.get(key.lstrip("+").partition("@")[0])) is not None:
+            names = [str(one) for one in value]
+            _refuse_list(key, names, options)
+            found[key] = f"[{','.join(names)}]"
+    return found
+
+
+def _refuse_list(group: str, names: list[str], files: list[Path]) -> None:
+    word = f"{group}=[{','.join(names)}]"
+    if group not in _TAKES_SEVERAL:
+        raise ConfigError(f"{word}: {group} takes one option; -m {group}=A,B plays a run for each")
+    if not names:
+        raise ConfigError(f"{word} names no option; give {group}=[A,B]")
+    options = {file.stem: file for file in files}
+    for one in names:
+        if one not in options:
+            raise ConfigError(f"{word}: {group} has no option {one!r} ({nearest(one, options)})")
+    owners: dict[str, str] = {}
+    for one in names:
+        tree = OmegaConf.to_container(OmegaConf.load(options[one]))
+        for data_set in (tree.get("sets") if isinstance(tree, dict) else None) or ():
+            if (other := owners.setdefault(str(data_set), one)) != one:
+                raise ConfigError(
+                    f"{word}: the data set {data_set!r} is in both {other} and {one}; name it once"
+                )
+    if twice := [one for one in names if names.count(one) > 1]:
+        raise ConfigError(f"{word} names {twice[0]!r} twice; name it once")
+
+
 def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
     own = config.copy()
     OmegaConf.set_struct(own, False)
@@ -164,16 +217,22 @@ def _plain(config: DictConfig, resolve: bool) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _files(name: str, config: DictConfig) -> dict[str, str]:
+def _files(name: str, config: DictConfig, choices: Mapping[Any, Any]) -> dict[str, str]:
     """Which YAML file fills which package."""
     folders = _folders(config)
     found = {"": _locate(name, folders)}
-    for group, choice in config.hydra.runtime.choices.items():
+    for group, choice in choices.items():
         path, _, package = str(group).partition("@")
         if path.startswith("hydra/") or choice is None:
             continue
-        found[package or path.replace("/", ".")] = _locate(f"{path}/{choice}", folders)
+        places = [_locate(f"{path}/{option}", folders) for option in options_in(str(choice))]
+        found[package or path.replace("/", ".")] = ", ".join(places)
     return found
+
+
+def options_in(choice: str) -> list[str]:
+    """Return the options that a group's choice names: one, or those of a list ``[a,b]``."""
+    return choice[1:-1].split(",") if choice.startswith("[") else [choice]
 
 
 def _folders(config: DictConfig) -> list[Path]:

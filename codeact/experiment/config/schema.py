@@ -17,8 +17,12 @@ from codeact.episode.settings import (
 from codeact.experiment.budget import BudgetSettings
 from codeact.graders.base import Mode
 from codeact.models.registry import AnyModelSettings
-from codeact.sandboxes.docker.image import ImageSettings
-from codeact.sandboxes.settings import MOST_SLOTS, DockerSettings, LocalSettings
+from codeact.sandboxes.settings import (
+    MOST_SLOTS,
+    DockerSettings,
+    ImageSettings,
+    LocalSettings,
+)
 from codeact.tools import SearchSettings
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]

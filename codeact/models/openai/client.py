@@ -3,8 +3,8 @@
 It speaks HTTP through aiohttp itself instead of the openai package. Measured with 200 requests at
 once against a server on loopback (benchmarks/model_client.py), CPU of the client per request:
 openai 3.54 with its default transport 6.1 ms, with its aiohttp transport 3.9 ms (3.3 ms even
-with its parsing of answers left out), this client 0.3 ms, and 0.4 ms with limits a minute, two
-servers and a response cache. The goal is 1.5 ms: the model is to be the bottleneck, not the client.
+with its parsing of answers left out), this client 0.3 ms, and 0.4 ms with limits per minute, two
+servers and a response cache. The goal is 1.5 ms: the model has to be the bottleneck.
 """
 
 import asyncio

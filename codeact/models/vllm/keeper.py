@@ -1,16 +1,16 @@
 """Runs a server and ends it, with everything it started, when its owner is gone. A file of its own.
 
 ``python vllm_keeper.py LOG GRACE COMMAND...``: standard input is a pipe that the owner holds open
-and never writes to; its end is the order to stop, and comes as well when the owner is killed.
+and never writes to; its end is the order to stop, which also comes when the owner is killed.
 Lines on standard output tell the owner ``started PID`` and, once nothing of the server is left,
 ``ended STATUS`` (negative: the signal that ended it). GRACE is the time between TERM and KILL, in
 seconds.
 
-It needs the standard library alone and is run by its path, so any node can run it. It stays no
-child of its owner, because Ray kills the children of a worker that exits. On Linux, what the
-server leaves behind becomes a child of the keeper and is killed too, whatever session it is in. A
-keeper that is killed has its server killed by the kernel, and the rest by its own parent, the
-guard, which does nothing else.
+It needs only the standard library and is run by its path, so any node can run it. It does not stay
+a child of its owner, because Ray kills the children of a worker that exits. On Linux, processes
+that the server leaves behind become children of the keeper and are killed too, in any session. If
+the keeper is killed, the kernel kills the server, and its parent, the guard, kills the rest. The
+guard does nothing else.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""W&B's library, as quiet as it can be: what is imported, opened and asked of it."""
+"""Imports and calls W&B's library, as quietly as possible."""
 
 import os
 from collections.abc import Iterator

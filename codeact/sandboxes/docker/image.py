@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import Field
 
-from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from codeact.sandboxes.docker.executor import connect
 from codeact.sandboxes.sandbox import guest_digest, guest_program
-from codeact.sandboxes.settings import Names
+from codeact.sandboxes.settings import ImageSettings
 from codeact.sandboxes.threads import in_thread
 
 _UNREACHABLE = (
@@ -29,19 +27,6 @@ _UNREACHABLE = (
     "No matching distribution",
 )
 OFFLINE_WHEELS = "codeact-offline"
-
-
-class ImageSettings(Settings):
-    """What the image is made of."""
-
-    name: str = "codeact-sandbox"
-    """The image's name."""
-    base_image: str = "python:3.11-slim"
-    """The image that it is built on."""
-    packages: Names = ("ipython", "numpy", "pandas", "scipy", "sympy", "math-verify[antlr4_9_3]")
-    """What cells may import, as pip requirements; ipython must be among them."""
-    wheels: str | None = Field(default=None)
-    """A folder of wheels to install from; nothing is fetched then."""
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -1,8 +1,4 @@
-"""``codeact run``: play episodes of a policy on tasks, in a sandbox, and record them.
-
-Every job of a sweep is played by this one process over one queue of episodes. A run folder that
-exists is resumed: only the episodes that it lacks are played.
-"""
+"""What ``codeact run`` does with its configurations: plays them, records them, shows the table."""
 
 import sys
 from pathlib import Path
@@ -10,8 +6,6 @@ from typing import NamedTuple
 
 import uvloop
 
-from codeact.commands.arguments import configurations, parse
-from codeact.commands.help import tell_if_asked
 from codeact.exceptions import CodeactError, RunFolderError
 from codeact.experiment.budget import Account
 from codeact.experiment.compute import open_backend
@@ -59,13 +53,9 @@ class RunResults(NamedTuple):
     errors: dict[str, CodeactError]
 
 
-def main(words: list[str]) -> int:
-    """The command; 0 when every episode has an outcome of the policy's own."""
-    arguments = parse("run", words, sweeps=True)
-    if tell_if_asked("run", __doc__ or "", arguments, RunConfig):
-        return 0
-    composed = configurations("run", arguments, RunConfig)
-    jobs = _planned_runs(composed, sweep=arguments.multirun)
+def play_all(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) -> int:
+    """Play the jobs of a command, or describe them for ``dry_run``; returns the exit status."""
+    jobs = _planned_runs(composed, sweep=sweep)
     if jobs[0].plan.config.dry_run:
         for job in jobs:
             sys.stdout.write(_describe(job))
