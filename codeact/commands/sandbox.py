@@ -22,9 +22,9 @@ from codeact.experiment.resources import Resources
 from codeact.results.tables import show_promises, show_swept
 from codeact.sandboxes.cells import Cell, read_cells, run_cells
 from codeact.sandboxes.check import check_sandbox
+from codeact.sandboxes.cleanup import sweep
 from codeact.sandboxes.docker.image import build_image
 from codeact.sandboxes.settings import DockerSettings
-from codeact.sandboxes.sweep import sweep
 from codeact.wording import nearest
 
 ACTIONS = ("build", "check", "exec", "sweep")

@@ -22,7 +22,7 @@ LONGEST_ERROR = 20_000
 _PACE_SECONDS = 0.01
 
 
-class Calls:
+class ToolCalls:
     """The tools of one session, and the call that is open; it outlives a lost interpreter.
 
     `failure` is what went wrong with a tool through no fault of the cell's: whoever waits for the

@@ -1,9 +1,9 @@
 """Control groups: a bound on what a server and all its sessions hold together.
 
 The kernel counts in them what it holds for processes, too, such as what waits in sockets and pipes,
-which no limit of a process covers. A group is made beneath the one that we are in (version 1 of the
-kernel's interface), beneath the nearest one above us whose memory controller is there for children
-(version 2), or by systemd as a scope. Where none of the three can be had, there is none.
+which no limit of a process covers. A group is made below the one that we are in (version 1 of the
+kernel's interface), below the nearest one above us whose memory controller is there for children
+(version 2), or by systemd as a scope. Where none of these works, there is no group.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ _SYSTEMD = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
 _OF_SYSTEMD = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 
-class Limits(NamedTuple):
+class GroupLimits(NamedTuple):
     """What all processes of a group may take together."""
 
     memory_bytes: int
     processes: int
 
 
-class Mount(NamedTuple):
+class GroupMount(NamedTuple):
     """Where a hierarchy of control groups is mounted, and which group is seen there."""
 
     root: str
@@ -59,8 +59,8 @@ class ControlGroup(msgspec.Struct, frozen=True):
             # systemd-run needs variables that are not for what it runs.
             variables = [f"{name}={value}" for name, value in environment.items()]
             return [*self.prefix, "env", "-i", *variables, *command]
-        doors = [f"{folder}/cgroup.procs" for folder in self.folders]
-        return ["/bin/sh", "-c", _ENTER, "sh", *doors, "--", *command]
+        files = [f"{folder}/cgroup.procs" for folder in self.folders]
+        return ["/bin/sh", "-c", _ENTER, "sh", *files, "--", *command]
 
     def environment(self, environment: dict[str, str]) -> dict[str, str]:
         """Return the variables to start `command` with."""
@@ -71,7 +71,7 @@ class ControlGroup(msgspec.Struct, frozen=True):
 
     @property
     def oom_kills(self) -> str | None:
-        """The file in which the kernel counts those that it killed for want of memory."""
+        """The file in which the kernel counts those that it killed because memory ran out."""
         names = {"v1": "memory.oom_control", "v2": "memory.events"}
         return f"{self.folders[0]}/{names[self.kind]}" if self.folders else None
 
@@ -86,7 +86,7 @@ class ControlGroup(msgspec.Struct, frozen=True):
 
 
 def make_group(
-    limits: Limits, *, mountinfo: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup"
+    limits: GroupLimits, *, mountinfo: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup"
 ) -> ControlGroup | None:
     """Make a group with these limits and try to enter it; None where there cannot be one."""
     mounts, groups = _mounts(mountinfo), _groups(own)
@@ -103,9 +103,9 @@ def make_group(
 def left_groups(
     *, mountinfo: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup"
 ) -> Iterator[str]:
-    """Yield the groups beneath ours and those above us whose makers are dead."""
+    """Yield the groups below ours and those above us whose makers are dead."""
     mounts, groups = _mounts(mountinfo), _groups(own)
-    parents = [_place(m, groups[c]) for m in mounts for c in m.controllers & groups.keys()]
+    parents = [_group_folder(m, groups[c]) for m in mounts for c in m.controllers & groups.keys()]
     parents += [folder for m in mounts if m.version == 2 for folder in _above(m, groups)]
     for parent in dict.fromkeys(parents):
         for folder in sorted(parent.glob(f"{PREFIX}*")) if parent is not None else ():
@@ -117,9 +117,9 @@ def left_groups(
 
 
 def _first_version(
-    limits: Limits, name: str, mounts: list[Mount], groups: dict[str, str]
+    limits: GroupLimits, name: str, mounts: list[GroupMount], groups: dict[str, str]
 ) -> ControlGroup | None:
-    """Make a folder beneath our own group of the memory controller, and of that of processes."""
+    """Make a folder below our own group of the memory controller, and of that of processes."""
     folders = []
     for controller, wanted in (
         ("memory", {"memory.limit_in_bytes": limits.memory_bytes}),
@@ -127,7 +127,7 @@ def _first_version(
     ):
         for mount in mounts:
             if mount.version == 1 and controller in mount.controllers and controller in groups:
-                folder = _made(_place(mount, groups[controller]), name, wanted)
+                folder = _made(_group_folder(mount, groups[controller]), name, wanted)
                 if folder is not None:
                     folders.append(str(folder))
                     break
@@ -141,7 +141,7 @@ def _first_version(
 
 
 def _second_version(
-    limits: Limits, name: str, mounts: list[Mount], groups: dict[str, str]
+    limits: GroupLimits, name: str, mounts: list[GroupMount], groups: dict[str, str]
 ) -> ControlGroup | None:
     """Make a folder in the nearest group that gives its children a memory controller."""
     for mount in mounts:
@@ -161,7 +161,7 @@ def _second_version(
     return None
 
 
-def _scope(limits: Limits) -> ControlGroup | None:
+def _scope(limits: GroupLimits) -> ControlGroup | None:
     """Have systemd make one, where there is a systemd of this user's."""
     properties = (f"MemoryMax={limits.memory_bytes}", "MemorySwapMax=0")
     words = [*_SYSTEMD]
@@ -217,15 +217,15 @@ def _set(file: Path, value: int) -> bool:
     return True
 
 
-def _above(mount: Mount, groups: dict[str, str]) -> Iterator[Path]:
+def _above(mount: GroupMount, groups: dict[str, str]) -> Iterator[Path]:
     """Yield our own group of the second version's hierarchy and all above it, nearest first."""
-    folder = _place(mount, groups.get("", "/"))
+    folder = _group_folder(mount, groups.get("", "/"))
     while folder is not None and folder.is_relative_to(mount.point):
         yield folder
         folder = folder.parent
 
 
-def _place(mount: Mount, group: str) -> Path | None:
+def _group_folder(mount: GroupMount, group: str) -> Path | None:
     """Return where a group is seen in a mount, if it is."""
     root = "" if mount.root == "/" else mount.root
     if root and group != root and not group.startswith(f"{root}/"):
@@ -235,7 +235,7 @@ def _place(mount: Mount, group: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _mounts(mountinfo: str) -> list[Mount]:
+def _mounts(mountinfo: str) -> list[GroupMount]:
     found = []
     for line in _lines(mountinfo):
         before, _, after = line.partition(" - ")
@@ -245,7 +245,7 @@ def _mounts(mountinfo: str) -> list[Mount]:
         root, point = (f.encode().decode("unicode_escape") for f in fields[3:5])
         version = 2 if more[0] == "cgroup2" else 1
         names = frozenset(more[2].split(",")) if version == 1 else frozenset()
-        found.append(Mount(root, Path(point), version, names))
+        found.append(GroupMount(root, Path(point), version, names))
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.exceptions import ExecutorUnavailable
-from codeact.sandboxes.control_group import Limits, make_group
+from codeact.sandboxes.control_group import GroupLimits, make_group
 from codeact.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
 from codeact.sandboxes.sandbox import GuestSandbox, guest_modules, guest_program
 from codeact.sandboxes.server import Server
@@ -94,11 +94,13 @@ class LocalSandbox(GuestSandbox):
             raise
         return server
 
-    def _together(self) -> Limits:
+    def _together(self) -> GroupLimits:
         """Return what the server and all its sessions may take."""
         settings = self.settings
         memory_mb = settings.server_memory_mb or most_memory_mb()
-        return Limits(memory_mb << 20, settings.capacity * settings.processes + _SERVER_PROCESSES)
+        return GroupLimits(
+            memory_mb << 20, settings.capacity * settings.processes + _SERVER_PROCESSES
+        )
 
     def _spawn(self, server: Server) -> "_LocalProcess":
         """Start the guest. It is the server's own from the moment that there is one."""
@@ -109,7 +111,7 @@ class LocalSandbox(GuestSandbox):
         else:
             command = [self._python.executable, "-sP", str(guest_program()), str(server.folder)]
             options = self._plain_options(server)
-        server.leave_options(json.dumps(options).encode())
+        server.write_options(json.dumps(options).encode())
         environment = ENVIRONMENT
         if server.group is not None:
             environment = server.group.environment(ENVIRONMENT)
@@ -211,7 +213,7 @@ class _LocalProcess:
             await asyncio.sleep(0.005)
         return False
 
-    async def last_words(self) -> str:
+    async def log_tail(self) -> str:
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace")[-4000:]
         return ""

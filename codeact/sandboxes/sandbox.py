@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
-from codeact.sandboxes.base import GRADER_MODULES, HostTool
+from codeact.sandboxes.base import GRADER_MODULES, HostTool, Session
 from codeact.sandboxes.server import Server
 from codeact.sandboxes.session import GuestSession
 from codeact.sandboxes.settings import AnyExecutorSettings
@@ -26,8 +26,8 @@ class GuestSandbox(ABC):
         self._starting: asyncio.Task[Server] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(settings.capacity)
-        self._sessions: set[GuestSession] = set()
-        self._owed: set[asyncio.Future[None]] = set()
+        self._sessions: set[Session] = set()
+        self._held_slots: set[asyncio.Future[None]] = set()
         self._closed = False
 
     @property
@@ -37,19 +37,19 @@ class GuestSandbox(ABC):
 
     @property
     def live(self) -> int:
-        """How many sessions there are, those that are starting or ending included."""
+        """The number of sessions, including those that are starting or ending."""
         return len(self._sessions)
 
     @property
     def bound(self) -> str:
-        """What bounds all sessions together, in words."""
+        """What bounds the memory of all sessions together, in words."""
         return "nothing"
 
     @abstractmethod
     async def launch(self) -> Server:
         """Start a guest; raises ExecutorUnavailable or SandboxFailure.
 
-        What it has started by then is ended before it raises anything, CancelledError included.
+        It ends what it has started before it raises anything, CancelledError included.
         """
 
     async def session(
@@ -77,13 +77,13 @@ class GuestSandbox(ABC):
             raise
         return session
 
-    def release(self, session: GuestSession, server: Server | None) -> None:
+    def release(self, session: Session, server: Server | None) -> None:
         """Take back a closed session's slot, and the server that it was in."""
         if session in self._sessions:
             self._sessions.discard(session)
             self._slots.release()
 
-    def owe(self, gone: Awaitable[None]) -> None:
+    def hold_slot(self, gone: Awaitable[None]) -> None:
         """Take one more slot out of use, as soon as one is free, until an interpreter is gone."""
         ended = asyncio.ensure_future(gone)
 
@@ -92,8 +92,8 @@ class GuestSandbox(ABC):
                 await ended
 
         task = asyncio.ensure_future(hold())
-        self._owed.add(task)
-        task.add_done_callback(self._owed.discard)
+        self._held_slots.add(task)
+        task.add_done_callback(self._held_slots.discard)
 
     async def server(self, last: Server | None) -> Server:
         """Return a live server for a session, whose `last` one may have died."""
@@ -105,14 +105,16 @@ class GuestSandbox(ABC):
             return await self._started()
         except (ExecutorUnavailable, SandboxFailure) as error:
             # Before the first session this ends the command; later it is an episode's.
-            raise SandboxFailure(f"the sandbox cannot be started again: {error}") from error
+            raise SandboxFailure(
+                f"the sandbox died and cannot be started again: {error}"
+            ) from error
 
     async def start(self) -> None:
         """Start the first server; raises ExecutorUnavailable where it cannot run at all."""
         await self._started()
 
     async def _started(self) -> Server:
-        """Wait for a start that serves all who wait; one of them that gives up does not end it."""
+        """Wait for the start that all callers share; cancelling one of them does not end it."""
         if self._starting is None:
             self._starting = asyncio.create_task(self._start_server())
             self._starting.add_done_callback(_seen)
@@ -133,7 +135,7 @@ class GuestSandbox(ABC):
     async def close(self) -> None:
         """End every session and the server. Never raises.
 
-        Who stops waiting does not stop it: it is done all the same, and once.
+        It runs once, and to its end even if the caller is cancelled.
         """
         self._closed = True
         if self._closing is None:
@@ -151,7 +153,7 @@ class GuestSandbox(ABC):
 
 
 def _seen(start: "asyncio.Task[Server]") -> None:
-    """Take note of a failure that nobody may be waiting for any more."""
+    """Mark a failure as seen, in case no one waits for it any more."""
     if not start.cancelled():
         start.exception()
 

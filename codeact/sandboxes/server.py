@@ -1,4 +1,4 @@
-"""A running guest, as its owner sees it: started, connected to, told to end sessions, dead."""
+"""The host's handle of one guest: starts it, connects to it, ends its sessions and itself."""
 
 import asyncio
 import contextlib
@@ -29,10 +29,10 @@ _CONTROL_QUEUE = 1 << 20
 _UID_SPAN = 4096
 
 
-class Gone(msgspec.Struct, frozen=True):
+class SessionEnd(msgspec.Struct, frozen=True):
     """How a session ended: `reason` is asked, memory, processes, exit, signal, or slow.
 
-    A session that is slow to end is nobody's any more, but still takes up its slot.
+    A slow session has been given up, but still occupies its slot.
     """
 
     reason: str
@@ -46,7 +46,7 @@ class Gone(msgspec.Struct, frozen=True):
         if self.reason == "exit":
             return "it exited"
         if self.reason == "slow":
-            return "it does not end"
+            return "it did not end in time"
         if self.code < 0:
             with contextlib.suppress(ValueError):
                 return f"killed by {signal.Signals(-self.code).name}"
@@ -62,47 +62,47 @@ class Process(Protocol):
         """End it and remove what it left. Never raises."""
         ...
 
-    async def last_words(self) -> str:
+    async def log_tail(self) -> str:
         """Return the end of its log, for an error message."""
         ...
 
 
-class Way(Protocol):
-    """How the guest's sockets are reached from here."""
+class Transport(Protocol):
+    """Connects to the guest's sockets."""
 
-    async def join(self, door: str, protocol: Channel) -> None:
+    async def connect(self, name: str, channel: Channel) -> None:
         """Connect to a socket by its name; raises OSError."""
         ...
 
     def close(self) -> None: ...
 
 
-class _Sockets:
-    """The usual way: the sockets lie in a folder of this machine."""
+class _SocketTransport:
+    """The usual transport: the sockets are in a folder of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def join(self, door: str, protocol: Channel) -> None:
+    async def connect(self, name: str, channel: Channel) -> None:
         loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: protocol, str(self._folder / door))
+        await loop.create_unix_connection(lambda: channel, str(self._folder / name))
 
     def close(self) -> None:
         pass
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a session lives in its server; a slot is used again, a generation is not."""
+class SessionAddress(msgspec.Struct, frozen=True):
+    """Which session of a server is meant. A slot is used again, a generation is not."""
 
     slot: int
     generation: int
 
 
 class Server:
-    """The host's end of one guest. It owns all there is of it: see `close`.
+    """The host's end of one guest; `close` removes everything it owns.
 
-    That is the folder with the guest's sockets, the process or container, and the control group.
-    Should this process be killed, the janitor removes folder and group.
+    It owns the folder with the guest's sockets, the process or container, and the control group.
+    If this process is killed, the janitor removes folder and group.
     """
 
     def __init__(self) -> None:
@@ -114,58 +114,62 @@ class Server:
         self.facts: dict[str, Any] = {}
         self.alive = False
         self._process: Process | None = None
-        self._way: Way = _Sockets(self.folder)
+        self._transport: Transport = _SocketTransport(self.folder)
         self._control: Channel | None = None
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._pong: asyncio.Future[bool] | None = None
-        self._ends: dict[Place, asyncio.Future[Gone | None]] = {}
+        self._ends: dict[SessionAddress, asyncio.Future[SessionEnd | None]] = {}
         self._closing: asyncio.Future[None] | None = None
 
-    def leave_options(self, options: bytes) -> None:
-        """Put the guest's options where it finds them, and nobody else."""
+    def write_options(self, options: bytes) -> None:
+        """Write the guest's options to a file that only the guest can read."""
         path = self.folder / OPTIONS_FILE
         path.touch(0o600)
         path.write_bytes(options)
 
     def own(self, process: Process) -> None:
-        """Take a process over: `close` ends it."""
+        """Take ownership of a process: `close` ends it."""
         self._process = process
 
     def join_group(self, group: ControlGroup | None) -> None:
-        """Take a control group over: `close` removes it."""
+        """Take ownership of a control group: `close` removes it."""
         self.group = group
         if group is not None:
             JANITOR.watch(str(self.folder), group.folders)
 
-    async def start(self, process: Process, seconds: float, way: Way | None = None) -> None:
-        """Wait until the guest answers; raises SandboxFailure with its log if it does not.
+    async def start(
+        self, process: Process, seconds: float, transport: Transport | None = None
+    ) -> None:
+        """Wait until the guest responds; raises SandboxFailure with its log if it does not.
 
-        Whatever it raises, the caller has to close the server.
+        The caller must close the server after any error.
         """
         self.own(process)
-        self._way = way or self._way
+        self._transport = transport or self._transport
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         deadline = loop.time() + seconds
         while self._control is None:
             try:
                 control = Channel(self._on_frame, self._on_lost, _CONTROL_FRAME, _CONTROL_QUEUE)
-                await self._way.join("control", control)
+                await self._transport.connect("control", control)
                 self._control = control
             except OSError:
                 if loop.time() > deadline or not await process.alive():
-                    words = await process.last_words()
+                    log = await process.log_tail()
                     raise SandboxFailure(
-                        f"the sandbox server did not start within {seconds:g} s; its log ends:\n"
-                        f"{words or '(empty)'}"
+                        f"the sandbox server did not start within {seconds:g} s "
+                        f"(executor.start_seconds); its log ends:\n{log or '(empty)'}"
                     ) from None
                 await asyncio.sleep(0.01)
         self.alive = True
         try:
             self.facts = await asyncio.wait_for(self._ready, seconds)
         except (TimeoutError, ConnectionError):
-            words = await process.last_words()
-            raise SandboxFailure(f"the sandbox server ended as it started:\n{words}") from None
+            log = await process.log_tail()
+            raise SandboxFailure(
+                f"the sandbox server ended while it started; its log ends:\n{log or '(empty)'}"
+            ) from None
 
     async def connect(
         self,
@@ -177,57 +181,59 @@ class Server:
         """Open a session's connection; the first message on it is the greeting."""
         channel = Channel(on_frame, on_lost, max_frame, max_queued)
         try:
-            await self._way.join("sessions", channel)
+            await self._transport.connect("sessions", channel)
         except OSError as error:
-            # The socket or its folder is gone: nobody will ever reach this server again.
+            # The socket or its folder is gone: this server cannot be reached again.
             self.abandon()
-            raise SandboxFailure(f"the sandbox server cannot be reached: {error}") from error
+            raise SandboxFailure(
+                f"the sandbox server cannot be reached: {error}; the next session starts a new one"
+            ) from error
         return channel
 
-    def expect(self, place: Place) -> None:
-        """Listen for the end of a session; raises ValueError if it is another one's place."""
-        if place in self._ends:
-            raise ValueError(f"{place} is taken")
-        self._ends[place] = asyncio.get_running_loop().create_future()
+    def expect(self, address: SessionAddress) -> None:
+        """Listen for the end of a session; raises ValueError if the address is already in use."""
+        if address in self._ends:
+            raise ValueError(f"{address} is in use")
+        self._ends[address] = asyncio.get_running_loop().create_future()
         if not self.alive:
-            self._ends[place].set_result(None)
+            self._ends[address].set_result(None)
 
-    def kill(self, place: Place) -> None:
+    def kill(self, address: SessionAddress) -> None:
         """Ask for the end of a session; harmless when it has ended."""
         if self._control is not None:
-            self._control.send({"kill": place.slot, "generation": place.generation})
+            self._control.send({"kill": address.slot, "generation": address.generation})
 
-    async def end_of(self, place: Place, seconds: float) -> Gone | None:
+    async def end_of(self, address: SessionAddress, seconds: float) -> SessionEnd | None:
         """Wait for the end of a session; None means that the server itself is dead or hung.
 
-        One that is not gone after `seconds` is given up alone if the server still answers and has
-        other sessions: `when_gone` then tells when its slot is free.
+        A session that is still there after `seconds` is given up. If the server responds and has
+        other sessions, only this one is: `when_gone` then waits until its slot is free.
         """
-        future = self._ends.get(place)
+        future = self._ends.get(address)
         if future is None:
             return None
         try:
             gone = await asyncio.wait_for(asyncio.shield(future), seconds)
         except TimeoutError:
             others = len(self._ends) > 1
-            answers = others and await self.answers(seconds)
-            # It may have come while we asked.
-            if answers and not future.done():
-                return Gone("slow", 0)
-            if not answers:
+            responds = others and await self.responds(seconds)
+            # The end may have been reported meanwhile.
+            if responds and not future.done():
+                return SessionEnd("slow", 0)
+            if not responds:
                 self.abandon()
             gone = future.result()
-        self._ends.pop(place, None)
+        self._ends.pop(address, None)
         return gone
 
-    async def when_gone(self, place: Place) -> None:
+    async def when_gone(self, address: SessionAddress) -> None:
         """Wait until a session that was given up is gone, or its server."""
-        if (future := self._ends.get(place)) is not None:
+        if (future := self._ends.get(address)) is not None:
             await asyncio.shield(future)
-            self._ends.pop(place, None)
+            self._ends.pop(address, None)
 
-    async def answers(self, seconds: float) -> bool:
-        """Tell whether the server does anything at all within so many seconds."""
+    async def responds(self, seconds: float) -> bool:
+        """Return whether the server responds to a ping within `seconds`."""
         if self._control is None:
             return False
         if self._pong is None or self._pong.done():
@@ -239,15 +245,15 @@ class Server:
             return False
 
     def abandon(self) -> None:
-        """Give the server up; `close` must still be called."""
+        """Give up on the server; `close` must still be called."""
         if self._control is not None:
             self._control.abort()
         self._on_lost("abandoned")
 
     async def close(self) -> None:
-        """End the guest and remove what it had. Never raises.
+        """End the guest and remove what it owned. Never raises.
 
-        Who stops waiting does not stop it: it is done all the same, and once.
+        It runs once, and to its end even if the caller is cancelled.
         """
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
@@ -255,17 +261,17 @@ class Server:
 
     async def _close(self) -> None:
         if self._ready is not None:
-            # Nobody waits for that any more, nor for what went wrong with it.
+            # No one waits for it any more, so its error is not needed.
             self._ready.cancel()
         self.abandon()
-        self._way.close()
+        self._transport.close()
         try:
             if self._process is not None:
                 await self._process.stop()
             if self.group is not None:
                 await self.group.remove()
         except asyncio.CancelledError:
-            # The event loop itself ends: what is left is the janitor's, when this process ends.
+            # The event loop itself ends: the janitor removes the rest when this process ends.
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -284,9 +290,9 @@ class Server:
             if self._pong is not None and not self._pong.done():
                 self._pong.set_result(True)
         elif frame.gone is not UNSET:
-            end = self._ends.get(Place(frame.gone, frame.generation))
+            end = self._ends.get(SessionAddress(frame.gone, frame.generation))
             if end is not None and not end.done():
-                end.set_result(Gone(frame.reason, frame.code))
+                end.set_result(SessionEnd(frame.reason, frame.code))
 
     def _on_lost(self, why: str) -> None:
         self.alive = False
@@ -301,6 +307,6 @@ class Server:
 
 
 def _short_tmp() -> str:
-    """Return a folder for sockets: their paths may have 107 bytes only."""
+    """Return a folder for sockets, whose paths may have at most 107 bytes."""
     usual = tempfile.gettempdir()
     return usual if len(usual) <= 60 else os.path.realpath("/tmp")  # noqa: S108

@@ -1,30 +1,30 @@
 """A session from the host's side, the same for every executor.
 
-The guest is the policy's, and all it sends is what an enemy says. What an honest guest could not
-have sent ends the interpreter, with a notice in the cell's output: it is the policy's own doing,
-never an episode's failure. That is
+Model-written code controls the guest, so nothing it sends is trusted. A frame that an honest guest
+would never send ends the interpreter, with a notice in the cell's output. It counts as the policy's
+own doing, never as an episode's failure. Such frames are
 
 * a frame that is no message (see `frames`), or larger than what may come just now;
-* the call of a tool while no cell runs, while another call is open, of a tool that the session has
-  not, or with arguments over `tool_bytes`;
-* the `_MOST_STRAYS`-th answer to nothing, or one over `_IDLE_FRAME`; up to there they are ignored.
-  Numbers of requests are drawn at random, so an answer that comes early, late or twice is one;
+* a tool call while no cell runs, while another call is open, of an unknown tool, or with arguments
+  over `tool_bytes`;
+* the `_MOST_STRAYS`-th reply that matches no request, or one over `_IDLE_FRAME`; those before it
+  are ignored. Request numbers are random, so a reply that comes early, late or twice is one;
 * not reading: more than `tool_bytes` queued on its connection when another message is due. Over
   `docker exec` that waits in the guest's relay, in the container, which bounds it at 16 MB.
 
-Calls of tools over `tool_calls_per_cell` and `tool_calls_per_session` are refused by a ToolError
-and paced, so that a cell which tries again and again costs next to nothing. Times are measured
-here. Replies hold a tool's result or error and a checked number, nothing else that the guest sent.
+Tool calls over `tool_calls_per_cell` and `tool_calls_per_session` are refused by a ToolError, and
+slowly, so that a cell which calls in a loop costs little. Times are measured here, on the host.
+A reply holds a tool's result or error and a checked number, and nothing else that the guest sent.
 
-So all that one session can make the host hold is
+One session can make the host hold at most
 
 * one frame, of at most 6 x `output_bytes` in a cell, `value_bytes` in an evaluation, `_IDLE_FRAME`
-  between them (`_SLACK` more each): as it comes, once more as it is read, and as text, which
-  takes up to four bytes for one; or in its place `frames.MOST_VALUES` values, some 20 MB;
+  between them (`_SLACK` more each): as received, once more as parsed, and as text, which takes
+  up to four bytes for one; or instead `frames.MOST_VALUES` values, some 20 MB;
 * replies: `tool_bytes` and one message;
-* one task of a tool, and one more while a tool that was cancelled does not end.
+* one task of a tool, and one more while a cancelled tool is still ending.
 
-With the settings as they come that is 60 MB at the worst moment. Of it, a cell's output of at
+With the default settings that is 60 MB at the worst moment. Of it, a cell's output of at
 most `output_bytes` characters is kept. `tests/sandboxes/test_floods.py` measures the driver.
 """
 
@@ -33,7 +33,7 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from msgspec import UNSET
 
@@ -41,26 +41,24 @@ from codeact.episode.effects import Execution, Status
 from codeact.exceptions import SandboxFailure
 from codeact.sandboxes import frames
 from codeact.sandboxes.base import Evaluation, HostTool
-from codeact.sandboxes.calls import LONGEST_ERROR, Calls
+from codeact.sandboxes.calls import LONGEST_ERROR, ToolCalls
 from codeact.sandboxes.channel import Channel
 from codeact.sandboxes.frames import Frame, FrameError
-from codeact.sandboxes.server import Gone, Place, Server
+from codeact.sandboxes.server import Server, SessionAddress, SessionEnd
+from codeact.sandboxes.session_host import SessionHost
 from codeact.sandboxes.settings import ExecutorSettings
-
-if TYPE_CHECKING:
-    from codeact.sandboxes.sandbox import GuestSandbox
 
 _MOST_STRAYS = 1000
 _IDLE_FRAME = 1 << 16
 _SLACK = 1 << 18
-"""For what is beside the output or the value: an error's text, names, punctuation."""
+"""Room for the rest of a frame: an error's text, names, punctuation."""
 _LATE = object()
 
-_Do = Literal["start", "execute", "evaluate"]
+_RequestKind = Literal["start", "execute", "evaluate"]
 
 
-class _Ended(Exception):
-    """The interpreter is gone: what its cell counts as, and why in a few words."""
+class _InterpreterLost(Exception):
+    """The interpreter is gone: the status of its cell, and the reason in a few words."""
 
     def __init__(self, status: Status, why: str) -> None:
         super().__init__(why)
@@ -69,10 +67,10 @@ class _Ended(Exception):
 
 
 class _Request(NamedTuple):
-    """What the guest is asked to do, and what it answers: a `Frame`, None if lost, or late."""
+    """A request to the guest; its answer is a `Frame`, None if lost, or `_LATE`."""
 
     number: int
-    do: _Do
+    do: _RequestKind
     answer: "asyncio.Future[Any]"
 
 
@@ -80,23 +78,23 @@ class GuestSession:
     """One interpreter in a guest; replaced by a fresh one when it is lost."""
 
     def __init__(
-        self, sandbox: "GuestSandbox", setup: str, tools: Mapping[str, HostTool] | None
+        self, sandbox: SessionHost, setup: str, tools: Mapping[str, HostTool] | None
     ) -> None:
         self._sandbox = sandbox
-        self._settings: ExecutorSettings = sandbox.settings
+        self._settings = sandbox.settings
         self._setup = setup
-        self._calls = Calls(tools or {}, sandbox.settings, self._send)
+        self._calls = ToolCalls(tools or {}, sandbox.settings, self._send)
         self._one_at_a_time = asyncio.Lock()
         self._server: Server | None = None
         self._channel: Channel | None = None
-        self._place: Place | None = None
+        self._address: SessionAddress | None = None
         self._greeting: asyncio.Future[Frame | None] | None = None
         self._request: _Request | None = None
         self._fault = ""
         self._strays = 0
         self._lost = False
         self._closed = False
-        self._ending: asyncio.Future[Gone | None] | None = None
+        self._ending: asyncio.Future[SessionEnd | None] | None = None
         self._closing: asyncio.Future[None] | None = None
 
     # -- the interface
@@ -108,7 +106,7 @@ class GuestSession:
             began = time.monotonic()
             try:
                 answer = await self._ask("execute", soft, code=code)
-            except _Ended as end:
+            except _InterpreterLost as end:
                 late = f"TimeoutError: Timed out after {soft:g} seconds.\n"
                 return Execution(
                     output=(late if end.status == "timeout" else "") + _notice(end.why),
@@ -123,7 +121,7 @@ class GuestSession:
             await self._ready()
             try:
                 answer = await self._ask("evaluate", seconds, source=source)
-            except _Ended as end:
+            except _InterpreterLost as end:
                 error = (
                     f"TimeoutError: Timed out after {seconds:g} seconds."
                     if end.status == "timeout"
@@ -142,13 +140,13 @@ class GuestSession:
             )
 
     def retire(self) -> None:
-        self._end_of_it()
+        self._start_close()
 
     async def close(self) -> None:
-        # Who gives up waiting does not keep the interpreter alive, nor its slot taken.
-        await asyncio.shield(self._end_of_it())
+        # A caller that is cancelled must not keep the interpreter alive or its slot in use.
+        await asyncio.shield(self._start_close())
 
-    def _end_of_it(self) -> asyncio.Future[None]:
+    def _start_close(self) -> asyncio.Future[None]:
         self._closed = True
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
@@ -160,7 +158,7 @@ class GuestSession:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    # -- an interpreter's life
+    # -- start and end of the interpreter
 
     async def _close(self) -> None:
         try:
@@ -171,7 +169,7 @@ class GuestSession:
     async def open(self) -> None:
         """Get an interpreter, and run the setup in it; raises SandboxFailure."""
         if self._ending is not None:
-            # An interpreter takes up its slot until it is gone.
+            # An interpreter occupies its slot until it is gone.
             await asyncio.shield(self._ending)
             self._ending = None
         server = self._server = await self._sandbox.server(self._server)
@@ -180,40 +178,43 @@ class GuestSession:
         self._channel = await server.connect(
             self._on_frame, self._on_lost, _IDLE_FRAME, self._settings.tool_bytes + _IDLE_FRAME
         )
-        self._place = await self._meet(server, self._greeting)
+        self._address = await self._read_greeting(server, self._greeting)
         start = {"setup": self._setup, "tools": self._calls.described()}
         try:
             answer = await self._send_request("start", self._settings.start_seconds, **start)
-        except _Ended as end:
+        except _InterpreterLost as end:
             raise SandboxFailure(f"the session's setup ended its interpreter: {end.why}") from None
         if not answer.ok:
             await self._end()
             raise SandboxFailure(f"the session's setup failed:\n{answer.error[:LONGEST_ERROR]}")
 
-    async def _meet(self, server: Server, greeting: "asyncio.Future[Frame | None]") -> Place:
-        """Wait for the greeting, and learn by it which place to listen for; or SandboxFailure."""
+    async def _read_greeting(
+        self, server: Server, greeting: "asyncio.Future[Frame | None]"
+    ) -> SessionAddress:
+        """Wait for the greeting, which has the session's address; raises SandboxFailure."""
         seconds = self._settings.start_seconds
         try:
-            place = _place(await asyncio.wait_for(greeting, seconds))
-            server.expect(place)
+            address = _address(await asyncio.wait_for(greeting, seconds))
+            server.expect(address)
         except (TimeoutError, ValueError):
             self._drop()
-            if not await server.answers(self._settings.end_seconds):
+            if not await server.responds(self._settings.end_seconds):
                 server.abandon()
             raise SandboxFailure(
-                f"the sandbox server gave no interpreter within {seconds:g} s"
+                f"the sandbox server gave no interpreter within {seconds:g} s: raise "
+                "executor.start_seconds, or run fewer episodes at a time"
             ) from None
-        return place
+        return address
 
     async def _ready(self) -> None:
-        """See to it that there is an interpreter; raises SandboxFailure."""
+        """Start an interpreter if there is none; raises SandboxFailure."""
         if self._closed:
             raise SandboxFailure("the session is closed")
         if self._channel is None:
             await self.open()
         self._calls.begin_cell()
 
-    async def _ask(self, do: _Do, soft: float, **fields: Any) -> Frame:
+    async def _ask(self, do: _RequestKind, soft: float, **fields: Any) -> Frame:
         answer = await self._send_request(
             do, soft + self._settings.grace_seconds, seconds=soft, **fields
         )
@@ -221,11 +222,11 @@ class GuestSession:
             raise self._calls.failure
         return answer
 
-    async def _send_request(self, do: _Do, hard: float, **fields: Any) -> Frame:
-        """Send a request and wait for its answer; raises _Ended or SandboxFailure."""
+    async def _send_request(self, do: _RequestKind, hard: float, **fields: Any) -> Frame:
+        """Send a request and wait for its answer; raises _InterpreterLost or SandboxFailure."""
         assert self._channel is not None
         loop = asyncio.get_running_loop()
-        # No process that an earlier cell left behind can tell what the next number is.
+        # Random, so that no process of an earlier cell can guess it.
         number = int.from_bytes(os.urandom(6), "big")
         answer: asyncio.Future[Any] = loop.create_future()
         request = self._request = _Request(number, do, answer)
@@ -237,7 +238,7 @@ class GuestSession:
             self._channel.send({"id": number, "do": do, **fields})
             got = await answer
         except asyncio.CancelledError:
-            # What it goes on to do is nobody's business any more, and the next answer not its.
+            # The cell may still be running: its reply must not be taken for that of the next.
             self._hang_up()
             raise
         finally:
@@ -246,45 +247,50 @@ class GuestSession:
                 self._request = None
         if isinstance(got, Frame):
             return got
-        await self._explain(late=got is _LATE)
+        await self._raise_lost(late=got is _LATE)
         raise AssertionError
 
-    async def _explain(self, *, late: bool) -> None:
-        """The interpreter is lost: find out how, and raise it."""
+    async def _raise_lost(self, *, late: bool) -> None:
+        """Find out how the interpreter was lost, and raise that."""
         fault = self._fault
         gone = await self._end()
         if self._calls.failure is not None:
             raise self._calls.failure
         if late and gone is not None:
-            raise _Ended("timeout", "time limit")
+            raise _InterpreterLost("timeout", "time limit")
         if gone is None:
-            raise SandboxFailure("the sandbox server died or hangs; the session is lost with it")
+            raise SandboxFailure(
+                "the sandbox server died or hangs; the session is lost with it "
+                "(`codeact sandbox check` tests this machine)"
+            )
         if gone.reason == "memory":
             limit = self._settings.memory_mb
-            raise _Ended("oom", f"out of memory: the limit is {limit} MB")
-        # Hung up on, it may have gone by itself before it was ended.
-        raise _Ended("killed", str(gone) if gone.reason == "processes" else fault or str(gone))
+            raise _InterpreterLost("oom", f"out of memory: the limit is {limit} MB")
+        # It may have ended by itself before we ended it.
+        raise _InterpreterLost(
+            "killed", str(gone) if gone.reason == "processes" else fault or str(gone)
+        )
 
-    async def _end(self) -> Gone | None:
+    async def _end(self) -> SessionEnd | None:
         """End the interpreter, if there is one, and wait until it is gone."""
         self._hang_up()
         return None if self._ending is None else await asyncio.shield(self._ending)
 
     def _hang_up(self) -> None:
-        server, place = self._server, self._place
+        server, address = self._server, self._address
         self._drop()
-        if server is not None and place is not None:
-            server.kill(place)
-            self._ending = asyncio.ensure_future(self._gone(server, place))
+        if server is not None and address is not None:
+            server.kill(address)
+            self._ending = asyncio.ensure_future(self._gone(server, address))
 
-    async def _gone(self, server: Server, place: Place) -> Gone | None:
-        gone = await server.end_of(place, self._settings.end_seconds)
+    async def _gone(self, server: Server, address: SessionAddress) -> SessionEnd | None:
+        gone = await server.end_of(address, self._settings.end_seconds)
         if gone is not None and gone.reason == "slow":
-            self._sandbox.owe(server.when_gone(place))
+            self._sandbox.hold_slot(server.when_gone(address))
         return gone
 
     def _drop(self) -> None:
-        channel, self._channel, self._place = self._channel, None, None
+        channel, self._channel, self._address = self._channel, None, None
         if channel is not None:
             channel.abort()
         self._calls.drop()
@@ -293,7 +299,7 @@ class GuestSession:
         if self._channel is not None:
             self._channel.send(message)
 
-    # -- what the guest says
+    # -- messages of the guest
 
     def _on_frame(self, body: bytes) -> None:
         try:
@@ -311,7 +317,7 @@ class GuestSession:
         else:
             self._strays += 1
             if self._strays >= _MOST_STRAYS or len(body) > _IDLE_FRAME:
-                self._break("it sent answers to what nobody asked")
+                self._break("it sent replies to no request")
 
     def _on_answer(self, request: _Request, frame: Frame) -> None:
         if frame.status is UNSET and request.do != "start":
@@ -337,10 +343,10 @@ class GuestSession:
             _settle(self._request.answer, None)
 
     def _break(self, why: str) -> None:
-        """End an interpreter that does what no honest one would; its cell is told `why`."""
+        """End an interpreter that breaks the protocol; its cell's output says `why`."""
         self._fault = self._fault or why
-        if self._server is not None and self._place is not None:
-            self._server.kill(self._place)
+        if self._server is not None and self._address is not None:
+            self._server.kill(self._address)
         if self._channel is not None:
             self._channel.abort(why)
 
@@ -360,15 +366,15 @@ class GuestSession:
         )
 
 
-def _place(greeting: Frame | None) -> Place:
+def _address(greeting: Frame | None) -> SessionAddress:
     """Read a greeting; raises ValueError if it is none."""
     if greeting is None or greeting.slot is UNSET or greeting.generation is UNSET:
         raise ValueError("no greeting")
-    return Place(greeting.slot, greeting.generation)
+    return SessionAddress(greeting.slot, greeting.generation)
 
 
-def _largest_frame(settings: ExecutorSettings, do: _Do) -> int:
-    """Return the largest frame that may come meanwhile: JSON takes up to six bytes for one."""
+def _largest_frame(settings: ExecutorSettings, do: _RequestKind) -> int:
+    """Return the largest frame allowed meanwhile: JSON takes up to six bytes for one."""
     answer = 6 * settings.output_bytes if do == "execute" else settings.value_bytes
     return max(answer, settings.tool_bytes) + _SLACK
 

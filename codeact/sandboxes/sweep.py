@@ -1,6 +1,5 @@
-"""Remove what owners that died left behind: folders of sockets, control groups, containers."""
+"""Remove the folders and control groups that dead owners left behind."""
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -12,8 +11,7 @@ import msgspec
 
 from codeact.sandboxes.control_group import left_groups
 from codeact.sandboxes.janitor import remove_group
-from codeact.sandboxes.owner import OWNER, owner_lives
-from codeact.sandboxes.threads import in_thread
+from codeact.sandboxes.owner import owner_lives
 
 PREFIX = "codeact-sandbox-"
 OWNER_FILE = "owner"
@@ -27,14 +25,6 @@ class Swept(msgspec.Struct, frozen=True):
     kind: str
     name: str
     problem: str = ""
-
-
-async def sweep(engine: str | None = None, *, docker: bool = True) -> list[Swept]:
-    """Remove leftovers of dead owners; what belongs to a live one is never touched."""
-    swept = sweep_folders() + sweep_groups()
-    if docker:
-        swept += await in_thread(sweep_containers, engine)
-    return swept
 
 
 def sweep_folders() -> list[Swept]:
@@ -66,7 +56,7 @@ def sweep_groups(left: Iterable[str] | None = None) -> list[Swept]:
 
 
 def _left(folder: Path) -> bool:
-    """Tell whether nobody will use a folder again; raises OSError where it vanishes meanwhile."""
+    """Return whether a folder's owner is gone; raises OSError if the folder is, too."""
     made = folder.stat()
     if made.st_uid != os.geteuid():
         return False
@@ -75,30 +65,3 @@ def _left(folder: Path) -> bool:
     except FileNotFoundError:
         # Its maker is about to write its name, or died before it did.
         return time.time() - made.st_mtime > UNNAMED_SECONDS
-
-
-def sweep_containers(engine: str | None = None) -> list[Swept]:
-    """Remove the containers whose owners are dead; none, where no engine answers."""
-    from codeact.exceptions import ExecutorUnavailable
-    from codeact.sandboxes.docker.executor import connect
-
-    swept = []
-    try:
-        client = connect(engine)
-    except ExecutorUnavailable:
-        return []
-    with contextlib.closing(client):
-        for container in client.containers.list(
-            all=True, filters={"label": OWNER}, ignore_removed=True
-        ):
-            if owner_lives(container.labels.get(OWNER, "")):
-                continue
-            problem = ""
-            try:
-                container.remove(force=True, v=True)
-            except Exception as error:
-                # Another sweep, or the engine itself, may be faster.
-                gone = "No such container" in str(error) or "already in progress" in str(error)
-                problem = "" if gone else str(error)
-            swept.append(Swept("container", str(container.name), problem))
-    return swept

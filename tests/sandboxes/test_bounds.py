@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from codeact.processes import pid_namespace
-from codeact.sandboxes.control_group import Limits, left_groups, make_group
+from codeact.sandboxes.control_group import GroupLimits, left_groups, make_group
 from codeact.sandboxes.docker.executor import DockerSandbox
 from codeact.sandboxes.local import find_bubblewrap
 from codeact.sandboxes.sandbox import GuestSandbox
@@ -240,8 +240,8 @@ async def test_the_local_server_lives_in_a_group_with_limits() -> None:
 def test_a_group_of_a_dead_owner_is_swept_with_what_is_in_it() -> None:
     program = (
         "import os, subprocess\n"
-        "from codeact.sandboxes.control_group import Limits, make_group\n"
-        "group = make_group(Limits(1 << 28, 100))\n"
+        "from codeact.sandboxes.control_group import GroupLimits, make_group\n"
+        "group = make_group(GroupLimits(1 << 28, 100))\n"
         "if group is not None and group.folders:\n"
         "    command = group.command(['sleep', '1000'], dict(os.environ))\n"
         "    nothing = subprocess.DEVNULL\n"
@@ -254,7 +254,7 @@ def test_a_group_of_a_dead_owner_is_swept_with_what_is_in_it() -> None:
     if not done.stdout:
         pytest.skip("no control group of ours can be had here")
     pid, *folders = done.stdout.split()
-    mine = make_group(Limits(1 << 28, 100))
+    mine = make_group(GroupLimits(1 << 28, 100))
     assert mine is not None
     try:
         assert set(folders) <= set(left_groups())
@@ -306,7 +306,7 @@ def test_version_2_takes_the_nearest_group_that_hands_memory_down(
             (self / name).write_text("")
 
     monkeypatch.setattr(Path, "mkdir", mkdir)
-    group = make_group(Limits(1 << 30, 99), **where)
+    group = make_group(GroupLimits(1 << 30, 99), **where)
     assert group is not None
     assert group.kind == "v2"
     (folder,) = map(Path, group.folders)
@@ -340,7 +340,7 @@ def test_systemd_makes_a_scope_where_no_folder_can_be_made(
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
-    group = make_group(Limits(1 << 30, 99), **where)
+    group = make_group(GroupLimits(1 << 30, 99), **where)
     assert group is not None
     assert group.kind == "systemd"
     words = asked.read_text()
@@ -351,7 +351,7 @@ def test_systemd_makes_a_scope_where_no_folder_can_be_made(
     seen = subprocess.check_output(command, env=environment, text=True)
     assert seen == "LANG=C\n", "what systemd-run needs is not for cells"
     monkeypatch.setenv("PATH", "/nowhere")
-    assert make_group(Limits(1 << 30, 99), **where) is None
+    assert make_group(GroupLimits(1 << 30, 99), **where) is None
 
 
 # ---------------------------------------------------------------------------- without root, paths

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from codeact.sandboxes.control_group import PREFIX as GROUP
-from codeact.sandboxes.control_group import _groups, _mounts, _place
+from codeact.sandboxes.control_group import _group_folder, _groups, _mounts
 from codeact.sandboxes.owner import OWNER, this_owner
 from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.start import start_sandbox
@@ -111,7 +111,7 @@ def groups() -> list[str]:
     mine = f"{GROUP}{os.getpid()}.*"
     own = _groups("/proc/self/cgroup")
     parents = {
-        _place(mount, own.get(c, "/"))
+        _group_folder(mount, own.get(c, "/"))
         for mount in _mounts("/proc/self/mountinfo")
         for c in mount.controllers or {""}
     }

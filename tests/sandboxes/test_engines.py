@@ -376,7 +376,7 @@ async def test_a_stream_that_is_no_plain_socket_is_pumped() -> None:
     relay = await Relay.attach(Encrypted(here))
     lanes = [Lane(), Lane()]
     for lane in lanes:
-        relay.join("door", lane)
+        relay.connect("door", lane)
     for _ in range(3000):
         if all(len(lane.data) > 5 << 20 for lane in lanes):
             break

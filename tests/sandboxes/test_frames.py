@@ -28,7 +28,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "docker-exec": {"transport": "exec"},
 }
 NO_MESSAGE = "it sent what is not a message"
-NOBODY_ASKED = "it sent answers to what nobody asked"
+NOBODY_ASKED = "it sent replies to no request"
 TOO_LARGE = "it sent a frame that is larger than any that may come"
 TWO_CALLS = "it called a tool while another call was open"
 IDLE_CALL = "it called a tool while no cell was running"

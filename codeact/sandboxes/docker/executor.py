@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
+from codeact.sandboxes.base import Session
 from codeact.sandboxes.channel import Channel
+from codeact.sandboxes.docker.engine import connect
 from codeact.sandboxes.docker.pool import ServerPool
 from codeact.sandboxes.docker.relay import Relay
+from codeact.sandboxes.docker.sweep import sweep_containers
 from codeact.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
 from codeact.sandboxes.local import ENVIRONMENT, most_memory_mb
 from codeact.sandboxes.owner import labels
 from codeact.sandboxes.sandbox import GuestSandbox, guest_digest, guest_modules, guest_program
 from codeact.sandboxes.server import Server
-from codeact.sandboxes.session import GuestSession
 from codeact.sandboxes.settings import DockerSettings
-from codeact.sandboxes.sweep import sweep_containers
 from codeact.sandboxes.threads import in_thread, made_in_thread
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class DockerSandbox(GuestSandbox):
         except ExecutorUnavailable as error:
             raise SandboxFailure(f"no container could be started: {error}") from error
 
-    def release(self, session: GuestSession, server: Server | None) -> None:
+    def release(self, session: Session, server: Server | None) -> None:
         super().release(session, server)
         if self._pool is not None and server is not None:
             self._pool.retire(server)
@@ -120,7 +121,7 @@ class DockerSandbox(GuestSandbox):
             server = Server()
             try:
                 return await self._launch(server, self._client)
-            except _NotRun as error:
+            except _ContainerNotStarted as error:
                 await server.close()
                 if loop.time() < deadline and not self._closed:
                     await asyncio.sleep(0.5)
@@ -137,18 +138,18 @@ class DockerSandbox(GuestSandbox):
         shares_folders = self._shares_folders(client)
         options = self._options(server, shares_folders=shares_folders)
         if shares_folders:
-            server.leave_options(options)
+            server.write_options(options)
 
         def run() -> "Container":
             try:
                 return self._run(client, server, shares_folders=shares_folders)
             except Exception as error:
-                raise _NotRun(str(error)) from error
+                raise _ContainerNotStarted(str(error)) from error
 
         container = await made_in_thread(run, lambda made: server.own(_Container(made)))
         self._launched = True
-        way = None if shares_folders else _Exec(container, self._guest(), options)
-        await server.start(_Container(container), self.settings.start_seconds, way)
+        transport = None if shares_folders else _ExecTransport(container, self._guest(), options)
+        await server.start(_Container(container), self.settings.start_seconds, transport)
         return server
 
     async def end(self) -> None:
@@ -262,12 +263,12 @@ class DockerSandbox(GuestSandbox):
         return mounts
 
 
-class _NotRun(Exception):
-    """The engine did not run a container."""
+class _ContainerNotStarted(Exception):
+    """The engine did not start a container."""
 
 
-class _Exec:
-    """The way into a container by `docker exec`, once, for all its sessions."""
+class _ExecTransport:
+    """Connects over one `docker exec` into the container, shared by all its sessions."""
 
     def __init__(self, container: "Container", guest: list[str], options: bytes) -> None:
         self._container = container
@@ -275,14 +276,14 @@ class _Exec:
         self._options = options
         self._relay: Relay | None = None
 
-    async def join(self, door: str, protocol: Channel) -> None:
+    async def connect(self, name: str, channel: Channel) -> None:
         if self._relay is None:
             try:
                 self._relay = await Relay.attach(await in_thread(self._execute))
                 self._relay.send(_OPTIONS_LANE, self._options)
             except Exception as error:
                 raise ConnectionError(f"docker exec failed: {error}") from error
-        self._relay.join(door, protocol)
+        self._relay.connect(name, channel)
 
     def close(self) -> None:
         if self._relay is not None:
@@ -313,29 +314,11 @@ class _Container:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(in_thread(self._container.remove, force=True, v=True), 60)
 
-    async def last_words(self) -> str:
+    async def log_tail(self) -> str:
         with contextlib.suppress(Exception):
             log = await asyncio.wait_for(in_thread(self._container.logs, tail=50), 10)
             return bytes(log).decode(errors="replace")[-4000:]
         return "(the container is gone, and its log with it)"
-
-
-def connect(engine: str | None) -> "DockerClient":
-    """Connect to the engine; raises ExecutorUnavailable if none answers."""
-    import docker
-
-    try:
-        environment = {**os.environ, **({"DOCKER_HOST": engine} if engine else {})}
-        client = docker.from_env(environment=environment)
-        client.ping()
-    except Exception as error:
-        address = engine or os.environ.get("DOCKER_HOST") or "the usual socket"
-        raise ExecutorUnavailable(
-            f"no container engine answers at {address}: {error}. Start one (systemctl start "
-            "docker, or launchers/docker_engine.sh start, which prints the DOCKER_HOST to set), "
-            "or choose executor=local"
-        ) from error
-    return client
 
 
 def check_image(client: "DockerClient", image: str) -> None:

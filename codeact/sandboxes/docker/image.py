@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from codeact.exceptions import ConfigError, ExecutorUnavailable
-from codeact.sandboxes.docker.executor import connect
+from codeact.sandboxes.docker.engine import connect
 from codeact.sandboxes.sandbox import guest_digest, guest_program
 from codeact.sandboxes.settings import ImageSettings
 from codeact.sandboxes.threads import in_thread

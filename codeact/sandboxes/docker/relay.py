@@ -39,19 +39,19 @@ class Relay(asyncio.Protocol):
 
     @classmethod
     async def attach(cls, stream: Any) -> "Relay":
-        """Take over the stream of a process that docker-py has started."""
+        """Use the stream of a process that docker-py has started."""
         loop = asyncio.get_running_loop()
         _, relay = await loop.create_connection(cls, sock=_plain_socket(stream))
         return relay
 
-    def join(self, door: str, protocol: Channel) -> None:
+    def connect(self, name: str, protocol: Channel) -> None:
         """Open a lane to a socket of the guest; raises OSError when the stream has ended."""
         if self._transport is None:
             raise ConnectionError(f"the relay ended: {self.errors.decode(errors='replace')[-500:]}")
         self._opened += 1
         lane = _Lane(self, self._opened, protocol)
         self._lanes[lane.number] = lane
-        self.send(lane.number, door.encode())
+        self.send(lane.number, name.encode())
         protocol.connection_made(lane)
 
     def send(self, number: int, data: bytes) -> None:
@@ -135,7 +135,7 @@ class _Lane(asyncio.Transport):
 
 
 def _plain_socket(stream: Any) -> socket.socket:
-    """Return a socket that an event loop can use, whatever the engine is reached by."""
+    """Return a socket that an event loop can use, for any kind of connection to the engine."""
     inner = getattr(stream, "_sock", stream)
     if isinstance(inner, socket.socket) and not isinstance(inner, ssl.SSLSocket):
         plain = socket.socket(fileno=os.dup(inner.fileno()))
