@@ -9,17 +9,17 @@ CodeactError
 │   └── DiskFull            its disk is full; writing is tried again for a while
 ├── ComputeUnavailable      Ray cannot be started or reached, or lost its last worker
 ├── ModelUnavailable        a model's own servers do not come up, or stay down
-├── BudgetExhausted         a run has spent what it may; what is open is played another time
-├── RunStopped              a run in which nothing works; what is open is played another time
+├── BudgetExhausted         a run has spent its budget; the rest can be played later
+├── RunStopped              a run in which nothing works; the rest can be played later
 └── EpisodeFailure          one episode could not go on; the run does
     ├── ModelFailure        the policy's own doing (its context is full, say)
     ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
     ├── SandboxFailure      the sandbox: its server died, its channel broke
-    ├── ToolFailure         a tool's service: down, refusing, asking for more patience than there is
+    ├── ToolFailure         a tool's service: down, refusing, or asking to wait too long
     ├── GraderFailure       the grader could not reach a verdict
     └── HarnessFailure      a fault of codeact itself
 
-All but the last end a command, before anything is spent where that is possible. An
+All but the last end a command, if possible before anything is spent. An
 `EpisodeFailure` never does: the driver turns it into an outcome with its `cause`.
 """
 

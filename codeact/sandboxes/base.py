@@ -10,7 +10,7 @@ from codeact.episode.effects import Execution, Status
 HostTool = Callable[..., Awaitable[Any]]
 """A function on the host that a session may call; arguments and result are JSON values."""
 GRADER_MODULES = "codeact.graders.guest"
-"""Programs of the graders' that every guest loads: only their text is known here."""
+"""Programs of the graders that every guest loads; the sandboxes read only their text."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     """The JSON value left in the variable ``RESULT``; None if there is none, it is not JSON, or it
     is too large. Text in it can be encoded, and so can `error`."""
     error: str = ""
-    """``TypeName: message`` of what it raised, or what became of its process."""
+    """``TypeName: message`` of what it raised, or how its process ended."""
     status: Status = "ok"
 
 
@@ -45,11 +45,11 @@ class Session(Protocol):
         ...
 
     def retire(self) -> None:
-        """Begin to close it, and do not wait: the sandbox itself sees to the end of it."""
+        """Start to close it without waiting; the sandbox finishes that."""
         ...
 
     async def close(self) -> None:
-        """End the interpreter and wipe what it left. Never raises."""
+        """End the interpreter and delete its files. Never raises."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -65,7 +65,7 @@ class Sandbox(Protocol):
     ) -> Session:
         """Start a session.
 
-        `setup` is trusted code run unseen and uncounted (the first visible cell is ``In[1]``).
+        `setup` is trusted code that runs before the first visible cell, which is ``In[1]``.
         `tools` become functions in its namespace, called back over the session's own channel.
         Raises `SandboxFailure`.
         """

@@ -1,7 +1,7 @@
-"""The calls of host tools that a session makes: one at a time, no more than allowed.
+"""Host tools as a session calls them: one call at a time, and a limited number.
 
-What a reply holds is a tool's result, or its error in a bounded text, and a number that was
-checked: nothing else that the guest sent.
+A reply holds a tool's result, or its error as a bounded text, and a number that was checked. It
+holds nothing else that the guest sent.
 """
 
 import asyncio
@@ -25,8 +25,7 @@ _PACE_SECONDS = 0.01
 class ToolCalls:
     """The tools of one session, and the call that is open; it outlives a lost interpreter.
 
-    `failure` is what went wrong with a tool through no fault of the cell's: whoever waits for the
-    cell is to hear of it.
+    `failure` is a tool's failure that the cell did not cause; it is raised to the cell's caller.
     """
 
     def __init__(
@@ -46,16 +45,16 @@ class ToolCalls:
         self.failure: EpisodeFailure | None = None
 
     def described(self) -> list[dict[str, str]]:
-        """Return what the guest makes functions of."""
+        """Return the names and docstrings that the guest makes functions from."""
         return [{"name": n, "doc": tool.__doc__ or ""} for n, tool in self._tools.items()]
 
     def begin_cell(self) -> None:
-        """Count anew what the next cell may call."""
+        """Reset the count of calls for the next cell."""
         self._of_cell = 0
         self.failure = None
 
     def take(self, frame: Frame, *, counted: bool) -> str:
-        """Begin the call that a frame asks for; return why no honest guest sends it, or nothing."""
+        """Begin the call that a frame asks for; return how it breaks the protocol, or ``""``."""
         if self._open is not None:
             return "it called a tool while another call was open"
         name, number = frame.call or "", frame.id
@@ -75,19 +74,19 @@ class ToolCalls:
         return ""
 
     def end(self) -> None:
-        """Cancel an open call: what called it has ended, but for a thread that may wait still."""
+        """Cancel an open call, whose cell has ended; a thread of it may still be waiting."""
         if self._open is not None:
             self._open.cancel()
             self._reply({"error": "the cell that called it has ended"})
 
     def drop(self) -> None:
-        """Cancel what goes on, for an interpreter that is no more."""
+        """Cancel all calls of an interpreter that is gone."""
         self._open = None
         for task in self._tasks:
             task.cancel()
 
     def _count(self) -> str:
-        """Count a call of a cell's; return why it is one too many, or nothing."""
+        """Count a call of a cell; return why it is one too many, or an empty text."""
         settings = self._settings
         self._of_cell += 1
         self._in_all += 1
@@ -98,15 +97,15 @@ class ToolCalls:
         return ""
 
     async def _refuse(self, why: str) -> None:
-        """Refuse a call, in no hurry: a cell may try again and again."""
+        """Refuse a call after a pause, because a cell may call in a loop."""
         await asyncio.sleep(_PACE_SECONDS)
         self._reply({"error": why})
 
     async def _serve(self, name: str, args: bytes, kwargs: bytes) -> None:
-        """Perform a call and send its result back, or what went wrong."""
+        """Run the tool and send back its result or error."""
         this = asyncio.current_task()
         if earlier := self._tasks - {this}:
-            # One that was cancelled takes its time.
+            # A cancelled call may still be ending.
             await asyncio.wait(earlier)
         reply: dict[str, Any]
         try:
@@ -141,6 +140,6 @@ class ToolCalls:
         return result
 
     def _reply(self, reply: dict[str, Any]) -> None:
-        """Answer the open call, which is then closed."""
+        """Send the reply of the open call, which is then closed."""
         self._open = None
         self._send({"reply": self._number, **reply})

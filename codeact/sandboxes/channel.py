@@ -1,7 +1,7 @@
 """Frames between host and guest: a big-endian length of four bytes, then JSON.
 
 The guest side is untrusted: a frame larger than what may come just now ends the connection, and so
-does a guest that does not read what it is sent. What a frame says is read in `frames`.
+does a guest that does not read what it is sent. `frames` parses the contents.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ _encode_quickly = msgspec.json.Encoder().encode
 
 
 class Channel(asyncio.BufferedProtocol):
-    """One connection to the guest; hands each frame on as it comes, in the event loop.
+    """One connection to the guest; passes on each frame as it arrives, in the event loop.
 
-    It brings its own buffer: asyncio's, made anew for every read, costs more than all else here.
-    What it holds: one frame of at most `max_frame` bytes, which its owner sets to what it waits
-    for, and to send, `max_queued` bytes and one message more.
+    It has its own buffer, because the one that asyncio makes for every read costs more than all
+    the rest. It holds one incoming frame of at most `max_frame` bytes, which its owner sets to what
+    it expects, and `max_queued` bytes and one more message to send.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Channel(asyncio.BufferedProtocol):
         self._transport.write(LENGTH.pack(len(data)) + data)
 
     def abort(self, why: str = "the connection ended") -> None:
-        """Hang up at once; what has come and was not handed on is dropped."""
+        """Close the connection at once; frames not passed on yet are dropped."""
         if self._ended:
             return
         self._ended = True
@@ -78,7 +78,7 @@ class Channel(asyncio.BufferedProtocol):
         self.feed(self._arrival[:nbytes])
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take in what came from the guest."""
+        """Take in bytes from the guest."""
         if self._ended:
             return
         buffer = self._buffer
@@ -98,7 +98,7 @@ class Channel(asyncio.BufferedProtocol):
 
 
 def _encoded(message: dict[str, Any]) -> bytes:
-    """Write a message; a tool's result may hold what only Python's JSON knows, such as NaN."""
+    """Encode a message; a tool's result may hold what only Python's JSON has, such as NaN."""
     if "reply" not in message:
         try:
             return _encode_quickly(message)

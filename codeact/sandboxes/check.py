@@ -1,4 +1,4 @@
-"""A self-test of every promise of the sandbox, on the user's own machine."""
+"""Test every promise of the sandbox on this machine."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -20,11 +20,11 @@ _LIMITS = {
     "disk_mb": 32,
     "slots": 8,
 }
-Try = Callable[[Sandbox, Session], Awaitable[tuple[bool, str]]]
+PromiseCheck = Callable[[Sandbox, Session], Awaitable[tuple[bool, str]]]
 
 
 class Promise(msgspec.Struct, frozen=True):
-    """One row: what is promised, whether it held here, and what was seen."""
+    """One row: the promise, whether it held on this machine, and what was observed."""
 
     promise: str
     held: bool
@@ -61,7 +61,7 @@ def _cell(
     holds: str = "",
     lost: bool = False,
     seconds: float = 20.0,
-) -> Try:
+) -> PromiseCheck:
     """Make a trial of one cell: what status it has, and what its output holds."""
 
     async def attempt(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
@@ -119,9 +119,9 @@ async def _wiped(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
 
 
 async def _sockets(sandbox: Sandbox, session: Session) -> tuple[bool, str]:
-    """Fill sockets with many times the memory limit: it ends the session, or there is no way to.
+    """Fill sockets with much more than the memory limit: the session ends, or cannot do it.
 
-    A neighbour lives on.
+    Another session must survive.
     """
     async with await sandbox.session() as neighbour:
         await neighbour.execute("kept = 1")
@@ -196,7 +196,7 @@ _HOARD = (
     "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n"
     "        x = bytearray(120 << 20); time.sleep(30)\ntime.sleep(30)"
 )
-_PROMISES: dict[str, Try] = {
+_PROMISES: dict[str, PromiseCheck] = {
     "a cell is run as IPython runs it": _cell("x = 20\nx + 22", holds="Out[1]: 42\n"),
     "an error is IPython's own traceback": _cell(
         "1 / 0", status="error", holds="ZeroDivisionError: division by zero\n"

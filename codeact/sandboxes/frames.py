@@ -1,8 +1,8 @@
-r"""What a guest says, read with suspicion: typed, bounded, and text that can be encoded.
+r"""Parse the guest's messages, which are untrusted: typed, bounded, and with encodable text.
 
-A frame is JSON by the letter: no NaN, no infinity, no number that a float or an integer of 4,300
-digits cannot hold. Half of a surrogate pair, which no file could hold later, becomes six plain
-characters: ``\ud800``. Fields that nobody asked for are passed over unread.
+A frame is strict JSON: no NaN, no infinity, no number that a float or an integer of 4,300
+digits cannot hold. Half of a surrogate pair, which no file could hold, becomes six
+plain characters: ``\ud800``. Unknown fields are skipped.
 """
 
 import re
@@ -22,7 +22,7 @@ Number = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 
 
 class FrameError(Exception):
-    """What came is no message; the text has nothing of the guest's in it."""
+    """A frame is not a valid message; the text holds nothing that the guest sent."""
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -110,9 +110,9 @@ def value_of(data: bytes) -> Any:
 
 
 def _repaired(body: bytes) -> bytes:
-    """Put text in the place of halves of surrogate pairs.
+    """Replace halves of surrogate pairs by text.
 
-    An honest guest has done so itself, so there is no need to do it for many megabytes.
+    An honest guest does so itself, so large frames are not repaired.
     """
     if len(body) > _MOST_REPAIRED:
         return b""

@@ -1,4 +1,4 @@
-"""What of this machine a Python needs in order to run: the folders a sandbox mounts read-only."""
+"""The folders that a Python of this machine needs, which a sandbox mounts read-only."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ class HostPython(msgspec.Struct, frozen=True):
 
 
 async def find_python(executable: str | None) -> HostPython:
-    """Ask an interpreter where it lives; raises ExecutorUnavailable if it cannot say."""
+    """Ask an interpreter for its folders; raises ExecutorUnavailable if it does not run."""
     path = executable or sys.executable
     try:
         asked = [path, "-I", "-c", _ASK]
@@ -40,7 +40,9 @@ async def find_python(executable: str | None) -> HostPython:
             f"executor.python={path} does not run: {error}; give the path of a Python >= 3.11"
         ) from error
     if tuple(facts["version"]) < (3, 11):
-        raise ExecutorUnavailable(f"executor.python={path} is older than 3.11")
+        raise ExecutorUnavailable(
+            f"executor.python={path} is older than 3.11; give the path of a Python >= 3.11"
+        )
     folders = [f for f in facts["prefixes"] if not _within(f, SYSTEM)]
     return HostPython(executable=path, folders=tuple(dict.fromkeys(folders)))
 

@@ -1,10 +1,10 @@
-"""Removes what a driver leaves behind when it is killed, as soon as it is gone.
+"""Removes what a killed driver leaves behind, as soon as the driver is gone.
 
 One small process for each driver that has servers: this file, run as a program with nothing but the
-standard library. Its stdin is a pipe from the driver, on which it hears what exists, as JSON lines:
-``{"watch": FOLDER, "groups": […]}`` and ``{"forget": FOLDER}``. When the pipe ends, so has the
-driver. What it has not forgotten is then removed: the control groups with all processes in them,
-and the folders. Servers end by themselves, as their connection to the driver has ended, too.
+standard library. Its stdin is a pipe from the driver, over which it gets JSON lines:
+``{"watch": FOLDER, "groups": […]}`` and ``{"forget": FOLDER}``. When the pipe ends, the
+driver has ended. The janitor then removes what is still watched: the control groups with all
+processes in them, and the folders. Servers end by themselves when their connection ends.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 END_SECONDS = 5.0
 """How long the driver's end waits for its own."""
 PATIENCE_SECONDS = 30.0
-"""How long it tries to remove what cannot be removed at once."""
+"""How long it retries what cannot be removed at once."""
 
 
 class Janitor:
@@ -33,7 +33,7 @@ class Janitor:
         self._process: subprocess.Popen[bytes] | None = None
 
     def watch(self, folder: str, groups: Sequence[str] = ()) -> None:
-        """Have a folder and control groups removed if this process dies before it forgets them."""
+        """Have a folder and control groups removed if this process dies before `forget`."""
         with self._lock:
             self._watched[folder] = groups
             if self._process is None or self._process.poll() is not None:
@@ -42,7 +42,7 @@ class Janitor:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    # Whatever ends the driver's group of processes is not to end this one.
+                    # A signal to the driver's process group must not end this process.
                     start_new_session=True,
                     cwd="/",
                 )
@@ -52,7 +52,7 @@ class Janitor:
                 _tell(self._process, {"watch": folder, "groups": groups})
 
     def forget(self, folder: str) -> None:
-        """Leave a folder to its owner, who has removed it."""
+        """Stop watching a folder, which its owner has removed."""
         with self._lock:
             if self._watched.pop(folder, None) is None or self._process is None:
                 return
@@ -75,14 +75,14 @@ def _see_off(process: "subprocess.Popen[bytes]") -> None:
 
 def _tell(process: "subprocess.Popen[bytes]", message: object) -> None:
     assert process.stdin is not None
-    # A janitor that somebody killed is started again with the next server.
+    # If the janitor was killed, the next server starts it again.
     with contextlib.suppress(OSError):
         process.stdin.write(json.dumps(message).encode() + b"\n")
         process.stdin.flush()
 
 
 def main() -> None:
-    """Listen until the driver is gone, then remove what is left of it."""
+    """Read until the driver is gone, then remove what it left."""
     # A terminal's Ctrl-C is for the driver.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     left: dict[str, list[str]] = {}
@@ -102,10 +102,10 @@ def main() -> None:
 
 
 def remove_group(folder: str) -> bool:
-    """Kill what is in a control group and remove it; tell whether it is gone."""
+    """Kill all processes of a control group and remove it; return whether it is gone."""
     with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs") as file:  # noqa: PTH123
         for pid in file.read().split():
-            # 0 is a process of a pid namespace that cannot be seen from here.
+            # 0 stands for a process in a pid namespace that is not visible here.
             if pid != "0":
                 with contextlib.suppress(OSError):
                     os.kill(int(pid), signal.SIGKILL)

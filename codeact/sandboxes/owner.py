@@ -1,4 +1,4 @@
-"""Who started what: everything we start carries its owner, so that leftovers can be told."""
+"""Names the process that started something, so that leftovers of dead processes are found."""
 
 import os
 import socket
@@ -9,10 +9,10 @@ OWNER, ROLE = "codeact.owner", "codeact.role"
 
 
 def this_owner() -> str:
-    """Name this process so that no other one is taken for it, at any time.
+    """Return a name of this process that no other process ever has.
 
-    That is host, boot, pid, start time and pid namespace: two containers may have a host's name
-    and its boot in common, and pid 7 of one is not pid 7 of the other.
+    It has host, boot, pid, start time and pid namespace: two containers may share host name and
+    boot, and pid 7 of one is not pid 7 of the other.
     """
     pid = os.getpid()
     return f"{socket.gethostname()}/{boot_id()}/{pid}/{started_at(pid)}/{pid_namespace()}"
@@ -24,9 +24,9 @@ def labels(role: str) -> dict[str, str]:
 
 
 def owner_lives(owner: str) -> bool:
-    """Tell whether an owner may be alive; one that cannot be looked at from here counts as alive.
+    """Return whether an owner may be alive; one that is not visible here counts as alive.
 
-    Owners without a pid namespace, as older versions wrote them, are looked for in this one.
+    Owners without a pid namespace, as older versions wrote them, are looked up in ours.
     """
     parts = owner.split("/")
     if len(parts) not in (4, 5):
@@ -42,5 +42,5 @@ def owner_lives(owner: str) -> bool:
 
 
 def process_lives(pid: str, started: str) -> bool:
-    """Tell whether the process of this pid namespace that started then is alive."""
+    """Return whether the process of this pid namespace with this start time is alive."""
     return started_at(pid) == started

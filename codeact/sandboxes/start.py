@@ -1,10 +1,10 @@
-"""Start the executor that the settings name, and say what it was."""
+"""Start the executor that the settings name, and describe it for a run's provenance."""
 
 from typing import Any
 
 import msgspec
 
-from codeact.exceptions import SandboxFailure
+from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 from codeact.sandboxes.base import Sandbox
 from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.settings import AnyExecutorSettings, LocalSettings
@@ -15,13 +15,20 @@ from codeact.sandboxes.threads import in_thread
 async def start_sandbox(settings: AnyExecutorSettings) -> Sandbox:
     """Start an executor; raises ExecutorUnavailable, saying what to do, where it cannot run.
 
-    Nothing of it is left where it could not be started, or was not to be any more.
+    If it cannot start, or the caller is cancelled, nothing of it is left.
     """
     sandbox = _sandbox(settings)
     sweep_folders()
     await in_thread(sweep_groups)
     try:
         await sandbox.start()
+    except SandboxFailure as failure:
+        await sandbox.close()
+        other = "docker" if settings.kind == "local" else "local"
+        raise ExecutorUnavailable(
+            f"executor={settings.kind} cannot start: {failure}\n"
+            f"On a slow or busy machine raise executor.start_seconds; or choose executor={other}"
+        ) from failure
     except BaseException:
         await sandbox.close()
         raise
@@ -74,11 +81,11 @@ class _Versions(msgspec.Struct):
 
 
 async def _versions(sandbox: Sandbox) -> dict[str, Any]:
-    """Ask a session of the sandbox's own: its Python may be another than ours."""
+    """Ask a session, because the sandbox's Python may differ from ours."""
     try:
         async with await sandbox.session() as session:
             told = await session.evaluate(_LOOK, seconds=_LOOK_SECONDS)
         return msgspec.to_builtins(msgspec.convert(told.value, _Versions))  # type: ignore[no-any-return]
     except (SandboxFailure, msgspec.ValidationError):
-        # Whatever it is that does not work, the first episode tells it better.
+        # The first episode reports what does not work, and better.
         return {}

@@ -1,4 +1,4 @@
-"""Calls that block, off the event loop, and what they make never without an owner."""
+"""Run blocking calls in threads; what they create always gets an owner."""
 
 import asyncio
 import functools
@@ -10,15 +10,15 @@ R = TypeVar("R")
 
 
 async def in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call what blocks without blocking the loop."""
+    """Run a blocking function in a thread."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(None, functools.partial(function, *args, **kwargs))
 
 
 async def made_in_thread(make: Callable[[], R], own: Callable[[R], None]) -> R:
-    """Call what blocks and makes something, and hand that to its owner.
+    """Run a blocking function in a thread, and pass what it creates to `own`.
 
-    A thread cannot be stopped: a cancellation is raised when what it made has been handed over.
+    A thread cannot be stopped, so a cancellation is raised only after `own` was called.
     """
     made = asyncio.get_running_loop().run_in_executor(None, make)
     cancelled: asyncio.CancelledError | None = None

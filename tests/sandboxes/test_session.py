@@ -422,3 +422,11 @@ async def test_no_engine_and_no_image_are_said_plainly() -> None:
 
     with pytest.raises(ExecutorUnavailable, match="executor=local"):
         await start_sandbox(DockerSettings(engine="unix:///nonexistent/docker.sock"))
+
+
+async def test_a_guest_that_does_not_start_ends_the_command_with_a_remedy() -> None:
+    from codeact.sandboxes.settings import LocalSettings
+    from codeact.sandboxes.start import start_sandbox
+
+    with pytest.raises(ExecutorUnavailable, match=r"0\.001 s(.|\n)*executor\.start_seconds"):
+        await start_sandbox(LocalSettings(start_seconds=0.001))

@@ -1,4 +1,4 @@
-"""Build the sandbox's image, and say what to do where its base cannot be fetched."""
+"""Build the sandbox's image; an error says what to do if its base cannot be fetched."""
 
 import io
 import os
@@ -43,7 +43,7 @@ async def build_image(
     engine: str | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Image:
-    """Build the image, handing on the engine's lines; raises ExecutorUnavailable, ConfigError."""
+    """Build the image; `say` gets the engine's lines. Raises ExecutorUnavailable, ConfigError."""
     return await in_thread(_build, settings, engine, say)
 
 
@@ -92,7 +92,7 @@ def _explain(error: str, settings: ImageSettings, engine: str | None) -> str:
 
 
 def _offline(settings: ImageSettings, engine: str | None) -> str:
-    """Say what to do where no registry can be reached, in commands that can be copied."""
+    """Return what to do without a registry, as commands to copy."""
     script = guest_program().with_name("offline_image.sh")
     address = engine or os.environ.get("DOCKER_HOST")
     words = [f"DOCKER_HOST={shlex.quote(address)}"] if address else []
@@ -114,7 +114,10 @@ def _context(settings: ImageSettings) -> io.BytesIO:
     if settings.wheels is not None:
         wheels = sorted(Path(settings.wheels).glob("*.whl"))
         if not wheels:
-            raise ConfigError(f"image.wheels={settings.wheels} holds no wheels")
+            raise ConfigError(
+                f"image.wheels={settings.wheels} holds no wheels; put those of "
+                "image.packages and all they need there"
+            )
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:
         folder = tarfile.TarInfo("wheels")

@@ -1,4 +1,4 @@
-"""Servers started ahead of need, for an executor that gives each session one of its own."""
+"""Servers started in advance, for an executor that gives each session its own."""
 
 import asyncio
 from collections import deque
@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from codeact.sandboxes.server import Server
 
 _STARTS_AT_ONCE = 4
-"""Starting a container is work for the processor: more at a time make each later, not sooner."""
+"""Starting a container needs the processor, so more starts at a time delay each other."""
 
 
 class ServerPool:
-    """Keeps `spare` servers ready or on their way; what is taken is replaced in the background."""
+    """Keeps `spare` servers ready or starting; replaces those taken in the background."""
 
     def __init__(self, launch: Callable[[], Awaitable[Server]], spare: int) -> None:
         self._launch = launch
@@ -27,7 +27,7 @@ class ServerPool:
             self._starts.append(asyncio.create_task(self._start()))
 
     async def take(self) -> Server:
-        """Return a live server of the caller's own; raises what starting one raises."""
+        """Return a live server, which the caller then owns; raises what starting one raises."""
         while True:
             self._drop_failures()
             self.fill()
@@ -58,7 +58,7 @@ class ServerPool:
         end.add_done_callback(self._ends.discard)
 
     async def close(self) -> None:
-        """End every server that nobody has taken, and wait for those that are ending."""
+        """End every server that was not taken, and wait for those that are ending."""
         self._closed = True
         starts = list(self._starts)
         self._starts.clear()
@@ -68,7 +68,7 @@ class ServerPool:
         await asyncio.gather(*self._ends, return_exceptions=True)
 
     def _next(self) -> "asyncio.Task[Server]":
-        """Give out what is ready before what is on its way."""
+        """Prefer a server that is ready to one that is starting."""
         if not self._starts:
             return asyncio.create_task(self._start())
         chosen = next((start for start in self._starts if start.done()), self._starts[0])
@@ -76,7 +76,7 @@ class ServerPool:
         return chosen
 
     def _drop_failures(self) -> None:
-        """An engine that failed a while ago may be back: only a failure just now is one."""
+        """Forget failed starts: the engine may be back by now."""
         self._starts = deque(s for s in self._starts if not (s.done() and _failed(s)))
 
     async def _start(self) -> Server:

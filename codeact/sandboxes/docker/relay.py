@@ -1,10 +1,10 @@
-"""Many connections over one stream, for a guest whose sockets cannot be reached from here.
+"""Many connections over one stream, for a guest whose sockets are not reachable from the host.
 
 The unix sockets of a container on another machine, or under a runtime with a kernel of its own,
 are not in a folder of ours. There `docker exec` runs ``guest.py --relay`` beside the guest, and the
-connections of all its sessions are lanes of that one stream: what it costs is a copy more each way,
-and one start of a Python per container. A frame is the lane's number and a size, four bytes each,
-and so many bytes; the first frame of a lane names the socket it leads to, an empty one ends it.
+connections of all its sessions are lanes of that one stream. It costs one more copy in each
+direction, and one start of a Python per container. A frame is the lane's number and a size, four
+bytes each, then the data; the first frame of a lane names the socket it leads to, an empty one ends it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from codeact.sandboxes.channel import Channel
 
 FRAME = struct.Struct(">II")
 STREAM = struct.Struct(">BxxxI")
-"""How an engine tells stdout from stderr in an attached stream."""
+"""The header of stdout and stderr in an attached stream of an engine."""
 _STDERR = 2
 _CHUNK = 1 << 16
 
@@ -55,18 +55,18 @@ class Relay(asyncio.Protocol):
         protocol.connection_made(lane)
 
     def send(self, number: int, data: bytes) -> None:
-        """Put a frame on the stream; what comes after its end is dropped."""
+        """Send a frame; frames after the end of the stream are dropped."""
         if self._transport is not None:
             self._transport.write(FRAME.pack(number, len(data)) + data)
 
     def end(self, number: int) -> None:
-        """Forget a lane, and tell its protocol in a moment that it is lost."""
+        """Remove a lane; its protocol gets `connection_lost` soon after."""
         lane = self._lanes.pop(number, None)
         if lane is not None:
             asyncio.get_running_loop().call_soon(lane.protocol.connection_lost, None)
 
     def close(self) -> None:
-        """Hang up: the process at the other end ends, and every lane with it."""
+        """Close the stream, which ends the process at the other end and every lane."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -124,7 +124,7 @@ class _Lane(asyncio.Transport):
             self._relay.send(self.number, bytes(data))
 
     def get_write_buffer_size(self) -> int:
-        """Return 0: what waits for a session, waits in the guest's relay, which bounds it."""
+        """Return 0: data for a session waits in the guest's relay, which bounds it."""
         return 0
 
     def abort(self) -> None:
@@ -148,9 +148,9 @@ def _plain_socket(stream: Any) -> socket.socket:
 
 
 def _pump(remote: Any, owner: Any, near: socket.socket) -> None:
-    """Copy both ways between an encrypted stream and a socket, until either ends.
+    """Copy in both directions between an encrypted stream and a socket, until either ends.
 
-    All on one thread, because an encrypted stream is not for two at a time. The guest's relay
+    One thread does both, because an encrypted stream is not thread-safe. The guest's relay
     reads whatever it is writing, so waiting to write here ends.
     """
     with contextlib.suppress(OSError, ValueError), near:
