@@ -1,4 +1,4 @@
-"""Keeps links to lines right: ``python docs/anchors.py`` sets each in ARCHITECTURE.md anew.
+"""Keeps links to lines right: ``python docs/anchors.py`` updates each in ARCHITECTURE.md.
 
 A link such as ``[`Episode.advance`](codeact/episode/machine.py#L92)`` leads to the line where that
 name is defined. With ``--check`` nothing is written, and links that are wrong are listed.

@@ -169,7 +169,7 @@ def _scan_all(
             yield from found
     except BrokenProcessPool as error:
         raise RecordingError(
-            "a process that read recorded files was killed, perhaps for want of memory; "
+            "a process that read recorded files was killed, perhaps because memory ran out; "
             "nothing was written: try again with workers=1"
         ) from error
 

@@ -143,7 +143,7 @@ def _counted(
 def write_conversations(
     found: Iterator[Candidate], folder: Path, settings: ConversionSettings, report: SelectionReport
 ) -> list[Path]:
-    """Write ``<tier>.jsonl`` into `folder`, and count what is in them; answers the files."""
+    """Write ``<tier>.jsonl`` into `folder`, and count what is in them; returns the files."""
     ids: dict[str, set[int]] = {tier: set() for tier in report.tiers}
     played: Counter[Experiment] = Counter()
     by_task: dict[str, Counter[str]] = {tier: Counter() for tier in report.tiers}

@@ -69,7 +69,7 @@ def _help(
 def _branch(
     branch: str, invocation: Invocation, composed: Composed, schema: type[BaseModel]
 ) -> list[str]:
-    """Return a group's options, if it is one, and the keys beneath a dotted name.
+    """Return a group's options, if it is one, and the keys below a dotted name.
 
     What the chosen option of a group has not may be in another one, which is then named.
     """

@@ -57,7 +57,7 @@ class TurnSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """Bounds of one episode besides its turns; None is no bound."""
+    """Bounds of one episode other than its turns; None is no bound."""
 
     max_tokens: int | None = Field(default=None, ge=1)
     """Policy tokens, prompt and completion, over the whole episode."""

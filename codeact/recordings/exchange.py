@@ -156,7 +156,7 @@ def _of_published(where: PublishedPath) -> OfLine[_Placed]:
 
 
 def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
-    """Write the finished episodes of run folders as a published tree beneath `out`.
+    """Write the finished episodes of run folders as a published tree below `out`.
 
     Only the last record of an episode counts. The published format has no form for an episode that
     failed for no fault of the model's: it is listed. Raises `RecordingError` if nothing is left,

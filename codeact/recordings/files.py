@@ -11,7 +11,7 @@ _NAMES = (PUBLISHED, f"{PUBLISHED}.gz", EPISODES, f"{EPISODES}.gz")
 
 
 def recording_files(source: str | Path) -> list[Path]:
-    """List the files with recorded episodes at or beneath `source`; raises `RecordingError`."""
+    """List the files with recorded episodes at or below `source`; raises `RecordingError`."""
     root = Path(source)
     if root.is_file():
         return [root]

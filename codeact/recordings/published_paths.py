@@ -60,7 +60,7 @@ class PublishedPath(msgspec.Struct, frozen=True):
 
     @property
     def file(self) -> PurePosixPath:
-        """The path beneath the root of a tree; `parse` gives the same back.
+        """The path below the root of a tree; `parse` gives the same back.
 
         A name such as ``org/model`` is one folder: its slash is written ``%2F``.
         """
@@ -73,7 +73,7 @@ class PublishedPath(msgspec.Struct, frozen=True):
 
     @property
     def experiment(self) -> PurePosixPath:
-        """The folder of the run that holds these episodes, beneath the root of imported runs."""
+        """The folder of the run that holds these episodes, below the root of imported runs."""
         feedback = [_folder(part) for part in (self.feedback_model, self.feedback_kind) if part]
         return PurePosixPath(
             _folder(self.model), *(feedback or ["none"]), _folder(self.turn_setting)

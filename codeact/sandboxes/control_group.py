@@ -155,7 +155,7 @@ def _second_version(
                     _set(folder / "memory.swap.max", 0)
                     _set(folder / "pids.max", limits.processes)
                     return ControlGroup("v2", bound, (str(folder),))
-            # A group of those above us has not our own limit: it is kept to nevertheless.
+            # A group above ours lacks our own limit, which must hold all the same.
             ours = " ".join(_words(parent / "memory.max"))
             bound = min(bound, int(ours)) if ours.isdigit() else bound
     return None

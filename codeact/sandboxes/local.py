@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _GUEST, _SOCKETS, _SCRATCH, _SLOTS = "/run/guest.py", "/run/sockets", "/run/scratch", "/slots"
 _CAPABILITIES = ("SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "SYS_ADMIN")
 _OOM_KILLS = "/sys/fs/cgroup/memory.events"
-"""Where the guest looks for how many of its processes the kernel killed for want of memory."""
+"""The file in which the guest sees how many of its processes the kernel killed for memory."""
 _SERVER_PROCESSES = 64
 _END_TRIES = 2000
 _OWN_END_TRIES = 400

@@ -50,7 +50,7 @@ class HubRaw(Raw):
             )
             for number, row in enumerate(rows, start=1):
                 yield Record(f"hub:{self.name}, {self.split}, row {number}", dict(row))
-        # The library lets through whatever the many libraries beneath it raise.
+        # The library passes on errors of the many libraries that it uses.
         except Exception as error:
             reason = shorten(f"{type(error).__name__}: {error}", _LONGEST_REASON)
             raise TaskFileError(

@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 
 def keys_of(schema: type[BaseModel], config: Mapping[str, Any], under: str = "") -> Iterator[Key]:
-    """Yield every key that a composed `config` can hold, beneath `under`, in the schema's order.
+    """Yield every key that a composed `config` can hold, below `under`, in the schema's order.
 
     Where a group admits several kinds, `config` says which one is meant.
     """

@@ -223,7 +223,7 @@ class ValidateConfig(GradedSettings):
 
 
 class PlaySettings(GradedSettings):
-    """What playing episodes needs besides a policy."""
+    """What playing episodes needs in addition to a policy."""
 
     prompt: PromptSettings
     """How tasks and observations are put into words."""
@@ -258,7 +258,7 @@ class RunConfig(PlaySettings):
     turns: TurnSettings
     """How often the policy may act."""
     limits: LimitSettings
-    """Bounds of one episode besides its turns."""
+    """Bounds of one episode other than its turns."""
     feedback: FeedbackConfig
     """Whether a second model comments on each turn."""
     samples: int = Field(ge=1)

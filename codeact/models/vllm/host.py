@@ -18,7 +18,7 @@ from codeact.models.vllm import keeper as vllm_keeper
 GRACE = 10.0
 """Seconds that a server has to end by itself."""
 _PORTS = range(20_000, 32_000)
-"""Beneath the ports that the kernel gives to outgoing connections: a port stays free meanwhile."""
+"""Below the ports that the kernel gives to outgoing connections: a port stays free meanwhile."""
 _TAIL = 64 * 2**10
 
 

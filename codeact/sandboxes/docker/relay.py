@@ -4,7 +4,7 @@ The unix sockets of a container on another machine, or under a runtime with a ke
 are not in a folder of ours. There `docker exec` runs ``guest.py --relay`` beside the guest, and the
 connections of all its sessions are lanes of that one stream. It costs one more copy in each
 direction, and one start of a Python per container. A frame is the lane's number and a size, four
-bytes each, then the data; the first frame of a lane names the socket it leads to, an empty one ends it.
+bytes each, then the data. The first frame of a lane names its socket; an empty frame ends it.
 """
 
 import asyncio
