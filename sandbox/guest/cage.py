@@ -11,6 +11,7 @@ import struct
 
 from . import BUILTINS
 from .frames import LENGTH
+from .options import Limits
 
 globals()["__builtins__"] = BUILTINS
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +44,7 @@ BUFFER_SIZES = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and both with FORCE.
 ZEROCOPY = 60
 
 
-def filter_program():
+def filter_program() -> bytes:
     """Assemble the BPF program: no call of the list, no namespaces, plain sockets only.
 
     A unix socket is a stream, because what a datagram socket holds can be hidden from the watch.
@@ -89,7 +90,7 @@ if platform.machine() in ARCHITECTURES:
     PROGRAM = Program(len(filter_program()) // 8, filter_program())
 
 
-def no_way_back():
+def no_way_back() -> None:
     """Give up new privileges, and the system calls on the list. For good."""
     if LIBC.prctl(38, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
@@ -97,7 +98,7 @@ def no_way_back():
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
-def bounds_of(limits, base_address_space):
+def bounds_of(limits: Limits, base_address_space: int) -> dict[int, int]:
     """Return what one process may take, by the kernel's numbers for its kinds."""
     megabyte = 1 << 20
     bounds = {
@@ -120,7 +121,7 @@ def bounds_of(limits, base_address_space):
     return found
 
 
-def set_limits(bounds):
+def set_limits(bounds: dict[int, int]) -> None:
     """Bound this process; what a uid may take in all is the watch's business."""
     for kind, bound in bounds.items():
         try:
@@ -131,7 +132,7 @@ def set_limits(bounds):
                 raise
 
 
-def keep_capabilities(mask):
+def keep_capabilities(mask: int) -> None:
     """Give up all of this process's capabilities but those of the mask."""
     header = struct.pack("=Ii", 0x20080522, 0)
     sets = ctypes.create_string_buffer(24)
@@ -144,7 +145,7 @@ def keep_capabilities(mask):
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def drop_bounding_set():
+def drop_bounding_set() -> None:
     """Have no program ever gain a capability, here and in all that is forked from here."""
     for capability in range(64):
         if LIBC.prctl(24, capability, 0, 0, 0):
@@ -153,12 +154,13 @@ def drop_bounding_set():
             raise OSError(ctypes.get_errno(), "the bounding set of capabilities")
 
 
-def mount_tmpfs(folder, flags, data):
+def mount_tmpfs(folder: str, flags: int, data: str) -> None:
+    """Mount a new tmpfs on a folder; `flags` are the kernel's for mount(2)."""
     if LIBC.mount(b"tmpfs", folder.encode(), b"tmpfs", flags, data.encode()):
         raise OSError(ctypes.get_errno(), "mount", folder)
 
 
-def fork_apart():
+def fork_apart() -> int:
     """Fork a child that is the first process of user, process and mount namespaces of its own.
 
     For servers that are not root: there is one uid for all sessions, and this keeps them apart.
@@ -185,10 +187,11 @@ def fork_apart():
     os.close(here)
     if len(data) < 4:
         raise OSError("no namespaces")
-    return LENGTH.unpack(data)[0]
+    return int(LENGTH.unpack(data)[0])
 
 
-def own_namespaces():
+def own_namespaces() -> None:
+    """Move this process into new user, process, mount and IPC namespaces."""
     if LIBC.unshare(0x10000000 | 0x20000000 | 0x20000 | 0x08000000):
         raise OSError(ctypes.get_errno(), "unshare")
     LIBC.prctl(4, 1, 0, 0, 0)  # The maps are only for who may look at the process.
@@ -198,11 +201,13 @@ def own_namespaces():
     LIBC.prctl(4, 0, 0, 0, 0)
 
 
-def die_with_parent():
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends."""
     LIBC.prctl(1, int(signal.SIGKILL), 0, 0, 0)
 
 
-def be_root_again():
+def be_root_again() -> None:
+    """Take root's uids back after acting with a session's."""
     os.setresuid(0, 0, 0)
     # The kernel forgets this wish with every change of uid.
     die_with_parent()

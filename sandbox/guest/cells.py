@@ -4,6 +4,7 @@ import ast
 import builtins
 import re
 import sys
+from typing import Any
 
 from . import BUILTINS
 
@@ -19,16 +20,19 @@ class Cells:
     where IPython could mean to do more, it is asked as ever.
     """
 
-    def __init__(self, shell):
+    def __init__(self, shell: Any) -> None:
         from IPython.core import autocall, interactiveshell, macro, release
 
         self.shell = shell
         self.hook = shell.displayhook
-        self.make_info = interactiveshell.ExecutionInfo
-        self.make_result = interactiveshell.ExecutionResult
+        self.make_info: Any = interactiveshell.ExecutionInfo
+        self.make_result: Any = interactiveshell.ExecutionResult
+        self.result: Any = None
         self.writer = shell.display_formatter.formatters["text/plain"]
         printers = self.writer.type_printers
-        self.usual_printers = {kind: printers.get(kind) for kind in (int, float, bool, str)}
+        self.usual_printers: dict[type, Any] = {
+            kind: printers.get(kind) for kind in (int, float, bool, str)
+        }
         self.usual_rules = self.rules()
         self.commands = (autocall.IPyAutocall, macro.Macro)
         # Before that, there was another signature for what is made here.
@@ -38,7 +42,7 @@ class Cells:
             ";" in cell and ends_in_semicolon(cell)
         )
 
-    def rules(self):
+    def rules(self) -> tuple[Any, ...]:
         """Return all by which a cell may be changed, before it runs and in how it runs."""
         shell, manager = self.shell, self.shell.input_transformer_manager
         return (
@@ -47,7 +51,7 @@ class Cells:
             shell.ast_node_interactivity,
         )
 
-    def run(self, cell):
+    def run(self, cell: str) -> bool:
         """Run a cell; tell whether it went well."""
         whole = cell if cell.endswith("\n") else cell + "\n"
         tree = self.plain(whole)
@@ -55,7 +59,7 @@ class Cells:
         if tree is None:
             # What `remember` did not tell it: the last inputs, of which it makes _i, _ii and _iii.
             history._ii, history._i, history._i00 = ["", "", *history.input_hist_raw][-3:]
-            return shell.run_cell(cell, store_history=True).success
+            return bool(shell.run_cell(cell, store_history=True).success)
         info = self.make_info(cell, True, False, True, None, None, transformed_cell=whole)
         self.result = result = self.make_result(info)
         count = result.execution_count = shell.execution_count
@@ -79,9 +83,9 @@ class Cells:
         error = result.error_in_exec
         if error is not None and not wordless(error):
             history.exceptions[count] = shell._format_exception_for_storage(error)
-        return result.success
+        return bool(result.success)
 
-    def plain(self, whole):
+    def plain(self, whole: str) -> ast.Module | None:
         """Return the tree of a cell that is Python and nothing else, or None."""
         # What IPython adds to the language is no Python, but for its own prompts ("In [1]: x" is
         # an annotation), await, and the white space that it takes off the front.
@@ -92,20 +96,21 @@ class Cells:
         if whole.count("\n") == 1 and self.could_be_command(WORD.match(whole)):
             return None
         try:
-            return self.shell.compile.ast_parse(whole)
+            tree: ast.Module = self.shell.compile.ast_parse(whole)
         except Exception:
             return None
+        return tree
 
-    def could_be_command(self, word):
+    def could_be_command(self, word: re.Match[str] | None) -> bool:
         """Tell whether a cell of one line with this first word may be a magic, alias or macro."""
         shell = self.shell
         if word is None or shell.autocall:
             return bool(shell.autocall)
-        word = word.group()
-        value = shell.user_ns.get(word)
-        return isinstance(value, self.commands) or shell.find_magic(word) is not None
+        name = word.group()
+        value = shell.user_ns.get(name)
+        return isinstance(value, self.commands) or shell.find_magic(name) is not None
 
-    def remember(self, history, count, cell, whole):
+    def remember(self, history: Any, count: int, cell: str, whole: str) -> None:
         """Put a cell into In, _i, _ii, _iii and _i<count>."""
         if "exit" in cell or "quit" in cell:
             history.store_inputs(count, whole, cell)
@@ -116,12 +121,12 @@ class Cells:
         third, second, first, this = ["", "", "", *raw[-4:]][-4:]
         self.leave({"_i": first, "_ii": second, "_iii": third, f"_i{count}": this})
 
-    def leave(self, names):
+    def leave(self, names: dict[str, Any]) -> None:
         """Bind names for the cells to use, which do not count as theirs."""
         self.shell.user_ns.update(names)
         self.shell.user_ns_hidden.update(names)
 
-    def fails(self, statements, name, result):
+    def fails(self, statements: list[ast.stmt], name: str, result: Any) -> bool:
         """Run statements one by one until one fails; the value of a last expression is shown."""
         shell = self.shell
         try:
@@ -142,7 +147,7 @@ class Cells:
             return True
         return False
 
-    def show(self, value):
+    def show(self, value: object) -> None:
         """Show a cell's value, and keep it in Out and _: sys.displayhook, of plain values."""
         text = None if value is None else self.plain_text(value)
         if text is None:
@@ -163,7 +168,7 @@ class Cells:
         shell.history_manager.output_hist_reprs[count] = text
         stdout.flush()
 
-    def plain_text(self, value):
+    def plain_text(self, value: object) -> str | None:
         """Return how IPython would write a number or a string, or None where it could differ."""
         if type(value) not in self.usual_printers or not self.shows_as_usual(type(value)):
             return None
@@ -172,7 +177,7 @@ class Cells:
         except ValueError:
             return None  # An integer of too many digits: IPython has its own words for that.
 
-    def shows_as_usual(self, kind):
+    def shows_as_usual(self, kind: type) -> bool:
         """Tell whether nothing was changed in how IPython shows values and keeps them."""
         hook, writer, formatter = self.hook, self.writer, self.shell.display_formatter
         space, hidden = self.shell.user_ns, self.shell.user_ns_hidden
@@ -191,7 +196,7 @@ class Cells:
         )
 
 
-def wordless(error):
+def wordless(error: BaseException | None) -> bool:
     """Tell whether no code of the cell's runs when an exception and its causes are formatted."""
     for _ in range(20):
         if error is None:

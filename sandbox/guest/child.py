@@ -1,6 +1,5 @@
 """How a fork of the server becomes a session: its cage, its host, its service."""
 
-import _signal
 import fcntl
 import os
 import resource
@@ -24,6 +23,7 @@ from .cells import Cells
 from .frames import LENGTH, Channel
 from .options import Options
 from .session import Session
+from .signals import DEFAULT, set_handler
 from .slots import Slot
 
 globals()["__builtins__"] = BUILTINS
@@ -56,8 +56,8 @@ def become_session(inherited: Inherited, slot: Slot) -> None:
     """Turn this fresh child into a caged session, wait for a host, and serve it."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM):
-        _signal.signal(number, _signal.SIG_DFL)
-    _signal.signal(signal.SIGINT, signal.default_int_handler)
+        set_handler(number, DEFAULT)
+    set_handler(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     try:
         score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)

@@ -11,7 +11,7 @@ globals()["__builtins__"] = BUILTINS
 monotonic = time.monotonic
 
 
-def wiped(folder, uid):
+def wiped(folder: str, uid: int | None) -> bool:
     """Empty a folder as its owner; tell whether it is empty now."""
     if uid is not None:
         os.setresuid(os.getuid(), uid, 0)
@@ -24,7 +24,7 @@ def wiped(folder, uid):
             be_root_again()
 
 
-def wipe(folder, seconds=0.05):
+def wipe(folder: str, seconds: float = 0.05) -> bool:
     """Delete what is in a folder, however deep: inner folders are moved up, not walked down.
 
     Others wait for the server meanwhile, so it stops after a while, and goes on the next time.

@@ -1,27 +1,27 @@
 """Frames between host and guest: a big-endian length of four bytes, then JSON."""
 
-import _signal
 import codecs
 import json
 import os
 import signal
 import struct
+from typing import Any
 
 from . import BUILTINS
+from .signals import pthread_sigmask
 
 globals()["__builtins__"] = BUILTINS
 DECODE = json.JSONDecoder().decode
 TO_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 LENGTH = struct.Struct(">I")
 MAX_REQUEST = 64 << 20
-# Bound here once: what a cell does to the modules is then its own problem. Those of _signal are
-# signal's without the enumerations around them.
-pthread_sigmask = _signal.pthread_sigmask
+# Bound here once: what a cell does to the modules is then its own problem.
 read, write = os.read, os.write
 
 
-def half_a_pair(error):
+def half_a_pair(error: UnicodeError) -> tuple[str, int]:
     """Write half of a surrogate pair, which UTF-8 has no bytes for, as six plain characters."""
+    assert isinstance(error, UnicodeEncodeError)
     halves = error.object[error.start : error.end]
     return "".join(f"\\\\u{ord(half):04x}" for half in halves), error.end
 
@@ -29,7 +29,7 @@ def half_a_pair(error):
 codecs.register_error("half_a_pair", half_a_pair)
 
 
-def encode(value):
+def encode(value: object) -> bytes:
     """Return a value as JSON; ValueError or TypeError if it is none."""
     return TO_JSON(value).encode("utf-8", "half_a_pair")
 
@@ -37,14 +37,14 @@ def encode(value):
 class Channel:
     """Length-prefixed JSON over a socket; what was half read survives a raised signal."""
 
-    def __init__(self, fd):
+    def __init__(self, fd: int) -> None:
         self.fd = fd
         self.buffer = bytearray()
 
-    def fileno(self):
+    def fileno(self) -> int:
         return self.fd
 
-    def send(self, message):
+    def send(self, message: dict[str, Any]) -> None:
         """Send a whole frame; the soft limit waits until it is out."""
         data = encode(message)
         view = memoryview(LENGTH.pack(len(data)) + data)
@@ -55,7 +55,7 @@ class Channel:
         finally:
             pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
 
-    def receive(self):
+    def receive(self) -> Any:
         """Return the next message; raise EOFError when the other side is gone."""
         while True:
             message = self.take()
@@ -63,13 +63,13 @@ class Channel:
                 return message
             self.fill()
 
-    def fill(self):
+    def fill(self) -> None:
         data = read(self.fd, 1 << 18)
         if not data:
             raise EOFError
         self.buffer += data
 
-    def take(self):
+    def take(self) -> Any:
         """Return a message that is wholly here, or None."""
         if len(self.buffer) < 4:
             return None

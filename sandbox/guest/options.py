@@ -60,6 +60,6 @@ def read_options(folder: str) -> Options:
     if os.geteuid() == 0:
         os.chown(path, 0, 0)
     with open(path, "rb") as file:
-        options = DECODE(file.read().decode())
+        options: Options = DECODE(file.read().decode())
     os.unlink(path)
     return options

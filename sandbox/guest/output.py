@@ -3,6 +3,8 @@
 import _thread
 import io
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from . import BUILTINS
 
@@ -17,31 +19,31 @@ class Output(io.TextIOBase):
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.cell = 0
-        self.born = {}
+        self.born: dict[int, int] = {}  # thread: cell
         self.begin()
 
-    def begin(self):
+    def begin(self) -> None:
         self.cell += 1
-        self.parts = []
+        self.parts: list[str] = []
         self.room = self.limit
 
-    def text(self):
+    def text(self) -> str:
         return "".join(self.parts)
 
-    def writable(self):
+    def writable(self) -> bool:
         return True
 
-    def fileno(self):
+    def fileno(self) -> int:
         return 1
 
     @property
-    def buffer(self):
+    def buffer(self) -> "ByteOutput":
         return ByteOutput(self)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self.room > 0 and (not self.born or self.born_in() == self.cell):
@@ -49,17 +51,17 @@ class Output(io.TextIOBase):
             self.room -= len(text)
         return len(text)
 
-    def born_in(self):
+    def born_in(self) -> int:
         """Return the cell that the current thread belongs to."""
         return self.born.get(get_ident(), self.cell)
 
-    def inherit(self, start):
+    def inherit(self, start: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a function that starts threads: a new thread belongs to the cell of its maker."""
 
-        def start_thread(function, *args, **kwargs):
+        def start_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             cell = self.born_in()
 
-            def run(*args, **kwargs):
+            def run(*args: Any, **kwargs: Any) -> None:
                 self.born[get_ident()] = cell
                 try:
                     function(*args, **kwargs)
@@ -70,7 +72,7 @@ class Output(io.TextIOBase):
 
         return start_thread
 
-    def watch_threads(self):
+    def watch_threads(self) -> None:
         for module, name in (
             (_thread, "start_new_thread"),
             (_thread, "start_joinable_thread"),
@@ -86,13 +88,13 @@ class ByteOutput(io.RawIOBase):
 
     __module__ = "__main__"
 
-    def __init__(self, output):
+    def __init__(self, output: Output) -> None:
         self.output = output
 
-    def writable(self):
+    def writable(self) -> bool:
         return True
 
-    def write(self, data):
-        data = bytes(data)
-        self.output.write(data.decode("utf-8", "replace"))
-        return len(data)
+    def write(self, data: Any) -> int:
+        text = bytes(data)
+        self.output.write(text.decode("utf-8", "replace"))
+        return len(text)

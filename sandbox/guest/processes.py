@@ -9,14 +9,15 @@ globals()["__builtins__"] = BUILTINS
 PAGE = resource.getpagesize()
 
 
-def pid_namespace(pid):
+def pid_namespace(pid: int | str) -> str:
+    """Return what names the process namespace of a process, or nothing."""
     try:
         return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
         return ""
 
 
-def statm(pid):
+def statm(pid: int | str) -> tuple[int, int]:
     """Return a process's address space and resident set, in pages."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
@@ -26,7 +27,7 @@ def statm(pid):
         return 0, 0
 
 
-def open_files(pid):
+def open_files(pid: int | str) -> int:
     """Return how many descriptors a process has open; 0 where the kernel does not count them."""
     try:
         return os.stat(f"/proc/{pid}/fd").st_size
@@ -34,7 +35,7 @@ def open_files(pid):
         return 0
 
 
-def open_sockets(pid):
+def open_sockets(pid: int | str) -> list[int]:
     """Return the inodes of a process's sockets."""
     found = []
     try:
@@ -47,7 +48,7 @@ def open_sockets(pid):
     return found
 
 
-def uid_lives(uid):
+def uid_lives(uid: int) -> bool:
     """Tell whether any process of a uid is left, be it a zombie."""
     try:
         os.getpriority(os.PRIO_USER, uid)
@@ -57,7 +58,8 @@ def uid_lives(uid):
     return not IN_GVISOR or any(uid_of(pid) == uid for pid in os.listdir("/proc") if pid.isdigit())
 
 
-def uid_of(pid):
+def uid_of(pid: int | str) -> int:
+    """Return the real uid of a process, or -1 if it is gone."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             return int(file.read().partition(b"\nUid:\t")[2].split(None, 1)[0])
@@ -65,7 +67,7 @@ def uid_of(pid):
         return -1
 
 
-def in_gvisor():
+def in_gvisor() -> bool:
     """Tell whether the kernel is gVisor's: it answers for a uid that no process has."""
     try:
         os.getpriority(os.PRIO_USER, (1 << 31) - 1)
@@ -74,7 +76,7 @@ def in_gvisor():
     return True
 
 
-def container_oom_kills():
+def container_oom_kills() -> int:
     """Return how many processes of this container the kernel has killed for want of memory."""
     for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
         try:

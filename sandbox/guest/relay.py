@@ -5,6 +5,7 @@ import select
 import socket
 import struct
 import time
+from typing import NoReturn
 
 from . import BUILTINS
 
@@ -23,11 +24,13 @@ class Relay:
 
     FRAME = struct.Struct(">II")
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self.folder = folder
         self.inbox, self.outbox = bytearray(), bytearray()
-        self.lanes = {}  # number: (socket, what it has yet to take)
-        self.numbers = {}
+        self.lanes: dict[
+            int, tuple[socket.socket, bytearray]
+        ] = {}  # number: (socket, what it has yet to take)
+        self.numbers: dict[int, int] = {}
         self.opened = 0  # The number of the newest lane: the host counts them.
         self.everyone, self.host = select.poll(), select.poll()
         for poll in (self.everyone, self.host):
@@ -36,7 +39,7 @@ class Relay:
         os.set_blocking(0, False)
         os.set_blocking(1, False)
 
-    def run(self):
+    def run(self) -> NoReturn:
         while True:
             for fd, event in self.everyone.poll():
                 if fd == 0:
@@ -53,7 +56,7 @@ class Relay:
                     if any(fd == 0 for fd, _ in self.host.poll()):
                         self.from_host()
 
-    def from_host(self):
+    def from_host(self) -> None:
         try:
             data = os.read(0, 1 << 18)
         except BlockingIOError:
@@ -83,13 +86,13 @@ class Relay:
                 self.opened = number
                 self.open(number, f"{self.folder}/{body.decode()}")
 
-    def leave_options(self, data):
+    def leave_options(self, data: bytes) -> None:
         """Put the server's options where it looks for them, whole or not at all."""
         with open(f"{self.folder}/options.part", "wb") as file:
             file.write(data)
         os.rename(f"{self.folder}/options.part", f"{self.folder}/options")
 
-    def open(self, number, path):
+    def open(self, number: int, path: str) -> None:
         lane = socket.socket(socket.AF_UNIX)
         for _ in range(6000):
             try:
@@ -102,7 +105,7 @@ class Relay:
         self.lanes[number], self.numbers[lane.fileno()] = (lane, bytearray()), number
         self.everyone.register(lane, select.POLLIN)
 
-    def from_session(self, number):
+    def from_session(self, number: int) -> None:
         try:
             data = self.lanes[number][0].recv(1 << 16)
         except BlockingIOError:
@@ -113,7 +116,7 @@ class Relay:
         if not data:
             self.end(number)
 
-    def to_session(self, number):
+    def to_session(self, number: int) -> None:
         lane, pending = self.lanes[number]
         try:
             del pending[: lane.send(pending)]
@@ -123,7 +126,7 @@ class Relay:
             pending.clear()  # Its end comes as something to read.
         self.everyone.modify(lane, select.POLLIN | (select.POLLOUT if pending else 0))
 
-    def end(self, number):
+    def end(self, number: int) -> None:
         lane, _ = self.lanes.pop(number)
         self.everyone.unregister(lane)
         del self.numbers[lane.fileno()]

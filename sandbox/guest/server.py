@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 
 from . import BUILTINS
 from .cage import (
@@ -25,9 +26,10 @@ from .cells import Cells
 from .child import Inherited, become_session, furnish
 from .folders import wiped
 from .frames import LENGTH, Channel
+from .options import Options
 from .processes import PAGE, container_oom_kills, pid_namespace, statm, uid_lives
 from .shell import into_huge_pages, make_shell, preload, use_once
-from .slots import Slot
+from .slots import Reason, Slot, State
 from .sockets import SocketMemory, fewer_files
 from .watch import Watch
 
@@ -41,16 +43,17 @@ monotonic = time.monotonic
 class Server:
     """Keeps warm children, watches live ones, ends and cleans up after dead ones."""
 
-    def __init__(self, options):
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.uids = bool(options["uid"]) and os.geteuid() == 0
         self.slots = [
             Slot(n, f"{options['slot_root']}/{n}", options["uid"] + 1 + n if self.uids else None)
             for n in range(options["slots"])
         ]
-        self.waiting, self.dying = 0, set()
+        self.waiting = 0
+        self.dying: set[Slot] = set()
         self.free = self.slots[::-1]
-        self.control = None
+        self.control: Channel
         self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.next_look = self.next_fork = 0.0
@@ -61,13 +64,14 @@ class Server:
 
     # -- beginning
 
-    def run(self):
+    def run(self) -> None:
         self.make_slots()
         loaded = preload(self.options["preload"])
         use_once(sys.modules)
-        for name, source in self.options.pop("modules", ()):
+        for name, source in self.options["modules"]:
             module = sys.modules[name] = types.ModuleType(name)
             exec(compile(source, f"<{name}>", "exec"), module.__dict__)
+        self.options["modules"] = []
         self.cells = Cells(make_shell(self.options["scratch"]))
         LIBC.prctl(4, 0, 0, 0, 0)
         gc.collect()
@@ -89,7 +93,7 @@ class Server:
         self.control.send({"ready": loaded, "pid": os.getpid(), "uids": self.uids})
         self.loop()
 
-    def make_slots(self):
+    def make_slots(self) -> None:
         limits = self.options["limits"]
         for slot in self.slots:
             os.makedirs(slot.folder, 0o700, exist_ok=True)
@@ -98,14 +102,14 @@ class Server:
                 data = f"size={limits['disk_mb']}m,nr_inodes={limits['inodes']},mode=700"
                 data += f",uid={uid},gid={uid}"
                 mount_tmpfs(slot.folder, 6, data)
-            elif self.uids and os.stat(slot.folder).st_uid != slot.uid:
+            elif slot.uid is not None and os.stat(slot.folder).st_uid != slot.uid:
                 os.chown(slot.folder, slot.uid, slot.uid)
         if self.uids:
             # Mounting is done. In a user namespace of its own, a session drops the set itself.
             drop_bounding_set()
             keep_capabilities(~(1 << 21 | 1 << 8))
 
-    def listen(self):
+    def listen(self) -> None:
         """Open the two sockets where the owner finds them and sessions do not."""
         folder, owner = self.options["sockets"], self.options["owner"]
         if os.geteuid() == 0 and owner:
@@ -124,7 +128,7 @@ class Server:
 
     # -- the loop
 
-    def move(self, slot, state):
+    def move(self, slot: Slot, state: State) -> None:
         """Note a slot's new state: with a thousand of them, nobody looks through all each time."""
         self.waiting += (state == "waiting") - (slot.state == "waiting")
         slot.state = state
@@ -132,7 +136,7 @@ class Server:
         if state == "free":
             self.free.append(slot)
 
-    def loop(self):
+    def loop(self) -> None:
         poll = select.poll()
         for source in (self.control, self.wakeup[0], self.taken[0]):
             poll.register(source, select.POLLIN)
@@ -154,7 +158,7 @@ class Server:
             if time.monotonic() >= self.next_look:
                 self.look()
 
-    def obey(self):
+    def obey(self) -> bool:
         """Do what the host asks; answer False when the host is gone."""
         try:
             self.control.fill()
@@ -170,14 +174,14 @@ class Server:
             return False
         return True
 
-    def note_taken(self):
+    def note_taken(self) -> None:
         data = drain(self.taken[0])
         for offset in range(0, len(data) - len(data) % 4, 4):
             slot = self.slots[LENGTH.unpack_from(data, offset)[0]]
             if slot.state == "waiting":
                 self.move(slot, "live")
 
-    def refill(self, *, pace=0.02):
+    def refill(self, *, pace: float = 0.02) -> None:
         """Keep some children waiting, as long as there are free slots.
 
         Many may be asked for at once: those that replace them come one by one, `pace` seconds
@@ -193,7 +197,7 @@ class Server:
                 break
             self.next_fork = time.monotonic() + pace
 
-    def fork(self, slot):
+    def fork(self, slot: Slot) -> bool:
         if not wiped(slot.folder, slot.uid):
             return False
         slot.generation += 1
@@ -217,7 +221,7 @@ class Server:
             self.watch.by_namespace[pid_namespace(pid)] = slot
         return True
 
-    def inherited(self):
+    def inherited(self) -> Inherited:
         """Return what a child has from here, and what it must not keep."""
         not_its = [self.control_door.fileno(), self.control.fileno(), *self.wakeup, self.taken[0]]
         if self.sockets is not None:
@@ -228,7 +232,7 @@ class Server:
 
     # -- the end of sessions
 
-    def reap(self):
+    def reap(self) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -240,7 +244,7 @@ class Server:
             if slot is not None:
                 self.end(slot, None, status)
 
-    def end(self, slot, reason, status=None):
+    def end(self, slot: Slot, reason: Reason | None, status: int | None = None) -> None:
         """Kill all that is left of a session; `finish` frees the slot once it is dead."""
         slot.reason = slot.reason or reason
         if status is not None:
@@ -260,12 +264,12 @@ class Server:
             self.move(slot, "dying")
         self.kill_all(slot)
 
-    def one_more_oom_kill(self):
+    def one_more_oom_kill(self) -> bool:
         """Tell whether the kernel has killed somebody for want of memory since the last time."""
         before, self.oom_kills = self.oom_kills, container_oom_kills()
         return self.oom_kills > before
 
-    def kill_all(self, slot):
+    def kill_all(self, slot: Slot) -> None:
         """End every process of a slot, at one blow.
 
         With the slot's uid as effective uid, ``kill(-1)`` reaches its processes and no others;
@@ -273,7 +277,7 @@ class Server:
         """
         # It looks at every process there is, and those that die need the processor themselves.
         slot.next_kill = monotonic() + 0.02
-        if not self.uids:
+        if slot.uid is None:
             for kill, target in ((os.killpg, slot.group), (os.kill, slot.pid)):
                 try:
                     if target:
@@ -282,11 +286,11 @@ class Server:
                     pass
             return
         if slot.last:
-            self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 0)
-        self.as_slot(slot, os.kill, -1, signal.SIGKILL)
+            self.as_slot(slot.uid, os.setpriority, os.PRIO_USER, slot.uid, 0)
+        self.as_slot(slot.uid, os.kill, -1, signal.SIGKILL)
 
-    def as_slot(self, slot, function, *args):
-        os.setresuid(self.options["uid"], slot.uid, 0)
+    def as_slot(self, uid: int, function: Callable[..., None], *args: int) -> None:
+        os.setresuid(self.options["uid"], uid, 0)
         try:
             function(*args)
         except OSError:
@@ -294,9 +298,9 @@ class Server:
         finally:
             be_root_again()
 
-    def finish(self, slot):
+    def finish(self, slot: Slot) -> None:
         """Free a dying slot if its processes are gone and its files could be wiped."""
-        if slot.pid or (self.uids and uid_lives(slot.uid)):
+        if slot.pid or (slot.uid is not None and uid_lives(slot.uid)):
             if monotonic() >= slot.next_kill:
                 self.kill_all(slot)
             return
@@ -312,7 +316,7 @@ class Server:
 
     # -- the watch
 
-    def look(self):
+    def look(self) -> None:
         """End the sessions that are over their limits, and put the crowded ones last."""
         # Its own time, not the clock's: on a busy machine it is needed as often as ever.
         began = time.process_time()
@@ -322,14 +326,15 @@ class Server:
                 self.end(slot, "memory")
             elif count > limits["processes"]:
                 self.end(slot, "processes")
-            elif count > CROWD and self.uids:
+            elif count > CROWD and slot.uid is not None:
                 slot.last = True
-                self.as_slot(slot, os.setpriority, os.PRIO_USER, slot.uid, 19)
+                self.as_slot(slot.uid, os.setpriority, os.PRIO_USER, slot.uid, 19)
         pause = max(0.1, 20 * (time.process_time() - began))
         self.next_look = time.monotonic() + min(LONGEST_PAUSE, pause)
 
 
-def drain(fd):
+def drain(fd: int) -> bytes:
+    """Return all that is in a pipe that does not block."""
     data = b""
     while True:
         try:

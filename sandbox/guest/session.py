@@ -1,6 +1,5 @@
 """One interpreter: it answers its host's requests and asks it for tools."""
 
-import _signal
 import functools
 import itertools
 import linecache
@@ -10,19 +9,26 @@ import signal
 import sys
 import threading
 import traceback
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from . import BUILTINS
+from .cells import Cells
 from .frames import DECODE, Channel, encode
+from .options import Options
 from .output import Output
+from .signals import DEFAULT, get_handler, set_handler
 
 globals()["__builtins__"] = BUILTINS
 HERE = __file__.rpartition("/")[0] + "/"
-# Bound here once: what a cell does to the modules is then its own problem. Those of _signal are
-# signal's without the enumerations around them.
+# Bound here once: what a cell does to the modules is then its own problem.
 getpid, fstat, pread, waitid = os.getpid, os.fstat, os.pread, os.waitid
-set_handler, get_handler = _signal.signal, _signal.getsignal
 children_gone = functools.partial(resource.getrusage, resource.RUSAGE_CHILDREN)
 setitimer = signal.setitimer
+
+Request = dict[str, Any]
+Answer = dict[str, Any]
 
 
 class ToolError(RuntimeError):
@@ -34,30 +40,30 @@ class ToolError(RuntimeError):
 class Session:
     """One interpreter, in a process of its own, serving one connection."""
 
-    def __init__(self, cells, options, folder):
+    def __init__(self, cells: Cells, options: Options, folder: str) -> None:
         self.channel: Channel
         self.cells = cells
         self.shell = cells.shell
         self.options = options
         self.folder = folder
         self.output = Output(options["limits"]["output_bytes"])
-        self.tools = {}
+        self.tools: dict[str, Any] = {}
         self.calls = itertools.count(1)
         self.one_call = threading.Lock()  # Who holds it is the one to read from the host.
         self.one_frame = threading.Lock()
         self.busy = False  # Whether the host waits for an answer; only then it takes calls.
-        self.alarm = None
+        self.alarm: TimeoutError | None = None
         self.pid = os.getpid()
         self.stdin, self.stderr = sys.stdin, sys.stderr
-        self.stdout = None  # what fd 1 is, when it is a file of ours
+        self.stdout: os.stat_result | None = None  # what fd 1 is, when it is a file of ours
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Do all that can be done before there is a host to talk to."""
         self.output.watch_threads()
         self.set_streams(self.output)
         original = self.shell._get_exc_info
 
-        def without_our_frames(exc_tuple=None):
+        def without_our_frames(exc_tuple: Any = None) -> Any:
             # The cell is over; writing its traceback is not its time.
             self.stop_alarm()
             etype, value, trace = original(exc_tuple)
@@ -65,7 +71,7 @@ class Session:
 
         self.shell._get_exc_info = without_our_frames
 
-    def serve(self):
+    def serve(self) -> None:
         """Answer requests until the host hangs up."""
         while True:
             try:
@@ -86,7 +92,7 @@ class Session:
                 if answer.get("broken"):
                     return
 
-    def start(self, request):
+    def start(self, request: Request) -> Answer:
         for tool in request["tools"]:
             self.tools[tool["name"]] = self.make_tool(tool["name"], tool["doc"])
         if self.tools:
@@ -105,7 +111,7 @@ class Session:
 
     # -- cells
 
-    def execute(self, request):
+    def execute(self, request: Request) -> Answer:
         self.output.begin()
         self.set_streams(self.output)
         printed = self.fresh_stdout()
@@ -139,7 +145,7 @@ class Session:
             "broken": broken,
         }
 
-    def fresh_stdout(self):
+    def fresh_stdout(self) -> bool:
         """Put a new, nameless file at fd 1: what child processes of this cell print.
 
         Processes that earlier cells left behind keep the file of their cell. Where none can have
@@ -150,7 +156,7 @@ class Session:
                 os.fstat(fd)
             except OSError:
                 self.point(fd, os.open("/dev/null", os.O_RDWR))
-        if self.stdout is not None and self.untouched():
+        if self.untouched():
             return True
         self.stdout = None
         try:
@@ -161,13 +167,15 @@ class Session:
         self.stdout = fstat(1)
         return True
 
-    def untouched(self):
+    def untouched(self) -> bool:
         """Tell whether fd 1 is our last file, still empty, and no other process can have it."""
         try:
-            now = fstat(1)
-            if now.st_size or (now.st_ino, now.st_dev) != (self.stdout.st_ino, self.stdout.st_dev):
+            now, ours = fstat(1), self.stdout
+            if ours is None or now.st_size:
                 return False
-            if get_handler(signal.SIGCHLD) is not _signal.SIG_DFL or children_gone().ru_minflt:
+            if (now.st_ino, now.st_dev) != (ours.st_ino, ours.st_dev):
+                return False
+            if get_handler(signal.SIGCHLD) is not DEFAULT or children_gone().ru_minflt:
                 return False
             waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -176,14 +184,15 @@ class Session:
             pass
         return False
 
-    def set_streams(self, output):
+    def set_streams(self, output: Output) -> None:
         """Put the streams back in place, whatever the last cell did to them."""
-        sys.stdout = sys.__stdout__ = output
-        sys.stderr = sys.__stderr__ = self.stderr
-        sys.stdin = sys.__stdin__ = self.stdin
+        streams: Any = sys
+        streams.stdout = streams.__stdout__ = output
+        streams.stderr = streams.__stderr__ = self.stderr
+        streams.stdin = streams.__stdin__ = self.stdin
 
     @staticmethod
-    def point(fd, target):
+    def point(fd: int, target: int) -> None:
         if target != fd:
             os.dup2(target, fd)
             os.close(target)
@@ -192,23 +201,23 @@ class Session:
 
     # -- the soft limit
 
-    def set_alarm(self, seconds):
+    def set_alarm(self, seconds: float) -> None:
         self.alarm = None
         self.seconds = seconds
         set_handler(signal.SIGALRM, self.on_alarm)
         setitimer(signal.ITIMER_REAL, seconds)
 
     @staticmethod
-    def stop_alarm():
+    def stop_alarm() -> None:
         setitimer(signal.ITIMER_REAL, 0)
 
-    def on_alarm(self, *_):
+    def on_alarm(self, *_: object) -> NoReturn:
         self.alarm = TimeoutError(f"Timed out after {self.seconds:g} seconds.")
         raise self.alarm
 
     # -- for graders
 
-    def evaluate(self, request):
+    def evaluate(self, request: Request) -> Answer:
         """Run a source as a plain program in a namespace of its own; answer with its RESULT."""
         self.set_streams(Output(0))
         self.point(1, os.open("/dev/null", os.O_RDWR))
@@ -225,7 +234,7 @@ class Session:
             return {"ok": False, "value": None, "error": describe(error), "status": status}
         return {"ok": True, "value": self.plain(namespace), "error": "", "status": "ok"}
 
-    def plain(self, namespace):
+    def plain(self, namespace: dict[str, Any]) -> Any:
         """Return RESULT as the JSON value it is, or None."""
         try:
             data = encode(namespace.get("RESULT"))
@@ -236,8 +245,8 @@ class Session:
 
     # -- tools
 
-    def make_tool(self, name, doc):
-        def tool(*args, **kwargs):
+    def make_tool(self, name: str, doc: str) -> Callable[..., Any]:
+        def tool(*args: Any, **kwargs: Any) -> Any:
             return self.call(name, args, kwargs)
 
         tool.__name__ = tool.__qualname__ = name
@@ -245,7 +254,7 @@ class Session:
         tool.__module__ = "__main__"
         return tool
 
-    def call(self, name, args, kwargs):
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if getpid() != self.pid:
             raise ToolError(f"{name} cannot be called from a child process")
         try:
@@ -270,7 +279,7 @@ class Session:
         return reply["result"]
 
 
-def cut(trace):
+def cut(trace: types.TracebackType | None) -> types.TracebackType | None:
     """Take this program's own frames off the inner end of a traceback."""
     last, step = None, trace
     while step is not None:
@@ -282,7 +291,8 @@ def cut(trace):
     return trace
 
 
-def describe(error):
+def describe(error: BaseException) -> str:
+    """Return an exception as one line, whatever its `__str__` does."""
     try:
         return f"{type(error).__name__}: {error}"[:20_000]
     except BaseException:

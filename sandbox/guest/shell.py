@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import types
+from typing import Any
 
 from . import BUILTINS
 from .cage import LIBC
@@ -14,7 +15,7 @@ from .cage import LIBC
 globals()["__builtins__"] = BUILTINS
 
 
-def make_shell(scratch):
+def make_shell(scratch: str) -> Any:
     """Make the one InteractiveShell that every session inherits: no colours, no history."""
     os.makedirs(f"{scratch}/ipython", exist_ok=True)
     os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
@@ -24,7 +25,7 @@ def make_shell(scratch):
     config = Config()
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
-    shell = InteractiveShell.instance(config=config)
+    shell: Any = InteractiveShell.instance(config=config)
     show_plainly(shell.display_formatter)
     tell_cells_from_modules(shell.compile)
     # The first cell and the first traceback are slow: let them be here, and leave no trace.
@@ -42,12 +43,12 @@ def make_shell(scratch):
     return shell
 
 
-def show_plainly(formatter):
+def show_plainly(formatter: Any) -> None:
     """Spare plain values the search for HTML and pictures of them, which nobody would see."""
     plain = {int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, range}
     original, text = formatter.format, {"text/plain"}
 
-    def show(value, include=None, exclude=None):
+    def show(value: object, include: Any = None, exclude: Any = None) -> Any:
         if include is None and type(value) in plain:
             include = text
         return original(value, include, exclude)
@@ -55,7 +56,7 @@ def show_plainly(formatter):
     formatter.format = show
 
 
-def tell_cells_from_modules(compiler):
+def tell_cells_from_modules(compiler: Any) -> None:
     """Answer at once that a cell's frame belongs to no module.
 
     ``inspect`` finds that out by a look at every loaded module, for every frame of a traceback:
@@ -64,7 +65,7 @@ def tell_cells_from_modules(compiler):
     original = inspect.getmodule
     of_frames = (types.CodeType, types.FrameType, types.TracebackType)
 
-    def getmodule(object, _filename=None):  # noqa: A002 (inspect's own name)
+    def getmodule(object: object, _filename: str | None = None) -> types.ModuleType | None:  # noqa: A002 (inspect's own name)
         if isinstance(object, of_frames) and inspect.getfile(object) in compiler._filename_map:
             return None
         return original(object, _filename)
@@ -72,7 +73,8 @@ def tell_cells_from_modules(compiler):
     inspect.getmodule = getmodule
 
 
-def preload(names):
+def preload(names: list[str]) -> list[str]:
+    """Import modules by name and return the names of those that are installed."""
     loaded = []
     for name in names:
         try:
@@ -83,7 +85,7 @@ def preload(names):
     return loaded
 
 
-def use_once(modules):
+def use_once(modules: dict[str, types.ModuleType]) -> None:
     """Have libraries make here, for all sessions, what they make when they are first used."""
     if "numpy" in modules:
         importlib.import_module("numpy.random")
@@ -93,7 +95,7 @@ def use_once(modules):
         repr(table.groupby("word").sum())
 
 
-def into_huge_pages():
+def into_huge_pages() -> None:
     """Have the kernel keep this process's memory in few large pages, where it can.
 
     A fork copies a list of all pages, and an end takes it down: that is most of what a session

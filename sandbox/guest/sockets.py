@@ -2,8 +2,10 @@
 
 import socket
 import struct
+from collections.abc import Iterator
 
 from . import BUILTINS
+from .options import Limits
 
 globals()["__builtins__"] = BUILTINS
 
@@ -19,14 +21,14 @@ class SocketMemory:
     ERROR, DONE = 2, 3
     LISTENING = 10
 
-    def __init__(self, netlink, buffer):
+    def __init__(self, netlink: socket.socket, buffer: int) -> None:
         self.netlink = netlink
         self.sequence = 0
         self.buffer = buffer
-        self.internet = ()
+        self.internet: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def where_known(cls):
+    def where_known(cls) -> "SocketMemory | None":
         """Return one, or None where the kernel does not tell."""
         try:
             netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 4)
@@ -43,16 +45,17 @@ class SocketMemory:
         found.internet = tuple(kind for kind in kinds if found.knows(*kind))
         return found
 
-    def knows(self, family, protocol):
+    def knows(self, family: int, protocol: int) -> bool:
         try:
             list(self.dump(self.of_internet(family, protocol)))
         except OSError:
             return False
         return True
 
-    def held(self):
+    def held(self) -> tuple[dict[int, int], dict[int, int]]:
         """Return bytes by uid, and by inode."""
-        by_uid, by_inode = {}, {}
+        by_uid: dict[int, int] = {}
+        by_inode: dict[int, int] = {}
         try:
             sockets = list(self.unix_sockets())
             for kind in self.internet:
@@ -64,7 +67,7 @@ class SocketMemory:
             by_inode[inode] = by_inode.get(inode, 0) + size
         return by_uid, by_inode
 
-    def unix_sockets(self):
+    def unix_sockets(self) -> Iterator[tuple[int, int, int]]:
         entries = []
         for body in self.dump(self.of_unix()):
             _, _, state, _, inode = struct.unpack_from("=BBBBI", body)
@@ -81,14 +84,14 @@ class SocketMemory:
                 size += self.buffer
             yield uid, inode, size
 
-    def internet_sockets(self, family, protocol):
+    def internet_sockets(self, family: int, protocol: int) -> Iterator[tuple[int, int, int]]:
         for body in self.dump(self.of_internet(family, protocol)):
             uid, inode = struct.unpack_from("=II", body, 64)
             memory = struct.unpack_from("=6I", attributes(body, 72).get(7, bytes(24)))
             yield uid, inode, memory[0] + max(memory[2], memory[5])
 
     @staticmethod
-    def of_unix():
+    def of_unix() -> bytes:
         """Ask for peers, queues, memory and owner of all unix sockets."""
         everything = 0xFFFFFFFF
         return struct.pack("=BBHII", socket.AF_UNIX, 0, 0, everything, 0) + struct.pack(
@@ -96,10 +99,10 @@ class SocketMemory:
         )
 
     @staticmethod
-    def of_internet(family, protocol):
+    def of_internet(family: int, protocol: int) -> bytes:
         return struct.pack("=BBBBI48x", family, protocol, 1 << 6, 0, 0xFFFFFFFF)
 
-    def dump(self, request):
+    def dump(self, request: bytes) -> Iterator[bytes]:
         """Yield the bodies of the answer; raises OSError where the kernel knows no answer."""
         size = self.HEADER.size
         self.sequence += 1
@@ -121,7 +124,7 @@ class SocketMemory:
                 yield body
 
 
-def attributes(body, start):
+def attributes(body: bytes, start: int) -> dict[int, bytes]:
     """Return the netlink attributes of a message, by their numbers."""
     found = {}
     while start + 4 <= len(body):
@@ -133,13 +136,13 @@ def attributes(body, start):
     return found
 
 
-def default_buffer():
+def default_buffer() -> int:
     """Return how many bytes a socket holds back that nobody has changed."""
     with socket.socket(socket.AF_UNIX) as one:
         return one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
 
-def fewer_files(limits):
+def fewer_files(limits: Limits) -> int:
     """Return how many descriptors a process may have where nobody counts what sockets hold.
 
     All processes of a session with as many full sockets then hold about its memory limit, or the
