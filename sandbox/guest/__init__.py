@@ -12,7 +12,8 @@ the file ``options`` there and removes it: every session could read a command li
 
 * ``control``: one connection, the owner's. When it ends, the server ends, and with the server every
   process in here. Host to guest: ``{"kill": slot, "generation": n}`` and ``{"ping": n}``. Guest to
-  host: ``{"ready": …}`` once, ``{"pong": n}``, and
+  host: ``{"ready": […], "run_cell": canary}`` once, with the libraries that are loaded and the
+  canary that failed (see `canaries`); ``{"pong": n}``, and
   ``{"gone": slot, "generation": n, "reason": …, "code": n}`` when a session's processes are dead,
   its files wiped and its slot free.
 * ``sessions``: each connection is one session. A frame is a big-endian length of four bytes and
@@ -57,12 +58,13 @@ The modules, from the bottom up:
 * `signals`, `frames` (what goes over a socket), `options` (what the owner asks for);
 * `cage` (limits, system calls, capabilities, namespaces), `processes` and `sockets` (what the
   kernel says about a session), `folders` (wiping), `slots`;
-* `output`, `cells` and `session` (one interpreter), `shell` (the IPython that all of
+* `output`, `canaries`, `cells` and `session` (one interpreter), `shell` (the IPython that all of
   them inherit);
 * `child` (how a fork becomes a session), `watch` (who uses how much), `server`; and `relay`.
 
 `child` and `watch` are apart from `server` because they run or can be read without it: the first
-runs in the fork only, the second only looks.
+runs in the fork only, the second only looks. `canaries` is apart
+from `cells` because it is the list to read when a new IPython comes.
 
 The folder is the program: ``python -sP guest SOCKETS``. `__main__` imports the package and then
 removes it from `sys.modules` and `sys.path`. A cell that says ``import session`` or

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from . import BUILTINS
+from .canaries import first_failed
 
 globals()["__builtins__"] = BUILTINS
 WORD = re.compile(r"\w+")
@@ -16,14 +17,18 @@ class Cells:
     """Runs cells: plain Python as IPython's `run_cell` would, all else by IPython itself.
 
     `run_cell` splits every cell into tokens twice, compiles it once more than needed and keeps all
-    that it prints. What a cell shows, and what it leaves in In, Out and the rest, is the same here;
-    where IPython could mean to do more, it is asked as ever.
+    that it prints. What a cell shows, and what it leaves in In, Out and the rest, is the same here.
+    A cell with which IPython could do more goes to `run_cell`. All cells do if `failed` says that
+    IPython is not as expected: it names the canary that failed, see `canaries`.
     """
 
     def __init__(self, shell: Any) -> None:
-        from IPython.core import autocall, interactiveshell, macro, release
-
         self.shell = shell
+        self.failed = first_failed(shell)
+        if self.failed:
+            return
+        from IPython.core import autocall, interactiveshell, macro
+
         self.hook = shell.displayhook
         self.make_info: Any = interactiveshell.ExecutionInfo
         self.make_result: Any = interactiveshell.ExecutionResult
@@ -35,12 +40,16 @@ class Cells:
         }
         self.usual_rules = self.rules()
         self.commands = (autocall.IPyAutocall, macro.Macro)
-        # Before that, there was another signature for what is made here.
-        self.known = release.version_info >= (9, 16)
         ends_in_semicolon = self.hook.semicolon_at_end_of_expression
         self.hook.semicolon_at_end_of_expression = lambda cell: (
             ";" in cell and ends_in_semicolon(cell)
         )
+
+    def give_up(self, why: str) -> None:
+        """Leave all cells to `run_cell` from now on; `why` becomes `failed`."""
+        if not self.failed:
+            del self.hook.semicolon_at_end_of_expression
+        self.failed = why
 
     def rules(self) -> tuple[Any, ...]:
         """Return all by which a cell may be changed, before it runs and in how it runs."""
@@ -53,6 +62,8 @@ class Cells:
 
     def run(self, cell: str) -> bool:
         """Run a cell; tell whether it went well."""
+        if self.failed:
+            return bool(self.shell.run_cell(cell, store_history=True).success)
         whole = cell if cell.endswith("\n") else cell + "\n"
         tree = self.plain(whole)
         shell, history = self.shell, self.shell.history_manager
@@ -91,7 +102,7 @@ class Cells:
         # an annotation), await, and the white space that it takes off the front.
         if whole[0].isspace() or "In [" in whole or "await" in whole or "async" in whole:
             return None
-        if not self.known or "run_line_magic(" in whole or self.rules() != self.usual_rules:
+        if "run_line_magic(" in whole or self.rules() != self.usual_rules:
             return None
         if whole.count("\n") == 1 and self.could_be_command(WORD.match(whole)):
             return None

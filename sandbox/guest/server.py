@@ -22,13 +22,12 @@ from .cage import (
     keep_capabilities,
     mount_tmpfs,
 )
-from .cells import Cells
 from .child import Inherited, become_session, furnish
 from .folders import wiped
 from .frames import LENGTH, Channel
 from .options import Options
 from .processes import PAGE, container_oom_kills, pid_namespace, statm, uid_lives
-from .shell import into_huge_pages, make_shell, preload, use_once
+from .shell import into_huge_pages, make_cells, preload, use_once
 from .slots import Reason, Slot, State
 from .sockets import SocketMemory, fewer_files
 from .watch import Watch
@@ -72,7 +71,7 @@ class Server:
             module = sys.modules[name] = types.ModuleType(name)
             exec(compile(source, f"<{name}>", "exec"), module.__dict__)
         self.options["modules"] = []
-        self.cells = Cells(make_shell(self.options["scratch"]))
+        self.cells = make_cells(self.options["scratch"])
         LIBC.prctl(4, 0, 0, 0, 0)
         gc.collect()
         gc.freeze()
@@ -90,7 +89,8 @@ class Server:
             return
         self.control = Channel(self.control_door.accept()[0].detach())
         self.refill(pace=0.0)
-        self.control.send({"ready": loaded, "pid": os.getpid(), "uids": self.uids})
+        facts = {"pid": os.getpid(), "uids": self.uids, "run_cell": self.cells.failed}
+        self.control.send({"ready": loaded, **facts})
         self.loop()
 
     def make_slots(self) -> None:

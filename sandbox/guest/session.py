@@ -61,7 +61,9 @@ class Session:
         """Do all that can be done before there is a host to talk to."""
         self.output.watch_threads()
         self.set_streams(self.output)
-        original = self.shell._get_exc_info
+        original = getattr(self.shell, "_get_exc_info", None)
+        if original is None:
+            return  # A canary has said so; tracebacks of tool calls then show frames of ours.
 
         def without_our_frames(exc_tuple: Any = None) -> Any:
             # The cell is over; writing its traceback is not its time.

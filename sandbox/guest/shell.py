@@ -7,16 +7,64 @@ import io
 import os
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from . import BUILTINS
 from .cage import LIBC
+from .canaries import SAMPLES
+from .cells import Cells
 
 globals()["__builtins__"] = BUILTINS
 
 
+def make_cells(scratch: str) -> Cells:
+    """Make the IPython that every session inherits, warm, and find out if it is as expected."""
+    shell = make_shell(scratch)
+    # The first cell and the first traceback are slow: let them be here, and leave no trace.
+    at_first = dict(shell.user_ns)
+    visible, sys.stdout = sys.stdout, io.StringIO()
+    try:
+        for cell in ("1 + 1", "1 / 0", "import json; json.loads('')", "x ="):
+            shell.run_cell(cell, store_history=True)
+        cells = Cells(shell)
+        forget(shell, at_first)
+        if not cells.failed:
+            theirs = seen(shell, lambda cell: shell.run_cell(cell, store_history=True))
+            forget(shell, at_first)
+            ours = seen(shell, cells.run)
+            forget(shell, at_first)
+            if ours != theirs:
+                cells.give_up("InteractiveShell.run_cell")
+    finally:
+        sys.stdout = visible
+    return cells
+
+
+def seen(shell: Any, run: Callable[[str], Any]) -> list[Any]:
+    """Return what the sample cells print and leave behind when `run` runs them."""
+    found: list[Any] = []
+    for cell in SAMPLES:
+        sys.stdout = io.StringIO()
+        run(cell)
+        found.append(sys.stdout.getvalue())
+    hidden = sorted(name for name in shell.user_ns_hidden if name in shell.user_ns)
+    names = {name: repr(shell.user_ns[name]) for name in sorted(shell.user_ns) if name[:1] == "_"}
+    return [found, hidden, names, list(shell.history_manager.input_hist_raw), shell.execution_count]
+
+
+def forget(shell: Any, at_first: dict[str, Any]) -> None:
+    """Put the shell back to where it was before any cell."""
+    shell.reset(new_session=True)
+    # It leaves out what a namespace has at first: _ and __doc__, for example.
+    shell.user_ns.update({k: v for k, v in at_first.items() if k not in shell.user_ns})
+    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+
+
 def make_shell(scratch: str) -> Any:
-    """Make the one InteractiveShell that every session inherits: no colours, no history."""
+    """Make the one InteractiveShell: no colours, no history."""
     os.makedirs(f"{scratch}/ipython", exist_ok=True)
     os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
     from IPython.core.interactiveshell import InteractiveShell
@@ -28,18 +76,6 @@ def make_shell(scratch: str) -> Any:
     shell: Any = InteractiveShell.instance(config=config)
     show_plainly(shell.display_formatter)
     tell_cells_from_modules(shell.compile)
-    # The first cell and the first traceback are slow: let them be here, and leave no trace.
-    at_first = dict(shell.user_ns)
-    visible, sys.stdout = sys.stdout, io.StringIO()
-    for cell in ("1 + 1", "1 / 0", "import json; json.loads('')", "x ="):
-        shell.run_cell(cell, store_history=True)
-    shell.reset(new_session=True)
-    # It leaves out what a namespace has at first: _ and __doc__, for example.
-    shell.user_ns.update({k: v for k, v in at_first.items() if k not in shell.user_ns})
-    sys.stdout = visible
-    for name in ("last_type", "last_value", "last_traceback", "last_exc"):
-        if hasattr(sys, name):
-            delattr(sys, name)
     return shell
 
 
@@ -63,6 +99,8 @@ def tell_cells_from_modules(compiler: Any) -> None:
     with the libraries loaded, an unbounded recursion then takes half a minute to be shown.
     """
     original = inspect.getmodule
+    if not hasattr(compiler, "_filename_map"):
+        return  # A canary says so.
     of_frames = (types.CodeType, types.FrameType, types.TracebackType)
 
     def getmodule(object: object, _filename: str | None = None) -> types.ModuleType | None:  # noqa: A002 (inspect's own name)
