@@ -1,7 +1,7 @@
 """Many connections over one stream, for a guest whose sockets cannot be reached from here.
 
 The unix sockets of a container on another machine, or under a runtime with a kernel of its own,
-are not in a folder of ours. There `docker exec` runs ``guest.py --relay`` beside the guest, and the
+are not in a folder of ours. There `docker exec` runs ``guest --relay`` beside the guest, and the
 connections of all its sessions are lanes of that one stream: what it costs is a copy more each way,
 and one start of a Python per container. A frame is the lane's number and a size, four bytes each,
 and so many bytes; the first frame of a lane names the socket it leads to, an empty one ends it.
