@@ -150,7 +150,7 @@ def worker_killed(folder: Path) -> Run:
 
 def sandbox_killed(folder: Path) -> Run:
     """The process that holds all the interpreters is killed, three times."""
-    return _struck(folder, lambda driver: _kill_one(driver, "guest.py"), (20, 50, 80))
+    return _struck(folder, lambda driver: _kill_one(driver, "-sP"), (20, 50, 80))
 
 
 def container_killed(folder: Path) -> Run:

@@ -162,7 +162,7 @@ class Meter:
             return "workers"
         if "raylet" in words or "gcs_server" in words or "ray/_private" in words:
             return "ray"
-        return "sandbox" if "guest.py" in words and "bwrap" not in words else None
+        return "sandbox" if "-sP" in words and "bwrap" not in words else None
 
     def seconds(self) -> dict[str, float]:
         total: dict[str, float] = {}

@@ -48,6 +48,7 @@ class ServerFrame(msgspec.Struct, frozen=True):
     ready: list[str] | UnsetType = UNSET
     pid: Number = 0
     uids: bool = False
+    run_cell: str = ""
     pong: Number | UnsetType = UNSET
     gone: Number | UnsetType = UNSET
     generation: Number = 0

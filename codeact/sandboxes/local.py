@@ -23,7 +23,7 @@ from codeact.sandboxes.settings import LocalSettings
 from codeact.sandboxes.threads import in_thread, made_in_thread
 
 _log = logging.getLogger(__name__)
-_GUEST, _SOCKETS, _SCRATCH, _SLOTS = "/run/guest.py", "/run/sockets", "/run/scratch", "/slots"
+_GUEST, _SOCKETS, _SCRATCH, _SLOTS = "/run/guest", "/run/sockets", "/run/scratch", "/slots"
 _CAPABILITIES = ("SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN", "SYS_ADMIN")
 _OOM_KILLS = "/sys/fs/cgroup/memory.events"
 """The file in which the guest sees how many of its processes the kernel killed for memory."""

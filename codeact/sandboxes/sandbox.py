@@ -169,11 +169,19 @@ def guest_modules() -> list[list[str]]:
 
 def guest_digest() -> str:
     """Return what tells one version of the guest program from another."""
-    return hashlib.sha256(guest_program().read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for path in guest_files():
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def guest_files() -> list[Path]:
+    """Return the guest's modules, in the order of their names."""
+    return sorted(guest_program().glob("*.py"))
 
 
 def guest_program() -> Path:
-    """Return the guest's file: in an installed package, or in the source tree."""
+    """Return the guest's folder: in an installed package, or in the source tree."""
     package = Path(__file__).resolve().parents[1]
-    installed = package / "_data" / "sandbox" / "guest.py"
-    return installed if installed.is_file() else package.parent / "sandbox" / "guest.py"
+    installed = package / "_data" / "sandbox" / "guest"
+    return installed if installed.is_dir() else package.parent / "sandbox" / "guest"

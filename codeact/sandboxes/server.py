@@ -285,7 +285,8 @@ class Server:
             return
         if frame.ready is not UNSET:
             if self._ready is not None and not self._ready.done():
-                self._ready.set_result({"ready": frame.ready, "pid": frame.pid, "uids": frame.uids})
+                facts = {"pid": frame.pid, "uids": frame.uids, "run_cell": frame.run_cell[:200]}
+                self._ready.set_result({"ready": frame.ready, **facts})
         elif frame.pong is not UNSET:
             if self._pong is not None and not self._pong.done():
                 self._pong.set_result(True)

@@ -45,7 +45,9 @@ async def test_the_guests_relay_outlives_its_lanes(tmp_path: Path) -> None:
     pipe = asyncio.subprocess.PIPE
     door = await asyncio.start_unix_server(serve, tmp_path / "door")
     relay: Any = await asyncio.create_subprocess_exec(
-        *[sys.executable, str(guest_program()), "--relay", str(tmp_path)], stdin=pipe, stdout=pipe
+        *[sys.executable, "-B", str(guest_program()), "--relay", str(tmp_path)],
+        stdin=pipe,
+        stdout=pipe,
     )
     async with door, asyncio.timeout(60):
         try:

@@ -20,7 +20,7 @@ SCRIPT = ROOT / "sandbox" / "offline_image.sh"
 MADE_OF = (
     SCRIPT,
     ROOT / "sandbox" / "Dockerfile",
-    ROOT / "sandbox" / "guest.py",
+    *sorted((ROOT / "sandbox" / "guest").glob("*.py")),
     ROOT / "conf" / "sandbox.yaml",
     ROOT / "codeact" / "sandboxes" / "docker" / "image.py",
 )

@@ -7,7 +7,12 @@ import asyncio
 import difflib
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +20,12 @@ import pytest
 
 from codeact.episode.protocol import between_tags
 from codeact.recordings.episodes import Selection, read_recordings
-from tests.helpers.sandboxes import started
+from codeact.sandboxes.check import SHORT_WAY, check_sandbox
+from codeact.sandboxes.sandbox import guest_modules
+from tests.helpers.sandboxes import settings, started
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data" / "transcripts"
+ROOT = Path(__file__).parents[2]
+RECORDED = ROOT.parent / "shared" / "data" / "transcripts"
 EPISODES_PER_TASK = 12
 TASKS = ("gsm8k", "math", "theoremqa", "humaneval", "mbpp", "hotpotqa")
 # What differs from one process to the next, whoever runs the cell.
@@ -29,7 +37,7 @@ os.makedirs("cells/.ipython", exist_ok=True)
 os.environ["IPYTHONDIR"] = os.path.abspath("cells/.ipython")
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-import numpy, pandas, sympy
+LIBRARIES
 config = Config()
 config.HistoryManager.enabled = False
 config.InteractiveShell.colors = "nocolor"
@@ -114,9 +122,100 @@ def test_recorded_cells_show_what_ipython_shows(local_sandbox: None) -> None:
     assert asyncio.run(compare(recorded_cells())) > 120
 
 
-async def compare(episodes: list[list[str]]) -> int:
-    """Run cells in sessions and in a bare process, and count those that are the same in both."""
-    sandbox = await started("local", memory_mb=1024, cell_seconds=30.0, preload=("sympy", "pandas"))
+# What a release of IPython could do, of which `run_cell` itself does not mind.
+MOVES = {
+    "InteractiveShell.history_manager": """
+from IPython.core.history import HistoryManager
+del HistoryManager._i00, HistoryManager._i, HistoryManager._ii
+def store_inputs(self, line_num, source, source_raw=None):
+    raw = (source if source_raw is None else source_raw).rstrip("\\n")
+    if not self._exit_re.match(raw.strip()):
+        self.input_hist_parsed.append(source.rstrip("\\n"))
+        self.input_hist_raw.append(raw)
+        third, second, first, this = ["", "", "", *self.input_hist_raw][-4:]
+        new = {"_i": first, "_ii": second, "_iii": third, f"_i{line_num}": this}
+        self.shell.push(new, interactive=False)
+HistoryManager.store_inputs = store_inputs
+""",
+    "InteractiveShell.run_code": """
+from IPython.core.interactiveshell import InteractiveShell
+class Later:
+    def __init__(self, coroutine): self.coroutine = coroutine
+    def __await__(self): return self.coroutine.__await__()
+run_code = InteractiveShell.run_code
+InteractiveShell.run_code = lambda self, *args, **kwargs: Later(run_code(self, *args, **kwargs))
+""",
+    "InteractiveShell.displayhook": """
+from IPython.core.displayhook import DisplayHook
+ends = DisplayHook.semicolon_at_end_of_expression
+del DisplayHook.semicolon_at_end_of_expression
+DisplayHook.quiet = lambda self: ends(self.shell.history_manager.input_hist_parsed[-1])
+""",
+    "InteractiveShell.run_cell": """
+import sys
+from IPython.core.displayhook import DisplayHook
+def write_output_prompt(self):
+    sys.stdout.write(f"Out <{self.shell.execution_count - 1}> ")
+DisplayHook.write_output_prompt = write_output_prompt
+""",
+}
+AFTER_A_MOVE = [list(TELLING[n]) for n in (0, 1, 2, 3, 4, 6, 7, 13)]
+
+
+@pytest.mark.parametrize("moved", MOVES)
+def test_where_ipython_has_changed_its_own_run_cell_takes_over(
+    local_sandbox: None, monkeypatch: pytest.MonkeyPatch, moved: str
+) -> None:
+    modules = [*guest_modules(), ["moved", MOVES[moved]]]
+    monkeypatch.setattr("codeact.sandboxes.local.guest_modules", lambda: modules)
+    compared = asyncio.run(compare(AFTER_A_MOVE, moved=moved, libraries=()))
+    assert compared > 40
+    rows = asyncio.run(check_sandbox(settings("local", preload=()), only=(SHORT_WAY,)))
+    assert [(row.promise, row.held) for row in rows] == [(SHORT_WAY, True)]
+    assert f"run_cell runs all cells, somewhat slower, since {moved} moved" in rows[0].seen
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(
+    not os.environ.get("CODEACT_IPYTHON_VERSIONS"),
+    reason="CODEACT_IPYTHON_VERSIONS=1 installs the oldest and the newest IPython: some minutes",
+)
+@pytest.mark.parametrize("resolution", ["lowest-direct", "highest"])
+def test_the_oldest_and_the_newest_ipython(
+    local_sandbox: None, tmp_path: Path, resolution: str
+) -> None:
+    """The cells show the same in the first and the last version that pyproject.toml admits."""
+    uv, python = Path(sys.executable).with_name("uv"), tmp_path / "env" / "bin" / "python"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (ipython,) = [name for name in project["dependencies"] if name.startswith("ipython")]
+    others = [f"{name}=={version(name)}" for name in ("numpy", "pandas", "scipy", "sympy")]
+    install = ["pip", "install", "--resolution", resolution, "--python", python, ipython, *others]
+    for words in (["venv", "--python", sys.executable, tmp_path / "env"], install):
+        subprocess.run([uv, "--quiet", *words], check=True)
+    ask = [python, "-c", "import IPython; print(IPython.__version__)"]
+    which = subprocess.check_output(ask, text=True).strip()
+    told = asyncio.run(compare([list(cells) for cells in TELLING], python=str(python)))
+    recorded = recorded_cells() if RECORDED.is_dir() else []
+    same = told + asyncio.run(compare(recorded, python=str(python)))
+    sys.stdout.write(f"IPython {which}: {same} cells are the same\n")
+
+
+async def compare(
+    episodes: list[list[str]],
+    *,
+    moved: str = "",
+    libraries: tuple[str, ...] = ("numpy", "pandas", "sympy"),
+    python: str | None = None,
+) -> int:
+    """Run cells in sessions and in a bare process, and count those that are the same in both.
+
+    `moved` is the change of IPython to make in both; the canary of that name has to notice.
+    """
+    sandbox = await started(
+        "local", memory_mb=1024, cell_seconds=30.0, preload=libraries, python=python
+    )
+    imports = "\n".join(f"import {name}" for name in libraries)
+    reference = REFERENCE.replace("LIBRARIES", imports + MOVES.get(moved, ""))
     collect = (
         "import json, os\nRESULT = [json.load(open(f'{n}.json')) if os.path.exists(f'{n}.json')"
         f" else [] for n in range({len(episodes)})]"
@@ -127,8 +226,9 @@ async def compare(episodes: list[list[str]]) -> int:
             program = (
                 "import json, subprocess, sys\n"
                 f"open('cells.json', 'w').write({json.dumps(episodes)!r})\n"
-                f"subprocess.run([sys.executable, '-c', {REFERENCE!r}], check=True)"
+                f"subprocess.run([sys.executable, '-c', {reference!r}], check=True)"
             )
+            assert session.moved_internal == moved
             run = await session.evaluate(program, seconds=250)
             assert run.ok, run.error
             expected: list[Any] = (await session.evaluate(collect, seconds=10)).value

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-GUEST = "/opt/codeact/guest.py"
+GUEST = "/opt/codeact/guest"
 EMPTY_IMAGE = "codeact-empty"
 _SOCKETS, _SCRATCH, _SLOTS = "/run/codeact", "/run/scratch", "/slots"
 _CAPABILITIES = ["SETUID", "SETGID", "SETPCAP", "KILL", "CHOWN"]

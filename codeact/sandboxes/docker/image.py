@@ -12,7 +12,7 @@ import msgspec
 
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from codeact.sandboxes.docker.engine import connect
-from codeact.sandboxes.sandbox import guest_digest, guest_program
+from codeact.sandboxes.sandbox import guest_digest, guest_files, guest_program
 from codeact.sandboxes.settings import ImageSettings
 from codeact.sandboxes.threads import in_thread
 
@@ -109,7 +109,8 @@ def _offline(settings: ImageSettings, engine: str | None) -> str:
 
 def _context(settings: ImageSettings) -> io.BytesIO:
     """Pack what the Dockerfile copies."""
-    files = {"Dockerfile": guest_program().with_name("Dockerfile"), "guest.py": guest_program()}
+    files = {"Dockerfile": guest_program().with_name("Dockerfile")}
+    files |= {f"guest/{path.name}": path for path in guest_files()}
     wheels: list[Path] = []
     if settings.wheels is not None:
         wheels = sorted(Path(settings.wheels).glob("*.whl"))

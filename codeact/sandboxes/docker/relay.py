@@ -1,7 +1,7 @@
 """Many connections over one stream, for a guest whose sockets are not reachable from the host.
 
 The unix sockets of a container on another machine, or under a runtime with a kernel of its own,
-are not in a folder of ours. There `docker exec` runs ``guest.py --relay`` beside the guest, and the
+are not in a folder of ours. There `docker exec` runs ``guest --relay`` beside the guest, and the
 connections of all its sessions are lanes of that one stream. It costs one more copy in each
 direction, and one start of a Python per container. A frame is the lane's number and a size, four
 bytes each, then the data. The first frame of a lane names its socket; an empty frame ends it.
