@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, NamedTuple
@@ -26,7 +27,7 @@ from tests.helpers.mutation import Mutant, sample
 
 QUICK = "not (slow or docker or ray or alone or docs)"
 EVERY = "not (docker or ray or alone or docs)"
-PRELOADED = ["pytest", "hypothesis", "aiohttp", "hydra", "numpy", "pydantic", "msgspec"]
+PRELOADED = ["pytest", "hypothesis", "aiohttp", "omegaconf", "numpy", "pydantic", "msgspec"]
 """Imported once for all mutants; nothing of codeact, which each mutant imports anew."""
 LEAST_LIMIT = 90.0
 """Seconds that the tests of one mutant have at least; otherwise ten times what they took before."""
@@ -148,6 +149,7 @@ class Copies:
 
     def __init__(self, folder: Path, count: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
+        self._running: set[BaseProcess] = set()
         # Fork copies a process that has imported what all need; nothing of a mutant stays in it.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
@@ -175,18 +177,36 @@ class Copies:
             path.write_text(mutant.before, encoding="utf-8")
             self._free.put(copy)
 
+    @contextmanager
+    def ended(self, pool: ThreadPoolExecutor) -> Iterator[None]:
+        """Leave no test running where this ends early, by Ctrl-C for example."""
+        try:
+            yield
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(self._running):
+                _kill(process)
+
     def _run(self, copy: Path, tests: Sequence[str], marks: str, limit: float) -> Result:
         process = self._context.Process(target=run_tests, args=(copy, tests, marks))
         process.start()
+        self._running.add(process)
         process.join(limit)
         late = process.is_alive()
-        # Whatever the tests started goes with them.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
+        self._running.discard(process)
+        _kill(process)
         process.join()
         if late:
             return "timeout"
         return "survived" if process.exitcode == 0 else "killed"
+
+
+def _kill(process: BaseProcess) -> None:
+    """Kill the tests of one mutant; the sandboxes that they started end with them."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def run_tests(copy: Path, tests: Sequence[str], marks: str) -> None:
@@ -226,7 +246,7 @@ def main() -> int:
         mutants = [mutant for mutant in mutants if mutant.number in options.only]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copies = Copies(Path(folder), options.jobs)
-        with ThreadPoolExecutor(options.jobs) as pool:
+        with ThreadPoolExecutor(options.jobs) as pool, copies.ended(pool):
             rows = list({TESTS[mutant.module]: mutant.module for mutant in mutants}.values())
             found = pool.map(lambda module: _limit(copies, module), rows)
             limits = {TESTS[module]: limit for module, limit in zip(rows, found, strict=True)}
