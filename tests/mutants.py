@@ -36,107 +36,87 @@ Result = Literal["killed", "timeout", "survived"]
 
 
 class Tests(NamedTuple):
-    """The tests of a module: files of which the quick ones run, then slow ones by name."""
+    """The tests of a module, in the order in which they run until one fails.
 
-    quick: tuple[str, ...]
+    `first` looks at the module alone and takes seconds. Of the files of `quick`, those tests run
+    that `make quick` runs; of `slow`, all.
+    """
+
+    first: tuple[str, ...]
+    quick: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
 
 
-_EPISODE = Tests(("episode/test_machine.py", "recordings/test_recorded_model.py"))
-_RECORD = Tests(("episode/test_record.py", "recordings/test_run_folder.py"))
-_FOLDER = Tests(("recordings/test_run_folder.py", "recordings/test_readers_agree.py"))
-_TEXT = Tests(
-    ("graders/test_reasoning.py", "graders/test_labels.py"),
-    (
-        "graders/test_commitment.py",
-        "graders/test_labels.py::test_strict_verdicts_agree_with_a_reader",
-        "graders/test_reasoning.py::test_math_expressions_are_compared_by_value",
-        "graders/test_mint_parity.py::test_every_recorded_short_answer_gets_its_published_verdict",
-    ),
+_MACHINE = ("episode/test_machine.py",)
+_RECORDED = ("recordings/test_recorded_model.py",)
+_RECORD = ("episode/test_record.py",)
+_FOLDER = ("recordings/test_run_folder.py",)
+_BUDGET = (
+    "experiment/test_run_limits.py::test_a_budget_of_tokens_ends_the_run_and_more_of_it_goes_on"
 )
-_CODE = Tests(
-    ("graders/test_fences.py", "graders/test_code.py"),
-    (
-        "graders/test_clock.py::test_a_sandbox_that_gives_no_session_gives_no_verdict",
-        "graders/test_code.py::test_a_correct_answer_passes_fenced_or_not",
-        "graders/test_mint_parity.py::test_recorded_programs_get_their_published_verdicts",
-    ),
+_LABELS = ("graders/test_labels.py", "graders/test_words_of_answers.py")
+_SHORT = (
+    "graders/test_commitment.py",
+    "graders/test_reasoning.py::test_math_expressions_are_compared_by_value",
+    "graders/test_mint_parity.py::test_every_recorded_short_answer_gets_its_published_verdict",
 )
-_RUNNER = Tests(
-    (
-        "experiment/test_run_limits.py",
-        "experiment/test_run_identity.py",
-        "experiment/test_failures.py",
-        "experiment/test_run.py",
-    ),
-    (
-        "experiment/test_run_limits.py::test_a_budget_of_tokens_ends_the_run_and_more_of_it_goes_on",
-        "experiment/test_run_limits.py::test_a_disk_that_is_full_for_a_while_costs_no_episode",
-        "experiment/test_run_faults.py::test_a_passing_fault_is_retried_and_remembered",
-        "experiment/test_run_faults.py::test_a_full_disk_stops_the_run_and_a_resume_finishes_it",
-        "experiment/test_run.py::test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left",
-        "experiment/test_run_hopeless.py::test_a_hopeless_run_of_a_sweep_leaves_the_others_alone",
-    ),
+_PROGRAMS = (
+    "graders/test_clock.py::test_a_sandbox_that_gives_no_session_gives_no_verdict",
+    "graders/test_code.py::test_a_correct_answer_passes_fenced_or_not",
+    "graders/test_mint_parity.py::test_recorded_programs_get_their_published_verdicts",
 )
-_SELECTION = Tests(
-    ("collection/test_collection.py", "collection/test_selection_steps.py"),
-    (
-        "collection/test_collection.py::test_every_filter_keeps_and_drops_what_its_cases_say",
-        "collection/test_collection_published.py",
-    ),
-)
+_TEXT = Tests(_LABELS, ("graders/test_reasoning.py",), _SHORT)
+_CODE = ("graders/test_code.py",)
+_PUBLISHED = ("collection/test_collection_published.py",)
+_COLLECTION = ("collection/test_collection.py",)
 
 TESTS = {
-    "episode/causes.py": Tests(
-        ("experiment/test_run_limits.py",),
-        ("experiment/test_run_faults.py::test_a_passing_fault_is_retried_and_remembered",),
-    ),
-    "episode/effects.py": Tests((*_EPISODE.quick, "episode/test_record.py")),
-    "episode/feedback.py": _EPISODE,
-    "episode/machine.py": _EPISODE,
-    "episode/prompts/base.py": _EPISODE,
-    "episode/prompts/code.py": Tests(
-        _EPISODE.quick,
-        ("episode/test_machine.py::test_the_example_shows_no_function_that_the_episode_lacks",),
-    ),
-    "episode/prompts/examples.py": Tests(("episode/test_machine.py", "test_sample_data.py")),
-    "episode/protocol.py": _EPISODE,
-    "episode/record.py": _RECORD,
-    "graders/cases.py": _CODE,
+    "episode/causes.py": Tests(("experiment/test_runner.py",), ("experiment/test_run_limits.py",)),
+    "episode/effects.py": Tests((*_MACHINE, *_RECORD), _RECORDED),
+    "episode/feedback.py": Tests(_MACHINE, _RECORDED),
+    "episode/machine.py": Tests(_MACHINE, _RECORDED),
+    "episode/prompts/base.py": Tests(_MACHINE, _RECORDED),
+    "episode/prompts/code.py": Tests(_MACHINE, _RECORDED),
+    "episode/prompts/examples.py": Tests(_MACHINE, ("test_sample_data.py",)),
+    "episode/protocol.py": Tests(_MACHINE, _RECORDED),
+    "episode/record.py": Tests(_RECORD, _FOLDER),
+    "graders/cases.py": Tests(("graders/test_outputs.py",), _CODE, _PROGRAMS),
     "graders/choice.py": _TEXT,
-    "graders/code.py": _CODE,
+    "graders/code.py": Tests(_CODE, (), _PROGRAMS),
     "graders/commitment.py": _TEXT,
     "graders/containment.py": _TEXT,
     "graders/cues.py": _TEXT,
-    "graders/denotation.py": _TEXT,
-    "graders/evaluation.py": Tests((*_TEXT.quick, *_CODE.quick), (*_TEXT.slow[:1], *_CODE.slow)),
-    "graders/fences.py": _CODE,
+    "graders/denotation.py": _TEXT._replace(first=("graders/test_denotation.py",)),
+    "graders/evaluation.py": Tests(_CODE, _TEXT.quick, (*_SHORT[:1], *_PROGRAMS)),
+    "graders/fences.py": Tests(("graders/test_fences.py",), _CODE),
     "graders/latex.py": _TEXT,
     "graders/lists.py": _TEXT,
     "graders/mathematics.py": _TEXT,
-    "graders/numbers.py": _TEXT,
-    "graders/outputs.py": _CODE,
+    "graders/numbers.py": _TEXT._replace(first=("graders/test_numbers.py",)),
+    "graders/outputs.py": Tests(("graders/test_outputs.py",), _CODE),
     "graders/places.py": _TEXT,
     "graders/text.py": _TEXT,
-    "graders/theorem.py": _TEXT,
+    "graders/theorem.py": _TEXT._replace(first=("graders/test_theorem.py",)),
     "graders/truth.py": _TEXT,
     "graders/unicode.py": _TEXT,
     "experiment/budget.py": Tests(
-        ("experiment/test_run_identity.py",),
-        (
-            "experiment/test_run_limits.py::test_a_budget_of_tokens_ends_the_run_and_more_of_it_goes_on",
-        ),
+        ("experiment/test_budget.py",), ("experiment/test_run_identity.py",), (_BUDGET,)
     ),
-    "experiment/runner.py": _RUNNER,
-    "recordings/run_folder.py": _FOLDER,
-    "collection/filters.py": _SELECTION,
-    "collection/tiers.py": Tests(
-        ("collection/test_collection.py",), ("collection/test_collection_published.py",)
+    "experiment/runner.py": Tests(
+        ("experiment/test_runner.py",),
+        ("experiment/test_run_limits.py", "experiment/test_failures.py"),
+        (_BUDGET, "experiment/test_run_faults.py::test_a_passing_fault_is_retried_and_remembered"),
     ),
-    "collection/conversion.py": Tests(
-        ("collection/test_collection.py", "collection/test_formats.py"),
-        ("collection/test_collection_published.py",),
+    "recordings/run_folder.py": Tests(
+        _FOLDER, ("recordings/test_readers_agree.py", "experiment/test_run_identity.py")
     ),
+    "collection/filters.py": Tests(
+        (f"{_COLLECTION[0]}::test_every_filter_keeps_and_drops_what_its_cases_say",),
+        ("collection/test_selection_steps.py",),
+        _PUBLISHED,
+    ),
+    "collection/tiers.py": Tests(("collection/test_tiers.py",), _COLLECTION, _PUBLISHED),
+    "collection/conversion.py": Tests(_COLLECTION, ("collection/test_formats.py",), _PUBLISHED),
 }
 """The modules beneath codeact/ that are mutated, with their tests beneath tests/."""
 
@@ -169,9 +149,10 @@ class Copies:
         try:
             path.write_text(mutant.after, encoding="utf-8")
             tests = TESTS[mutant.module]
-            result = self._run(copy, tests.quick, QUICK, limit)
-            if result == "survived" and tests.slow:
-                result = self._run(copy, tests.slow, EVERY, limit)
+            result: Result = "survived"
+            for names, marks in ((tests.first, EVERY), (tests.quick, QUICK), (tests.slow, EVERY)):
+                if names and result == "survived":
+                    result = self._run(copy, names, marks, limit)
             return result, time.monotonic() - begun
         finally:
             path.write_text(mutant.before, encoding="utf-8")

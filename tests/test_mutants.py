@@ -23,7 +23,7 @@ def test_every_module_of_the_scope_has_a_row() -> None:
 
 def test_every_test_that_is_named_exists() -> None:
     for row in TESTS.values():
-        for name in (*row.quick, *row.slow):
+        for name in (*row.first, *row.quick, *row.slow):
             file, _, test = name.partition("::")
             path = ROOT / "tests" / file
             assert path.is_file(), name
