@@ -5,7 +5,10 @@ UV := $(BIN)/uv pip --quiet
 PYTEST := $(BIN)/pytest --durations=10 --durations-min=1
 READY := .venv/.ready
 
-.PHONY: demo demo-live test quick durations check format lock wheel clean
+MUTANTS ?= 200
+SEED ?= 1
+
+.PHONY: demo demo-live test quick durations mutants check format lock wheel clean
 
 demo: $(READY)  ## the sample suite with recorded answers of a small model, executed for real
 	$(BIN)/codeact run model=recorded task=sample
@@ -23,6 +26,10 @@ test: $(READY)  ## every test that this machine can run; the others say why they
 
 durations:  ## the whole, which writes down what takes long: `make quick` and the order of files go by it
 	$(MAKE) test PYTEST="$(PYTEST) --record-durations"
+
+mutants: $(READY)  ## do the tests find small faults? MUTANTS=200 SEED=1 ONLY="3 17" (numbers of the sample)
+	$(UV) install --python $(BIN)/python --group mutants
+	$(BIN)/python -m tests.mutants --mutants $(MUTANTS) --seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
 check: $(READY)  ## format, lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -32,6 +32,7 @@ class Mark(NamedTuple):
 
 DRY = ("dry_run=true",)
 MARKS = [
+    Mark("make mutants", ("--dry-run",), "runs the tests hundreds of times, for 20 minutes"),
     Mark("make", ("--dry-run",), "installs packages, runs for minutes, or runs these tests"),
     Mark("codeact run model=openai", DRY, "needs a key"),
     Mark("codeact run model=server", DRY, "needs a model server"),

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -52,6 +53,7 @@ def config(source: Path | list[Path], out: Path, *overrides: str, workers: int =
     return validated(SelectConfig, composed)
 
 
+@cache
 def settings(preset: str) -> SelectionSettings:
     words = ("source=x", "out=y", f"selection={preset}")
     return validated(SelectConfig, compose_config(Invocation("select", words))).selection

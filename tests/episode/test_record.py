@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codeact.episode.effects import Counts, Outcome, Turn, Usage
@@ -91,6 +91,8 @@ RECORD = st.builds(
 )
 
 
+# A record has some sixty fields: on a busy machine, drawing it is what takes long.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORD)
 def test_any_record_is_given_back_by_its_line(record: EpisodeRecord) -> None:
     assert decode(checked_line(record)) == record
