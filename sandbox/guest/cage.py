@@ -16,7 +16,7 @@ from .options import Limits
 globals()["__builtins__"] = BUILTINS
 LIBC = ctypes.CDLL(None, use_errno=True)
 MUST_BE_BOUND = [getattr(resource, f"RLIMIT_{name}") for name in ("AS", "FSIZE", "NOFILE", "CORE")]
-# System calls refused to sessions: (x86_64, aarch64). Those that hold memory no process is
+# System calls that sessions may not make: (x86_64, aarch64). They hold memory that no process is
 # charged for, reach into other processes, outlive their maker, or open large parts of the kernel.
 # fmt: off
 DENIED = {
@@ -48,7 +48,7 @@ def filter_program() -> bytes:
     """Assemble the BPF program: no call of the list, no namespaces, plain sockets only.
 
     A unix socket is a stream, because what a datagram socket holds can be hidden from the watch.
-    A buffer keeps its default size: the request to change it is taken, and nothing comes of it.
+    A buffer keeps its default size: a request to change it succeeds and does nothing.
     """
     column, arch = ARCHITECTURES[platform.machine()]
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -91,7 +91,7 @@ if platform.machine() in ARCHITECTURES:
 
 
 def no_way_back() -> None:
-    """Give up new privileges, and the system calls on the list. For good."""
+    """Give up new privileges and the system calls on the list, for good."""
     if LIBC.prctl(38, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     if PROGRAM is not None and LIBC.prctl(22, 2, ctypes.byref(PROGRAM), 0, 0):
@@ -122,12 +122,12 @@ def bounds_of(limits: Limits, base_address_space: int) -> dict[int, int]:
 
 
 def set_limits(bounds: dict[int, int]) -> None:
-    """Bound this process; what a uid may take in all is the watch's business."""
+    """Set limits for this process; the watch bounds what all processes of a uid take."""
     for kind, bound in bounds.items():
         try:
             resource.setrlimit(kind, (bound, bound))
         except (OSError, ValueError):
-            # gVisor's kernel has not all of them; for processes, the watch stands in.
+            # gVisor's kernel does not have all of them; the watch counts processes there.
             if kind in MUST_BE_BOUND:
                 raise
 
@@ -146,7 +146,7 @@ def keep_capabilities(mask: int) -> None:
 
 
 def drop_bounding_set() -> None:
-    """Have no program ever gain a capability, here and in all that is forked from here."""
+    """Make sure that no program gains a capability, in this process and all its forks."""
     for capability in range(64):
         if LIBC.prctl(24, capability, 0, 0, 0):
             if ctypes.get_errno() == errno.EINVAL:
@@ -163,9 +163,9 @@ def mount_tmpfs(folder: str, flags: int, data: str) -> None:
 def fork_apart() -> int:
     """Fork a child that is the first process of user, process and mount namespaces of its own.
 
-    For servers that are not root: there is one uid for all sessions, and this keeps them apart.
-    Namespaces of processes are for children of who asks, so the child is a grandchild; its pid
-    comes by way of a pipe.
+    For servers that are not root: all sessions have one uid, and this keeps them apart. A new
+    process namespace starts with the next child of who asks for it, so the child is a grandchild;
+    its pid comes through a pipe. Raises OSError where there are no namespaces.
     """
     here, there = os.pipe2(os.O_CLOEXEC)
     middle = os.fork()

@@ -52,7 +52,7 @@ class Cells:
         self.failed = why
 
     def rules(self) -> tuple[Any, ...]:
-        """Return all by which a cell may be changed, before it runs and in how it runs."""
+        """Return everything that can change a cell before it runs, or how it runs."""
         shell, manager = self.shell, self.shell.input_transformer_manager
         return (
             *(*manager.cleanup_transforms, *manager.line_transforms, *manager.token_transformers),
@@ -98,8 +98,8 @@ class Cells:
 
     def plain(self, whole: str) -> ast.Module | None:
         """Return the tree of a cell that is Python and nothing else, or None."""
-        # What IPython adds to the language is no Python, but for its own prompts ("In [1]: x" is
-        # an annotation), await, and the white space that it takes off the front.
+        # What IPython adds to the language does not parse as Python, with three exceptions: its own
+        # prompts ("In [1]: x" is an annotation), await, and white space at the front.
         if whole[0].isspace() or "In [" in whole or "await" in whole or "async" in whole:
             return None
         if "run_line_magic(" in whole or self.rules() != self.usual_rules:
@@ -133,7 +133,7 @@ class Cells:
         self.leave({"_i": first, "_ii": second, "_iii": third, f"_i{count}": this})
 
     def leave(self, names: dict[str, Any]) -> None:
-        """Bind names for the cells to use, which do not count as theirs."""
+        """Bind names that cells can use and that do not count as their own."""
         self.shell.user_ns.update(names)
         self.shell.user_ns_hidden.update(names)
 
@@ -186,7 +186,7 @@ class Cells:
         try:
             return repr(value)
         except ValueError:
-            return None  # An integer of too many digits: IPython has its own words for that.
+            return None  # An integer with too many digits: IPython shows that in its own way.
 
     def shows_as_usual(self, kind: type) -> bool:
         """Tell whether nothing was changed in how IPython shows values and keeps them."""

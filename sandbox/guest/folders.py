@@ -27,7 +27,8 @@ def wiped(folder: str, uid: int | None) -> bool:
 def wipe(folder: str, seconds: float = 0.05) -> bool:
     """Delete what is in a folder, however deep: inner folders are moved up, not walked down.
 
-    Others wait for the server meanwhile, so it stops after a while, and goes on the next time.
+    The server does nothing else meanwhile, so this stops after some `seconds`; the next call goes
+    on. Tells whether the folder is empty.
     """
     names = (f".wipe-{number}" for number in itertools.count())
     deadline = monotonic() + seconds

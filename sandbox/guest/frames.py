@@ -30,12 +30,12 @@ codecs.register_error("half_a_pair", half_a_pair)
 
 
 def encode(value: object) -> bytes:
-    """Return a value as JSON; ValueError or TypeError if it is none."""
+    """Return a value as JSON; raises ValueError or TypeError if it is not data."""
     return TO_JSON(value).encode("utf-8", "half_a_pair")
 
 
 class Channel:
-    """Length-prefixed JSON over a socket; what was half read survives a raised signal."""
+    """Length-prefixed JSON over a socket; a frame that is half read survives a signal."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -45,7 +45,7 @@ class Channel:
         return self.fd
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a whole frame; the soft limit waits until it is out."""
+        """Send a whole frame; the alarm of the soft limit waits until it is out."""
         data = encode(message)
         view = memoryview(LENGTH.pack(len(data)) + data)
         pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM,))
@@ -70,7 +70,7 @@ class Channel:
         self.buffer += data
 
     def take(self) -> Any:
-        """Return a message that is wholly here, or None."""
+        """Return the next message if all of it has come, else None."""
         if len(self.buffer) < 4:
             return None
         (size,) = LENGTH.unpack_from(self.buffer)

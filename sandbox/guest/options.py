@@ -45,7 +45,7 @@ class Options(TypedDict):
 def read_options(folder: str) -> Options:
     """Take the options out of the folder of the sockets, where no session can look.
 
-    A command line is everybody's to read, and these hold the text of the graders' programs.
+    Every session could read a command line, and these hold the text of the graders' programs.
     """
     path = f"{folder}/options"
     deadline = time.monotonic() + OPTIONS_SECONDS
@@ -55,7 +55,7 @@ def read_options(folder: str) -> Options:
         if os.path.exists(path):
             break
         if time.monotonic() > deadline:
-            raise TimeoutError("nobody said what to do")
+            raise TimeoutError("no options came")
         time.sleep(0.005)
     if os.geteuid() == 0:
         os.chown(path, 0, 0)

@@ -13,7 +13,7 @@ get_ident = _thread.get_ident
 
 
 class Output(io.TextIOBase):
-    """stdout of the cells: keeps the beginning, and only from threads that the cell started."""
+    """stdout of the cells: keeps the beginning, of this cell and the threads that it started."""
 
     __module__ = "__main__"
     encoding = "utf-8"

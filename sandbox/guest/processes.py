@@ -49,12 +49,12 @@ def open_sockets(pid: int | str) -> list[int]:
 
 
 def uid_lives(uid: int) -> bool:
-    """Tell whether any process of a uid is left, be it a zombie."""
+    """Tell whether any process of a uid is left, zombies included."""
     try:
         os.getpriority(os.PRIO_USER, uid)
     except OSError:
         return False
-    # gVisor's kernel answers for uids that nobody has.
+    # gVisor's kernel gives a priority for uids that no process has.
     return not IN_GVISOR or any(uid_of(pid) == uid for pid in os.listdir("/proc") if pid.isdigit())
 
 
@@ -68,7 +68,7 @@ def uid_of(pid: int | str) -> int:
 
 
 def in_gvisor() -> bool:
-    """Tell whether the kernel is gVisor's: it answers for a uid that no process has."""
+    """Tell whether the kernel is gVisor's: it gives a priority for a uid that no process has."""
     try:
         os.getpriority(os.PRIO_USER, (1 << 31) - 1)
     except OSError:

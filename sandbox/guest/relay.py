@@ -16,10 +16,9 @@ MAX_QUEUED = 16 << 20  # What a session may leave unread at the relay when there
 class Relay:
     """Carries a distant host's connections over this process's stdin and stdout.
 
-    A frame is the number of a lane and a size, four bytes each, and so many bytes, both ways. The
+    A frame is the number of a lane and a size, four bytes each, and that many bytes, both ways. The
     host's first frame of a lane names the socket it leads to; an empty frame ends a lane. Lane 0
-    brings the server's options. No lane is waited for while another has something to say, and the
-    host is always listened to.
+    brings the server's options. No lane waits for another, and the host is always read.
     """
 
     FRAME = struct.Struct(">II")
@@ -82,7 +81,7 @@ class Relay:
             elif number in self.lanes:
                 self.end(number)
             elif number > self.opened:
-                # What comes late for a lane that has ended here is no lane's first frame.
+                # Not a late frame for a lane that has ended here.
                 self.opened = number
                 self.open(number, f"{self.folder}/{body.decode()}")
 
@@ -99,7 +98,7 @@ class Relay:
                 lane.connect(path)
                 break
             except OSError:
-                # The server is still at its imports; should it end, so will we, with the container.
+                # The server is still importing. If it ends, the container ends, and so does this.
                 time.sleep(0.01)
         lane.setblocking(False)
         self.lanes[number], self.numbers[lane.fileno()] = (lane, bytearray()), number
@@ -123,7 +122,7 @@ class Relay:
         except BlockingIOError:
             pass
         except OSError:
-            pending.clear()  # Its end comes as something to read.
+            pending.clear()  # Its end will be read.
         self.everyone.modify(lane, select.POLLIN | (select.POLLOUT if pending else 0))
 
     def end(self, number: int) -> None:

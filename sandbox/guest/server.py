@@ -129,7 +129,7 @@ class Server:
     # -- the loop
 
     def move(self, slot: Slot, state: State) -> None:
-        """Note a slot's new state: with a thousand of them, nobody looks through all each time."""
+        """Note a slot's new state, so that nothing has to search a thousand of them."""
         self.waiting += (state == "waiting") - (slot.state == "waiting")
         slot.state = state
         (self.dying.add if state == "dying" else self.dying.discard)(slot)
@@ -159,7 +159,7 @@ class Server:
                 self.look()
 
     def obey(self) -> bool:
-        """Do what the host asks; answer False when the host is gone."""
+        """Do what the host asks; returns False when the host is gone."""
         try:
             self.control.fill()
             self.note_taken()
@@ -184,8 +184,8 @@ class Server:
     def refill(self, *, pace: float = 0.02) -> None:
         """Keep some children waiting, as long as there are free slots.
 
-        Many may be asked for at once: those that replace them come one by one, `pace` seconds
-        apart, unless few are left. What was asked for is not to wait for what may be.
+        When many are taken at once, new ones come `pace` seconds apart, unless few are left:
+        the sessions that were asked for come first.
         """
         warm = self.options["warm"]
         self.full = True
@@ -252,7 +252,7 @@ class Server:
             code = os.waitstatus_to_exitcode(status)
             killed = code == -signal.SIGKILL
             if killed and slot.reason in (None, "asked") and self.one_more_oom_kill():
-                # Its host may have noticed first, and asked for what had happened already.
+                # The host may have noticed first, and asked to end what was dead already.
                 slot.reason = "memory"
             elif slot.reason is None or (slot.reason == "asked" and not killed):
                 slot.reason = "exit" if code >= 0 else "signal"
@@ -270,12 +270,12 @@ class Server:
         return self.oom_kills > before
 
     def kill_all(self, slot: Slot) -> None:
-        """End every process of a slot, at one blow.
+        """Kill every process of a slot with one call.
 
         With the slot's uid as effective uid, ``kill(-1)`` reaches its processes and no others;
         they in turn may not signal a process whose real and saved uids are not theirs.
         """
-        # It looks at every process there is, and those that die need the processor themselves.
+        # The call looks at every process, and those that are dying need the processor.
         slot.next_kill = monotonic() + 0.02
         if slot.uid is None:
             for kill, target in ((os.killpg, slot.group), (os.kill, slot.pid)):
@@ -318,7 +318,7 @@ class Server:
 
     def look(self) -> None:
         """End the sessions that are over their limits, and put the crowded ones last."""
-        # Its own time, not the clock's: on a busy machine it is needed as often as ever.
+        # Its processor time: a busy machine does not make the watch look less often.
         began = time.process_time()
         limits = self.options["limits"]
         for slot, (size, count) in self.watch.used().items():

@@ -49,7 +49,7 @@ class Session:
         self.output = Output(options["limits"]["output_bytes"])
         self.tools: dict[str, Any] = {}
         self.calls = itertools.count(1)
-        self.one_call = threading.Lock()  # Who holds it is the one to read from the host.
+        self.one_call = threading.Lock()  # Whoever holds it may read from the host.
         self.one_frame = threading.Lock()
         self.busy = False  # Whether the host waits for an answer; only then it takes calls.
         self.alarm: TimeoutError | None = None
@@ -87,7 +87,7 @@ class Session:
                 self.busy = True
                 answer = action[request["do"]](request)
                 if getpid() != self.pid:
-                    os._exit(0)  # A fork that the cell made came back from it: not ours to answer.
+                    os._exit(0)  # A fork that the cell made: its parent answers.
                 with self.one_frame:
                     self.busy = False
                     self.channel.send({"id": request["id"], **answer})
@@ -125,14 +125,13 @@ class Session:
             finally:
                 self.stop_alarm()
         except BaseException as error:
-            # IPython answers for the cell's exceptions: one that comes through is IPython's own
-            # end, or the alarm ringing while it was at work on an answer.
+            # IPython shows the cell's exceptions. One that comes through means that IPython itself
+            # is broken, or that the alarm came while it was writing.
             broken = not (self.alarm and isinstance(error, TimeoutError))
             status = "error"
             self.output.write(f"{type(error).__name__}: {error}\n")
         if self.alarm is not None:
-            # Whoever met it: what a cell's own code, or a __repr__ of its, does with the exception
-            # does not make it a cell that came to its end in time.
+            # Whoever caught the exception, the cell did not end in time.
             status = "timeout"
         limit = self.output.limit
         text = self.output.text().encode("utf-8", "backslashreplace")[:limit]
@@ -150,8 +149,8 @@ class Session:
     def fresh_stdout(self) -> bool:
         """Put a new, nameless file at fd 1: what child processes of this cell print.
 
-        Processes that earlier cells left behind keep the file of their cell. Where none can have
-        been, because nothing was ever a child of ours, the last file does once more.
+        Processes that earlier cells left behind keep the file of their cell. If there never was a
+        child process, the last file is used again.
         """
         for fd in (0, 2):
             try:
@@ -220,7 +219,7 @@ class Session:
     # -- for graders
 
     def evaluate(self, request: Request) -> Answer:
-        """Run a source as a plain program in a namespace of its own; answer with its RESULT."""
+        """Run a source as a plain program in its own namespace, and return its RESULT."""
         self.set_streams(Output(0))
         self.point(1, os.open("/dev/null", os.O_RDWR))
         self.stdout = None

@@ -13,8 +13,8 @@ globals()["__builtins__"] = BUILTINS
 class SocketMemory:
     """What the kernel holds in the sockets of this network namespace, as it tells over netlink.
 
-    An estimate from above. What was sent is charged to the socket that sent it, for as long as that
-    is open; what comes from one that is closed counts as a full buffer of the socket that has it.
+    An upper estimate. Data is charged to the socket that sent it, as long as that is open; data
+    from a closed socket counts as a full buffer of the socket that received it.
     """
 
     HEADER = struct.Struct("=IHHII")
@@ -29,7 +29,7 @@ class SocketMemory:
 
     @classmethod
     def where_known(cls) -> "SocketMemory | None":
-        """Return one, or None where the kernel does not tell."""
+        """Return an instance, or None where the kernel does not tell."""
         try:
             netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 4)
             netlink.settimeout(5.0)
@@ -61,7 +61,7 @@ class SocketMemory:
             for kind in self.internet:
                 sockets += self.internet_sockets(*kind)
         except OSError:
-            sockets = []  # It was interrupted, or had no memory for the answer: the next look may.
+            sockets = []  # Interrupted, or out of memory: the next look tries again.
         for uid, inode, size in sockets:
             by_uid[uid] = by_uid.get(uid, 0) + size
             by_inode[inode] = by_inode.get(inode, 0) + size
@@ -103,7 +103,7 @@ class SocketMemory:
         return struct.pack("=BBBBI48x", family, protocol, 1 << 6, 0, 0xFFFFFFFF)
 
     def dump(self, request: bytes) -> Iterator[bytes]:
-        """Yield the bodies of the answer; raises OSError where the kernel knows no answer."""
+        """Yield the bodies of the answer; raises OSError where the kernel has none."""
         size = self.HEADER.size
         self.sequence += 1
         header = self.HEADER.pack(size + len(request), 20, 0x301, self.sequence, 0)
@@ -116,7 +116,7 @@ class SocketMemory:
                 body = data[start + size : start + length]
                 start += length + 3 & ~3
                 if sequence != self.sequence:
-                    continue  # Of an answer that nobody read to its end.
+                    continue  # It belongs to an answer that was not read to its end.
                 if kind == self.DONE:
                     return
                 if kind == self.ERROR:
@@ -137,13 +137,13 @@ def attributes(body: bytes, start: int) -> dict[int, bytes]:
 
 
 def default_buffer() -> int:
-    """Return how many bytes a socket holds back that nobody has changed."""
+    """Return the size of a socket buffer that nobody has changed, in bytes."""
     with socket.socket(socket.AF_UNIX) as one:
         return one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
 
 def fewer_files(limits: Limits) -> int:
-    """Return how many descriptors a process may have where nobody counts what sockets hold.
+    """Return how many descriptors a process may have where the watch cannot see into sockets.
 
     All processes of a session with as many full sockets then hold about its memory limit, or the
     least number of descriptors with which libraries still work.

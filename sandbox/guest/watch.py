@@ -67,7 +67,8 @@ class Watch:
                 for inode in open_sockets(name):
                     held[slot] = held.get(slot, 0) + by_inode.pop(inode, 0)
         if held:
-            # What nobody has open is on its way from one socket to another, of who has most.
+            # Sockets that nobody has open are on their way between sockets; whoever has most, sent
+            # them.
             held[max(held, key=held.__getitem__)] += sum(by_inode.values())
         return held
 

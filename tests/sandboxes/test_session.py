@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
-from codeact.sandboxes.sandbox import GuestSandbox
+from codeact.sandboxes.sandbox import GuestSandbox, guest_files
 from tests.conftest import engine_where_named
 from tests.helpers.sandboxes import EXECUTORS, started
 
@@ -430,3 +430,20 @@ async def test_a_guest_that_does_not_start_ends_the_command_with_a_remedy() -> N
 
     with pytest.raises(ExecutorUnavailable, match=r"0\.001 s(.|\n)*executor\.start_seconds"):
         await start_sandbox(LocalSettings(start_seconds=0.001))
+
+
+async def test_a_session_finds_nothing_of_the_program_it_runs_in(sandbox: GuestSandbox) -> None:
+    """Its modules have names that a cell may want for its own, or a package may have."""
+    names = [path.stem for path in guest_files() if not path.stem.startswith("__")]
+    assert len(names) > 10
+    look = (
+        "import importlib, sys\nfound = [n for n in sys.modules if n.split('.')[0] == 'guest']\n"
+        f"for name in ['guest', *{names}, *['guest.' + n for n in {names}]]:\n"
+        "    try: importlib.import_module(name)\n    except ImportError: pass\n"
+        "    else: found.append(name)\n"
+        "RESULT = [found, [folder for folder in sys.path if 'guest' in folder]]"
+    )
+    async with await sandbox.session() as session:
+        assert (await session.evaluate(look, seconds=20)).value == [[], []]
+        await session.execute("open('output.py', 'w').write('mine = 7')")
+        assert (await session.execute("import output; output.mine")).output == "Out[2]: 7\n"
