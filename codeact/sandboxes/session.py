@@ -99,11 +99,6 @@ class GuestSession:
 
     # -- the interface
 
-    @property
-    def moved_internal(self) -> str:
-        """The internal of IPython that moved, so that its own `run_cell` runs all; or nothing."""
-        return str(self._server.facts.get("run_cell", "")) if self._server is not None else ""
-
     async def execute(self, code: str, *, seconds: float | None = None) -> Execution:
         soft = self._settings.cell_seconds if seconds is None else seconds
         async with self._one_at_a_time:
@@ -162,6 +157,11 @@ class GuestSession:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+    @property
+    def moved_internal(self) -> str:
+        """The internal of IPython that moved, so that its own `run_cell` runs all; or nothing."""
+        return str(self._server.facts.get("run_cell", "")) if self._server is not None else ""
 
     # -- start and end of the interpreter
 
