@@ -168,5 +168,5 @@ def own_engine(name: str, **env: str) -> Iterator[Engine]:
             pytest.skip(f"the Docker engine does not start here: {started.stderr.strip()[-300:]}")
         yield engine
     finally:
-        subprocess.run(["sh", str(LAUNCHER), "stop", str(folder)], check=False, timeout=120)
+        subprocess.run(["sh", str(LAUNCHER), "stop", str(folder)], check=False, timeout=600)
         shutil.rmtree(folder, ignore_errors=True)
