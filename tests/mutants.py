@@ -91,7 +91,7 @@ TESTS = {
     "graders/fences.py": Tests(("graders/test_fences.py",), _CODE),
     "graders/latex.py": _TEXT,
     "graders/lists.py": _TEXT,
-    "graders/mathematics.py": _TEXT,
+    "graders/mathematics.py": _TEXT._replace(first=("graders/test_mathematics.py",)),
     "graders/numbers.py": _TEXT._replace(first=("graders/test_numbers.py",)),
     "graders/outputs.py": Tests(("graders/test_outputs.py",), _CODE),
     "graders/places.py": _TEXT,

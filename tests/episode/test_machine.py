@@ -1,5 +1,6 @@
 """The state machine: counters, endings, messages, feedback, limits (docs/protocol.md)."""
 
+import math
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from codeact.episode import protocol
 from codeact.episode.effects import (
     Complete,
     Completion,
+    Counts,
     Critique,
     Execute,
     Execution,
@@ -223,6 +225,27 @@ def test_wall_time_is_the_sum_of_what_effects_took() -> None:
     assert played.outcome is not None
     assert played.outcome.terminate_reason == "max_seconds"
     assert played.outcome.cause is None
+
+
+def test_what_takes_no_time_and_no_tokens_costs_none() -> None:
+    played = episode()
+    played.advance(Completion("<execute> 1 </execute>"))
+    played.advance(Execution("1"))
+    played.advance(Completion("<solution> 42 </solution>"))
+    played.advance(Verdict(correct=True))
+    assert (played.seconds, played.usage, played.feedback_usage) == (0.0, Usage(), Usage())
+    assert (played.cost, played.feedback_cost) == (None, None)
+    assert (Failure("provider", "gone").seconds, Usage().total, Counts().steps) == (0.0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counted"),
+    [(1.5, 1.5), (0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (math.inf, 0.0)],
+)
+def test_only_a_duration_moves_the_clock(seconds: float, counted: float) -> None:
+    played = episode()
+    played.advance(Completion("<execute> 1 </execute>", seconds=seconds))
+    assert (played.seconds, played.turns[0].seconds) == (counted, {"model": counted})
 
 
 def test_a_result_must_answer_the_pending_effect() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from codeact.graders.choice import committed_option, full_options, options
 from codeact.graders.commitment import NO_VALUE, bare, cleaned, commitment, last_part, sentences
+from codeact.graders.containment import matches
 from codeact.graders.lists import listed
 from codeact.graders.numbers import single_number
 
@@ -81,6 +82,8 @@ def test_an_answer_commits_to_one_option(answer: str, letter: str | None) -> Non
         ("The answer is 5. The final answer is 6.", 6),
         ("The answer is 5. The answer is 6.", None),
         ("The answer is 5. The answer is 5.", 5),
+        ("The answer is 5. Nobody knows whether the answer is 5.", None),
+        ("Nobody knows. The answer is 5.", 5),
         ("\\boxed{5}", 5),
         ("\\boxed{\\frac{1}{2}}", Fraction(1, 2)),
         ("\\boxed{5} \\boxed{6}", None),
@@ -117,8 +120,28 @@ def test_a_denial_that_the_question_asks_for_is_none() -> None:
     question = "Which of these is not a colour?"
     letters = {"a": "red", "b": "stone"}
     assert committed_option("B) is not a colour at all times", letters, question).value == "b"
+    assert committed_option("B) is not a colour now", letters, question).value == "b"
     assert committed_option("B) is not one", letters, question).value is None
     assert committed_option("B) is not a colour at all times", letters, "Which one?").value is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "same"),
+    [
+        ("100", "105", True),
+        ("100", "95", True),
+        ("100", "106", False),
+        ("100", "94", False),
+        ("²", "²", False),
+        ("a", "an answer", True),
+        ("b", "an answer", False),
+        ("1.5", "1.5", True),
+        ("1.5", "1.51", True),
+        ("1.5", "1.6", False),
+    ],
+)
+def test_the_published_rule_for_options(wanted: str, given: str, same: bool) -> None:
+    assert matches(wanted, given) is same
 
 
 def test_why_there_is_no_value_is_said() -> None:
