@@ -61,6 +61,7 @@ _SHORT = (
     "graders/test_mint_parity.py::test_every_recorded_short_answer_gets_its_published_verdict",
 )
 _PROGRAMS = (
+    "graders/test_clock.py::test_what_never_ends_is_wrong",
     "graders/test_clock.py::test_a_sandbox_that_gives_no_session_gives_no_verdict",
     "graders/test_code.py::test_a_correct_answer_passes_fenced_or_not",
     "graders/test_mint_parity.py::test_recorded_programs_get_their_published_verdicts",
@@ -87,7 +88,9 @@ TESTS = {
     "graders/containment.py": _TEXT,
     "graders/cues.py": _TEXT,
     "graders/denotation.py": _TEXT._replace(first=("graders/test_denotation.py",)),
-    "graders/evaluation.py": Tests(_CODE, _TEXT.quick, (*_SHORT[:1], *_PROGRAMS)),
+    "graders/evaluation.py": Tests(
+        ("graders/test_evaluation.py",), (*_CODE, *_TEXT.quick), (*_SHORT[:1], *_PROGRAMS)
+    ),
     "graders/fences.py": Tests(("graders/test_fences.py",), _CODE),
     "graders/latex.py": _TEXT,
     "graders/lists.py": _TEXT,
