@@ -9,6 +9,7 @@ from codeact.graders.commitment import NO_VALUE, bare, cleaned, commitment, last
 from codeact.graders.containment import matches
 from codeact.graders.lists import listed
 from codeact.graders.numbers import single_number
+from codeact.graders.truth import committed_truth
 
 PROMPT = "Which one? Options: A) red , B) dark red , C) blue , D) 42"
 
@@ -145,6 +146,27 @@ def test_a_denial_that_the_question_asks_for_is_none() -> None:
 )
 def test_the_published_rule_for_options(wanted: str, given: str, same: bool) -> None:
     assert matches(wanted, given) is same
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("Yes", True),
+        ("No", False),
+        ("True.", True),
+        ("No, they are not", False),
+        ("Yes, but no", None),
+        ("Yes, it is not true.", None),
+        ("Yes, that is wrong", None),
+        ("Yes, maybe", None),
+        ("No, or yes", None),
+        ("Yes or no", None),
+        ("It is true", True),
+        ("Perhaps", None),
+    ],
+)
+def test_an_answer_commits_to_one_truth(answer: str, value: bool | None) -> None:
+    assert committed_truth(answer, "Is it so?").value is value
 
 
 def test_why_there_is_no_value_is_said() -> None:
