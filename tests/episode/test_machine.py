@@ -227,6 +227,28 @@ def test_wall_time_is_the_sum_of_what_effects_took() -> None:
     assert played.outcome.cause is None
 
 
+def test_every_result_belongs_to_its_own_turn() -> None:
+    feedback = FeedbackSettings(kind="textual")
+    played = episode(feedback=feedback)
+    for number, text in enumerate(("<execute> 1 </execute>", "<solution> 7 </solution>") * 2):
+        played.advance(Completion(text, Usage(number, 1), seconds=1.0 + number))
+        if "execute" in text:
+            played.advance(Execution(str(number), "error", seconds=10.0 + number))
+        else:
+            played.advance(Verdict(number == 3, str(number), seconds=10.0 + number))
+        if played.outcome is None:
+            played.advance(Completion(f"Say {number}.", Usage(5, number), seconds=20.0 + number))
+    cells, proposals = played.turns[::2], played.turns[1::2]
+    assert [(turn.observation, turn.status) for turn in cells] == [("0", "error"), ("2", "error")]
+    assert [(turn.correct, turn.detail) for turn in proposals] == [(False, "1"), (True, "3")]
+    assert [turn.feedback for turn in played.turns] == ["Say 0.", "Say 1.", "Say 2.", None]
+    assert [turn.usage.prompt for turn in played.turns] == [0, 1, 2, 3]
+    assert [turn.feedback_usage.completion for turn in played.turns] == [0, 1, 2, 0]
+    assert [turn.seconds.get("sandbox") for turn in cells] == [10.0, 12.0]
+    assert [turn.seconds.get("grader") for turn in proposals] == [11.0, 13.0]
+    assert played.seconds == sum(sum(turn.seconds.values()) for turn in played.turns)
+
+
 def test_what_takes_no_time_and_no_tokens_costs_none() -> None:
     played = episode()
     played.advance(Completion("<execute> 1 </execute>"))
