@@ -35,7 +35,7 @@ LEAST_LIMIT = 90.0
 Result = Literal["killed", "timeout", "survived"]
 
 
-class Tests(NamedTuple):
+class ModuleTests(NamedTuple):
     """The tests of a module, in the order in which they run until one fails.
 
     `first` looks at the module alone and takes seconds. Of the files of `quick`, those tests run
@@ -61,62 +61,69 @@ _SHORT = (
     "graders/test_mint_parity.py::test_every_recorded_short_answer_gets_its_published_verdict",
 )
 _PROGRAMS = (
+    "graders/test_clock.py::test_what_never_ends_is_wrong",
     "graders/test_clock.py::test_a_sandbox_that_gives_no_session_gives_no_verdict",
     "graders/test_code.py::test_a_correct_answer_passes_fenced_or_not",
     "graders/test_mint_parity.py::test_recorded_programs_get_their_published_verdicts",
 )
-_TEXT = Tests(_LABELS, ("graders/test_reasoning.py",), _SHORT)
+_TEXT = ModuleTests(_LABELS, ("graders/test_reasoning.py",), _SHORT)
 _CODE = ("graders/test_code.py",)
 _PUBLISHED = ("collection/test_collection_published.py",)
 _COLLECTION = ("collection/test_collection.py",)
 
 TESTS = {
-    "episode/causes.py": Tests(("experiment/test_runner.py",), ("experiment/test_run_limits.py",)),
-    "episode/effects.py": Tests((*_MACHINE, *_RECORD), _RECORDED),
-    "episode/feedback.py": Tests(_MACHINE, _RECORDED),
-    "episode/machine.py": Tests(_MACHINE, _RECORDED),
-    "episode/prompts/base.py": Tests(_MACHINE, _RECORDED),
-    "episode/prompts/code.py": Tests(_MACHINE, _RECORDED),
-    "episode/prompts/examples.py": Tests(_MACHINE, ("test_sample_data.py",)),
-    "episode/protocol.py": Tests(_MACHINE, _RECORDED),
-    "episode/record.py": Tests(_RECORD, _FOLDER),
-    "graders/cases.py": Tests(("graders/test_outputs.py",), _CODE, _PROGRAMS),
+    "episode/causes.py": ModuleTests(
+        ("experiment/test_runner.py",), ("experiment/test_run_limits.py",)
+    ),
+    "episode/effects.py": ModuleTests((*_MACHINE, *_RECORD), _RECORDED),
+    "episode/feedback.py": ModuleTests(_MACHINE, _RECORDED),
+    "episode/machine.py": ModuleTests(_MACHINE, _RECORDED),
+    "episode/prompts/base.py": ModuleTests(_MACHINE, _RECORDED),
+    "episode/prompts/code.py": ModuleTests(_MACHINE, _RECORDED),
+    "episode/prompts/examples.py": ModuleTests(_MACHINE, ("test_sample_data.py",)),
+    "episode/protocol.py": ModuleTests(_MACHINE, _RECORDED),
+    "episode/record.py": ModuleTests(_RECORD, _FOLDER),
+    "graders/cases.py": ModuleTests(("graders/test_outputs.py",), _CODE, _PROGRAMS),
     "graders/choice.py": _TEXT,
-    "graders/code.py": Tests(_CODE, (), _PROGRAMS),
+    "graders/code.py": ModuleTests(_CODE, (), _PROGRAMS),
     "graders/commitment.py": _TEXT,
     "graders/containment.py": _TEXT,
     "graders/cues.py": _TEXT,
     "graders/denotation.py": _TEXT._replace(first=("graders/test_denotation.py",)),
-    "graders/evaluation.py": Tests(_CODE, _TEXT.quick, (*_SHORT[:1], *_PROGRAMS)),
-    "graders/fences.py": Tests(("graders/test_fences.py",), _CODE),
+    "graders/evaluation.py": ModuleTests(
+        ("graders/test_evaluation.py",), (*_CODE, *_TEXT.quick), (*_SHORT[:1], *_PROGRAMS)
+    ),
+    "graders/fences.py": ModuleTests(("graders/test_fences.py",), _CODE),
     "graders/latex.py": _TEXT,
     "graders/lists.py": _TEXT,
-    "graders/mathematics.py": _TEXT,
+    "graders/mathematics.py": _TEXT._replace(first=("graders/test_mathematics.py",)),
     "graders/numbers.py": _TEXT._replace(first=("graders/test_numbers.py",)),
-    "graders/outputs.py": Tests(("graders/test_outputs.py",), _CODE),
+    "graders/outputs.py": ModuleTests(("graders/test_outputs.py",), _CODE),
     "graders/places.py": _TEXT,
     "graders/text.py": _TEXT,
     "graders/theorem.py": _TEXT._replace(first=("graders/test_theorem.py",)),
     "graders/truth.py": _TEXT,
     "graders/unicode.py": _TEXT,
-    "experiment/budget.py": Tests(
+    "experiment/budget.py": ModuleTests(
         ("experiment/test_budget.py",), ("experiment/test_run_identity.py",), (_BUDGET,)
     ),
-    "experiment/runner.py": Tests(
+    "experiment/runner.py": ModuleTests(
         ("experiment/test_runner.py",),
         ("experiment/test_run_limits.py", "experiment/test_failures.py"),
         (_BUDGET, "experiment/test_run_faults.py::test_a_passing_fault_is_retried_and_remembered"),
     ),
-    "recordings/run_folder.py": Tests(
+    "recordings/run_folder.py": ModuleTests(
         _FOLDER, ("recordings/test_readers_agree.py", "experiment/test_run_identity.py")
     ),
-    "collection/filters.py": Tests(
+    "collection/filters.py": ModuleTests(
         (f"{_COLLECTION[0]}::test_every_filter_keeps_and_drops_what_its_cases_say",),
         ("collection/test_selection_steps.py",),
         _PUBLISHED,
     ),
-    "collection/tiers.py": Tests(("collection/test_tiers.py",), _COLLECTION, _PUBLISHED),
-    "collection/conversion.py": Tests(_COLLECTION, ("collection/test_formats.py",), _PUBLISHED),
+    "collection/tiers.py": ModuleTests(("collection/test_tiers.py",), _COLLECTION, _PUBLISHED),
+    "collection/conversion.py": ModuleTests(
+        _COLLECTION, ("collection/test_formats.py",), _PUBLISHED
+    ),
 }
 """The modules beneath codeact/ that are mutated, with their tests beneath tests/."""
 
@@ -261,7 +268,7 @@ def _limit(copies: Copies, module: str) -> float | None:
     return max(LEAST_LIMIT, 10 * seconds) if result == "survived" else None
 
 
-def _tested(copies: Copies, mutant: Mutant, limits: dict[Tests, Any]) -> Result:
+def _tested(copies: Copies, mutant: Mutant, limits: dict[ModuleTests, Any]) -> Result:
     result, seconds = copies.test(mutant, limits[TESTS[mutant.module]])
     print(f"{mutant.number:4} {mutant.module:30} {result:9} {seconds:6.1f} s", flush=True)
     if result == "survived":

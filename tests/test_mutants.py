@@ -1,12 +1,13 @@
 """The mutation check knows every module of its scope, and changes only what tests should hold."""
 
 import ast
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.documents import ROOT
 from tests.helpers.mutation import Mutant, excluded, is_excluded
-from tests.mutants import TESTS
+from tests.mutants import TESTS, Copies, ModuleTests
 
 FOLDERS = ("episode", "episode/prompts", "graders")
 
@@ -73,3 +74,19 @@ def test_a_diff_shows_the_module_and_the_line() -> None:
     diff = Mutant(1, "episode/machine.py", SOURCE, changed).diff()
     assert "codeact/episode/machine.py" in diff
     assert "-    if b == 2:\n+    if b != 2:" in diff
+
+
+def test_a_fault_in_a_copy_is_found_and_a_comment_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "experiment/budget.py"
+    monkeypatch.setitem(TESTS, module, ModuleTests(("experiment/test_budget.py",)))
+    file = ROOT / "codeact" / module
+    source = file.read_text(encoding="utf-8")
+    fault = source.replace("self.tokens >= budget.tokens", "self.tokens > budget.tokens")
+    copies = Copies(tmp_path, 1)
+    for after, result in ((fault, "killed"), (f"{source}# A comment.\n", "survived")):
+        assert after != source
+        assert copies.test(Mutant(1, module, source, after), 300)[0] == result
+    assert file.read_text(encoding="utf-8") == source
+    assert copies.test(Mutant(1, module, source, "while True: pass"), 1.0)[0] == "timeout"

@@ -1,5 +1,6 @@
 """The state machine: counters, endings, messages, feedback, limits (docs/protocol.md)."""
 
+import math
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from codeact.episode import protocol
 from codeact.episode.effects import (
     Complete,
     Completion,
+    Counts,
     Critique,
     Execute,
     Execution,
@@ -223,6 +225,49 @@ def test_wall_time_is_the_sum_of_what_effects_took() -> None:
     assert played.outcome is not None
     assert played.outcome.terminate_reason == "max_seconds"
     assert played.outcome.cause is None
+
+
+def test_every_result_belongs_to_its_own_turn() -> None:
+    feedback = FeedbackSettings(kind="textual")
+    played = episode(feedback=feedback)
+    for number, text in enumerate(("<execute> 1 </execute>", "<solution> 7 </solution>") * 2):
+        played.advance(Completion(text, Usage(number, 1), seconds=1.0 + number))
+        if "execute" in text:
+            played.advance(Execution(str(number), "error", seconds=10.0 + number))
+        else:
+            played.advance(Verdict(number == 3, str(number), seconds=10.0 + number))
+        if played.outcome is None:
+            played.advance(Completion(f"Say {number}.", Usage(5, number), seconds=20.0 + number))
+    cells, proposals = played.turns[::2], played.turns[1::2]
+    assert [(turn.observation, turn.status) for turn in cells] == [("0", "error"), ("2", "error")]
+    assert [(turn.correct, turn.detail) for turn in proposals] == [(False, "1"), (True, "3")]
+    assert [turn.feedback for turn in played.turns] == ["Say 0.", "Say 1.", "Say 2.", None]
+    assert [turn.usage.prompt for turn in played.turns] == [0, 1, 2, 3]
+    assert [turn.feedback_usage.completion for turn in played.turns] == [0, 1, 2, 0]
+    assert [turn.seconds.get("sandbox") for turn in cells] == [10.0, 12.0]
+    assert [turn.seconds.get("grader") for turn in proposals] == [11.0, 13.0]
+    assert played.seconds == sum(sum(turn.seconds.values()) for turn in played.turns)
+
+
+def test_what_takes_no_time_and_no_tokens_costs_none() -> None:
+    played = episode()
+    played.advance(Completion("<execute> 1 </execute>"))
+    played.advance(Execution("1"))
+    played.advance(Completion("<solution> 42 </solution>"))
+    played.advance(Verdict(correct=True))
+    assert (played.seconds, played.usage, played.feedback_usage) == (0.0, Usage(), Usage())
+    assert (played.cost, played.feedback_cost) == (None, None)
+    assert (Failure("provider", "gone").seconds, Usage().total, Counts().steps) == (0.0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counted"),
+    [(1.5, 1.5), (0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (math.inf, 0.0)],
+)
+def test_only_a_duration_moves_the_clock(seconds: float, counted: float) -> None:
+    played = episode()
+    played.advance(Completion("<execute> 1 </execute>", seconds=seconds))
+    assert (played.seconds, played.turns[0].seconds) == (counted, {"model": counted})
 
 
 def test_a_result_must_answer_the_pending_effect() -> None:

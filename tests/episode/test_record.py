@@ -17,6 +17,7 @@ from codeact.episode.record import (
     decode,
     encode,
     placeholder_record,
+    spent_on,
 )
 from tests.helpers.records import make_record
 
@@ -193,3 +194,40 @@ def test_older_turns_count_what_was_reused(count: int, policy: bool, feedback: b
     line = line.replace(b',"feedback_reused":false', b"")
     (turn,) = decode(line).turns
     assert (turn.reused, turn.feedback_reused) == (policy, feedback)
+
+
+def test_a_number_that_is_not_finite_is_named_with_its_place() -> None:
+    record = make_record()
+    record.extra = {"a": [{"b": 1.0}, {"b": math.inf}]}
+    with pytest.raises(UnwritableRecord, match=r"^extra\.a\.1\.b is no finite number$"):
+        checked_line(record)
+    record.extra = {}
+    record.cost = math.nan
+    with pytest.raises(UnwritableRecord, match=r"^cost is no finite number$"):
+        checked_line(record)
+
+
+@pytest.mark.parametrize("count", [-1, True, 1.5, 1 << 63])
+def test_what_is_no_count_is_none_in_the_stand_in(count: Any) -> None:
+    record = make_record()
+    msgspec.structs.force_setattr(record.usage, "completion", count)
+    record.session = count
+    kept = placeholder_record(record, "why")
+    assert (kept.usage, kept.session) == (Usage(3, 0), 0)
+
+
+def test_spent_is_what_was_not_reused_with_the_attempts() -> None:
+    record = make_record()
+    (turn,) = record.turns
+    turn.feedback_usage, turn.cost, turn.feedback_cost = Usage(10, 20), 0.5, 0.25
+    record.attempts = [
+        Attempt(
+            cause="provider", error="", usage=Usage(100, 200), feedback_usage=Usage(1000, 2000),
+            cost=1.0, feedback_cost=2.0,
+        )
+    ]  # fmt: skip
+    assert spent_on(record) == (5 + 30 + 300 + 3000, 3.75)
+    turn.reused, record.attempts = True, []
+    assert spent_on(record) == (30, 0.75)
+    turn.feedback_reused, turn.cost, turn.feedback_cost = True, None, None
+    assert spent_on(record) == (0, 0.0)

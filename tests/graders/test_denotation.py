@@ -1,8 +1,12 @@
 """Values of tables: their normal form, what makes two the same, and how references write them."""
 
+from typing import Any
+
 import pytest
 
-from codeact.graders.denotation import Date, normal, read, values_of
+from codeact.episode.task import Task
+from codeact.graders.denotation import Date, mint, normal, read, strict, values_of
+from tests.helpers.telling import Telling
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,34 @@ def test_two_values_are_the_same_text_number_or_date(one: str, other: str, same:
 )
 def test_a_date_may_lack_parts_but_has_one(text: str, date: Date | None) -> None:
     assert read(text).typed == date
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "said", "published", "strictly"),
+    [
+        ("a|b", "['a', 'b']", ["a", "b"], True, True),
+        ("a|b", "['b', 'a']", ["b", "a"], True, True),
+        ("a|b", "['a']", ["a"], False, False),
+        ("a|b", "['a', 'c']", ["a", "c"], False, False),
+        ("a|b", "['a', 'b', 'b']", ["a", "b", "b"], True, False),
+        ("a|a", "['a']", ["a"], True, False),
+        ("1|2", "['1.0', '2']", ["1.0", "2"], True, True),
+        # What is no list of texts is one value as it stands.
+        ("(a)", "(a)", None, True, True),
+        ("a", "['a']", [1], False, False),
+        ("a", "['a']", "a", False, False),
+        # No session is asked about these.
+        ("a", "a", AssertionError, True, True),
+        ("a", "'a'", AssertionError, True, True),
+        ("a", '"a"', AssertionError, True, True),
+        ("it's", "'it's'", AssertionError, False, False),
+        ("a", "'a", AssertionError, False, False),
+    ],
+)
+async def test_values_are_compared_in_any_order(
+    reference: str, answer: str, said: Any, published: bool, strictly: bool
+) -> None:
+    task = Task(name="wiki_table_questions", id="1", prompt="Which?", reference=reference)
+    values = () if said is AssertionError else (said,)
+    assert (await mint(task, answer, Telling(*values).sandbox)).correct is published
+    assert (await strict(task, answer, Telling(*values).sandbox)).correct is strictly

@@ -1,16 +1,21 @@
 """Outputs and values of test cases: what counts as the same, as published and strictly."""
 
+import json
 from typing import Any
 
 import pytest
 
+from codeact.episode.effects import Verdict
+from codeact.episode.task import Task
 from codeact.graders import cases
+from codeact.graders.evaluation import WALL
 from codeact.graders.outputs import (
     same_output,
     same_output_strictly,
     same_value,
     same_value_strictly,
 )
+from tests.helpers.telling import Telling
 
 
 @pytest.mark.parametrize(
@@ -106,3 +111,65 @@ def test_a_reference_gives_its_cases() -> None:
 def test_a_reference_that_holds_no_cases_says_why(reference: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         cases.read(reference)
+
+
+async def judged(
+    expected: list[Any], telling: Telling, mode: str = "strict", answer: str = "def f(): ..."
+) -> Verdict:
+    reference = {"inputs": [1] * len(expected), "outputs": expected, "fn_name": "f"}
+    task = Task(name="apps", id="1", prompt="?", reference=json.dumps(reference))
+    grade = cases.strict if mode == "strict" else cases.mint
+    return await grade(task, answer, telling.sandbox)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "published", "strictly"),
+    [
+        ("5", 5, True, True),
+        ("6", 5, False, False),
+        # Many references wrap a value in a list of one.
+        ("5", [5], True, True),
+        ("[5]", [5], True, True),
+        ("[5]", 5, False, False),
+        ("5", [5, 6], True, False),
+        ("6", [5, 6], False, False),
+        ("[]", [], True, True),
+        ("0", False, False, False),
+        ("{", 5, False, False),
+        ("[" * 100_000, 5, False, False),
+        (5, 5, False, False),
+        ('"' + "x" * 3_999_998 + '"', "x" * 3_999_998, True, True),
+        ('"' + "x" * 3_999_999 + '"', "x" * 3_999_999, False, False),
+    ],
+    ids=range(14),
+)
+async def test_what_a_session_says_is_data(
+    said: Any, expected: Any, published: bool, strictly: bool
+) -> None:
+    assert (await judged([expected], Telling(said), "mint")).correct is published
+    assert (await judged([expected], Telling(said))).correct is strictly
+
+
+async def test_the_first_case_that_fails_is_named() -> None:
+    assert (await judged([1, 2, 3], Telling("1", "2", "4"))).detail == (
+        "case 3 of 3: another value"
+    )
+    deep = await judged([1, 2], Telling("1", "[" * 100_000))
+    assert deep.detail == "case 2 of 2: its value is no data"
+    assert (await judged([1, 2], Telling("1", "2"))) == Verdict(True)
+
+
+async def test_the_published_time_is_for_all_cases_and_the_strict_one_for_each() -> None:
+    telling = Telling("1", "1", "1", took=(9.0, 1.0, 0.0))
+    await judged([1, 1, 1], telling, "mint")
+    assert telling.seconds == pytest.approx([10 * WALL, WALL, 0.05 * WALL])
+    telling = Telling("1", "1", took=(9.0, 0.0))
+    await judged([1, 1], telling)
+    assert telling.seconds == [10 * WALL] * 2
+
+
+@pytest.mark.parametrize("mode", ["strict", "mint"])
+async def test_a_program_has_a_longest_length(mode: str) -> None:
+    assert (await judged([1], Telling("1"), mode, "#" * 1_000_000)).correct
+    verdict = await judged([1], Telling("1"), mode, "#" * 1_000_001)
+    assert verdict == Verdict(False, "the answer is longer than any program")

@@ -6,8 +6,10 @@ import pytest
 
 from codeact.graders.choice import committed_option, full_options, options
 from codeact.graders.commitment import NO_VALUE, bare, cleaned, commitment, last_part, sentences
+from codeact.graders.containment import matches
 from codeact.graders.lists import listed
 from codeact.graders.numbers import single_number
+from codeact.graders.truth import committed_truth
 
 PROMPT = "Which one? Options: A) red , B) dark red , C) blue , D) 42"
 
@@ -81,6 +83,8 @@ def test_an_answer_commits_to_one_option(answer: str, letter: str | None) -> Non
         ("The answer is 5. The final answer is 6.", 6),
         ("The answer is 5. The answer is 6.", None),
         ("The answer is 5. The answer is 5.", 5),
+        ("The answer is 5. Nobody knows whether the answer is 5.", None),
+        ("Nobody knows. The answer is 5.", 5),
         ("\\boxed{5}", 5),
         ("\\boxed{\\frac{1}{2}}", Fraction(1, 2)),
         ("\\boxed{5} \\boxed{6}", None),
@@ -89,6 +93,9 @@ def test_an_answer_commits_to_one_option(answer: str, letter: str | None) -> Non
         ("Maybe the answer is 5", None),
         ("It is not the first one. The answer is 5", 5),
         ("5, not 6", 5),
+        ("5, not really", None),
+        ("5, not the right answer", None),
+        ("5, not 5", None),
         ("5 rather than 6", 5),
         ("5 because 6 is wrong", 5),
         ("5. Wait, 6.", None),
@@ -117,8 +124,49 @@ def test_a_denial_that_the_question_asks_for_is_none() -> None:
     question = "Which of these is not a colour?"
     letters = {"a": "red", "b": "stone"}
     assert committed_option("B) is not a colour at all times", letters, question).value == "b"
+    assert committed_option("B) is not a colour now", letters, question).value == "b"
     assert committed_option("B) is not one", letters, question).value is None
     assert committed_option("B) is not a colour at all times", letters, "Which one?").value is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "same"),
+    [
+        ("100", "105", True),
+        ("100", "95", True),
+        ("100", "106", False),
+        ("100", "94", False),
+        ("²", "²", False),
+        ("a", "an answer", True),
+        ("b", "an answer", False),
+        ("1.5", "1.5", True),
+        ("1.5", "1.51", True),
+        ("1.5", "1.6", False),
+    ],
+)
+def test_the_published_rule_for_options(wanted: str, given: str, same: bool) -> None:
+    assert matches(wanted, given) is same
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("Yes", True),
+        ("No", False),
+        ("True.", True),
+        ("No, they are not", False),
+        ("Yes, but no", None),
+        ("Yes, it is not true.", None),
+        ("Yes, that is wrong", None),
+        ("Yes, maybe", None),
+        ("No, or yes", None),
+        ("Yes or no", None),
+        ("It is true", True),
+        ("Perhaps", None),
+    ],
+)
+def test_an_answer_commits_to_one_truth(answer: str, value: bool | None) -> None:
+    assert committed_truth(answer, "Is it so?").value is value
 
 
 def test_why_there_is_no_value_is_said() -> None:

@@ -23,6 +23,7 @@ from codeact.recordings.run_folder import (
     RunFolder,
     latest_records,
     read_records,
+    write_whole,
 )
 from tests.helpers.records import SETTINGS, asked, make_record
 
@@ -304,3 +305,19 @@ def test_a_torn_line_of_sixty_four_megabytes_is_read_in_linear_time(tmp_path: Pa
     # Eight times as long: quadratic reading took more than fifty times as much of the processor.
     assert long < 30 * short + 0.5
     assert megabytes < 500
+
+
+def test_a_file_that_cannot_be_replaced_is_the_folders_error(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"summary\.json: cannot be written \(No such file"):
+        write_whole(tmp_path / "gone" / "summary.json", "{}")
+
+
+def test_other_versions_than_in_the_session_before_are_told(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path, asked())
+    for version in ("1", "1", "2"):
+        assert folder.notices == []
+        folder.begin_run_session({"codeact": version})
+    (notice,) = folder.notices
+    assert "than in session 2: codeact 1 → 2; each record names its session" in notice
+    assert folder.session == 3
+    folder.close()
