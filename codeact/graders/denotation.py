@@ -143,12 +143,16 @@ def read(text: str) -> Value:
     return Value(written, _date(written))
 
 
+_MONTHS = (None, *range(1, 13))
+_DAYS = (None, *range(1, 32))
+
+
 def _date(written: str) -> Date | None:
     found = _DATE.fullmatch(written)
     if found is None:
         return None
     year, month, day = (None if "x" in part else int(part) for part in found.groups())
-    if year is month is day is None or not 1 <= (month or 1) <= 12 or not 1 <= (day or 1) <= 31:
+    if year is month is day is None or month not in _MONTHS or day not in _DAYS:
         return None
     return Date(year, month, day)
 

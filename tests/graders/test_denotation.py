@@ -101,6 +101,8 @@ def test_two_values_are_the_same_text_number_or_date(one: str, other: str, same:
         ("2004-xx-xx", Date(2004, None, None)),
         ("xxxx-1-xx", Date(None, 1, None)),
         ("xxxx-xx-1", Date(None, None, 1)),
+        ("2004-0-1", None),
+        ("2004-1-0", None),
         ("xxxx-xx-xx", None),
         ("2004-13-1", None),
         ("2004-1-32", None),
