@@ -172,8 +172,8 @@ def test_nothing_is_left_after_kill_nine(play: Play, victim: str, ray_cluster: s
     with log.open("wb") as out:
         process = launch(*words, stdout=out, stderr=out, env=env, start_new_session=True)
     try:
-        assert wait_for(lambda: len(play.asked) > 20), log.read_text()
-        assert len(play.left) == 4
+        # A run begins with the first server that is there; the second may take its time.
+        assert wait_for(lambda: len(play.asked) > 20 and len(play.left) == 4), log.read_text()
         if victim == "driver":
             process.kill()
         else:
