@@ -198,6 +198,8 @@ class _LocalProcess:
         Where bubblewrap is killed, the guest is an orphan while the kernel takes its memory back,
         and nobody here can tell when that is over.
         """
+        if self._process.poll() is not None:
+            return  # its number may be another process's by now
         children = _children(self._process.pid)
         for pid in children:
             with contextlib.suppress(OSError):
