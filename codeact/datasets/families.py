@@ -3,7 +3,7 @@
 from codeact.datasets.family import Family
 from codeact.plugins import Registry
 
-_OURS = (
+DATA_SETS = (
     "apps",
     "gsm8k",
     "hotpotqa",
@@ -15,13 +15,14 @@ _OURS = (
     "theoremqa",
     "wiki_table_questions",
 )
+"""The folders here, each with a ``task`` and a ``prepare``."""
 FAMILIES = Registry(
     group="codeact.families",
     sort="task family",
     wanted="a codeact.datasets.Family",
     part=lambda found: found if isinstance(found, Family) else None,
     ours={
-        **{name: f"codeact.datasets.{name}.task:FAMILY" for name in _OURS},
+        **{name: f"codeact.datasets.{name}.task:FAMILY" for name in DATA_SETS},
         "math_train": "codeact.datasets.math.task:TRAINING",
     },
 )

@@ -1,26 +1,15 @@
 """Finds a preparer by name: ours, or a plug-in's entry point in the group ``codeact.preparers``."""
 
+from codeact.datasets.families import DATA_SETS
 from codeact.datasets.preparing.base import Preparer
 from codeact.plugins import Registry
 
-_OURS = (
-    "apps",
-    "gsm8k",
-    "hotpotqa",
-    "humaneval",
-    "math",
-    "mbpp",
-    "mmlu",
-    "strategyqa",
-    "theoremqa",
-    "wiki_table_questions",
-)
 PREPARERS = Registry(
     group="codeact.preparers",
     sort="data set to prepare",
     wanted="a codeact.datasets.preparing.Preparer",
     part=lambda found: found if isinstance(found, Preparer) else None,
-    ours={name: f"codeact.datasets.{name}.prepare:PREPARER" for name in _OURS},
+    ours={name: f"codeact.datasets.{name}.prepare:PREPARER" for name in DATA_SETS},
 )
 
 
