@@ -16,6 +16,7 @@ import msgspec
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
@@ -96,9 +97,9 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     Without `resolve`, interpolations and values still to be given stay as they are written.
     """
     overrides = invocation.all_overrides
-    _refuse_sweeps(invocation.command, overrides)
+    words = _without_sweeps(invocation.command, overrides)
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
-        lists = _lists_of_options(invocation.name, overrides)
+        lists = _lists_of_options(invocation.name, words)
         try:
             config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
@@ -148,23 +149,25 @@ def within_hydra(invocation: Invocation) -> Iterator[Hydra]:
         yield hydra
 
 
-def _refuse_sweeps(command: str, overrides: list[str]) -> None:
-    """Raise `ConfigError` for a word that cannot be read, or gives a key several values."""
+def _without_sweeps(command: str, overrides: list[str]) -> list[Override]:
+    """Parse the words; raises `ConfigError` for one that gives a key several values."""
+    words = []
     for word in overrides:
-        if parsed(word).is_sweep_override():
+        words.append(parsed(word))
+        if words[-1].is_sweep_override():
             key, _, value = word.partition("=")
             remedy = f'as one text it is {key}="{literal(value)}"'
             if command == "run":
                 remedy = f"codeact run -m {word} plays a run for each; {remedy}"
             raise ConfigError(f"{without_secrets(word)!r} gives {key} several values: {remedy}")
+    return words
 
 
-def _lists_of_options(name: str, overrides: list[str]) -> dict[str, str]:
+def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
     """Return the lists of options that groups are given, as in ``task=[a,b]``, by the group.
 
     Raises `ConfigError` for a list that cannot be one.
     """
-    words = [parsed(word) for word in overrides]
     given = {
         word.get_key_element(): word._value
         for word in words
