@@ -35,7 +35,7 @@ MESSAGES = (
 )
 STOP = ("\nObservation:", "\nExpert feedback:", "\nTask:", "\n---")
 SAMPLING = {"temperature": 0.0, "max_tokens": 1024}
-FAKE_API = Path(__file__).parents[1] / "tests" / "fake_api.py"
+FAKE_API = Path(__file__).parents[1] / "tests" / "helpers" / "fake_api.py"
 
 Ask = Callable[[], Awaitable[Any]]
 
