@@ -182,7 +182,8 @@ def server_killed(folder: Path) -> Run:
 
 def bad_answers(folder: Path) -> Run:
     """30 % answered 429, 10 % 500, 2 % never, 2 % cut off in the middle."""
-    from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+    from tests.helpers.fake_api import FakeApi, Reply, Seen
+    from tests.helpers.serving import threaded
 
     draw = random.Random(11)
 

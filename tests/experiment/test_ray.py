@@ -16,8 +16,9 @@ import pytest
 
 from codeact.cli import main
 from codeact.recordings.run_folder import SPENT, latest_records, read_records
-from tests.helpers.fake_api import FakeApi, threaded
+from tests.helpers.fake_api import FakeApi
 from tests.helpers.ray_cluster import Driver, add_node, cluster, worker_pids
+from tests.helpers.serving import threaded
 
 pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600), pytest.mark.ray]
 

@@ -15,7 +15,8 @@ import pytest
 from codeact.cli import main
 from codeact.recordings.run_folder import EPISODES, latest_records, read_records
 from tests.helpers.commands import codeact, launch
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
+from tests.helpers.serving import threaded
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 

@@ -12,7 +12,8 @@ from codeact.cli import main
 from codeact.episode import protocol
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import EPISODES, latest_records
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
+from tests.helpers.serving import threaded
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -155,24 +156,13 @@ def test_feedback_comes_from_its_own_model_and_is_counted_apart(tmp_path: Path) 
 
 
 def test_the_policys_stop_strings_and_seed_are_sent(tmp_path: Path) -> None:
-    with threaded(FakeApi(["<solution> 1 </solution>"])) as api:
-        main(
-            [
-                "run",
-                "model=server",
-                "model.name=m",
-                f"model.base_url={api.base_url}",
-                "task=gsm8k",
-                SAMPLE,
-                "limit=1",
-                "samples=2",
-                "seed=40",
-                "turns=max1_p1",
-                *LIGHT,
-                f"run_dir={tmp_path}",
-            ]
-        )
-        sent = [seen.body for seen in api.seen]
+    sent = []
+
+    def reply(seen: Seen, _: int) -> str:
+        sent.append(seen.body)
+        return "<solution> 1 </solution>"
+
+    play(tmp_path, reply, "samples=2", "seed=40", "turns=max1_p1")
     assert sorted(body["seed"] for body in sent) == [40, 41]
     assert all(set(body["stop"]) == set(protocol.POLICY_STOP) for body in sent)
 

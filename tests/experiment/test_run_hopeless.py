@@ -18,8 +18,9 @@ from codeact.models.openai import client as openai_api
 from codeact.recordings.run_folder import latest_records, read_records
 from tests.experiment.test_driver import ready
 from tests.helpers.commands import codeact
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.records import make_record
+from tests.helpers.serving import threaded
 
 HTML = Reply(
     body=b"<!doctype html><html><title>Sign in</title></html>",

@@ -16,8 +16,9 @@ from codeact.episode.causes import HANDLING, should_retry
 from codeact.episode.record import Attempt
 from codeact.exceptions import Cause
 from codeact.recordings.run_folder import EPISODES, latest_records, read_records
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.records import make_record
+from tests.helpers.serving import threaded
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 

@@ -14,9 +14,8 @@ import argparse
 import asyncio
 import contextlib
 import json
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -181,22 +180,6 @@ class FakeApi:
         if request.transport is not None:
             request.transport.close()
         return response
-
-
-@contextlib.contextmanager
-def threaded(api: FakeApi) -> Iterator[FakeApi]:
-    """Serve from a thread, for tests that run their own event loop (whole commands)."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(api.start(), loop).result(10)
-    try:
-        yield api
-    finally:
-        asyncio.run_coroutine_threadsafe(api.stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
 
 
 async def _serve(options: argparse.Namespace) -> None:

@@ -7,10 +7,8 @@ In a test::
 """
 
 import asyncio
-import contextlib
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -118,19 +116,3 @@ def found(query: str) -> dict[str, Any]:
         {"pageid": 1, "ns": 0, "title": query, "index": 1, "extract": "one"},
     ]
     return {"batchcomplete": True, "query": {"pages": pages}}
-
-
-@contextlib.contextmanager
-def threaded(wiki: FakeWiki) -> Iterator[FakeWiki]:
-    """Serve from a thread, for tests of whole commands."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(wiki.start(), loop).result(10)
-    try:
-        yield wiki
-    finally:
-        asyncio.run_coroutine_threadsafe(wiki.stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()

@@ -23,7 +23,8 @@ from codeact.models.cache import CachedModel, ResponseStore
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.scripted import ScriptedModel
 from codeact.recordings.run_folder import latest_records
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
+from tests.helpers.serving import threaded
 
 SETTINGS = OpenAISettings(kind="openai", name="m", base_url="http://127.0.0.1:1/v1")
 ANSWER = Completion("yes", usage=Usage(9, 2, 4), seconds=3.0, retries=("HTTP 500",), cost=0.5)

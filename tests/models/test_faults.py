@@ -9,7 +9,8 @@ import pytest
 from codeact.cli import main
 from codeact.models.openai import client as openai_api
 from codeact.recordings.run_folder import read_records
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
+from tests.helpers.serving import threaded
 
 
 @pytest.mark.usefixtures("local_sandbox")

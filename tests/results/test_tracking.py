@@ -28,8 +28,9 @@ from codeact.results.trackers.metrics import (
     numbers,
 )
 from tests.helpers.commands import codeact, launch
-from tests.helpers.fake_api import FakeApi, Reply, Seen, threaded
+from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.records import make_record
+from tests.helpers.serving import threaded
 from tests.helpers.wandb_files import OfflineRun, offline_runs
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")

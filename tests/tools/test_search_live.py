@@ -16,7 +16,8 @@ from codeact.tools import open_toolbox
 from codeact.tools.base import Delays, held_up
 from codeact.tools.settings import NOTHING_FOUND, WikipediaSearch
 from tests.helpers.commands import codeact
-from tests.helpers.fake_wiki import FakeWiki, Fault, threaded
+from tests.helpers.fake_wiki import FakeWiki, Fault
+from tests.helpers.serving import threaded
 
 TASK = Task(name="t", id="0", prompt="p", reference="r", tools=("wikipedia_search",))
 Search = Callable[[str], Awaitable[str]]
