@@ -255,7 +255,9 @@ async def usable_bubblewrap() -> str | None:
     path = find_bubblewrap()
     if path is None:
         return None
-    trial = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/", "true"]
+    trial = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/"]
+    # Without --as-pid-1, bubblewrap ends before its first process has, and leaves us that one.
+    trial += ["--as-pid-1", "true"]
     try:
         done = await in_thread(
             subprocess.run,
