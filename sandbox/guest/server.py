@@ -65,6 +65,7 @@ class Server:
 
     def run(self) -> None:
         self.make_slots()
+        gc.disable()  # What is imported stays; collections would take an eighth of the time.
         loaded = preload(self.options["preload"])
         use_once(sys.modules)
         for name, source in self.options["modules"]:
@@ -75,6 +76,7 @@ class Server:
         LIBC.prctl(4, 0, 0, 0, 0)
         gc.collect()
         gc.freeze()
+        gc.enable()
         into_huge_pages()
         self.watch.base_pages, self.watch.base_resident = statm("self")
         self.bounds = bounds_of(self.options["limits"], self.watch.base_pages * PAGE)
