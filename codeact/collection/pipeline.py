@@ -26,7 +26,7 @@ from codeact.collection.selection import (
 from codeact.collection.settings import CollectionSettings, SelectConfig, TiersConfig
 from codeact.collection.steps import get_ready, steps
 from codeact.collection.tiers import TIERS, Label, Tiers, decide
-from codeact.datasets import get, task_lines
+from codeact.datasets import get, read_tasks
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.plan import refuse_missing
 from codeact.folders import whole_folder
@@ -168,10 +168,10 @@ def _write_hard(
         if not wanted:
             continue
         with (folder / HARD / f"{name}.jsonl").open("wb") as file:
-            for task_id, line in task_lines(path):
-                if task_id in wanted:
+            for task, line in read_tasks(family, path):
+                if task.id in wanted:
                     file.write(line + b"\n")
-                    wanted.remove(task_id)
+                    wanted.remove(task.id)
         report.problems += [
             Problem(str(path), f"lacks the unsolved task {task_id}") for task_id in sorted(wanted)
         ]
