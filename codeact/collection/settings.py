@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from codeact.collection.filters import FILTERS
 from codeact.episode.settings import Settings
-from codeact.experiment.config.schema import TaskSettings
+from codeact.experiment.config.schema import Missing, TaskSettings
 from codeact.wording import nearest
 
 
@@ -200,6 +200,8 @@ class TiersConfig(CollectionSettings):
 
     data: str
     """The folder of the task files."""
+    missing: Missing = "refuse"
+    """A data set whose file is missing: `refuse` the command, or `skip` it and say so."""
     task: TaskSettings | None = None
     """The task files that hard tasks are written back from; null writes none."""
 

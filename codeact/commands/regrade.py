@@ -14,6 +14,7 @@ import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.schema import RegradeConfig
 from codeact.experiment.plan import load_sets
@@ -29,7 +30,8 @@ def main(words: list[str]) -> int:
     arguments = parse("regrade", words, positional="source")
     if tell_if_asked("regrade", __doc__ or "", arguments, RegradeConfig):
         return 0
-    return uvloop.run(_regrade(configuration("regrade", arguments, RegradeConfig)))
+    (config,) = without_missing([configuration("regrade", arguments, RegradeConfig)])
+    return uvloop.run(_regrade(config))
 
 
 async def _regrade(config: RegradeConfig) -> int:

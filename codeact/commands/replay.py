@@ -14,6 +14,7 @@ import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.exceptions import ConfigError
 from codeact.experiment.comparing import DIFFERENT
 from codeact.experiment.config.schema import ReplayConfig
@@ -30,7 +31,8 @@ def main(words: list[str]) -> int:
     arguments = parse("replay", words, positional="source")
     if tell_if_asked("replay", __doc__ or "", arguments, ReplayConfig):
         return 0
-    return uvloop.run(_replay(configuration("replay", arguments, ReplayConfig)))
+    (config,) = without_missing([configuration("replay", arguments, ReplayConfig)])
+    return uvloop.run(_replay(config))
 
 
 async def _replay(config: ReplayConfig) -> int:

@@ -9,6 +9,7 @@ import uvloop
 
 from codeact.commands.arguments import configuration, parse
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
@@ -21,7 +22,7 @@ def main(words: list[str]) -> int:
     arguments = parse("validate", words)
     if tell_if_asked("validate", __doc__ or "", arguments, ValidateConfig):
         return 0
-    config = configuration("validate", arguments, ValidateConfig)
+    (config,) = without_missing([configuration("validate", arguments, ValidateConfig)])
     reports = uvloop.run(_validate(config))
     show_validation(reports, {name: chosen.path for name, chosen in config.task.sets.items()})
     unfit = sum(len(report.unfit) for report in reports.values())
