@@ -1,4 +1,4 @@
-"""``missing=skip``: commands go on with the data sets whose files are there, and name the others."""
+"""``missing=skip``: go on with the data sets whose files are there, and name the others."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -129,7 +129,8 @@ def tasks_there(task: TaskSettings, missing: Missing) -> TasksThere:
         paths = ", ".join(chosen.path for chosen in absent.values())
         raise TaskFileError(f"missing=skip leaves no data set: none of {paths} is there")
     notices = [
-        f"skipped the data set {name}: {chosen.path} is not there" for name, chosen in absent.items()
+        f"skipped the data set {name}: {chosen.path} is not there"
+        for name, chosen in absent.items()
     ]
     return TasksThere(TaskSettings(sets=there), notices)
 
