@@ -141,12 +141,13 @@ def test_a_recorded_strong_model_solves_some_of_what_weaker_ones_did_not(
         pytest.skip("the shared recordings (../shared/data) are not here")
     overrides = ("recipe=recorded_models", "out=x", f"data={SHARED / 'mint_tasks'}")
     common = compose_config(Invocation("collect", overrides)).config["recipe"]["common"]
-    sets = [f"task.sets.{name}.ids=[]" for name in ("gsm8k", "mbpp", "humaneval", "theoremqa")]
-    chosen = f"recipe.common={json.dumps([*common, *sets])}"
+    sets = [f"~task.sets.{name}" for name in ("gsm8k", "mbpp", "humaneval", "theoremqa")]
+    # Of the next tasks some recorded code runs into its time limit.
+    chosen = f"recipe.common={json.dumps([*common, *sets, 'limit=5'])}"
     assert main(["collect", overrides[0], overrides[2], f"out={tmp_path}", chosen]) == 0
     stages = json.loads((tmp_path / "report.json").read_bytes())["stages"]
-    assert stages["weak-gpt-3.5"]["episodes"] == stages["weak-claude-2"]["episodes"] == 20
-    assert 20 > stages["strong"]["episodes"] > stages["strong"]["successes"] > 0
+    assert stages["weak-gpt-3.5"]["episodes"] == stages["weak-claude-2"]["episodes"] == 10
+    assert 10 > stages["strong"]["episodes"] > stages["strong"]["successes"] > 0
     tiers = stages["select"]["tiers"]
     assert tiers["easy"]["kept"] > 0
     strong = (tmp_path / "selected" / "strong.jsonl").read_text().splitlines()
