@@ -231,6 +231,9 @@ class GradedSettings(Settings):
 class ValidateConfig(GradedSettings):
     """``codeact validate``."""
 
+    out: str | None = None
+    """Where every task that fails, or has no known answer, is written, one JSON object a line."""
+
 
 class PlaySettings(GradedSettings):
     """What playing episodes needs in addition to a policy."""
