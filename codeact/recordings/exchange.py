@@ -5,8 +5,9 @@ Both stream line by line. A line that holds no episode is left out and listed.
 
 import gzip
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
@@ -87,8 +88,16 @@ class Exchange(NamedTuple):
 # In
 
 
-def import_trees(config: ImportConfig) -> Exchange:
+def _nothing(_folder: str, _record: EpisodeRecord) -> None:
+    """Nobody else wants the records."""
+
+
+def import_trees(
+    config: ImportConfig, seen: Callable[[str, EpisodeRecord], None] = _nothing
+) -> Exchange:
     """Make a run folder of each experiment: ``<out>/<model>/<feedback>/<turn setting>``.
+
+    `seen` is called with every record and the folder that it is written to, below `out`.
 
     Raises `RecordingError` where a path does not say what was recorded or where there is no
     episode at all, and `ConfigError` where a run folder is there already.
@@ -107,22 +116,31 @@ def import_trees(config: ImportConfig) -> Exchange:
             )
     found = Exchange({}, [])
     for folder, paths in experiments.items():
-        found.places[folder] = _import_experiment(out / folder, paths, found.problems)
+        records = _records_of(paths, found.problems, partial(seen, folder))
+        found.places[folder] = _import_experiment(out / folder, paths, records)
     if not found.episodes:
         said = "".join(f"\n{one.place}: {one.reason}" for one in found.problems[:20])
         raise RecordingError(f"{', '.join(config.sources)}: holds no episode{said}")
     return found
 
 
-def _import_experiment(folder: Path, paths: list[Path], problems: list[Problem]) -> int:
-    written = 0
+def _records_of(
+    paths: list[Path], problems: list[Problem], seen: Callable[[EpisodeRecord], None]
+) -> Iterator[EpisodeRecord]:
     samples: Counter[tuple[str, str]] = Counter()
+    for path in paths:
+        for record in _published_records(path, samples, problems):
+            seen(record)
+            yield record
+
+
+def _import_experiment(folder: Path, paths: list[Path], records: Iterable[EpisodeRecord]) -> int:
+    written = 0
     with whole_folder(folder) as unfinished:
         with (unfinished / EPISODES).open("wb") as file:
-            for path in paths:
-                for record in _published_records(path, samples, problems):
-                    file.write(encode(record) + b"\n")
-                    written += 1
+            for record in records:
+                file.write(encode(record) + b"\n")
+                written += 1
         sources = {str(path): file_digest(path) for path in paths}
         session = {"codeact": __version__, "imported": {"format": "mint", "sha256": sources}}
         (unfinished / PROVENANCE).write_bytes(

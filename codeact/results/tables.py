@@ -59,6 +59,18 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
     wide_console().print(table)
 
 
+def show_runs(title: str, runs: Mapping[str, Tally]) -> None:
+    """Print one row for each run, by its name."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("run", overflow="fold")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    table.add_column("failures", overflow="fold")
+    for name, tally in runs.items():
+        table.add_row(name, *_cells(tally))
+    wide_console().print(table)
+
+
 def show_failures(summaries: Mapping[str, Summary], files: Mapping[str, str]) -> bool:
     """Print one line for each kind of failure, and the `files` with all; returns whether any is."""
     console = wide_console()
