@@ -9,6 +9,7 @@ import msgspec
 from codeact.collection.conversion import Conversation
 from codeact.exceptions import RecordingError
 from codeact.jsonl import SourceLine, Unreadable, decoded_lines
+from codeact.recordings.published_paths import our_name
 from codeact.recordings.trajectory import Problem
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
@@ -65,6 +66,6 @@ def _placed(line: bytes, place: SourceLine) -> tuple[SourceLine, Conversation]:
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """Return the data set that an id names, or an empty text."""
+    """Return our name of the data set that an id names, or an empty text."""
     _, _, rest = conversation.id.partition("/")
-    return rest.partition("/")[0]
+    return our_name(rest.partition("/")[0])

@@ -103,7 +103,8 @@ class Family:
     `correct_answer` makes an answer that must pass, or says why none is known; `extra_check` looks
     at a row as a whole.
     `called` gives the file's own names of our fields, where they differ (``id``: ``problem_id``).
-    `setup` writes trusted code that fills the session's namespace before the first cell.
+    `setup` writes trusted code that fills the session's namespace before the first cell. `split` is
+    a part of published paths, empty where the tasks are of no split of their own.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Family:
     tools: tuple[str, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
     setup: Callable[[Row], str] | None = None
+    split: str = ""
 
     def task(self, row: Row) -> Task:
         """Make a task of a row; raises `RowError`."""

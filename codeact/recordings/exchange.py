@@ -30,9 +30,10 @@ from codeact.recordings.published import (
     to_published,
     to_record,
 )
+from codeact.recordings.published_lines import MINT
 from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.run_folder import CONFIG, EPISODES, PROVENANCE
-from codeact.recordings.task_types import TaskTypeOf, TaskTypes
+from codeact.recordings.task_types import SplitOf, Splits, TaskTypeOf, TaskTypes
 from codeact.recordings.trajectory import Problem
 
 _LEVEL = 6
@@ -173,7 +174,7 @@ def _of_published(where: PublishedPath) -> OfLine[_Placed]:
 # Out
 
 
-def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
+def export_runs(config: ExportConfig, task_type_of: TaskTypeOf, split_of: SplitOf) -> Exchange:
     """Write the finished episodes of run folders as a published tree below `out`.
 
     Only the last record of an episode counts. The published format has no form for an episode that
@@ -187,16 +188,22 @@ def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
         for path in files:
             if not is_run(path):
                 raise RecordingError(f"{path}: is a published file; give run folders")
-            _export_run(path, unfinished, config, task_type_of, found)
+            run = path.with_name(CONFIG)
+            sets = _Sets(TaskTypes(run, task_type_of), Splits(run, split_of))
+            _export_run(path, unfinished, config, sets, found)
         if not found.episodes:
             raise RecordingError(f"{', '.join(config.sources)}: holds no finished episode")
     return found
 
 
-def _export_run(
-    path: Path, out: Path, config: ExportConfig, task_type_of: TaskTypeOf, found: Exchange
-) -> None:
-    task_types = TaskTypes(path.with_name(CONFIG), task_type_of)
+class _Sets(NamedTuple):
+    """What a published path says of a run's data sets, by their names."""
+
+    task_types: TaskTypes
+    splits: Splits
+
+
+def _export_run(path: Path, out: Path, config: ExportConfig, sets: _Sets, found: Exchange) -> None:
     last = {record.id: place for place, record in _run_records(path, [])}
     mine: dict[str, IO[bytes]] = {}
     with ExitStack() as stack:
@@ -209,11 +216,14 @@ def _export_run(
                 found.problems.append(Problem(place, reason))
                 continue
             try:
-                task_type = "" if record.extra else task_types[record.task_name]
+                known = MINT in record.extra
+                task_type = "" if known else sets.task_types[record.task_name]
+                split = "" if known else sets.splits[record.task_name]
             except ConfigError as error:
                 found.problems.append(Problem(place, f"is of a task of unknown type: {error}"))
                 continue
-            name = f"{published_path(record, task_type).file}{'.gz' if config.gzip else ''}"
+            where_to = published_path(record, task_type, split).file
+            name = f"{where_to}{'.gz' if config.gzip else ''}"
             if name not in mine:
                 if name in found.places:
                     raise ConfigError(

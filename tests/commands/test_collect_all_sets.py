@@ -9,7 +9,9 @@ import pytest
 
 from codeact.cli import main
 from codeact.datasets import families
-from tests.helpers.all_sets import FAMILIES, SHARED, TASKS, AllSets, all_sets
+from codeact.recordings.published_paths import our_name
+from tests.helpers.all_sets import FAMILIES, SHARED, SUBJECTS, TASKS, AllSets, all_sets
+from tests.helpers.answers import SETTING
 from tests.helpers.killing import kill_at_every_moment, outputs
 
 OF_EXTRAS = {"alfworld"}
@@ -115,7 +117,7 @@ def test_each_conversation_ends_with_the_answer_that_was_right(whole: Collected)
     for tier in whole.stages["select"]["tiers"]:
         for one in lines(whole.out / "selected" / f"{tier}.jsonl"):
             _, name, *task_id, _model, _setting = one["id"].split("/")
-            answer = answers[name, "/".join(task_id)]
+            answer = answers[our_name(name), "/".join(task_id)]
             assert str(answer).strip() in one["conversations"][-1]["content"]
 
 
@@ -151,6 +153,27 @@ def test_the_stages_by_themselves_are_those_of_the_collection(
     assert (
         said.err == f"skipped the data set algebra: {out / 'hard' / 'algebra.jsonl'} is not there\n"
     )
+
+
+def test_exported_paths_are_the_published_ones_and_come_back(
+    whole: Collected, tmp_path: Path
+) -> None:
+    (weak,) = whole.out.glob("runs/weak-*")
+    tree, runs, again = (tmp_path / name for name in ("tree", "runs", "again"))
+    assert main(["export", str(weak), f"out={tree}"]) == 0
+    paths = {str(path.relative_to(tree).parent) for path in tree.rglob("results.jsonl")}
+    root = f"weak/F=None/{SETTING}"
+    for place in ("code_generation/APPS/train", "tabular/wiki_table_questions/train"):
+        assert f"{root}/{place}" in paths
+    assert {f"{root}/reasoning/{name}/train" for name in SUBJECTS} < paths
+    assert {f"{root}/reasoning/gsm8k", f"{root}/code_generation/humaneval"} < paths
+    assert len(paths) == len(FAMILIES)
+    assert main(["import", str(tree), f"out={runs}"]) == 0
+    (run,) = runs.rglob("episodes.jsonl")
+    assert {record["task_name"] for record in lines(run)} == set(FAMILIES)
+    assert main(["export", str(runs), f"out={again}"]) == 0
+    for path in tree.rglob("results.jsonl"):
+        assert lines(again / path.relative_to(tree)) == lines(path)
 
 
 @pytest.mark.timeout(300)  # ten processes start, one after the other

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from codeact.cli import main
-from codeact.datasets import task_type_of
+from codeact.datasets import split_of, task_type_of
 from codeact.episode.effects import Outcome
 from codeact.episode.record import encode
 from codeact.exceptions import ConfigError, RecordingError
@@ -48,7 +48,7 @@ def there_and_back(root: Path, folder: Path, *, zipped: bool = False) -> Path:
     runs, again = folder / "runs", folder / "again"
     assert import_trees(ImportConfig(source=str(root), out=str(runs))).problems == []
     config = ExportConfig(source=str(runs), out=str(again), format="mint", gzip=zipped)
-    assert export_runs(config, task_type_of).problems == []
+    assert export_runs(config, task_type_of, split_of).problems == []
     return again
 
 
@@ -235,6 +235,6 @@ def test_two_runs_are_not_mixed_in_one_file(tmp_path: Path) -> None:
         (tmp_path / name / "episodes.jsonl").write_bytes(encode(run_record("1")) + b"\n")
     config = ExportConfig(source=str(tmp_path), out=str(tmp_path / "o"), format="mint", gzip=False)
     with pytest.raises(ConfigError, match="an earlier run has written"):
-        export_runs(config, task_type_of)
+        export_runs(config, task_type_of, split_of)
     shutil.rmtree(tmp_path / "b")
-    export_runs(config, task_type_of)
+    export_runs(config, task_type_of, split_of)

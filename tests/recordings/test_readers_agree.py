@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from codeact.datasets import task_type_of
+from codeact.datasets import split_of, task_type_of
 from codeact.episode.effects import Outcome
 from codeact.episode.record import EpisodeRecord, encode, placeholder_record
 from codeact.exceptions import RecordingError, RunFolderError
@@ -172,7 +172,7 @@ def test_a_name_is_one_folder_of_a_tree_and_comes_back(model: str, tmp_path: Pat
     run_of(run, line_of("1", model=model, feedback=feedback), b"\n")
     tree, runs = tmp_path / "out" / "tree", tmp_path / "out" / "runs"
     config = ExportConfig(source=str(run), out=str(tree), format="mint", gzip=False)
-    assert export_runs(config, task_type_of).problems == []
+    assert export_runs(config, task_type_of, split_of).problems == []
     (file,) = tree.rglob("results.jsonl")
     where = PublishedPath.parse(file)
     assert (where.model, where.feedback_model, where.feedback) == (model, model, feedback)

@@ -41,4 +41,5 @@ FAMILY = Family(
     kept=("solutions",),
     correct_answer=_first_solution,
     graders={"mint": cases.mint, "strict": cases.strict},
+    split="train",
 )
