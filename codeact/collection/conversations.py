@@ -14,6 +14,8 @@ from codeact.recordings.trajectory import Problem
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")
+REPORT = "report.json"
+"""What a selection, or another stage, says of itself in its folder."""
 
 
 class DataFile(NamedTuple):
@@ -26,13 +28,13 @@ class DataFile(NamedTuple):
 def conversation_files(sources: Iterable[str]) -> list[DataFile]:
     """Return every file of the sources; a folder means the files directly in it, by name.
 
-    Files of one name in several folders get different names. Raises `RecordingError` where there is
-    nothing.
+    Of a selection's folder the file with all tiers is left out, as it repeats the others. Files of
+    one name in several folders get different names. Raises `RecordingError` where there is nothing.
     """
     paths: list[Path] = []
     for source in sources:
         root = Path(source)
-        found = [root] if root.is_file() else sorted(filter(_is_one, root.glob("*.jsonl*")))
+        found = [root] if root.is_file() else _directly_in(root)
         if not found:
             raise RecordingError(f"{root}: there is no such file, or no .jsonl file in the folder")
         paths += found
@@ -42,6 +44,24 @@ def conversation_files(sources: Iterable[str]) -> list[DataFile]:
         DataFile(stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}-{stem}", path)
         for stem, path in zip(stems, paths, strict=True)
     ]
+
+
+def _directly_in(folder: Path) -> list[Path]:
+    whole = whole_file(folder)
+    return sorted(path for path in folder.glob("*.jsonl*") if _is_one(path) and path.name != whole)
+
+
+def whole_file(folder: Path) -> str:
+    """Return the name of a selection's file with all tiers, or an empty text."""
+    try:
+        report = msgspec.json.decode((folder / REPORT).read_bytes(), type=_Report)
+    except (OSError, msgspec.MsgspecError):
+        return ""  # a folder without a report, or with that of something else
+    return report.whole
+
+
+class _Report(msgspec.Struct):
+    whole: str = ""
 
 
 def _is_one(path: Path) -> bool:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from codeact import __version__
-from codeact.collection.pipeline import HARD, REPORT, select, sort_into_tiers
+from codeact.collection.conversations import REPORT
+from codeact.collection.pipeline import HARD, select, sort_into_tiers
 from codeact.collection.recipe import (
     CollectConfig,
     Estimate,
@@ -279,8 +280,9 @@ class _Collection:
             out=str(self._out / SELECTED),
             selection=self._selection,
             workers=self._config.workers,
+            name=self._config.name,
         )
-        inputs = self._inputs(before, {})
+        inputs = self._inputs(before, {"name": config.name} if config.name else {})
         if not self._skipped("select", inputs):
             report = select(config)
             list_problems(report.problems, REPORT)

@@ -6,7 +6,8 @@ tier or the reason why it has none, in ``records.csv``. Tasks that no weaker mod
 model.
 """
 
-from codeact.collection.pipeline import REPORT, sort_into_tiers
+from codeact.collection.conversations import REPORT
+from codeact.collection.pipeline import sort_into_tiers
 from codeact.collection.settings import TiersConfig
 from codeact.commands.arguments import configuration, parse, sources
 from codeact.commands.help import tell_if_asked

@@ -164,7 +164,9 @@ def test_what_is_read_of_a_record_is_what_a_record_is() -> None:
         assert name in undecoded or typing.get_type_hints(PartialRecord)[name] == hints[name]
 
 
-@pytest.mark.parametrize("model", ["org/model", "/models/m", "..", "a b", "gpt-4"])
+@pytest.mark.parametrize(
+    "model", ["org/model", "/models/m", "..", "a b", "a%2Fb", "%%252E/%2F", "100%"]
+)
 def test_a_name_is_one_folder_of_a_tree_and_comes_back(model: str, tmp_path: Path) -> None:
     feedback = f"{model}/no_GT-textual"
     run = tmp_path / "run"
