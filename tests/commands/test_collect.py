@@ -108,6 +108,8 @@ def test_killed_at_every_stage_it_goes_on_to_the_same_result(whole: Path, tmp_pa
         ("recipe.strong=['model=recorded','model.name=small']", "each its own model.name"),
         ("recipe.strong=['model=recorded','limit=3']", "has other tasks than recipe.strong"),
         ("recipe.strong=[recorded]", "write KEY=VALUE"),
+        ("recipe.strong=['~task.sets.mbp']", "unknown key 'task.sets.mbp'"),
+        ("recipe.strong=['model=recorded','~task.sets.mbpp']", "has other tasks than"),
         ("recipe.strong=['modle=recorded']", "did you mean 'model'"),
         ("recipe.assumed.promt=3", "did you mean 'recipe.assumed.prompt'"),
         ("recipe=codeact_instuct", "did you mean 'codeact_instruct'"),
@@ -119,6 +121,19 @@ def test_a_bad_recipe_is_refused_before_anything_is_played(
     assert main(words(tmp_path / "o", override)) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_recipe_takes_what_a_run_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Deleted and added keys, groups, and a later word that replaces an earlier one."""
+    common = ["task=sample", "tracker=none", "~task.sets.mbpp", "limit=1", "limit=3"]
+    common += ["+model.prices={prompt: 1, completion: 0}", "turns=max3_p2", "total_limit=5"]
+    chosen = f"recipe.common={json.dumps(common)}"
+    assert main(["collect", f"out={tmp_path / 'o'}", chosen, "dry_run=true"]) == 0
+    rows = [line.split("│")[1:] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    told = [[cell.strip() for cell in row[:2] + row[4:5]] for row in rows]
+    assert told == [["weak-small", "5", "0.05"], ["strong", "5", "0.05"]]
 
 
 def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(
