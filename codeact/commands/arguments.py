@@ -140,10 +140,14 @@ def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> S
 
 
 def open_lines(path: str | None, stack: ExitStack) -> IO[bytes] | None:
-    """Open the file for a command's findings, closed with `stack`; None if there is none."""
+    """Open the file for a command's findings, closed with `stack`; None if there is none.
+
+    Its folder is made where it is missing.
+    """
     if path is None:
         return None
     try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return stack.enter_context(Path(path).open("wb"))
     except OSError as error:
         raise ConfigError(f"out={path}: cannot be written ({error.strerror})") from error
