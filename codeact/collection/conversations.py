@@ -57,7 +57,8 @@ def whole_file(folder: Path) -> str:
         report = msgspec.json.decode((folder / REPORT).read_bytes(), type=_Report)
     except (OSError, msgspec.MsgspecError):
         return ""  # a folder without a report, or with that of something else
-    return report.whole
+    # A file of somebody else's making is not led outside of its folder.
+    return report.whole if report.whole == Path(report.whole).name else ""
 
 
 class _Report(msgspec.Struct):

@@ -6,6 +6,7 @@ names those that it applies, in its order. docs/selection.md lists them.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -230,6 +231,7 @@ WRONG = "Observation:\nYour answer is wrong.\n"
         example(CODE, FAILED, CODE, WORKED, PROPOSAL),
         example(PROPOSAL, WRONG, "Assistant:\n<solution> 3 </solution>\n"),
         example("Assistant:\nHm.\n", WORKED, "Assistant:\nHm.\n", WORKED, PROPOSAL),
+        example(),
     ],
     dropped=[
         example(CODE, "Observation:\nOut[1]: 2\n", CODE, SAME, PROPOSAL),
@@ -263,9 +265,10 @@ _CELL_NUMBER = re.compile(r"\b(In|Out)\[\d+\]")
 
 def _acted(trajectory: Trajectory) -> Iterator[tuple[str, str]]:
     """Yield the first action of each turn that has one, and what the environment said to it."""
-    messages = trajectory.messages
-    for message, after in zip(messages[1:], [*messages[2:], None], strict=True):
-        if message["role"] != "assistant" or not (found := actions(message["content"])):
+    for message, after in pairwise([*trajectory.messages[1:], None]):
+        if message is None or message["role"] != "assistant":
+            continue
+        if not (found := actions(message["content"])):
             continue
         tag, start, end = found[0]
         inside = message["content"][start:end][len(tag) + 2 : -len(tag) - 3].strip()
