@@ -9,10 +9,13 @@ import msgspec
 from codeact.collection.conversion import Conversation
 from codeact.exceptions import RecordingError
 from codeact.jsonl import SourceLine, Unreadable, decoded_lines
+from codeact.recordings.published_paths import our_name
 from codeact.recordings.trajectory import Problem
 
 _CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")
+REPORT = "report.json"
+"""What a selection, or another stage, says of itself in its folder."""
 
 
 class DataFile(NamedTuple):
@@ -25,13 +28,13 @@ class DataFile(NamedTuple):
 def conversation_files(sources: Iterable[str]) -> list[DataFile]:
     """Return every file of the sources; a folder means the files directly in it, by name.
 
-    Files of one name in several folders get different names. Raises `RecordingError` where there is
-    nothing.
+    Of a selection's folder the file with all tiers is left out, as it repeats the others. Files of
+    one name in several folders get different names. Raises `RecordingError` where there is nothing.
     """
     paths: list[Path] = []
     for source in sources:
         root = Path(source)
-        found = [root] if root.is_file() else sorted(filter(_is_one, root.glob("*.jsonl*")))
+        found = [root] if root.is_file() else _directly_in(root)
         if not found:
             raise RecordingError(f"{root}: there is no such file, or no .jsonl file in the folder")
         paths += found
@@ -41,6 +44,25 @@ def conversation_files(sources: Iterable[str]) -> list[DataFile]:
         DataFile(stem if stems.count(stem) == 1 else f"{path.resolve().parent.name}-{stem}", path)
         for stem, path in zip(stems, paths, strict=True)
     ]
+
+
+def _directly_in(folder: Path) -> list[Path]:
+    whole = whole_file(folder)
+    return sorted(path for path in folder.glob("*.jsonl*") if _is_one(path) and path.name != whole)
+
+
+def whole_file(folder: Path) -> str:
+    """Return the name of a selection's file with all tiers, or an empty text."""
+    try:
+        report = msgspec.json.decode((folder / REPORT).read_bytes(), type=_Report)
+    except (OSError, msgspec.MsgspecError):
+        return ""  # a folder without a report, or with that of something else
+    # A file of somebody else's making is not led outside of its folder.
+    return report.whole if report.whole == Path(report.whole).name else ""
+
+
+class _Report(msgspec.Struct):
+    whole: str = ""
 
 
 def _is_one(path: Path) -> bool:
@@ -65,6 +87,6 @@ def _placed(line: bytes, place: SourceLine) -> tuple[SourceLine, Conversation]:
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """Return the data set that an id names, or an empty text."""
+    """Return our name of the data set that an id names, or an empty text."""
     _, _, rest = conversation.id.partition("/")
-    return rest.partition("/")[0]
+    return our_name(rest.partition("/")[0])

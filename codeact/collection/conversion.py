@@ -10,6 +10,7 @@ from codeact.collection.settings import ConversionSettings
 from codeact.collection.tags import FEEDBACK, thoughts_untagged
 from codeact.episode.effects import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
+from codeact.recordings.published_paths import published_name
 from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory
 
 _TASK = "\n---\n\nTask:"
@@ -30,6 +31,8 @@ def conversation_id(
 ) -> str:
     """Return the published id, or one that is unique within a collection."""
     parts = [*task, experiment.model, experiment.turn_setting]
+    if settings.ids == "published":
+        parts[1] = published_name(task.task_name)
     if settings.ids == "unique":
         parts += [experiment.feedback, experiment.settings, str(sample)]
     return "/".join(part for part in parts if part)

@@ -6,6 +6,7 @@ names those that it applies, in its order. docs/selection.md lists them.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
@@ -217,8 +218,65 @@ def _trailing_text(trajectory: Trajectory, _: FilterSettings) -> bool:
     return not any(map(trailing_text, _turns(trajectory)))
 
 
+SAME = "Observation:\nOut[2]: 2\nYou have 2 steps left and 2 chances to propose solution left.\n"
+OTHER = "Assistant:\n<execute> x = 2 </execute>\n"
+WRONG = "Observation:\nYour answer is wrong.\n"
+
+
+@register(
+    "repeated_turn",
+    kept=[
+        example(CODE, WORKED, PROPOSAL),
+        example(CODE, FAILED, OTHER, WORKED, CODE, FAILED, PROPOSAL),
+        example(CODE, FAILED, CODE, WORKED, PROPOSAL),
+        example(PROPOSAL, WRONG, "Assistant:\n<solution> 3 </solution>\n"),
+        example("Assistant:\nHm.\n", WORKED, "Assistant:\nHm.\n", WORKED, PROPOSAL),
+        example(),
+    ],
+    dropped=[
+        example(CODE, "Observation:\nOut[1]: 2\n", CODE, SAME, PROPOSAL),
+        example(CODE, WORKED, "Assistant:\nAgain:\n<execute>1 + 1</execute>\n", WORKED, PROPOSAL),
+        example(CODE, WORKED, PROPOSAL, WRONG, CODE, HINT, PROPOSAL),
+        example(PROPOSAL, WRONG, CODE, WORKED, PROPOSAL),
+    ],
+)
+def _repeated_turn(trajectory: Trajectory, _: FilterSettings) -> bool:
+    """Drop trajectories that run the last cell again to see the same, or repeat a proposal.
+
+    With another cell in between it may be a test that is run again after a change.
+    """
+    last_cell, proposed = None, set()
+    for action, observation in _acted(trajectory):
+        if action.startswith("<solution>"):
+            if action in proposed:
+                return False
+            proposed.add(action)
+        elif (action, observation) == last_cell:
+            return False
+        else:
+            last_cell = (action, observation)
+    return True
+
+
 _FEEDBACK = "\nExpert feedback:"
 _COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
+_CELL_NUMBER = re.compile(r"\b(In|Out)\[\d+\]")
+
+
+def _acted(trajectory: Trajectory) -> Iterator[tuple[str, str]]:
+    """Yield the first action of each turn that has one, and what the environment said to it."""
+    for message, after in pairwise([*trajectory.messages[1:], None]):
+        if message is None or message["role"] != "assistant":
+            continue
+        if not (found := actions(message["content"])):
+            continue
+        tag, start, end = found[0]
+        inside = message["content"][start:end][len(tag) + 2 : -len(tag) - 3].strip()
+        said = after["content"] if after and after["role"] == "user" else ""
+        said = _COUNT_DOWN.sub("", said.partition(_FEEDBACK)[0])
+        yield f"<{tag}>{inside}", _CELL_NUMBER.sub(r"\1", said).strip()
+
+
 _COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # starts with a rare character, to be quick
 _TRIVIAL = {"yes", "no", "true", "false", "none"}
 

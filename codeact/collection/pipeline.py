@@ -5,6 +5,7 @@ complete.
 """
 
 import csv
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from codeact.collection.conversations import REPORT, whole_file
 from codeact.collection.report import SelectionReport, make_report
 from codeact.collection.scan import Scan, drop_names, nothing, scan
 from codeact.collection.selection import (
@@ -26,7 +28,7 @@ from codeact.collection.selection import (
 from codeact.collection.settings import CollectionSettings, SelectConfig, TiersConfig
 from codeact.collection.steps import get_ready, steps
 from codeact.collection.tiers import TIERS, Label, Tiers, decide
-from codeact.datasets import get, task_lines
+from codeact.datasets import get, read_tasks
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.experiment.plan import refuse_missing
 from codeact.folders import whole_folder
@@ -35,14 +37,16 @@ from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.trajectory import Problem, TaskKey
 from codeact.resources import resolve_path
 
-REPORT = "report.json"
 RECORDS = "records.csv"
 UNSOLVED = "unsolved.tsv"
 HARD = "hard"
 
 
 def select(config: SelectConfig, more: Sequence[SelectionStep] = ()) -> SelectionReport:
-    """Run tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report."""
+    """Run tiers, selection and conversion: ``<tier>.jsonl``, ``unsolved.tsv`` and the report.
+
+    A file of all tiers that an earlier selection left in the folder goes.
+    """
     chosen = [*steps(config.selection.steps), *more]
     with _output(config.out) as (folder, spools):
         ready = partial(get_ready, config.selection.steps)
@@ -51,12 +55,25 @@ def select(config: SelectConfig, more: Sequence[SelectionStep] = ()) -> Selectio
             by_task = config.selection.order == "tasks"
             found = candidates(scanned, tiers, Spools(scanned, stack), by_task=by_task)
             found = counted_steps(found, chosen, report)
-            write_conversations(found, folder, config.selection.conversion, report)
+            tier_files = write_conversations(found, folder, config.selection.conversion, report)
         if not any(tier.kept for tier in report.tiers.values()):
             raise ConfigError(f"nothing is left to train on: {_where_all_went(report)}")
+        if config.name is not None:
+            report.whole = f"{config.name}.jsonl"
+            _join(tier_files, folder / report.whole)
         _write_unsolved(folder, scanned, tiers)
         _write_report(folder, report)
+        before = whole_file(Path(config.out))
+    if before and before != report.whole:
+        (Path(config.out) / before).unlink(missing_ok=True)
     return report
+
+
+def _join(files: Sequence[Path], out: Path) -> None:
+    with out.open("wb") as joined:
+        for path in files:
+            with path.open("rb") as one:
+                shutil.copyfileobj(one, joined)
 
 
 def sort_into_tiers(config: TiersConfig) -> SelectionReport:
@@ -168,10 +185,10 @@ def _write_hard(
         if not wanted:
             continue
         with (folder / HARD / f"{name}.jsonl").open("wb") as file:
-            for task_id, line in task_lines(path):
-                if task_id in wanted:
+            for task, line in read_tasks(family, path):
+                if task.id in wanted:
                     file.write(line + b"\n")
-                    wanted.remove(task_id)
+                    wanted.remove(task.id)
         report.problems += [
             Problem(str(path), f"lacks the unsolved task {task_id}") for task_id in sorted(wanted)
         ]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 from pydantic import Field
 
-from codeact.collection.settings import SelectionSettings
+from codeact.collection.settings import SelectionSettings, WholeName
 from codeact.episode.effects import Usage
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError
@@ -69,6 +69,9 @@ class CollectConfig(Settings):
     """The folder of the task files."""
     workers: int | None = Field(ge=1)
     """How many processes; null is one for each core."""
+    name: WholeName = None
+    """The name of one more file, selected/NAME.jsonl, with the conversations of all tiers; null
+    writes none."""
     dry_run: bool
     """Print the estimate of what it may take, and stop."""
 

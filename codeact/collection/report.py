@@ -49,7 +49,8 @@ class SelectionReport(msgspec.Struct):
     are `unreadable`, episodes of a run folder that were `redone` later or failed `uncounted` (for
     no fault of the model's), and those `skipped` because they have feedback. Experiments are of all
     models; `complete_records` are the weaker models' in complete ones, without duplicates. `preset`
-    names the rules, and `origins` who played what.
+    names the rules, and `origins` who played what. `whole` is the file with the conversations of
+    all tiers, empty where none was asked for.
     """
 
     files: int
@@ -72,6 +73,7 @@ class SelectionReport(msgspec.Struct):
     problems: list[Problem]
     preset: str = ""
     origins: list[Origin] = []
+    whole: str = ""
 
 
 def make_report(

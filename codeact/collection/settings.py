@@ -1,13 +1,17 @@
 """The settings of tiers, selection and conversion, and of the two commands."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from codeact.collection.filters import FILTERS
 from codeact.episode.settings import Settings
-from codeact.experiment.config.schema import TaskSettings
+from codeact.experiment.config.schema import Missing, TaskSettings
 from codeact.wording import nearest
+
+TIER_NAMES = ("easy", "medium", "strong")
+"""The tiers that have conversations, in their order."""
 
 
 class Replacement(Settings):
@@ -200,9 +204,30 @@ class TiersConfig(CollectionSettings):
 
     data: str
     """The folder of the task files."""
+    missing: Missing = "refuse"
+    """A data set whose file is missing: `refuse` the command, or `skip` it and say so."""
     task: TaskSettings | None = None
     """The task files that hard tasks are written back from; null writes none."""
 
 
+def whole_name(name: str | None) -> str | None:
+    """Check the name of the file with all tiers; raises `ValueError`."""
+    if name is None:
+        return None
+    name = name.removesuffix(".jsonl")
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise ValueError(f"{name!r} is no name of a file: give letters, digits, '-', '_', '.', '+'")
+    if name.lower() in TIER_NAMES:
+        raise ValueError(f"{name!r} is the name of a tier's file; give another")
+    return name
+
+
+WholeName = Annotated[str | None, AfterValidator(whole_name)]
+
+
 class SelectConfig(CollectionSettings):
-    """``codeact select``."""
+    """``codeact select``. With a `name`, ``NAME.jsonl`` has the conversations of all tiers."""
+
+    name: WholeName = None
+    """The name of one more file, NAME.jsonl, with the conversations of all tiers; null writes
+    none."""

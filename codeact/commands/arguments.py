@@ -67,10 +67,15 @@ def parse(
     if positional is not None:
         _name_bare_words(arguments, positional, out_last=out_last)
     for word in arguments.overrides:
-        if "=" not in word and not word.startswith("~"):
+        if not is_override(word):
             raise ConfigError(f"{word!r} is no override; write KEY=VALUE")
     arguments.overrides = [quoted(word, sweep=arguments.multirun) for word in arguments.overrides]
     return arguments
+
+
+def is_override(word: str) -> bool:
+    """Whether a word sets a key (``KEY=VALUE``, ``+KEY=VALUE``) or deletes one (``~KEY``)."""
+    return "=" in word or word.startswith("~")
 
 
 def _name_bare_words(arguments: Arguments, positional: str, *, out_last: bool) -> None:
@@ -135,10 +140,14 @@ def configuration(command: str, arguments: Arguments, schema: type[Schema]) -> S
 
 
 def open_lines(path: str | None, stack: ExitStack) -> IO[bytes] | None:
-    """Open the file for a command's findings, closed with `stack`; None if there is none."""
+    """Open the file for a command's findings, closed with `stack`; None if there is none.
+
+    Its folder is made where it is missing.
+    """
     if path is None:
         return None
     try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return stack.enter_context(Path(path).open("wb"))
     except OSError as error:
         raise ConfigError(f"out={path}: cannot be written ({error.strerror})") from error

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from codeact import __version__
-from codeact.collection.pipeline import HARD, REPORT, select, sort_into_tiers
+from codeact.collection.conversations import REPORT
+from codeact.collection.pipeline import HARD, select, sort_into_tiers
 from codeact.collection.recipe import (
     CollectConfig,
     Estimate,
@@ -28,13 +29,14 @@ from codeact.collection.recipe import (
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
 from codeact.collection.tokens import StatsConfig, statistics
-from codeact.commands.arguments import Arguments, configuration, parse
+from codeact.commands.arguments import Arguments, configuration, is_override, parse
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.commands.run.playing import play_run
 from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
-from codeact.experiment.config.schema import RunConfig, TaskSet, TaskSettings, digest_of
+from codeact.experiment.config.schema import RunConfig, TaskSettings, digest_of
 from codeact.experiment.config.validation import validated
 from codeact.experiment.identity import requested_run
 from codeact.experiment.overrides import quoted
@@ -47,6 +49,8 @@ from codeact.results.terminal import list_problems
 
 _INTERRUPTED = 130
 SELECTED = "selected"
+_ALL = {"limit": None, "ids": None}
+"""Of a file of hard tasks, all are played."""
 
 
 class RecipeRuns(NamedTuple):
@@ -101,18 +105,25 @@ def _collect(
 def _composed(config: CollectConfig, arguments: Arguments) -> RecipeRuns:
     """Compose every run before the first one is played; raises `ConfigError`."""
     recipe = config.recipe
-    weak = {
-        name: _run_config(config, f"weak-{name}", words, arguments)
-        for name, words in recipe.weak.items()
-    }
-    strong = _run_config(config, "strong", recipe.strong, arguments)
-    for name, one in weak.items():
-        if (one.data, one.task, one.limit) != (strong.data, strong.task, strong.limit):
+    names = [f"weak-{name}" for name in recipe.weak]
+    words = [*recipe.weak.values(), recipe.strong]
+    *weak, strong = without_missing(
+        [
+            _run_config(config, stage, own, arguments)
+            for stage, own in zip([*names, "strong"], words, strict=True)
+        ]
+    )
+    for name, one in zip(recipe.weak, weak, strict=True):
+        if _tasks(one) != _tasks(strong):
             raise ConfigError(
-                f"recipe.weak.{name} has other tasks than recipe.strong; give data, task and limit "
-                "in recipe.common"
+                f"recipe.weak.{name} has other tasks than recipe.strong; give data, task, limit "
+                "and total_limit in recipe.common"
             )
-    return RecipeRuns(weak, strong)
+    return RecipeRuns(dict(zip(recipe.weak, weak, strict=True)), strong)
+
+
+def _tasks(config: RunConfig) -> tuple[object, ...]:
+    return (config.data, config.task, config.limit, config.total_limit)
 
 
 def _run_config(
@@ -121,7 +132,7 @@ def _run_config(
     """Compose one run; other settings get another folder, as they are another experiment."""
     overrides = [f"data={config.data}", *config.recipe.common, *words, "run_dir=x"]
     for word in overrides:
-        if "=" not in word:
+        if not is_override(word):
             raise ConfigError(f"recipe: {word!r} (of {stage}) is no override; write KEY=VALUE")
     invocation = Invocation("run", tuple(map(quoted, overrides)), arguments.config_dir)
     composed = validated(RunConfig, compose_config(invocation))
@@ -254,13 +265,14 @@ class _Collection:
         """Return the strong model's run on unsolved tasks; None if there are none."""
         folder = self._out / "tiers" / HARD
         sets = {
-            name: TaskSet(path=str(folder / f"{name}.jsonl"), family=chosen.family)
+            name: chosen.model_copy(update={"path": str(folder / f"{name}.jsonl"), **_ALL})
             for name, chosen in strong.task.sets.items()
             if (folder / f"{name}.jsonl").exists()
         }
         if not sets:
             return None
-        return strong.model_copy(update={"task": TaskSettings(sets=sets), "limit": None})
+        whole = {"limit": None, "total_limit": None}
+        return strong.model_copy(update={"task": TaskSettings(sets=sets), **whole})
 
     def _select(self, played: list[str], before: list[str]) -> None:
         config = SelectConfig(
@@ -268,8 +280,9 @@ class _Collection:
             out=str(self._out / SELECTED),
             selection=self._selection,
             workers=self._config.workers,
+            name=self._config.name,
         )
-        inputs = self._inputs(before, {})
+        inputs = self._inputs(before, {"name": config.name} if config.name else {})
         if not self._skipped("select", inputs):
             report = select(config)
             list_problems(report.problems, REPORT)

@@ -7,9 +7,9 @@ the model's.
 
 from codeact.commands.arguments import configuration, parse, sources
 from codeact.commands.help import tell_if_asked
-from codeact.datasets import task_type_of
+from codeact.datasets import split_of, task_type_of
 from codeact.recordings.exchange import ExportConfig, export_runs
-from codeact.results.exchange import show_exchange
+from codeact.results.exchange import show_exported
 
 
 def main(words: list[str]) -> int:
@@ -18,4 +18,4 @@ def main(words: list[str]) -> int:
     if tell_if_asked("export", __doc__ or "", arguments, ExportConfig):
         return 0
     config = configuration("export", sources(arguments), ExportConfig)
-    return int(show_exchange("file", export_runs(config, task_type_of), config.out))
+    return int(show_exported(export_runs(config, task_type_of, split_of), config.out))

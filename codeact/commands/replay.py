@@ -7,6 +7,7 @@ written line by line to ``out``.
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 import msgspec
@@ -14,14 +15,16 @@ import uvloop
 
 from codeact.commands.arguments import configuration, open_lines, parse
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.exceptions import ConfigError
 from codeact.experiment.comparing import DIFFERENT
 from codeact.experiment.config.schema import ReplayConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.replay import Difference, Replayer, Score, chosen_files
 from codeact.experiment.resources import Resources
+from codeact.experiment.skipped import nothing_belongs
 from codeact.experiment.strategies import strategy
-from codeact.results.tables import show_replay
+from codeact.results.tables import show_replay, show_skipped
 from codeact.tools import open_toolbox
 
 
@@ -30,12 +33,13 @@ def main(words: list[str]) -> int:
     arguments = parse("replay", words, positional="source")
     if tell_if_asked("replay", __doc__ or "", arguments, ReplayConfig):
         return 0
-    return uvloop.run(_replay(configuration("replay", arguments, ReplayConfig)))
+    (config,) = without_missing([configuration("replay", arguments, ReplayConfig)])
+    return uvloop.run(_replay(config))
 
 
 async def _replay(config: ReplayConfig) -> int:
     files = chosen_files(config.source, config.filter)
-    sets = load_sets(config.model_copy(update={"limit": None}))
+    sets = load_sets(config.model_copy(update={"limit": None, "total_limit": None}))
     tools = open_toolbox(config.search)
     scores: dict[str, Score] = {}
     unexplained: list[Difference] = []
@@ -48,7 +52,8 @@ async def _replay(config: ReplayConfig) -> int:
             shared = resources.tools(config.search, tools)
             replayer = Replayer(sets, sandbox, prompt, shared, config.compute.concurrency)
             for number, file in enumerate(files, 1):
-                async for replayed in replayer.replay_file(file, config.limit):
+                left = _left(config, scores)
+                async for replayed in replayer.replay_file(file, left):
                     scores.setdefault(replayed.group, Score()).add(replayed)
                     for difference in replayed.differences:
                         if out is not None:
@@ -56,10 +61,17 @@ async def _replay(config: ReplayConfig) -> int:
                         if difference.kind == DIFFERENT or difference.what != "observation":
                             unexplained.append(difference)
                 sys.stderr.write(f"{number}/{len(files)} files, {time.monotonic() - start:.0f} s\n")
+    skipped = replayer.skipped.found()
     if not scores:
-        raise ConfigError(
-            f"{config.source}: no recorded episode belongs to the tasks "
-            f"{', '.join(config.task.sets)}"
-        )
+        raise ConfigError(nothing_belongs(config.source, "episode", config.task.sets, skipped))
     show_replay(scores, unexplained)
+    show_skipped(skipped)
     return int(any(d.what != "network observation" for d in unexplained))
+
+
+def _left(config: ReplayConfig, scores: Mapping[str, Score]) -> int | None:
+    """How many episodes of the next file are played; None is all of them."""
+    if config.total_limit is None:
+        return config.limit
+    left = config.total_limit - sum(score.episodes for score in scores.values())
+    return left if config.limit is None else min(left, config.limit)

@@ -1,10 +1,12 @@
 """``codeact select SOURCE... out=DIR [selection=ours|published]``: training conversations.
 
 Each SOURCE is a run folder, a ``results.jsonl`` or a tree of either (.gz too). Writes a file of
-conversations for each tier, and ``report.json`` with what every rule dropped.
+conversations for each tier, and ``report.json`` with what every rule dropped. With ``name=NAME``
+also one file ``NAME.jsonl`` of all tiers.
 """
 
-from codeact.collection.pipeline import REPORT, select
+from codeact.collection.conversations import REPORT
+from codeact.collection.pipeline import select
 from codeact.collection.settings import SelectConfig
 from codeact.commands.arguments import configuration, parse, sources
 from codeact.commands.help import tell_if_asked

@@ -6,10 +6,12 @@ tier or the reason why it has none, in ``records.csv``. Tasks that no weaker mod
 model.
 """
 
-from codeact.collection.pipeline import REPORT, sort_into_tiers
+from codeact.collection.conversations import REPORT
+from codeact.collection.pipeline import sort_into_tiers
 from codeact.collection.settings import TiersConfig
 from codeact.commands.arguments import configuration, parse, sources
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.results.collection import show_tiers
 from codeact.results.terminal import list_problems
 
@@ -19,7 +21,7 @@ def main(words: list[str]) -> int:
     arguments = parse("tiers", words, positional="source")
     if tell_if_asked("tiers", __doc__ or "", arguments, TiersConfig):
         return 0
-    config = configuration("tiers", sources(arguments), TiersConfig)
+    (config,) = without_missing([configuration("tiers", sources(arguments), TiersConfig)])
     report = sort_into_tiers(config)
     show_tiers(report, config.out)
     return int(list_problems(report.problems, REPORT))

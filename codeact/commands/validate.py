@@ -1,14 +1,18 @@
 """``codeact validate task=NAME``: check that every reference passes its own grader.
 
 Reads the task files, makes a correct answer from each reference and grades it, without a model.
+Tasks without a known answer are counted by the reason, and written one by one to ``out``.
 """
 
 import sys
+from contextlib import ExitStack
 
+import msgspec
 import uvloop
 
-from codeact.commands.arguments import configuration, parse
+from codeact.commands.arguments import configuration, open_lines, parse
 from codeact.commands.help import tell_if_asked
+from codeact.commands.missing import without_missing
 from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
@@ -21,8 +25,14 @@ def main(words: list[str]) -> int:
     arguments = parse("validate", words)
     if tell_if_asked("validate", __doc__ or "", arguments, ValidateConfig):
         return 0
-    config = configuration("validate", arguments, ValidateConfig)
-    reports = uvloop.run(_validate(config))
+    (config,) = without_missing([configuration("validate", arguments, ValidateConfig)])
+    with ExitStack() as stack:
+        out = open_lines(config.out, stack)
+        reports = uvloop.run(_validate(config))
+        if out is not None:
+            for report in reports.values():
+                listed = (*report.unfit, *report.unknown)
+                out.writelines(msgspec.json.encode(one) + b"\n" for one in listed)
     show_validation(reports, {name: chosen.path for name, chosen in config.task.sets.items()})
     unfit = sum(len(report.unfit) for report in reports.values())
     if unfit:

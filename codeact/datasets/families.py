@@ -41,3 +41,8 @@ def get(name: str) -> Family:
 def task_type_of(name: str) -> str:
     """Return the task type of a family; raises `ConfigError` if there is none of that name."""
     return get(name).task_type
+
+
+def split_of(name: str) -> str:
+    """Return the split of a family's tasks; raises `ConfigError` if there is none of that name."""
+    return get(name).split

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
@@ -15,6 +15,12 @@ Check = Callable[[Any], str]
 """Returns what is wrong with a field's value, or an empty text."""
 
 REASONING_TOOLS = ("wikipedia_search",)
+
+
+class NoAnswer(NamedTuple):
+    """Why no correct answer to a task is known."""
+
+    why: str
 
 
 class RowError(ValueError):
@@ -94,10 +100,11 @@ class Family:
     """One data set.
 
     `fields` are checked in every row, `kept` go on to the graders in the task's metadata.
-    `correct_answer` makes an answer that must pass, None where none is known; `extra_check` looks
+    `correct_answer` makes an answer that must pass, or says why none is known; `extra_check` looks
     at a row as a whole.
     `called` gives the file's own names of our fields, where they differ (``id``: ``problem_id``).
-    `setup` writes trusted code that fills the session's namespace before the first cell.
+    `setup` writes trusted code that fills the session's namespace before the first cell. `split` is
+    a part of published paths, empty where the tasks are of no split of their own.
     """
 
     name: str
@@ -108,11 +115,12 @@ class Family:
     kept: tuple[str, ...] = ()
     prompt: Callable[[Row], str] = own_prompt
     read_reference: Callable[[Row], Any] = own_reference
-    correct_answer: Callable[[Task], str | None] = reference_as_text
+    correct_answer: Callable[[Task], str | NoAnswer | None] = reference_as_text
     extra_check: Callable[[Row], None] | None = None
     tools: tuple[str, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
     setup: Callable[[Row], str] | None = None
+    split: str = ""
 
     def task(self, row: Row) -> Task:
         """Make a task of a row; raises `RowError`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,34 +12,36 @@ from codeact.exceptions import TaskFileError
 from codeact.jsonl import LONGEST_LINE, End, SourceLine, read_lines
 
 
+class TaskLine(NamedTuple):
+    """A task, and the line of its file that it was read from."""
+
+    task: Task
+    line: bytes
+
+
 def load_tasks(family: Family, path: Path | str) -> list[Task]:
     """Read every task of a file; raises `TaskFileError` with file, line, field and the remedy."""
-    path = Path(path)
-    tasks: list[Task] = []
+    return [found.task for found in read_tasks(family, Path(path))]
+
+
+def read_tasks(family: Family, path: Path) -> Iterator[TaskLine]:
+    """Read every task with its line as it stands in the file; raises as `load_tasks` does."""
     first_seen: dict[str, int] = {}
-    for number, _, row in _rows(path):
+    for number, line, row in _rows(path):
         try:
             task = family.task(row)
         except RowError as error:
             raise TaskFileError(f"{path}, line {number}: {error}") from error
         if task.id in first_seen:
+            own = family.called.get("id", "id")
             raise TaskFileError(
-                f"{path}, line {number}: field 'id' is {task.id!r}, which line "
+                f"{path}, line {number}: field {own!r} is {task.id!r}, which line "
                 f"{first_seen[task.id]} has already; give every task its own"
             )
         first_seen[task.id] = number
-        tasks.append(task)
-    if not tasks:
+        yield TaskLine(task, line)
+    if not first_seen:
         raise TaskFileError(f"{path} holds no tasks: expected one JSON object a line")
-    return tasks
-
-
-def task_lines(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Every task's id and its line as it stands in the file; raises `TaskFileError`."""
-    for number, line, row in _rows(path):
-        if "id" not in row:
-            raise TaskFileError(f"{path}, line {number}: field 'id' is missing")
-        yield str(row["id"]), line
 
 
 def task_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,6 +1,7 @@
 """Turns a configuration into the episodes that it asks for: reads task files, spends nothing."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,13 @@ from codeact.datasets import Family, get, load_tasks, preparing
 from codeact.episode.machine import Episode
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, TaskFileError
-from codeact.experiment.config.schema import GradedSettings, RunConfig, TaskSet
+from codeact.experiment.config.schema import (
+    GradedSettings,
+    Missing,
+    RunConfig,
+    TaskSet,
+    TaskSettings,
+)
 from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import strategy
 from codeact.graders.base import Grader
@@ -78,7 +85,54 @@ def load_sets(config: GradedSettings) -> list[LoadedSet]:
         if name != family.name:
             tasks = [msgspec.structs.replace(task, name=name) for task in tasks]
         loaded.append(LoadedSet(name, family, family.grader(config.grading.mode), tasks))
-    return loaded
+    shares = even_shares([len(one.tasks) for one in loaded], config.total_limit)
+    return [
+        one._replace(tasks=one.tasks[:share]) for one, share in zip(loaded, shares, strict=True)
+    ]
+
+
+def even_shares(sizes: Sequence[int], total: int | None) -> list[int]:
+    """Return how many of each size to take, `total` in all: one of each in turn."""
+    if total is None or sum(sizes) <= total:
+        return list(sizes)
+    level = 0
+    while sum(min(size, level + 1) for size in sizes) <= total:
+        level += 1
+    left = total - sum(min(size, level) for size in sizes)
+    shares = []
+    for size in sizes:
+        one_more = size > level and left > 0
+        shares.append(min(size, level) + one_more)
+        left -= one_more
+    return shares
+
+
+class TasksThere(NamedTuple):
+    """The data sets whose files are there, and a notice for each that was skipped."""
+
+    task: TaskSettings
+    notices: list[str]
+
+
+def tasks_there(task: TaskSettings, missing: Missing) -> TasksThere:
+    """Take out the data sets without a file if `missing` is ``skip``.
+
+    Raises `TaskFileError` where none is left.
+    """
+    absent = {
+        name: chosen for name, chosen in task.sets.items() if not resolve_path(chosen.path).exists()
+    }
+    if missing == "refuse" or not absent:
+        return TasksThere(task, [])
+    there = {name: chosen for name, chosen in task.sets.items() if name not in absent}
+    if not there:
+        paths = ", ".join(chosen.path for chosen in absent.values())
+        raise TaskFileError(f"missing=skip leaves no data set: none of {paths} is there")
+    notices = [
+        f"skipped the data set {name}: {chosen.path} is not there"
+        for name, chosen in absent.items()
+    ]
+    return TasksThere(TaskSettings(sets=there), notices)
 
 
 def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
@@ -89,12 +143,13 @@ def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
     ways = [f"check task.sets.{name}.path"]
     if path.parent == Path(data).expanduser():
         ways = [f"check data={data}"]
-        if chosen.family in preparing.names():
-            ways += [f"make it of the raw data by codeact prepare task={chosen.family} out={data}"]
+        if preparer := preparing.name_for(chosen.family):
+            ways += [f"make it of the raw data by codeact prepare task={preparer} out={data}"]
         if resolve_path(f"{_SAMPLE}/{path.name}").exists():
             ways += [
                 f"take the sample: data=codeact/sample/tasks in a checkout, else data={_SAMPLE}"
             ]
+    ways += [f"do without {name} and whatever else is missing by missing=skip"]
     raise TaskFileError(f"{path} is not there; {', or '.join(ways)}")
 
 

@@ -11,11 +11,13 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task
 from codeact.exceptions import EpisodeFailure
 from codeact.experiment.plan import LoadedSet
+from codeact.experiment.skipped import Skipped, not_asked_for
 from codeact.graders.base import Mode
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
 from codeact.sandboxes.base import Sandbox
 
 Against = Literal["recorded", "mint", "strict"]
+_NO_TASK = "the task is not in the task file, or beyond its limit (data, limit, total_limit, ids)"
 
 
 class Proposal(NamedTuple):
@@ -45,16 +47,27 @@ class Regraded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def proposals(
-    files: Iterable[Path], sets: list[LoadedSet], strategy: PromptStrategy
+    files: Iterable[Path], sets: list[LoadedSet], strategy: PromptStrategy, skipped: Skipped
 ) -> list[Proposal]:
-    """Return every distinct (task, answer) of the recorded files, in order of occurrence."""
+    """Return every distinct (task, answer) of the recorded files, in order of occurrence.
+
+    Episodes without an answer to grade are `skipped`.
+    """
+    asked = [loaded.name for loaded in sets]
     tasks = {(loaded.name, task.id): task for loaded in sets for task in loaded.tasks}
     found: dict[tuple[str, str, str], tuple[list[bool], str]] = {}
     for file in files:
         for episode in read_recordings(file):
-            if (episode.task_name, episode.task_id) not in tasks:
+            if episode.task_name not in asked:
+                skipped.add(episode.task_name, not_asked_for(episode.task_name, asked))
                 continue
-            for answer, correct in _answers(episode, strategy):
+            if (episode.task_name, episode.task_id) not in tasks:
+                skipped.add(episode.task_name, _NO_TASK)
+                continue
+            answers = list(_answers(episode, strategy))
+            if not answers:
+                skipped.add(episode.task_name, "gave no answer")
+            for answer, correct in answers:
                 key = (episode.task_name, episode.task_id, answer)
                 found.setdefault(key, ([], episode.place))[0].append(correct)
     return [

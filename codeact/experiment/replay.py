@@ -26,6 +26,7 @@ from codeact.experiment.comparing import (
 )
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import LoadedSet
+from codeact.experiment.skipped import Skipped, not_asked_for
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
@@ -84,10 +85,14 @@ class Replayer:
         self._strategy = strategy
         self._tools = tools
         self._concurrency = concurrency
+        self.skipped = Skipped()
 
     async def replay_file(self, path: Path, limit: int | None) -> AsyncIterator[Replayed]:
-        """Yield every episode of one file as it finishes; skips episodes of other tasks."""
-        episodes = [e for e in read_recordings(path) if e.task_name in self._sets][:limit]
+        """Yield every episode of one file as it finishes, the first `limit` of them.
+
+        Counts those that it skips.
+        """
+        episodes = self._chosen(path, limit)
         if not episodes:
             return
         policy = RecordedModel(RecordedSettings(kind="recorded", source=str(path)))
@@ -104,6 +109,18 @@ class Replayer:
 
         for finished in asyncio.as_completed([one(episode) for episode in episodes]):
             yield await finished
+
+    def _chosen(self, path: Path, limit: int | None) -> list[RecordedEpisode]:
+        episodes: list[RecordedEpisode] = []
+        for episode in read_recordings(path):
+            if episode.task_name not in self._sets:
+                why = not_asked_for(episode.task_name, self._sets)
+                self.skipped.add(episode.task_name, why)
+            elif limit is not None and len(episodes) >= limit:
+                self.skipped.add(episode.task_name, "beyond limit or total_limit")
+            else:
+                episodes.append(episode)
+        return episodes
 
     def _assignment(self, episode: RecordedEpisode) -> Assignment:
         loaded = self._sets[episode.task_name]

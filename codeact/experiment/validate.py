@@ -24,6 +24,13 @@ class Unfit(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Unknown(msgspec.Struct, frozen=True):
+    """A task for which no correct answer is known, so that nothing could be tried, and why."""
+
+    task: str
+    why: str
+
+
 class ValidationReport(msgspec.Struct, frozen=True):
     """What a validation found."""
 
@@ -31,8 +38,7 @@ class ValidationReport(msgspec.Struct, frozen=True):
     mode: Mode
     tasks: int
     unfit: tuple[Unfit, ...]
-    unknown: int = 0
-    """Tasks for which no correct answer is known, so that nothing could be tried."""
+    unknown: tuple[Unknown, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -50,7 +56,7 @@ async def validate(
 
     async def check(task: Task) -> Unfit | None:
         answer = answers[task.key]
-        if answer is None:
+        if not isinstance(answer, str):
             return None
         async with free:
             try:
@@ -64,5 +70,9 @@ async def validate(
 
     found = await asyncio.gather(*(check(task) for task in tasks))
     unfit = tuple(item for item in found if item is not None)
-    unknown = sum(answer is None for answer in answers.values())
+    unknown = tuple(
+        Unknown(task, answer.why if answer else f"the family {family.name} knows no answer to it")
+        for task, answer in answers.items()
+        if not isinstance(answer, str)
+    )
     return ValidationReport(family.name, mode, len(tasks), unfit, unknown)

@@ -1,6 +1,6 @@
 """A model that replays recorded episodes, as the policy or as the feedback model."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import msgspec
@@ -144,6 +144,10 @@ class RecordedModel:
 
 def _answers(episode: RecordedEpisode) -> _Answers:
     record = episode.record
+    policy = tuple(turn.text for turn in episode.turns)
+    feedback = tuple(
+        turn.environment.feedback if turn.environment else None for turn in episode.turns
+    )
     return _Answers(
         identity=(
             f"recorded_model={episode.model}",
@@ -151,12 +155,33 @@ def _answers(episode: RecordedEpisode) -> _Answers:
             f"recorded_turns={episode.turn_setting}",
             f"settings {record.settings_digest}" if record else f"split '{episode.split}'",
         ),
-        policy=tuple(turn.text for turn in episode.turns),
-        feedback=tuple(
-            turn.environment.feedback if turn.environment else None for turn in episode.turns
-        ),
-        usage=tuple((t.usage, t.feedback_usage) for t in record.turns) if record else (),
+        policy=policy,
+        feedback=feedback,
+        usage=_usage(episode, policy, feedback),
         outcome=episode.outcome,
+    )
+
+
+def _usage(
+    episode: RecordedEpisode, policy: Sequence[str], feedback: Sequence[str | None]
+) -> tuple[tuple[Usage, Usage], ...]:
+    """Return the tokens of policy and feedback by turn.
+
+    Published recordings know those of the whole episode alone: the last text of each has them all.
+    """
+    record, tokens = episode.record, episode.tokens
+    by_turn = tuple((turn.usage, turn.feedback_usage) for turn in record.turns) if record else ()
+    if any(one.total for pair in by_turn for one in pair):
+        return by_turn
+    whole = Usage(tokens.prompt_tokens, tokens.completion_tokens)
+    commented = Usage(tokens.feedback_prompt_tokens, tokens.feedback_completion_tokens)
+    last = max((turn for turn, text in enumerate(feedback) if text is not None), default=-1)
+    return tuple(
+        (
+            whole if turn == len(policy) - 1 else Usage(),
+            commented if turn == last else Usage(),
+        )
+        for turn in range(len(policy))
     )
 
 

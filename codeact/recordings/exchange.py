@@ -5,8 +5,9 @@ Both stream line by line. A line that holds no episode is left out and listed.
 
 import gzip
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, cast
 
@@ -29,9 +30,10 @@ from codeact.recordings.published import (
     to_published,
     to_record,
 )
+from codeact.recordings.published_lines import MINT
 from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.run_folder import CONFIG, EPISODES, PROVENANCE
-from codeact.recordings.task_types import TaskTypeOf, TaskTypes
+from codeact.recordings.task_types import SplitOf, Splits, TaskTypeOf, TaskTypes
 from codeact.recordings.trajectory import Problem
 
 _LEVEL = 6
@@ -87,8 +89,16 @@ class Exchange(NamedTuple):
 # In
 
 
-def import_trees(config: ImportConfig) -> Exchange:
+def _nothing(_folder: str, _record: EpisodeRecord) -> None:
+    """Nobody else wants the records."""
+
+
+def import_trees(
+    config: ImportConfig, seen: Callable[[str, EpisodeRecord], None] = _nothing
+) -> Exchange:
     """Make a run folder of each experiment: ``<out>/<model>/<feedback>/<turn setting>``.
+
+    `seen` is called with every record and the folder that it is written to, below `out`.
 
     Raises `RecordingError` where a path does not say what was recorded or where there is no
     episode at all, and `ConfigError` where a run folder is there already.
@@ -107,22 +117,31 @@ def import_trees(config: ImportConfig) -> Exchange:
             )
     found = Exchange({}, [])
     for folder, paths in experiments.items():
-        found.places[folder] = _import_experiment(out / folder, paths, found.problems)
+        records = _records_of(paths, found.problems, partial(seen, folder))
+        found.places[folder] = _import_experiment(out / folder, paths, records)
     if not found.episodes:
         said = "".join(f"\n{one.place}: {one.reason}" for one in found.problems[:20])
         raise RecordingError(f"{', '.join(config.sources)}: holds no episode{said}")
     return found
 
 
-def _import_experiment(folder: Path, paths: list[Path], problems: list[Problem]) -> int:
-    written = 0
+def _records_of(
+    paths: list[Path], problems: list[Problem], seen: Callable[[EpisodeRecord], None]
+) -> Iterator[EpisodeRecord]:
     samples: Counter[tuple[str, str]] = Counter()
+    for path in paths:
+        for record in _published_records(path, samples, problems):
+            seen(record)
+            yield record
+
+
+def _import_experiment(folder: Path, paths: list[Path], records: Iterable[EpisodeRecord]) -> int:
+    written = 0
     with whole_folder(folder) as unfinished:
         with (unfinished / EPISODES).open("wb") as file:
-            for path in paths:
-                for record in _published_records(path, samples, problems):
-                    file.write(encode(record) + b"\n")
-                    written += 1
+            for record in records:
+                file.write(encode(record) + b"\n")
+                written += 1
         sources = {str(path): file_digest(path) for path in paths}
         session = {"codeact": __version__, "imported": {"format": "mint", "sha256": sources}}
         (unfinished / PROVENANCE).write_bytes(
@@ -155,7 +174,7 @@ def _of_published(where: PublishedPath) -> OfLine[_Placed]:
 # Out
 
 
-def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
+def export_runs(config: ExportConfig, task_type_of: TaskTypeOf, split_of: SplitOf) -> Exchange:
     """Write the finished episodes of run folders as a published tree below `out`.
 
     Only the last record of an episode counts. The published format has no form for an episode that
@@ -169,16 +188,22 @@ def export_runs(config: ExportConfig, task_type_of: TaskTypeOf) -> Exchange:
         for path in files:
             if not is_run(path):
                 raise RecordingError(f"{path}: is a published file; give run folders")
-            _export_run(path, unfinished, config, task_type_of, found)
+            run = path.with_name(CONFIG)
+            sets = _Sets(TaskTypes(run, task_type_of), Splits(run, split_of))
+            _export_run(path, unfinished, config, sets, found)
         if not found.episodes:
             raise RecordingError(f"{', '.join(config.sources)}: holds no finished episode")
     return found
 
 
-def _export_run(
-    path: Path, out: Path, config: ExportConfig, task_type_of: TaskTypeOf, found: Exchange
-) -> None:
-    task_types = TaskTypes(path.with_name(CONFIG), task_type_of)
+class _Sets(NamedTuple):
+    """What a published path says of a run's data sets, by their names."""
+
+    task_types: TaskTypes
+    splits: Splits
+
+
+def _export_run(path: Path, out: Path, config: ExportConfig, sets: _Sets, found: Exchange) -> None:
     last = {record.id: place for place, record in _run_records(path, [])}
     mine: dict[str, IO[bytes]] = {}
     with ExitStack() as stack:
@@ -191,11 +216,14 @@ def _export_run(
                 found.problems.append(Problem(place, reason))
                 continue
             try:
-                task_type = "" if record.extra else task_types[record.task_name]
+                known = MINT in record.extra
+                task_type = "" if known else sets.task_types[record.task_name]
+                split = "" if known else sets.splits[record.task_name]
             except ConfigError as error:
                 found.problems.append(Problem(place, f"is of a task of unknown type: {error}"))
                 continue
-            name = f"{published_path(record, task_type).file}{'.gz' if config.gzip else ''}"
+            where_to = published_path(record, task_type, split).file
+            name = f"{where_to}{'.gz' if config.gzip else ''}"
             if name not in mine:
                 if name in found.places:
                     raise ConfigError(

@@ -70,8 +70,8 @@ def to_published(record: EpisodeRecord, task_type: str) -> JSON:
     return {**line, "state": {**_of_state(record), **line["state"]}}
 
 
-def published_path(record: EpisodeRecord, task_type: str) -> PublishedPath:
-    """Where the format keeps a record's line."""
+def published_path(record: EpisodeRecord, task_type: str, split: str) -> PublishedPath:
+    """Where the format keeps a record's line; an imported one knows its own type and split."""
     imported = msgspec.convert(record.extra.get(MINT, {}), Imported)
     feedback_model, feedback_kind = feedback_parts(record.feedback)
     return PublishedPath(
@@ -81,7 +81,7 @@ def published_path(record: EpisodeRecord, task_type: str) -> PublishedPath:
         turn_setting=record.turn_setting,
         task_type=imported.task_type or task_type,
         task_name=record.task_name,
-        split=imported.split,
+        split=imported.split if imported.task_type else split,
     )
 
 

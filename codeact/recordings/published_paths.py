@@ -1,8 +1,12 @@
 """The path of a published file: what was recorded, in the names of the folders around it.
 
 ``<model>/F=<None or feedback model>[/PHF=<kind>]/<turn setting>/<task type>/<task name>[/<split>]``
+
+A data set that is published under another name than ours has ours everywhere but in these paths and
+in published ids.
 """
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -11,6 +15,8 @@ import msgspec
 from codeact.exceptions import RecordingError
 
 PUBLISHED = "results.jsonl"
+_PUBLISHED_NAMES = {"apps": "APPS"}
+_OUR_NAMES = {published: ours for ours, published in _PUBLISHED_NAMES.items()}
 _FORM = (
     "<model>/F=<None or feedback model>[/PHF=<kind>]/<turn setting>/<task type>/"
     f"<task name>[/<split>]/{PUBLISHED}"
@@ -49,7 +55,7 @@ class PublishedPath(msgspec.Struct, frozen=True):
             feedback_kind=_name(kind),
             turn_setting=_name(rest[0]),
             task_type=_name(rest[1]),
-            task_name=_name(rest[2]),
+            task_name=our_name(_name(rest[2])),
             split=_name(rest[3]) if len(rest) == 4 else "",
         )
 
@@ -62,11 +68,12 @@ class PublishedPath(msgspec.Struct, frozen=True):
     def file(self) -> PurePosixPath:
         """The path below the root of a tree; `parse` gives the same back.
 
-        A name such as ``org/model`` is one folder: its slash is written ``%2F``.
+        A name such as ``org/model`` is one folder: its slash is written ``%2F``, and what looks
+        like that already has ``%25`` for its percent sign.
         """
         feedback = f"F={_folder(self.feedback_model) if self.feedback_model else 'None'}"
         kind = [f"PHF={_folder(self.feedback_kind)}"] if self.feedback_kind else []
-        names = [self.turn_setting, self.task_type, self.task_name]
+        names = [self.turn_setting, self.task_type, published_name(self.task_name)]
         split = [self.split] if self.split else []
         folders = [_folder(self.model), feedback, *kind, *map(_folder, [*names, *split])]
         return PurePosixPath(*folders, PUBLISHED)
@@ -91,9 +98,26 @@ def feedback_parts(name: str) -> tuple[str, str]:
     return (model, kind) if model else ("", "")
 
 
+def published_name(task_name: str) -> str:
+    """Return the name under which a data set is published."""
+    return _PUBLISHED_NAMES.get(task_name, task_name)
+
+
+def our_name(published: str) -> str:
+    """Return our name of a data set that is published under this one."""
+    return _OUR_NAMES.get(published, published)
+
+
+_ESCAPED = {"%25": "%", "%2F": "/", "%2E": "."}
+_ESCAPE = re.compile("|".join(_ESCAPED))
+_LIKE_ESCAPE = re.compile("%(?=25|2F|2E)")
+
+
 def _folder(name: str) -> str:
-    return name.replace(".", "%2E") if name in (".", "..") else name.replace("/", "%2F")
+    if name in (".", ".."):
+        return name.replace(".", "%2E")
+    return _LIKE_ESCAPE.sub("%25", name).replace("/", "%2F")
 
 
 def _name(folder: str) -> str:
-    return folder.replace("%2F", "/").replace("%2E", ".")
+    return _ESCAPE.sub(lambda found: _ESCAPED[found[0]], folder)

@@ -51,6 +51,9 @@ def show_selection(report: SelectionReport, out: str) -> None:
     console = wide_console()
     console.print(table)
     console.print(_elsewhere(report), highlight=False, soft_wrap=True)
+    if report.whole:
+        text = f"all tiers: {sum(tier.kept for tier in tiers):,} conversations in {report.whole}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -1,23 +1,36 @@
 """What import, export, convert and stats print."""
 
 import sys
+from collections.abc import Mapping
 
 from rich.table import Table
 
 from codeact.collection.formats import Converted
 from codeact.collection.tokens import ALL, TokenReport
+from codeact.experiment.summary import Summary
 from codeact.recordings.exchange import Exchange
+from codeact.results.tables import show_runs
 from codeact.results.terminal import list_problems, wide_console
 
 _SHOWN_PLACES = 30
 
 
-def show_exchange(kind: str, found: Exchange, out: str) -> bool:
-    """Print every place that was written, with its episodes; returns whether there are problems."""
+def show_exported(found: Exchange, out: str) -> bool:
+    """Print every file that was written, with its episodes; returns whether there are problems."""
     for name, episodes in list(found.places.items())[:_SHOWN_PLACES]:
         sys.stdout.write(f"{name}: {episodes:,} episodes\n")
     if (more := len(found.places) - _SHOWN_PLACES) > 0:
         sys.stdout.write(f"and {more} more\n")
+    return _show_exchange("file", found, out)
+
+
+def show_imported(summaries: Mapping[str, Summary], found: Exchange, out: str) -> bool:
+    """Print a table of the imported runs; returns whether there are problems."""
+    show_runs("imported runs", {name: one.overall for name, one in sorted(summaries.items())})
+    return _show_exchange("run folder", found, out)
+
+
+def _show_exchange(kind: str, found: Exchange, out: str) -> bool:
     plural = "" if len(found.places) == 1 else "s"
     sys.stdout.write(
         f"{found.episodes:,} episodes in {len(found.places)} {kind}{plural} beneath {out}\n"

@@ -11,9 +11,10 @@ from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.failures import grouped
 from codeact.experiment.regrade import Regraded
 from codeact.experiment.replay import Difference, Score
+from codeact.experiment.skipped import SkippedEpisodes
 from codeact.experiment.summary import Summary, Tally
 from codeact.experiment.sweep_report import SweepRow
-from codeact.experiment.validate import ValidationReport
+from codeact.experiment.validate import Unknown, ValidationReport
 from codeact.results.terminal import wide_console
 from codeact.sandboxes.check import Promise
 from codeact.sandboxes.sweep import Swept
@@ -21,6 +22,8 @@ from codeact.sandboxes.sweep import Swept
 COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
 _MOST_KINDS = 20
 """Of failures, that are listed; the others are in the file."""
+_MOST_NAMED = 5
+"""Of tasks with one reason."""
 _LONGEST = 300
 """Characters of an error."""
 
@@ -53,6 +56,18 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
         elif row.status == "incomplete":
             failures = f"{row.planned - int(cells[0])} episodes left; {failures}"
         table.add_row(row.name, *cells, failures)
+    wide_console().print(table)
+
+
+def show_runs(title: str, runs: Mapping[str, Tally]) -> None:
+    """Print one row for each run, by its name."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("run", overflow="fold")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    table.add_column("failures", overflow="fold")
+    for name, tally in runs.items():
+        table.add_row(name, *_cells(tally))
     wide_console().print(table)
 
 
@@ -177,6 +192,12 @@ def show_regrade(regraded: Sequence[Regraded], mode: str, against: str, *, liste
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def show_skipped(skipped: Sequence[SkippedEpisodes]) -> None:
+    """Print one line for each data set and reason of which episodes were skipped."""
+    for one in skipped:
+        wide_console().print(one.in_words, markup=False, highlight=False, soft_wrap=True)
+
+
 def show_promises(executor: str, promises: Sequence[Promise]) -> int:
     """Print one row for each promise of the sandbox; returns 1 if one did not hold."""
     table = Table(title=f"executor={executor}", title_justify="left")
@@ -218,7 +239,10 @@ def _short(value: object) -> str:
 
 
 def show_validation(reports: Mapping[str, ValidationReport], files: Mapping[str, str]) -> None:
-    """Print one row for each data set, then every reference that fails its own grader."""
+    """Print one row for each data set, then every reference that fails its own grader.
+
+    Tasks without a known answer are listed by the reason; the file has each of them.
+    """
     console = wide_console()
     table = Table(title="references against their own graders", title_justify="left")
     table.add_column("task")
@@ -229,11 +253,23 @@ def show_validation(reports: Mapping[str, ValidationReport], files: Mapping[str,
     if unknown:
         table.add_column("no answer known", justify="right")
     for name, report in reports.items():
-        fit = report.tasks - len(report.unfit) - report.unknown
-        counts = [report.tasks, fit, *([report.unknown] if unknown else [])]
+        fit = report.tasks - len(report.unfit) - len(report.unknown)
+        counts = [report.tasks, fit, *([len(report.unknown)] if unknown else [])]
         table.add_row(name, report.mode, *map(str, counts))
     console.print(table)
     for name, report in reports.items():
         for unfit in report.unfit:
             text = f"fails: {files[name]}: {unfit.task}: {_short(unfit.answer)}: {unfit.reason}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+        for why, tasks in _by_reason(report.unknown).items():
+            some = ", ".join(tasks[:_MOST_NAMED]) + (", …" if len(tasks) > _MOST_NAMED else "")
+            text = f"no answer known: {files[name]}: {len(tasks):,} × {why} ({some})"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _by_reason(unknown: Sequence[Unknown]) -> dict[str, list[str]]:
+    """Group tasks by the reason why no answer is known, the most first."""
+    found: dict[str, list[str]] = {}
+    for one in unknown:
+        found.setdefault(one.why, []).append(one.task)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))

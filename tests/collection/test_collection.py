@@ -16,13 +16,15 @@ import msgspec
 import pytest
 
 from codeact.cli import main
+from codeact.collection.conversations import conversation_files
 from codeact.collection.conversion import convert
 from codeact.collection.filters import CODE, FILTERS, FIRST, PROPOSAL, WORKED, Filter, example
 from codeact.collection.pipeline import select, sort_into_tiers
 from codeact.collection.report import SelectionReport
 from codeact.collection.scan import scan, start_method
 from codeact.collection.selection import Candidate, SelectionStep
-from codeact.collection.settings import SelectConfig, SelectionSettings, TiersConfig
+from codeact.collection.settings import TIER_NAMES, SelectConfig, SelectionSettings, TiersConfig
+from codeact.collection.tiers import TIERS
 from codeact.datasets import task_type_of
 from codeact.episode.prompts.code import CodeStrategy
 from codeact.episode.record import EpisodeRecord, encode
@@ -539,8 +541,39 @@ def test_the_sample_loses_its_bad_habits_and_the_report_counts_them(tmp_path: Pa
     assert counts["invented_environment"] == [("invented_environment", 2)]
     assert counts["trailing_text"][0][1] >= 4
     ours = settings("ours").filters
-    assert ours[-3:] == ["several_actions", "invented_environment", "trailing_text"]
-    assert not set(ours[-3:]) & set(settings("published").filters)
+    habits = ["repeated_turn", "several_actions", "invented_environment", "trailing_text"]
+    assert ours[-len(habits) :] == habits
+    assert not set(habits) & set(settings("published").filters)
+
+
+def test_a_selection_by_name_has_all_tiers_in_one_file_that_is_read_once(tmp_path: Path) -> None:
+    source, out = resolve_path("pkg://codeact.sample/recordings"), tmp_path / "o"
+    select(config(source, out, "name=first"))
+    report = select(config(source, out, "name=all_of_it"))
+    tiers = b"".join((out / f"{tier}.jsonl").read_bytes() for tier in report.tiers)
+    assert (out / "all_of_it.jsonl").read_bytes() == tiers
+    assert not (out / "first.jsonl").exists()
+    names = [file.name for file in conversation_files([str(out)])]
+    assert names == ["easy", "medium", "strong"]
+    assert [file.name for file in conversation_files([str(out / "all_of_it.jsonl")])] == [
+        "all_of_it"
+    ]
+    kept = sum(tier.kept for tier in report.tiers.values())
+    assert main(["convert", str(out), "format=sft", f"out={tmp_path / 'sft'}"]) == 0
+    written = [path.read_bytes() for path in (tmp_path / "sft").glob("*.jsonl")]
+    assert sum(one.count(b"\n") for one in written) == kept == tiers.count(b"\n") > 5
+    select(config(source, out))
+    assert not (out / "all_of_it.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["easy", "Strong.jsonl", "a/b", "..", ".hidden", ""])
+def test_a_name_that_is_no_files_name_or_a_tiers_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no name of a file|name of a tier"):
+        config(Path("x"), Path("y"), f"name='{name}'")
+
+
+def test_the_names_of_tiers_are_those_of_the_labels() -> None:
+    assert tuple(label.word for label in TIERS) == TIER_NAMES
 
 
 def test_a_killed_process_ends_the_scan_with_what_to_do(tmp_path: Path) -> None:

@@ -253,6 +253,7 @@ def test_every_step_is_counted_in_the_report_and_order_is_of_tasks(tmp_path: Pat
                 "select",
                 str(tmp_path / "s"),
                 f"out={out}",
+                "selection.filters=[excluded_tasks]",
                 "selection.steps.duplicates.threshold=0.95",
             ]
         )

@@ -1,12 +1,6 @@
 """``codeact collect``: the whole way, killed at every stage and gone on with; refusals."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +10,10 @@ from codeact.collection.recipe import CollectConfig
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
 from codeact.resources import data_folder
+from tests.helpers.killing import kill_at_every_moment, outputs
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 RECIPES = [path.stem for path in data_folder("conf").glob("recipe/*.yaml")]
-DETERMINED = ("report.json", "selected", "tiers/hard", "tiers/unsolved.tsv", "tiers/report.json")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -35,12 +29,6 @@ def words(out: Path, *more: str) -> list[str]:
         "workers=1",
     ]
     return ["collect", f"out={out}", *quoted, *more]
-
-
-def outputs(out: Path) -> dict[str, bytes]:
-    """Everything that does not depend on how long an episode took."""
-    paths = [path for name in DETERMINED for path in [out / name, *(out / name).rglob("*")]]
-    return {str(path.relative_to(out)): path.read_bytes() for path in paths if path.is_file()}
 
 
 def episodes(out: Path, stage: str) -> list[str]:
@@ -100,39 +88,11 @@ def test_other_rules_leave_the_runs_alone_and_a_changed_output_is_made_again(
     assert len(set(episodes(whole, "weak"))) == len(episodes(whole, "weak")) == 16
 
 
-def lines_in(stage: str, count: int) -> Callable[[Path], bool]:
-    def there(out: Path) -> bool:
-        return any(
-            path.read_bytes().count(b"\n") >= count
-            for path in out.glob(f"runs/{stage}-*/episodes.jsonl")
-        )
-
-    return there
-
-
-def exists(pattern: str) -> Callable[[Path], bool]:
-    return lambda out: any(out.glob(pattern))
-
-
-MOMENTS = {
-    "in the weaker model's run": lines_in("weak", 3),
-    "after the weaker model's run": exists("stages/weak-small.json"),
-    "in tiers": exists(".unfinished-tiers-*"),
-    "after tiers": exists("stages/tiers.json"),
-    "in the strong model's run": lines_in("strong", 1),
-    "after the strong model's run": exists("stages/strong.json"),
-    "in selection": exists(".unfinished-selected-*"),
-    "after selection": exists("stages/select.json"),
-    "in statistics": exists(".unfinished-statistics-*"),
-}
-
-
+@pytest.mark.skipif(SHARED.is_dir(), reason="that of all data sets is killed, in another file")
 @pytest.mark.timeout(300)  # ten processes start, one after the other
 def test_killed_at_every_stage_it_goes_on_to_the_same_result(whole: Path, tmp_path: Path) -> None:
     """One collection, killed at each moment in turn; every session goes on where that left it."""
-    killed = [
-        moment for moment, there in MOMENTS.items() if _killed(words(tmp_path), tmp_path, there)
-    ]
+    killed = kill_at_every_moment(words(tmp_path), tmp_path)
     assert len(killed) >= 5, killed
     assert main(words(tmp_path)) == 0
     assert outputs(tmp_path) == outputs(whole)
@@ -142,26 +102,14 @@ def test_killed_at_every_stage_it_goes_on_to_the_same_result(whole: Path, tmp_pa
     assert not list(tmp_path.rglob(".unfinished-*"))
 
 
-def _killed(command: list[str], out: Path, moment: Callable[[Path], bool]) -> bool:
-    """Whether the command was still there to be killed when the moment came."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "codeact", *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=dict(os.environ),
-    )
-    while process.poll() is None and not moment(out):
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
-
-
 @pytest.mark.parametrize(
     ("override", "said"),
     [
         ("recipe.strong=['model=recorded','model.name=small']", "each its own model.name"),
         ("recipe.strong=['model=recorded','limit=3']", "has other tasks than recipe.strong"),
         ("recipe.strong=[recorded]", "write KEY=VALUE"),
+        ("recipe.strong=['~task.sets.mbp']", "unknown key 'task.sets.mbp'"),
+        ("recipe.strong=['model=recorded','~task.sets.mbpp']", "has other tasks than"),
         ("recipe.strong=['modle=recorded']", "did you mean 'model'"),
         ("recipe.assumed.promt=3", "did you mean 'recipe.assumed.prompt'"),
         ("recipe=codeact_instuct", "did you mean 'codeact_instruct'"),
@@ -173,6 +121,19 @@ def test_a_bad_recipe_is_refused_before_anything_is_played(
     assert main(words(tmp_path / "o", override)) == 1
     assert said in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_recipe_takes_what_a_run_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Deleted and added keys, groups, and a later word that replaces an earlier one."""
+    common = ["task=sample", "tracker=none", "~task.sets.mbpp", "limit=1", "limit=3"]
+    common += ["+model.prices={prompt: 1, completion: 0}", "turns=max3_p2", "total_limit=5"]
+    chosen = f"recipe.common={json.dumps(common)}"
+    assert main(["collect", f"out={tmp_path / 'o'}", chosen, "dry_run=true"]) == 0
+    rows = [line.split("│")[1:] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    told = [[cell.strip() for cell in row[:2] + row[4:5]] for row in rows]
+    assert told == [["weak-small", "5", "0.05"], ["strong", "5", "0.05"]]
 
 
 def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(
@@ -195,12 +156,13 @@ def test_a_recorded_strong_model_solves_some_of_what_weaker_ones_did_not(
         pytest.skip("the shared recordings (../shared/data) are not here")
     overrides = ("recipe=recorded_models", "out=x", f"data={SHARED / 'mint_tasks'}")
     common = compose_config(Invocation("collect", overrides)).config["recipe"]["common"]
-    sets = [f"task.sets.{name}.ids=[]" for name in ("gsm8k", "mbpp", "humaneval", "theoremqa")]
-    chosen = f"recipe.common={json.dumps([*common, *sets])}"
+    sets = [f"~task.sets.{name}" for name in ("gsm8k", "mbpp", "humaneval", "theoremqa")]
+    # Of the next tasks some recorded code runs into its time limit.
+    chosen = f"recipe.common={json.dumps([*common, *sets, 'limit=5'])}"
     assert main(["collect", overrides[0], overrides[2], f"out={tmp_path}", chosen]) == 0
     stages = json.loads((tmp_path / "report.json").read_bytes())["stages"]
-    assert stages["weak-gpt-3.5"]["episodes"] == stages["weak-claude-2"]["episodes"] == 20
-    assert 20 > stages["strong"]["episodes"] > stages["strong"]["successes"] > 0
+    assert stages["weak-gpt-3.5"]["episodes"] == stages["weak-claude-2"]["episodes"] == 10
+    assert 10 > stages["strong"]["episodes"] > stages["strong"]["successes"] > 0
     tiers = stages["select"]["tiers"]
     assert tiers["easy"]["kept"] > 0
     strong = (tmp_path / "selected" / "strong.jsonl").read_text().splitlines()

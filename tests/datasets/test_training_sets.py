@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -278,9 +279,14 @@ async def test_fences_are_for_strict_alone(sandbox: Sandbox) -> None:
 async def test_validation_tells_problems_without_a_solution(sandbox: Sandbox) -> None:
     known = problem(["3"], ["6"], "print(2 * int(input()))")
     report = await validate(families.get("apps"), [known], sandbox, "strict")
-    assert (report.tasks, report.unknown, report.ok) == (1, 0, True)
-    report = await validate(families.get("apps"), [DOUBLE], sandbox, "strict")
-    assert (report.tasks, report.unknown, report.ok) == (1, 1, True)
+    assert (report.tasks, report.unknown, report.ok) == (1, (), True)
+    given = {"": "is empty", "no JSON": "no JSON list", '"x"': "no JSON list", "[]": "without a"}
+    for solutions, why in given.items():
+        task = msgspec.structs.replace(DOUBLE, metadata={"solutions": solutions})
+        report = await validate(families.get("apps"), [task], sandbox, "strict")
+        assert (report.tasks, len(report.unknown), report.ok) == (1, 1, True)
+        assert report.unknown[0].task == "apps/7"
+        assert why in report.unknown[0].why
 
 
 @pytest.mark.parametrize(

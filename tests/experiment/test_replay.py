@@ -6,10 +6,20 @@ from pathlib import Path
 import pytest
 
 from codeact.cli import main
+from codeact.datasets import get, load_tasks
 from codeact.experiment.comparing import AFTER, DIFFERENT, EQUAL, TIME_OUT, classify
+from codeact.experiment.plan import LoadedSet
+from codeact.experiment.regrade import proposals
+from codeact.experiment.skipped import Skipped
+from codeact.experiment.strategies import strategy
+from codeact.recordings.files import recording_files
+from codeact.resources import resolve_path
+from tests.collection.test_collection import recorded
+from tests.recordings.test_exchange import full
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SEARCH = ["search=recorded", f"search.path={SHARED}/expected/wikipedia_cache.jsonl.gz"]
+SAMPLE = "pkg://codeact.sample/tasks"
 TASKS = f"data={SHARED}/mint_tasks"
 
 RULE = "-" * 75
@@ -87,16 +97,22 @@ def test_recorded_episodes_end_as_they_did_and_see_what_they_saw(
     assert status == 0
 
 
-@needs_shared
 @pytest.mark.usefixtures("local_sandbox")
-def test_a_run_of_ours_replays_to_the_letter(tmp_path: Path) -> None:
-    sample = "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"
+def test_a_run_of_ours_replays_to_the_letter_and_what_is_skipped_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = f"data={SAMPLE}"
     run = tmp_path / "run"
     assert main(["run", "model=scripted", "task=gsm8k", sample, f"run_dir={run}"]) == 0
     out = tmp_path / "out.jsonl"
     words = ["task=gsm8k", sample, "grading=strict", f"out={out}"]
     assert main(["replay", str(run), *words]) == 0
     assert out.read_text() == ""
+    capsys.readouterr()
+    assert main(["replay", str(run), *words, "limit=5", "total_limit=3"]) == 0
+    assert "skipped: gsm8k: 5 episodes: beyond limit or total_limit" in capsys.readouterr().out
+    assert main(["replay", str(run), *words[1:], "task=math"]) == 1
+    assert "skipped: gsm8k: 8 episodes: task asks for no data set" in capsys.readouterr().err
 
 
 @needs_shared
@@ -105,6 +121,24 @@ def test_a_source_without_recordings_is_refused(
 ) -> None:
     assert main(["replay", str(tmp_path), TASKS]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_what_is_not_regraded_is_counted_by_its_reason(tmp_path: Path) -> None:
+    tasks = load_tasks(get("gsm8k"), resolve_path(f"{SAMPLE}/gsm8k.jsonl"))[:2]
+    sets = [LoadedSet("gsm8k", get("gsm8k"), get("gsm8k").grader("strict"), tasks)]
+    known, silent = full(tasks[0].id), json.loads(full(tasks[1].id))
+    silent["state"]["history"] = silent["state"]["history"][:1]
+    recorded(tmp_path, known, json.dumps(silent), full("none"))
+    recorded(tmp_path, full("put/1"), full("put/2"), name="elsewhere")
+    skipped = Skipped()
+    found = proposals(recording_files(tmp_path), sets, strategy("code"), skipped)
+    assert [one.task.id for one in found] == [tasks[0].id]
+    reasons = [(one.task, one.episodes, one.why.split()[:4]) for one in skipped.found()]
+    assert reasons == [
+        ("elsewhere", 2, ["task", "asks", "for", "no"]),
+        ("gsm8k", 1, ["gave", "no", "answer"]),
+        ("gsm8k", 1, ["the", "task", "is", "not"]),
+    ]
 
 
 @needs_shared

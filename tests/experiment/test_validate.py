@@ -71,8 +71,31 @@ def test_the_command_says_file_and_id_and_counts(
     codes = {3: "def f(x): return x + 1", 7: "def f(x): return x"}
     lines = [json.dumps({**row, "id": number, "code": code}) for number, code in codes.items()]
     (tmp_path / "mbpp.jsonl").write_text("\n".join(lines))
-    assert main(["validate", "task=mbpp", f"data={tmp_path}"]) == 1
+    out = tmp_path / "out.jsonl"
+    assert main(["validate", "task=mbpp", f"data={tmp_path}", f"out={out}"]) == 1
     said = capsys.readouterr()
     assert f"fails: {tmp_path}/mbpp.jsonl: mbpp/7: " in said.out
     assert "mbpp/3" not in said.out
     assert said.err == "1 references fail their own grader.\n"
+    assert [json.loads(line)["task"] for line in out.read_text().splitlines()] == ["mbpp/7"]
+
+
+def test_the_command_says_why_answers_are_unknown_and_of_how_many_tasks(
+    local_sandbox: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = json.dumps({"inputs": ["1"], "outputs": ["1"]})
+    row: dict[str, Any] = {"prompt": "Do it.", "reference": cases}
+    given = {1: "", 2: "[]", 3: "", 4: json.dumps(["print(input())"])}
+    lines = [json.dumps({**row, "problem_id": n, "solutions": s}) for n, s in given.items()]
+    (tmp_path / "apps.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "out.jsonl"
+    assert main(["validate", "task=apps", f"data={tmp_path}", f"out={out}"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no answer")]
+    assert [line.partition(": ")[2].split(": ")[1][:32] for line in told] == [
+        "2 × field 'solutions' is empty",
+        "1 × field 'solutions' is a list ",
+    ]
+    assert told[0].endswith("(apps/1, apps/3)")
+    listed = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [one["task"] for one in listed] == ["apps/1", "apps/2", "apps/3"]
+    assert all(one["why"] for one in listed)

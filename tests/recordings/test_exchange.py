@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from codeact.cli import main
-from codeact.datasets import task_type_of
+from codeact.datasets import split_of, task_type_of
 from codeact.episode.effects import Outcome
 from codeact.episode.record import encode
 from codeact.exceptions import ConfigError, RecordingError
@@ -48,7 +48,7 @@ def there_and_back(root: Path, folder: Path, *, zipped: bool = False) -> Path:
     runs, again = folder / "runs", folder / "again"
     assert import_trees(ImportConfig(source=str(root), out=str(runs))).problems == []
     config = ExportConfig(source=str(runs), out=str(again), format="mint", gzip=zipped)
-    assert export_runs(config, task_type_of).problems == []
+    assert export_runs(config, task_type_of, split_of).problems == []
     return again
 
 
@@ -182,6 +182,19 @@ def test_what_is_no_episode_is_said_with_its_line_and_the_rest_imported(
     assert [record.task_id for record in read_records(run)][:2] == ["1", "2"]
 
 
+def test_an_imported_run_has_its_numbers_in_the_table_and_in_its_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counter = {"prompt_tokens": 1200, "completion_tokens": 34, "feedback_prompt_tokens": 5}
+    recorded(tmp_path / "tree", full(state={"token_counter": counter}), full(2, {"success": False}))
+    assert main(["import", str(tmp_path / "tree"), f"out={tmp_path / 'runs'}"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "m/none/max5" in line]
+    assert row.replace(" ", "").split("│")[2:8] == ["2", "1/2", "50.0%", "2.0", "1,234", "5"]
+    (summary,) = (tmp_path / "runs").rglob("summary.json")
+    usage = json.loads(summary.read_bytes())["overall"]["usage"]
+    assert (usage["prompt"], usage["completion"]) == (1200, 34)
+
+
 def test_nothing_is_written_where_episodes_are_already_or_none_are_found(tmp_path: Path) -> None:
     recorded(tmp_path / "tree", full())
     config = ImportConfig(source=str(tmp_path / "tree"), out=str(tmp_path / "runs"))
@@ -222,6 +235,6 @@ def test_two_runs_are_not_mixed_in_one_file(tmp_path: Path) -> None:
         (tmp_path / name / "episodes.jsonl").write_bytes(encode(run_record("1")) + b"\n")
     config = ExportConfig(source=str(tmp_path), out=str(tmp_path / "o"), format="mint", gzip=False)
     with pytest.raises(ConfigError, match="an earlier run has written"):
-        export_runs(config, task_type_of)
+        export_runs(config, task_type_of, split_of)
     shutil.rmtree(tmp_path / "b")
-    export_runs(config, task_type_of)
+    export_runs(config, task_type_of, split_of)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from codeact.datasets import task_type_of
+from codeact.datasets import split_of, task_type_of
 from codeact.episode.effects import Outcome
 from codeact.episode.record import EpisodeRecord, encode, placeholder_record
 from codeact.exceptions import RecordingError, RunFolderError
@@ -164,7 +164,9 @@ def test_what_is_read_of_a_record_is_what_a_record_is() -> None:
         assert name in undecoded or typing.get_type_hints(PartialRecord)[name] == hints[name]
 
 
-@pytest.mark.parametrize("model", ["org/model", "/models/m", "..", "a b", "gpt-4"])
+@pytest.mark.parametrize(
+    "model", ["org/model", "/models/m", "..", "a b", "a%2Fb", "%%252E/%2F", "100%"]
+)
 def test_a_name_is_one_folder_of_a_tree_and_comes_back(model: str, tmp_path: Path) -> None:
     feedback = f"{model}/no_GT-textual"
     run = tmp_path / "run"
@@ -172,7 +174,7 @@ def test_a_name_is_one_folder_of_a_tree_and_comes_back(model: str, tmp_path: Pat
     run_of(run, line_of("1", model=model, feedback=feedback), b"\n")
     tree, runs = tmp_path / "out" / "tree", tmp_path / "out" / "runs"
     config = ExportConfig(source=str(run), out=str(tree), format="mint", gzip=False)
-    assert export_runs(config, task_type_of).problems == []
+    assert export_runs(config, task_type_of, split_of).problems == []
     (file,) = tree.rglob("results.jsonl")
     where = PublishedPath.parse(file)
     assert (where.model, where.feedback_model, where.feedback) == (model, model, feedback)

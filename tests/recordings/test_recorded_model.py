@@ -14,6 +14,7 @@ from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
 from codeact.models.base import EpisodeKey, Request
 from codeact.models.recorded import RecordedModel, RecordedSettings
 from codeact.recordings.episodes import Selection, read_recordings
+from codeact.recordings.exchange import ImportConfig, import_trees
 from codeact.recordings.files import recording_files
 from codeact.recordings.transcript import (
     EnvironmentMessage,
@@ -299,6 +300,25 @@ async def test_tokens_are_those_of_the_recorded_turn(tmp_path):
     recorded = model(write_run(tmp_path, record()))
     assert await recorded.complete(ask()) == Completion("<solution>2</solution>", Usage(5, 6))
     assert await recorded.complete(ask(0, "feedback")) == Completion("Look again.", Usage(7, 8))
+
+
+@pytest.mark.parametrize("imported", [False, True])
+async def test_tokens_of_a_whole_episode_come_with_its_last_texts(tmp_path, imported):
+    counter = {"prompt_tokens": 20, "completion_tokens": 3}
+    counter |= {"feedback_prompt_tokens": 30, "feedback_completion_tokens": 4}
+    source = write(tmp_path / "tree", line(texts=("a", "b", "c"), token_counter=counter))
+    if imported:
+        import_trees(ImportConfig(source=str(source), out=str(tmp_path / "runs")))
+        source = tmp_path / "runs"
+    recorded = model(source)
+    used = {
+        role: [(await recorded.complete(ask(turn, role))).usage for turn in range(turns)]
+        for role, turns in (("policy", 3), ("feedback", 2))
+    }
+    assert used == {
+        "policy": [Usage(), Usage(), Usage(20, 3)],
+        "feedback": [Usage(), Usage(30, 4)],
+    }
 
 
 async def test_episodes_that_were_not_recorded_are_refused_before_the_run(tmp_path):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import uvloop
 
+from codeact.commands.missing import without_missing
 from codeact.exceptions import CodeactError, RunFolderError
 from codeact.experiment.budget import Account
 from codeact.experiment.compute import open_backend
@@ -72,6 +73,8 @@ def _planned_runs(
     composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool
 ) -> list[PlannedRun]:
     """Plan every run; those of a sweep have folders side by side in ``run_dir``."""
+    configs = without_missing([config for _, config in composed])
+    composed = [(words, one) for (words, _), one in zip(composed, configs, strict=True)]
     if not sweep:
         return [PlannedRun("run", make_plan(config)) for _, config in composed]
     parent = Path(composed[0][1].run_dir)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from codeact.datasets.family import Family, any_text, text
+from codeact.datasets.family import Family, NoAnswer, any_text, text
 from codeact.episode.task import Task
 from codeact.graders import cases
 
@@ -18,13 +18,18 @@ def _cases(value: Any) -> str:
     return "" if found.pairs else "holds no test cases: give inputs and outputs"
 
 
-def _first_solution(task: Task) -> str | None:
-    """The first recorded solution; None for the problems that came without any."""
+def _first_solution(task: Task) -> str | NoAnswer:
+    """The first recorded solution."""
+    text = str(task.metadata["solutions"])
+    if not text.strip():
+        return NoAnswer("field 'solutions' is empty: the data set has none for this problem")
     try:
-        known = json.loads(task.metadata["solutions"])
+        known = json.loads(text)
     except ValueError:
-        return None
-    return str(known[0]) if isinstance(known, list) and known else None
+        return NoAnswer("field 'solutions' is no JSON list of programs")
+    if not isinstance(known, list):
+        return NoAnswer("field 'solutions' is no JSON list of programs")
+    return str(known[0]) if known else NoAnswer("field 'solutions' is a list without a program")
 
 
 FAMILY = Family(
@@ -36,4 +41,5 @@ FAMILY = Family(
     kept=("solutions",),
     correct_answer=_first_solution,
     graders={"mint": cases.mint, "strict": cases.strict},
+    split="train",
 )

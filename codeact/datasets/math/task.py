@@ -17,5 +17,6 @@ TRAINING = Family(
     prompt=stripped_prompt,
     graders={"mint": mathematics.mint_latex, "strict": mathematics.strict},
     tools=REASONING_TOOLS,
+    split="train",
 )
 """Of every subject; an answer is LaTeX, and not only a number."""

@@ -2,6 +2,7 @@
 
 from codeact.datasets.families import DATA_SETS
 from codeact.datasets.preparing.base import Preparer
+from codeact.exceptions import ConfigError
 from codeact.plugins import Registry
 
 PREPARERS = Registry(
@@ -21,3 +22,14 @@ def names() -> list[str]:
 def get(name: str) -> Preparer:
     """Find a preparer; raises `ConfigError` with the nearest name if there is none."""
     return PREPARERS.get(name)
+
+
+def name_for(family: str) -> str | None:
+    """Name the preparer that writes a family's task files; None if there is none."""
+    for name in names():
+        try:
+            if get(name).family == family:
+                return name
+        except ConfigError:
+            continue  # a broken plug-in concerns those who ask for it
+    return None

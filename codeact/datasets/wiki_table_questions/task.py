@@ -67,4 +67,5 @@ FAMILY = Family(
     correct_answer=_answer,
     setup=_fill,
     graders={"mint": denotation.mint, "strict": denotation.strict},
+    split="train",
 )

@@ -27,6 +27,9 @@ from codeact.tools import SearchSettings
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
+Missing = Literal["refuse", "skip"]
+"""What becomes of data sets whose files are missing."""
+
 _SESSIONS_PER_EPISODE = 3
 
 
@@ -34,7 +37,7 @@ class TaskSet(Settings):
     """One task file: `family` says how to read and grade it.
 
     `path` may be ``pkg://package/file`` for a file that a package ships. `limit` takes the first n
-    tasks, `ids` only those named.
+    tasks, `ids` only those named. `split` is a part of the paths that ``codeact export`` writes.
     """
 
     path: str
@@ -45,6 +48,8 @@ class TaskSet(Settings):
     """Take the first n tasks; null takes all."""
     ids: list[str] | None = None
     """Take only the tasks with these ids."""
+    split: str | None = None
+    """The split in exported paths, as in `APPS/train`; null is the family's own."""
 
 
 class TaskSettings(Settings):
@@ -186,8 +191,13 @@ class GradedSettings(Settings):
     """The folder of the task files."""
     task: TaskSettings
     """The task files."""
+    missing: Missing = "refuse"
+    """A data set whose file is missing: `refuse` the command, or `skip` it and say so."""
     limit: int | None = Field(ge=1)
-    """Take the first n tasks of each set; None takes all."""
+    """Take the first n tasks of each data set; null takes all."""
+    total_limit: int | None = Field(default=None, ge=1)
+    """Take at most n tasks in all, evenly: the first of each data set, then the second of each,
+    and so on; null takes all."""
     grading: GradingSettings
     """How answers are graded."""
     executor: ExecutorSettings
@@ -221,6 +231,9 @@ class GradedSettings(Settings):
 class ValidateConfig(GradedSettings):
     """``codeact validate``."""
 
+    out: str | None = None
+    """Where every task that fails, or has no known answer, is written, one JSON object a line."""
+
 
 class PlaySettings(GradedSettings):
     """What playing episodes needs in addition to a policy."""
@@ -238,7 +251,9 @@ class RunConfig(PlaySettings):
         {
             "data",
             "task",
+            "missing",
             "limit",
+            "total_limit",
             "compute",
             "run_dir",
             "samples",
@@ -316,6 +331,10 @@ class ReplayConfig(PlaySettings):
 
     source: str
     """A run folder, a `results.jsonl`, or a tree of either."""
+    limit: int | None = Field(ge=1)
+    """Take the first n episodes of each recorded file; null takes all."""
+    total_limit: int | None = Field(default=None, ge=1)
+    """Take the first n episodes of all recorded files together; null takes all."""
     out: str | None
     """Where every difference is written, one JSON object a line."""
     filter: str
