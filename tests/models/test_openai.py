@@ -21,6 +21,7 @@ from codeact.models.openai.settings import OpenAISettings, SamplingSettings
 from codeact.web import proxy_of
 from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.ports import free_port
+from tests.helpers.transports import CHOSEN
 
 KEY = EpisodeKey("gsm8k", "1")
 HELLO: tuple[Message, ...] = ({"role": "user", "content": "Task:\nadd\n"},)
@@ -28,6 +29,9 @@ FULL = (
     "This model's maximum context length is 4097 tokens. However, you requested 4705 tokens "
     "(3681 in the messages, 1024 in the completion). Please reduce the length of the messages."
 )
+
+
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +46,8 @@ def ask(messages=HELLO, **more) -> Request:
 
 @contextlib.asynccontextmanager
 async def client_of(base_url: str, **settings) -> AsyncIterator[OpenAIClient]:
-    settings = {"kind": "openai", "name": "m", "base_url": base_url, "max_retries": 2, **settings}
-    client = OpenAISettings.model_validate(settings).create()
+    known = {"kind": "openai", "name": "m", "base_url": base_url, "max_retries": 2, **CHOSEN}
+    client = OpenAISettings.model_validate({**known, **settings}).create()
     try:
         yield client
     finally:

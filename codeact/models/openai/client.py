@@ -19,10 +19,11 @@ from codeact.episode.effects import Completion, Usage
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request, Role
 from codeact.models.openai import wire
+from codeact.models.openai.exchange import Response
 from codeact.models.openai.probe import Probe, ServerCheck
 from codeact.models.openai.refusals import refusal, rejection
-from codeact.models.openai.settings import OpenAISettings
-from codeact.models.openai.transport import Connections, FailureKind, RequestFailed, Response
+from codeact.models.openai.settings import EndpointSettings
+from codeact.models.openai.transport import Connections, FailureKind, RequestFailed
 from codeact.models.pace import RateLimiter, Reservation
 from codeact.models.replicas import Admission, Endpoint, Endpoints, EndpointStats
 from codeact.web import retry_after
@@ -85,7 +86,7 @@ class _AttemptFailed(Exception):
 class OpenAIClient:
     """Completes requests through one pool of connections; bound to the loop of its first use."""
 
-    def __init__(self, settings: OpenAISettings) -> None:
+    def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
         self.plain = settings.api == "completion"
         route = "completions" if self.plain else "chat/completions"
@@ -177,7 +178,7 @@ class OpenAIClient:
     def _body(self, request: Request) -> dict[str, Any]:
         settings = self._settings
         sampling = settings.sampling
-        body: dict[str, Any] = {"model": settings.name}
+        body: dict[str, Any] = {"model": settings.model_id}
         if self.plain:
             body["prompt"] = wire.render_plain(request.messages)
         else:
