@@ -176,9 +176,15 @@ class EndpointSettings(ModelSettings):
         return True
 
     @property
+    def credential_key(self) -> str:
+        """The setting that names the environment variable of what shows who asks."""
+        return "api_key_env"
+
+    @property
     def credential_env(self) -> str | None:
-        """The environment variable of whatever shows who asks."""
-        return self.api_key_env
+        """The environment variable of what shows who asks."""
+        name: str | None = getattr(self, self.credential_key)
+        return name
 
     @property
     def addresses(self) -> list[str]:
@@ -259,8 +265,8 @@ class AzureSettings(EndpointSettings):
         return False
 
     @property
-    def credential_env(self) -> str | None:
-        return self.token_env or self.api_key_env
+    def credential_key(self) -> str:
+        return "api_key_env" if self.token_env is None else "token_env"
 
     @property
     def addresses(self) -> list[str]:

@@ -50,9 +50,10 @@ class Connections:
         key = os.environ.get(name, "").strip() if name else ""
         remote = [url for url in self._settings.addresses if not web.is_loopback(url)]
         if name and not key and remote:
+            setting = self._settings.credential_key
             raise ConfigError(
                 f"the environment variable {name} is not set, and {remote[0]} "
-                "wants its key from there: set it, or set api_key_env to null if no key is needed"
+                f"wants its key from there: set it, or set {setting} to null if no key is needed"
             )
         if not key.isascii() or not key.isprintable():
             raise ConfigError(f"the key in {name} holds characters that no header can carry")
