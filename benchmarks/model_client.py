@@ -65,7 +65,7 @@ async def openai_sdk(
 
 @contextlib.asynccontextmanager
 async def ours(
-    base_url: str, concurrency: int, *, transport: str = "lean", everything: bool = False
+    base_url: str, concurrency: int, *, transport: str, everything: bool = False
 ) -> AsyncIterator[Ask]:
     from codeact.models.base import EpisodeKey, ModelClient, Request
     from codeact.models.cache import CachedModel, ResponseStore
@@ -96,9 +96,9 @@ async def ours(
 
 
 CLIENTS: dict[str, Callable[[str, int], contextlib.AbstractAsyncContextManager[Ask]]] = {
-    "codeact, transport=lean": lambda u, c: ours(u, c),
+    "codeact, transport=lean": lambda u, c: ours(u, c, transport="lean"),
     "codeact, transport=sdk": lambda u, c: ours(u, c, transport="sdk"),
-    "codeact, lean, with everything": lambda u, c: ours(u, c, everything=True),
+    "codeact, lean, with everything": lambda u, c: ours(u, c, transport="lean", everything=True),
     "openai, default transport": lambda u, c: openai_sdk(u, c, aio=False, raw=False),
     "openai, aiohttp transport": lambda u, c: openai_sdk(u, c, aio=True, raw=False),
     "openai, aiohttp, not parsed": lambda u, c: openai_sdk(u, c, aio=True, raw=True),

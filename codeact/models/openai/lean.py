@@ -1,4 +1,4 @@
-"""The lean transport: aiohttp itself, 0.3 ms of CPU a request."""
+"""The lean transport: aiohttp alone, for a quarter of the CPU time that the SDK's takes."""
 
 import aiohttp
 

