@@ -26,7 +26,7 @@ class Deadlines(NamedTuple):
     total: float
 
 
-class Session(Protocol):
+class Transport(Protocol):
     """A pool of connections, bound to the loop of its first use."""
 
     async def send(self, method: Method, url: str, body: bytes | None = None) -> Response:
@@ -38,5 +38,5 @@ class Session(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close the connections; the session is not used afterwards."""
+        """Close the connections; the transport is not used afterwards."""
         ...

@@ -7,7 +7,7 @@ from codeact.models.openai.exchange import KEEPALIVE, MAX_BODY, Deadlines, Metho
 from codeact.models.openai.settings import EndpointSettings
 
 
-class LeanSession:
+class LeanTransport:
     """Connections to all servers of a model through aiohttp."""
 
     def __init__(self, settings: EndpointSettings, key: str, deadlines: Deadlines) -> None:

@@ -57,7 +57,7 @@ async def _read(response: httpx2.Response) -> bytes:
     return b"".join(chunks)
 
 
-class SdkSession:
+class SdkTransport:
     """Connections to all servers of a model through the openai package, a client for each."""
 
     def __init__(self, settings: EndpointSettings, key: str, deadlines: Deadlines) -> None:
@@ -81,7 +81,7 @@ class SdkSession:
         except openai.APIStatusError as refused:
             answer = refused.response
         except openai.APIConnectionError as error:
-            raise _aiohttp_error(error) from error
+            raise _aiohttp_error(error) from None
         return Response(answer.status_code, answer.headers, answer.content)
 
     def _route(self, url: str) -> tuple[openai.AsyncOpenAI, str]:

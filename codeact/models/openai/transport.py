@@ -5,7 +5,7 @@ from typing import Literal
 
 from codeact import web
 from codeact.exceptions import ConfigError
-from codeact.models.openai.exchange import Deadlines, Response, Session
+from codeact.models.openai.exchange import Deadlines, Response, Transport
 from codeact.models.openai.settings import EndpointSettings
 
 _MAX_WORDS = 300
@@ -41,7 +41,7 @@ class Connections:
 
     def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
-        self._session: Session | None = None
+        self._transport: Transport | None = None
         self._key = ""
 
     def read_key(self) -> None:
@@ -82,34 +82,34 @@ class Connections:
             raise RequestFailed(self.words(f"{type(error).__name__}: {error}"), "broken") from error
 
     async def fetch(self, url: str, seconds: float, body: bytes | None = None) -> Response:
-        """Get, or post `body`, in a session of its own: the run may use another event loop.
+        """Get, or post `body`, through connections of its own: the run may use another event loop.
 
         Raises aiohttp's errors, and `RequestFailed` for a response of absurd length.
         """
-        session = self._new_session(Deadlines(connect=seconds / 2, total=seconds))
+        transport = self._new_transport(Deadlines(connect=seconds / 2, total=seconds))
         try:
-            return await session.send("GET" if body is None else "POST", url, body)
+            return await transport.send("GET" if body is None else "POST", url, body)
         except web.TooLong as error:
             raise RequestFailed(str(error)) from None
         finally:
-            await session.close()
+            await transport.close()
 
-    def _open(self) -> Session:
-        if self._session is None:
+    def _open(self) -> Transport:
+        if self._transport is None:
             self.read_key()
             timeout = self._settings.timeout
-            self._session = self._new_session(Deadlines(timeout.connect, timeout.total))
-        return self._session
+            self._transport = self._new_transport(Deadlines(timeout.connect, timeout.total))
+        return self._transport
 
-    def _new_session(self, deadlines: Deadlines) -> Session:
+    def _new_transport(self, deadlines: Deadlines) -> Transport:
         # Each imports what is slow: aiohttp, and the openai package.
         if self._settings.transport == "sdk":
-            from codeact.models.openai.sdk import SdkSession
+            from codeact.models.openai.sdk import SdkTransport
 
-            return SdkSession(self._settings, self._key, deadlines)
-        from codeact.models.openai.lean import LeanSession
+            return SdkTransport(self._settings, self._key, deadlines)
+        from codeact.models.openai.lean import LeanTransport
 
-        return LeanSession(self._settings, self._key, deadlines)
+        return LeanTransport(self._settings, self._key, deadlines)
 
     def words(self, text: str) -> str:
         """Shorten text of a server for a message: one line, no key, no control characters."""
@@ -121,6 +121,6 @@ class Connections:
 
     async def close(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
