@@ -425,11 +425,16 @@ async def test_a_server_that_cannot_list_its_models_is_let_pass(status):
 
 
 def test_proxies_come_from_the_environment_but_never_for_this_machine(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
     monkeypatch.setenv("no_proxy", "inner.example.com")
     assert proxy_of("https://api.example.com/v1") == "http://proxy:3128"
+    assert proxy_of("http://api.example.com/v1") is None
     assert proxy_of("https://inner.example.com/v1") is None
     assert proxy_of("https://localhost/v1") is None
+    monkeypatch.setenv("https_proxy", "proxy:3128")
+    assert proxy_of("https://api.example.com/v1") == "http://proxy:3128"
 
 
 @pytest.mark.parametrize(

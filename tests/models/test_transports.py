@@ -1,9 +1,12 @@
 """What the two transports have in common, and what only the openai package's could do wrong."""
 
 import asyncio
+import contextlib
 import gzip
+import socket
 import subprocess
 import sys
+from base64 import b64decode
 
 import pytest
 
@@ -121,6 +124,22 @@ async def test_a_connection_that_closes_without_an_answer_is_a_fault_of_the_serv
 
 
 @both
+async def test_a_server_that_takes_no_connection_is_left_after_the_time_to_connect() -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        address = deaf.getsockname()
+        # It accepts nothing, so what its queue has no room for waits.
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                caller = stack.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(address)
+            with pytest.raises(ProviderFailure, match="the last: ConnectionTimeoutError"):
+                await ask(f"http://127.0.0.1:{address[1]}/v1", timeout={"connect": 0.2})
+
+
+@both
 async def test_what_is_no_http_is_a_fault_of_the_server() -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -147,18 +166,22 @@ async def test_a_redirect_takes_neither_key_nor_prompt_elsewhere(
 
 
 @both
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:openai")
 async def test_requests_and_checks_go_through_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeApi() as proxy:
-        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        address = proxy.base_url.removesuffix("/v1").removeprefix("http://")
+        monkeypatch.setenv("http_proxy", f"me:p%20w@{address}")
         monkeypatch.delenv("no_proxy", raising=False)
         client = OpenAIClient(settings_of("http://model.invalid/v1"))
         await client.check()
         answer = await client.complete(Request((), (), EpisodeKey("t", "1"), 0))
         await client.close()
         assert answer.text == "ok"
-        assert proxy.seen[0].headers["Host"] == "model.invalid"
+        (seen,) = proxy.seen
+        assert seen.headers["Host"] == "model.invalid"
+        assert b64decode(seen.headers["Proxy-Authorization"].removeprefix("Basic ")) == b"me:p w"
         assert proxy.hits["/v1/models"] == 1
 
 
