@@ -26,7 +26,7 @@ class Deadlines(NamedTuple):
     total: float
 
 
-class Transport(Protocol):
+class HttpTransport(Protocol):
     """A pool of connections, bound to the loop of its first use."""
 
     async def send(self, method: Method, url: str, body: bytes | None = None) -> Response:

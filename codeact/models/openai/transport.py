@@ -5,7 +5,7 @@ from typing import Literal
 
 from codeact import web
 from codeact.exceptions import ConfigError
-from codeact.models.openai.exchange import Deadlines, Response, Transport
+from codeact.models.openai.exchange import Deadlines, HttpTransport, Response
 from codeact.models.openai.settings import EndpointSettings
 
 _MAX_WORDS = 300
@@ -41,7 +41,7 @@ class Connections:
 
     def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
-        self._transport: Transport | None = None
+        self._transport: HttpTransport | None = None
         self._key = ""
 
     def read_key(self) -> None:
@@ -94,14 +94,14 @@ class Connections:
         finally:
             await transport.close()
 
-    def _open(self) -> Transport:
+    def _open(self) -> HttpTransport:
         if self._transport is None:
             self.read_key()
             timeout = self._settings.timeout
             self._transport = self._new_transport(Deadlines(timeout.connect, timeout.total))
         return self._transport
 
-    def _new_transport(self, deadlines: Deadlines) -> Transport:
+    def _new_transport(self, deadlines: Deadlines) -> HttpTransport:
         # Each imports what is slow: aiohttp, and the openai package.
         if self._settings.transport == "sdk":
             from codeact.models.openai.sdk import SdkTransport
