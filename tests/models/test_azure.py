@@ -41,7 +41,11 @@ async def ask(api: FakeApi, **given: object) -> str:
         await client.close()
 
 
-async def test_a_deployment_is_asked_by_its_address_version_and_key() -> None:
+async def test_a_deployment_is_asked_by_its_address_version_and_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer other\napi-key: other")
+    monkeypatch.setenv("OPENAI_ORG_ID", "other")
     async with FakeApi() as api:
         assert await ask(api, deployment="my-4o", api_version="2024-12-01-preview") == "ok"
         (seen,) = api.seen
@@ -49,6 +53,7 @@ async def test_a_deployment_is_asked_by_its_address_version_and_key() -> None:
     assert seen.query == {"api-version": "2024-12-01-preview"}
     assert seen.headers["api-key"] == "top-secret"
     assert "Authorization" not in seen.headers
+    assert "other" not in str(seen.headers)
     assert seen.body["model"] == "my-4o"
 
 
@@ -60,6 +65,7 @@ async def test_a_deployment_without_a_name_of_its_own_is_called_as_the_model() -
 
 async def test_a_token_takes_the_place_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "not-asked-for")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer other")
     async with FakeApi() as api:
         await ask(api, token_env="AZURE_TOKEN")
         (seen,) = api.seen

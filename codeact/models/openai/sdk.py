@@ -112,7 +112,8 @@ class SdkTransport:
             api_version=settings.api_version,
             api_key=None if has_token else key or _NO_KEY,
             azure_ad_token=key if has_token else None,
-            default_headers=_headers(base, ""),
+            # Said here, it is not what OPENAI_CUSTOM_HEADERS may say.
+            default_headers={**_headers(base, ""), "Authorization": openai.Omit()},
             timeout=timeout,
             max_retries=0,
             http_client=self._http_client(base),
