@@ -2,10 +2,11 @@
 
 ``python benchmarks/model_client.py [--requests 2000] [--concurrency 200]``
 
-Compares the openai package with its default transport, with its aiohttp transport, with that
-and its parsing of answers left out, and codeact's own client: by itself, and with all that it can
-do besides (two addresses with affinity, limits a minute, a response cache that is written). Every
-client runs in a process of its own; what it imports is not counted.
+Compares codeact's client with either transport, and, for the lean one, with all that it can do
+besides (two addresses with affinity, limits a minute, a response cache that is written), with the
+openai package by itself: with its default transport, with its aiohttp transport, and with that and
+its parsing of answers left out. Every client runs in a process of its own; what it imports is not
+counted.
 """
 
 # ruff: noqa: D103 (a program, not a library)
@@ -63,13 +64,15 @@ async def openai_sdk(
 
 
 @contextlib.asynccontextmanager
-async def ours(base_url: str, concurrency: int, *, everything: bool) -> AsyncIterator[Ask]:
+async def ours(
+    base_url: str, concurrency: int, *, transport: str, everything: bool = False
+) -> AsyncIterator[Ask]:
     from codeact.models.base import EpisodeKey, ModelClient, Request
     from codeact.models.cache import CachedModel, ResponseStore
     from codeact.models.openai.settings import OpenAISettings
 
     values = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
-    values["concurrency"] = concurrency
+    values |= {"concurrency": concurrency, "transport": transport}
     if everything:
         values["base_urls"] = [base_url.replace("127.0.0.1", "localhost")]
         values["prices"] = {"prompt": 1.0, "completion": 2.0}
@@ -93,11 +96,12 @@ async def ours(base_url: str, concurrency: int, *, everything: bool) -> AsyncIte
 
 
 CLIENTS: dict[str, Callable[[str, int], contextlib.AbstractAsyncContextManager[Ask]]] = {
+    "codeact, transport=lean": lambda u, c: ours(u, c, transport="lean"),
+    "codeact, transport=sdk": lambda u, c: ours(u, c, transport="sdk"),
+    "codeact, lean, with everything": lambda u, c: ours(u, c, transport="lean", everything=True),
     "openai, default transport": lambda u, c: openai_sdk(u, c, aio=False, raw=False),
     "openai, aiohttp transport": lambda u, c: openai_sdk(u, c, aio=True, raw=False),
     "openai, aiohttp, not parsed": lambda u, c: openai_sdk(u, c, aio=True, raw=True),
-    "codeact": lambda u, c: ours(u, c, everything=False),
-    "codeact, with everything": lambda u, c: ours(u, c, everything=True),
 }
 
 

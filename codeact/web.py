@@ -21,8 +21,9 @@ class TooLong(Exception):
 def proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for a URL; None for this machine.
 
-    Reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in lower case too. aiohttp's own
-    ``trust_env`` also reads ``~/.netrc``, in a thread, for every request.
+    One without a scheme, such as ``proxy:3128``, is a plain one. Reads HTTP_PROXY, HTTPS_PROXY,
+    ALL_PROXY and NO_PROXY, in lower case too. aiohttp's own ``trust_env`` also reads ``~/.netrc``,
+    in a thread, for every request.
     """
     from urllib.request import getproxies, proxy_bypass
 
@@ -30,7 +31,8 @@ def proxy_of(url: str) -> str | None:
     if is_loopback(url) or proxy_bypass(parts.netloc):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def is_loopback(url: str) -> bool:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.fake_api import FakeApi
+from tests.helpers.serving import threaded
+
 ROOT = Path(__file__).parent.parent
 UV = Path(sys.executable).parent / "uv"
 
@@ -36,10 +39,30 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("local_sandbox")
 def test_the_wheel_runs_its_own_sample_suite(installed: Path, tmp_path: Path) -> None:
-    done = run(installed, tmp_path, "run", "model=scripted", "limit=1", "run_dir=out")
+    """Through the openai package, which has to be there with its aiohttp transport."""
+    with threaded(FakeApi(["<solution> 1 </solution>"])) as api:
+        words = ["model=openai", "model.name=m", f"model.base_url={api.base_url}"]
+        done = run(installed, tmp_path, "run", *words, "limit=1", "run_dir=out")
     assert done.returncode == 0, done.stderr
+    assert {seen.headers["X-Stainless-Lang"] for seen in api.seen} == {"python"}
     assert "8 " in done.stdout
     assert (tmp_path / "out" / "episodes.jsonl").read_text().count("\n") == 8
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_declares_vllm_as_an_extra(installed: Path) -> None:
+    program = (
+        "from importlib.metadata import metadata; found = metadata('codeact');"
+        "print(*found.get_all('Provides-Extra'), *found.get_all('Requires-Dist'), sep='\\n')"
+    )
+    python = installed.parent / "python"
+    declared = subprocess.check_output([str(python), "-c", program], text=True).splitlines()
+    assert {"repl", "vllm"} <= set(declared)
+    (vllm,) = [line for line in declared if line.startswith("vllm>")]
+    assert "extra == 'vllm'" in vllm
+    (openai,) = [line for line in declared if line.startswith("openai")]
+    assert openai.startswith("openai[aiohttp]")
+    assert "extra" not in openai.partition(";")[2]
 
 
 @pytest.mark.timeout(300)

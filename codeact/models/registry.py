@@ -19,6 +19,7 @@ MODELS = Registry(
     wanted="a subclass of codeact.models.base.ModelSettings",
     part=_settings,
     ours={
+        "azure": "codeact.models.openai.settings:AzureSettings",
         "openai": "codeact.models.openai.settings:OpenAISettings",
         "recorded": "codeact.models.recorded:RecordedSettings",
         "scripted": "codeact.models.scripted:ScriptedSettings",

@@ -7,7 +7,7 @@ import pytest
 
 PLAYING = (
     *("IPython", "aiohttp", "asyncio", "datasets", "docker", "lmdb", "matplotlib", "numpy"),
-    *("pandas", "ray", "rich", "sympy", "uvloop", "wandb", "codeact.experiment.runner"),
+    *("openai", "pandas", "ray", "rich", "sympy", "uvloop", "wandb", "codeact.experiment.runner"),
 )
 CONFIGURING = ("hydra", "omegaconf", "pydantic", "msgspec")
 
@@ -19,6 +19,7 @@ CONFIGURING = ("hydra", "omegaconf", "pydantic", "msgspec")
         (["run", "--help"], PLAYING, 0),
         (["run", "--help", "model.prices"], PLAYING, 0),
         (["run", "--cfg", "job"], PLAYING, 0),
+        (["run", "--cfg", "job", "model=openai", "model.name=m"], PLAYING, 0),
         (["run", "model=recordd"], PLAYING, 1),
         (["run", "samples=0"], PLAYING, 1),
     ],

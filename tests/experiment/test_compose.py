@@ -15,6 +15,7 @@ from codeact.resources import data_folder
 
 GIVEN = {
     ("model", "openai"): ["model.name=m"],
+    ("model", "azure"): ["model.name=m", "model.base_url=https://r.openai.azure.com"],
     ("model", "server"): ["model.name=m"],
     ("model", "vllm"): ["model.model=m", "model.name=m"],
     ("search", "pages"): ["search.path=f"],
@@ -91,7 +92,7 @@ def test_every_command_composes(command: str, schema: type, overrides: tuple[str
         (["model=a,b"], ["gives model several values", "codeact run -m model=a,b"]),
         (["samples=1,2"], ["gives samples several values", "codeact run -m samples=1,2"]),
         (["turns=max7_p3"], ["turns.max_steps=7 turns.max_propose_solution=3"]),
-        (["temperature=1"], ["'model.sampling.temperature' with model=openai"]),
+        (["temperature=1"], ["'model.sampling.temperature' with model=azure, model=openai"]),
         (
             ["model=openai", "model.name=m", "temperature=1"],
             ["did you mean 'model.sampling.temperature'?"],
@@ -191,6 +192,7 @@ def test_incidental_settings_do_not_change_what_an_episode_is() -> None:
         "model.name=m",
         "model.base_url=http://127.0.0.1:1/v1",
         "model.max_retries=1",
+        "model.transport=lean",
         "compute.concurrency=3",
         "executor=docker",
         "run_dir=elsewhere",

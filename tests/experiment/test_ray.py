@@ -241,7 +241,7 @@ def test_a_budget_holds_over_all_workers(
 ) -> None:
     """18 tokens an answer: a budget of 900 is 50 answers."""
     with threaded(FakeApi(["<execute> 6 * 7 </execute>"], latency=0.3)) as api:
-        words = [*TASKS, "samples=20", "model=server", "model.name=m", "compute.workers=2"]
+        words = [*TASKS, "samples=20", "model=openai", "model.name=m", "compute.workers=2"]
         words += [f"model.base_url={api.base_url}", "compute.concurrency=8", "budget.tokens=900"]
         assert on(ray_cluster, tmp_path, *words) == 1
         answered = len(api.seen)

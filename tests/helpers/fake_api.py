@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -49,8 +49,10 @@ class Seen:
     """One request as the server got it."""
 
     path: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: dict[str, Any]
+    content: bytes = b""
+    query: dict[str, str] = field(default_factory=dict)
 
 
 Handler = Callable[[Seen, int], Reply | str]
@@ -106,6 +108,9 @@ class FakeApi:
         app.router.add_post("/v1/chat/completions", self._handle)
         app.router.add_post("/v1/completions", self._handle)
         app.router.add_get("/v1/models", self._handle_models)
+        # As Azure has it.
+        app.router.add_post("/openai/deployments/{name}/chat/completions", self._handle)
+        app.router.add_get("/openai/models", self._handle_models)
         app.router.add_route("*", "/{path:.*}", self._handle_elsewhere)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -136,7 +141,9 @@ class FakeApi:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.hits[request.path] += 1
-        seen = Seen(request.path, dict(request.headers), json.loads(await request.read()))
+        content = await request.read()
+        query = dict(request.query)
+        seen = Seen(request.path, request.headers, json.loads(content), content, query)
         if self.keep_log:
             self.seen.append(seen)
         reply = self._next(seen)

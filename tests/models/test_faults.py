@@ -13,10 +13,12 @@ from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.serving import threaded
 
 
+@pytest.mark.parametrize("model", ["server", "openai"])
 @pytest.mark.usefixtures("local_sandbox")
 def test_a_run_through_a_storm_ends_with_every_episode_finished_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.1)
     dice = random.Random(11)
@@ -38,13 +40,13 @@ def test_a_run_through_a_storm_ends_with_every_episode_finished_once(
         return Reply(text="<execute> 6 * 7 </execute>" if first else "<solution> 1 </solution>")
 
     with threaded(FakeApi(reply)) as api:
-        words = ["run", "model=server", "model.name=m", f"model.base_url={api.base_url}"]
+        words = ["run", f"model={model}", "model.name=m", f"model.base_url={api.base_url}"]
         words += ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
-        words += ["samples=8", "turns=max2_p2", "model.timeout.total=1.0", "model.max_retries=20"]
+        words += ["samples=4", "turns=max2_p2", "model.timeout.total=1.0", "model.max_retries=20"]
         assert main([*words, f"run_dir={tmp_path}"]) == 0
     records = list(read_records(tmp_path))
     played = Counter((record.task_id, record.sample) for record in records)
-    assert len(played) == 64
+    assert len(played) == 32
     assert set(played.values()) == {1}
     assert {record.outcome.cause for record in records} == {None}
     assert {record.outcome.terminate_reason for record in records} == {"max_steps"}

@@ -17,8 +17,12 @@ from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.pace import AdaptiveLimit, AdmissionQueue, RateLimiter
 from tests.helpers.fake_api import FakeApi, Reply, Seen
+from tests.helpers.transports import CHOSEN
 
 HELLO = ({"role": "user", "content": "hello"},)
+
+
+both = pytest.mark.usefixtures("each_transport")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +36,7 @@ def ask(number: int = 0) -> Request:
 
 
 def client_of(base_url: str, **given: object) -> OpenAIClient:
-    known = {"kind": "openai", "name": "m", "base_url": base_url, "max_retries": 2}
+    known = {"kind": "openai", "name": "m", "base_url": base_url, "max_retries": 2, **CHOSEN}
     return OpenAIClient(OpenAISettings.model_validate({**known, **given}))
 
 
@@ -305,6 +309,7 @@ def test_what_was_called_off_before_it_paid_gets_nothing_back() -> None:
         loop.close()
 
 
+@both
 async def test_a_cancelled_request_is_refunded_only_what_it_paid() -> None:
     async with FakeApi([Reply(hang="before")]) as api:
         client = client_of(api.base_url, tokens_per_minute=100_000, concurrency=10)
@@ -322,6 +327,7 @@ async def test_a_cancelled_request_is_refunded_only_what_it_paid() -> None:
 # Against a server
 
 
+@both
 async def test_the_client_settles_near_what_the_server_takes_and_loses_nothing() -> None:
     takes = 8
     refused: list[int] = []
@@ -345,6 +351,7 @@ async def test_the_client_settles_near_what_the_server_takes_and_loses_nothing()
     assert len(late) < 0.2 * (api.count - 200)
 
 
+@both
 @pytest.mark.parametrize("status", [500, 503])
 async def test_an_error_of_the_server_lowers_nothing(status: int) -> None:
     async with FakeApi([Reply(status=status), Reply(status=status), "ok"]) as api:
@@ -355,6 +362,7 @@ async def test_an_error_of_the_server_lowers_nothing(status: int) -> None:
     assert (stats.limit, stats.errors, stats.refused) == (50, 2, 0)
 
 
+@both
 @pytest.mark.parametrize(
     "first",
     [
@@ -385,6 +393,7 @@ async def test_what_one_request_is_told_holds_for_all(first: Reply) -> None:
     assert min(arrived[1:]) - arrived[0] >= 0.4
 
 
+@both
 async def test_a_refusal_that_a_crowd_meets_uses_up_the_retries_of_one_request_only() -> None:
     def reply(seen: Seen, number: int) -> Reply:
         return Reply(status=429, latency=0.1) if number < 50 else Reply()
@@ -427,6 +436,7 @@ async def test_to_be_refused_while_others_are_answered_uses_up_little(
     assert len(answer.retries) == 5
 
 
+@both
 async def test_a_server_that_refuses_for_good_ends_every_request() -> None:
     async with FakeApi([Reply(status=429)]) as api:
         client = client_of(api.base_url, concurrency=20, max_retries=1)
@@ -465,6 +475,7 @@ def test_processes_share_the_limits_between_them() -> None:
     assert whole.model_copy(update={"requests_per_minute": None}).shared_by(3) is not None
 
 
+@both
 async def test_a_client_takes_its_share_as_processes_come_and_go() -> None:
     async with FakeApi(latency=0.2) as api:
         client = client_of(api.base_url, concurrency=8)

@@ -46,7 +46,7 @@ def test_a_misspelt_kind_names_the_nearest():
 
 
 def test_a_model_without_a_kind_is_refused():
-    with pytest.raises(ConfigError, match="a model needs a kind, one of: openai"):
+    with pytest.raises(ConfigError, match="a model needs a kind, one of: azure, openai"):
         parse_settings({"name": "m"})
 
 

@@ -15,8 +15,12 @@ from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.replicas import CircuitBreaker, Endpoints
 from tests.helpers.fake_api import FakeApi, Reply, Seen
+from tests.helpers.transports import CHOSEN
 
 URLS = [f"http://127.0.0.1:{port}/v1" for port in (1, 2, 3)]
+
+
+both = pytest.mark.usefixtures("each_transport")
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +39,9 @@ def ask(task: int, turn: int = 0, sample: int = 0, role: Role = "policy") -> Req
 def client_of(*apis: FakeApi, **settings: object) -> OpenAIClient:
     urls = [api.base_url for api in apis]
     known = {"kind": "openai", "name": "m", "base_url": urls[0], "base_urls": urls[1:]}
-    return OpenAIClient(OpenAISettings.model_validate({**known, "max_retries": 3, **settings}))
+    return OpenAIClient(
+        OpenAISettings.model_validate({**known, "max_retries": 3, **CHOSEN, **settings})
+    )
 
 
 def members(urls: list[str] = URLS, *, affinity: bool = True) -> Endpoints:
@@ -88,6 +94,7 @@ def test_one_server_less_moves_its_own_episodes_only() -> None:
             assert two.choose(ask(task)).base_url == before
 
 
+@both
 async def test_every_turn_of_an_episode_goes_to_the_same_server() -> None:
     async with FakeApi() as first, FakeApi() as second:
         client = client_of(first, second)
@@ -99,6 +106,7 @@ async def test_every_turn_of_an_episode_goes_to_the_same_server() -> None:
         assert not tasks_of(first) & tasks_of(second)
 
 
+@both
 async def test_without_affinity_the_least_busy_server_is_asked() -> None:
     async with FakeApi([Reply(latency=0.3)]) as slow, FakeApi([Reply(latency=0.005)]) as quick:
         client = client_of(slow, quick, affinity=False)
@@ -160,6 +168,7 @@ def test_a_trial_that_was_called_off_is_no_verdict() -> None:
 # Servers that fail
 
 
+@both
 async def test_a_refused_connection_goes_elsewhere_at_once_and_uses_up_no_retry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,6 +185,7 @@ async def test_a_refused_connection_goes_elsewhere_at_once_and_uses_up_no_retry(
     assert any(answer.retries for answer in answers)
 
 
+@both
 async def test_a_server_that_comes_back_gets_its_episodes_back() -> None:
     async with FakeApi() as steady, FakeApi() as flaky:
         client = client_of(steady, flaky)
@@ -202,6 +212,7 @@ async def test_a_server_that_comes_back_gets_its_episodes_back() -> None:
         assert tasks_of(back) == set(map(str, theirs))
 
 
+@both
 @pytest.mark.parametrize(
     "fault", [Reply(status=500), Reply(hang="before"), Reply(cut=True)], ids=["500", "hang", "cut"]
 )
@@ -217,6 +228,7 @@ async def test_a_server_that_keeps_failing_is_left(fault: Reply) -> None:
     assert stats[0].answers == 30
 
 
+@both
 async def test_those_who_queue_for_a_server_that_goes_are_sent_elsewhere() -> None:
     async with FakeApi() as good, FakeApi([Reply(hang="before")]) as bad:
         client = client_of(good, bad, concurrency=3, timeout={"total": 0.5})
@@ -228,6 +240,7 @@ async def test_those_who_queue_for_a_server_that_goes_are_sent_elsewhere() -> No
     assert len(answers) == 100
 
 
+@both
 async def test_all_down_is_retried_and_then_the_provider_s_fault() -> None:
     async with FakeApi() as first, FakeApi() as second:
         client = client_of(first, second, max_retries=2)
@@ -236,6 +249,7 @@ async def test_all_down_is_retried_and_then_the_provider_s_fault() -> None:
     await client.close()
 
 
+@both
 async def test_a_server_that_wants_to_rest_for_hours_leaves_its_work_to_the_others() -> None:
     tired = Reply(status=429, headers={"Retry-After": "7200"})
     async with FakeApi([tired]) as resting, FakeApi() as other:
@@ -245,6 +259,7 @@ async def test_a_server_that_wants_to_rest_for_hours_leaves_its_work_to_the_othe
     assert len(answers) == 20
 
 
+@both
 async def test_each_server_has_its_own_limit() -> None:
     def reply(seen: Seen, number: int) -> Reply:
         return Reply(status=429) if small.in_flight >= 3 else Reply(latency=0.01)
@@ -276,6 +291,7 @@ ABSENT = {
 }
 
 
+@both
 @pytest.mark.parametrize("fault", ABSENT.values(), ids=ABSENT.keys())
 async def test_a_server_that_says_not_here_is_left_and_told_of_once(
     fault: Reply, caplog: pytest.LogCaptureFixture
@@ -293,6 +309,7 @@ async def test_a_server_that_says_not_here_is_left_and_told_of_once(
     assert bad.base_url in caplog.text
 
 
+@both
 async def test_one_that_is_mended_gets_its_episodes_back_and_is_told_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -310,6 +327,7 @@ async def test_one_that_is_mended_gets_its_episodes_back_and_is_told_of(
     assert caplog.text.count("answers again") == 1
 
 
+@both
 async def test_where_all_are_the_wrong_ones_it_ends_at_once_and_names_each() -> None:
     async with FakeApi([ABSENT["401"]]) as first, FakeApi([ABSENT["404"]]) as second:
         client = client_of(first, second, max_retries=9, probe=False)
@@ -323,6 +341,7 @@ async def test_where_all_are_the_wrong_ones_it_ends_at_once_and_names_each() -> 
         )
 
 
+@both
 async def test_one_that_is_only_down_is_waited_for_where_the_other_is_the_wrong_one() -> None:
     async with FakeApi([ABSENT["404"]]) as wrong, FakeApi([Reply(status=503)] * 4 + ["ok"]) as sick:
         client = client_of(wrong, sick, max_retries=9, probe=False)
@@ -331,6 +350,7 @@ async def test_one_that_is_only_down_is_waited_for_where_the_other_is_the_wrong_
     assert {answer.text for answer in answers} == {"ok"}
 
 
+@both
 async def test_what_one_request_alone_is_refused_for_leaves_no_server() -> None:
     def reply(seen: Seen, number: int) -> Reply:
         odd = seen.body["messages"][0]["content"].startswith("7/")
@@ -350,6 +370,7 @@ async def test_what_one_request_alone_is_refused_for_leaves_no_server() -> None:
 # Before the run
 
 
+@both
 async def test_a_wrong_address_among_right_ones_is_left_from_the_start(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -364,6 +385,7 @@ async def test_a_wrong_address_among_right_ones_is_left_from_the_start(
     assert f"did you mean base_url={bad.base_url}?" in caplog.text
 
 
+@both
 @pytest.mark.parametrize("fault", ABSENT.values(), ids=ABSENT.keys())
 async def test_servers_that_are_all_wrong_are_refused_each_by_name(fault: Reply) -> None:
     async with FakeApi([fault]) as first, FakeApi([fault]) as second:
@@ -376,6 +398,7 @@ async def test_servers_that_are_all_wrong_are_refused_each_by_name(fault: Reply)
     assert "correct model.name" in str(caught.value)
 
 
+@both
 async def test_a_gateway_that_lists_nothing_or_not_all_is_taken_at_its_word() -> None:
     async with FakeApi() as api:
         for listed in (Reply(status=404), HTML, Reply(status=403, text="not yours to list")):
@@ -385,6 +408,7 @@ async def test_a_gateway_that_lists_nothing_or_not_all_is_taken_at_its_word() ->
         assert api.seen[0].body["max_tokens"] == 1
 
 
+@both
 async def test_a_refused_key_at_one_of_two_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     async with FakeApi() as good, FakeApi([ABSENT["401"]]) as bad:
         bad.models_status = 401
@@ -394,6 +418,7 @@ async def test_a_refused_key_at_one_of_two_is_a_warning(caplog: pytest.LogCaptur
     assert f"{bad.base_url}/models refused the request with HTTP 401" in caplog.text
 
 
+@both
 async def test_a_server_that_is_down_is_warned_of_while_another_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -405,6 +430,7 @@ async def test_a_server_that_is_down_is_warned_of_while_another_answers(
     assert f"{up.base_url} cannot be reached" not in caplog.text
 
 
+@both
 async def test_no_server_at_all_is_refused() -> None:
     async with FakeApi() as first, FakeApi() as second:
         client = client_of(first, second)

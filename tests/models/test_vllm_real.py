@@ -8,8 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from codeact.cli import main
+from codeact.models.base import EpisodeKey, Request
+from codeact.models.vllm.settings import VllmSettings
 from codeact.recordings.run_folder import EPISODES, latest_records
 from tests.helpers.vllm_runs import wait_for
 
@@ -36,12 +39,17 @@ def servers_of(model: Path) -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
+def tiny_model(folder: Path) -> Path:
+    model = folder / "tiny"
+    subprocess.run([PYTHON, str(LAUNCHER), str(model)], check=True, timeout=120)
+    return model
+
+
 @pytest.mark.timeout(900)
 def test_a_run_over_two_servers_outlives_one_of_them(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    model, run_dir = tmp_path / "tiny", tmp_path / "run"
-    subprocess.run([PYTHON, str(LAUNCHER), str(model)], check=True, timeout=120)
+    model, run_dir = tiny_model(tmp_path), tmp_path / "run"
     descendants: list[psutil.Process] = []
 
     def kill_one() -> None:
@@ -74,3 +82,26 @@ def test_a_run_over_two_servers_outlives_one_of_them(
     assert {record.outcome.cause for record in records} <= {None, "model"}
     assert len(descendants) >= 4
     assert wait_for(lambda: not any(process.is_running() for process in descendants), 20)
+
+
+@pytest.mark.timeout(900)
+async def test_either_transport_gets_the_same_answer_from_it(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path)
+    settings = VllmSettings.model_validate(
+        {
+            **{"kind": "vllm", "model": str(model), "name": "tiny", "gpus": 0, "python": PYTHON},
+            **{"args": yaml.safe_load(f"{{{ARGS}}}"), "env": yaml.safe_load(f"{{{ENV}}}")},
+            **{"sampling": {"max_tokens": 64}, "log_dir": str(tmp_path)},
+        }
+    )
+    request = Request(({"role": "user", "content": "hello"},), (), EpisodeKey("t", "1"), 0)
+    answers = []
+    async with settings.served(print) as endpoint:
+        for transport in ("lean", "sdk"):
+            client = endpoint.model_copy(update={"transport": transport}).create()
+            await client.check()
+            answers.append(await client.complete(request))
+            await client.close()
+    assert answers[0].text == answers[1].text != ""
+    assert answers[0].usage == answers[1].usage
+    assert answers[0].usage.completion > 0

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from codeact import web
 from codeact.models.openai import wire
+from codeact.models.openai.exchange import Response
 from codeact.models.openai.refusals import rejection
-from codeact.models.openai.settings import OpenAISettings
-from codeact.models.openai.transport import Connections, RequestFailed, Response
+from codeact.models.openai.settings import EndpointSettings
+from codeact.models.openai.transport import Connections, RequestFailed
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class ProbeFailure(NamedTuple):
 class Probe:
     """Checks the servers of a model, with connections of its own."""
 
-    def __init__(self, settings: OpenAISettings, route: str, connections: Connections) -> None:
+    def __init__(self, settings: EndpointSettings, route: str, connections: Connections) -> None:
         self._settings = settings
         self._route = route
         self._connections = connections
@@ -98,15 +99,14 @@ class Probe:
         if rejected is None or response.status == 401:
             return None if rejected is None else rejected.why
         # A gateway or a key may serve only this route, so ask what a run would ask.
-        failure = await self._ask(base_url)
-        return failure.why if failure is not None and failure.lasting else None
+        return _lasting(await self._ask(base_url))
 
     async def _better(self, base_url: str) -> str | None:
         """Return the API's address below this one, if there is one."""
         import aiohttp
 
         better = f"{base_url}/v1"
-        if base_url.endswith("/v1"):
+        if base_url.endswith("/v1") or not self._settings.lists_models:
             return None
         try:
             response = await self._connections.fetch(f"{better}/models", _LIST_SECONDS)
@@ -115,13 +115,15 @@ class Probe:
         return better if _listed(response) is not None else None
 
     async def _check_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> ServerCheck:
-        name = self._settings.name
-        if name in listed:
+        name = self._settings.model_id
+        if self._settings.lists_models and name in listed:
             return ServerCheck(base_url, serves=_facts(listed[name]))
         near = get_close_matches(name, listed, n=1) or list(listed)[:5]
         what = f"{base_url} does not list a model {name}; it has {near}"
         # Gateways accept more names than they list, so one token is asked for.
         failure = await self._ask(base_url)
+        if not self._settings.lists_models:
+            return ServerCheck(base_url, wrong=_lasting(failure))
         if failure is not None and failure.lasting:
             return ServerCheck(base_url, wrong=f"{what}: correct model.name ({failure.why})")
         log.warning("%s", what)
@@ -147,12 +149,16 @@ class Probe:
         return None
 
     def _question(self) -> bytes:
-        body: dict[str, Any] = {"model": self._settings.name, "max_tokens": 1}
+        body: dict[str, Any] = {"model": self._settings.model_id, "max_tokens": 1}
         if self._settings.api == "completion":
             body["prompt"] = "Hello"
         else:
             body["messages"] = [{"role": "user", "content": "Hello"}]
         return wire.encode(body)
+
+
+def _lasting(failure: ProbeFailure | None) -> str | None:
+    return failure.why if failure is not None and failure.lasting else None
 
 
 async def _each(items: list[str], act: Callable[[str], Awaitable[T]]) -> list[T]:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from codeact import web
 from codeact.models.openai import wire
-from codeact.models.openai.settings import OpenAISettings
-from codeact.models.openai.transport import Response
+from codeact.models.openai.exchange import Response
+from codeact.models.openai.settings import EndpointSettings
 
 _REJECTED = {401, 402, 403, 404, 405, 410}
 
@@ -22,7 +22,7 @@ class Rejection(NamedTuple):
 
 
 def rejection(
-    settings: OpenAISettings, url: str, response: Response, words: Words
+    settings: EndpointSettings, url: str, response: Response, words: Words
 ) -> Rejection | None:
     """Return the rejection in a response: a wrong address, key or model, or a web page.
 
@@ -47,26 +47,26 @@ def rejection(
 
 
 def refusal(
-    settings: OpenAISettings, url: str, status: int, words: str, *, no_model: bool = False
+    settings: EndpointSettings, url: str, status: int, words: str, *, no_model: bool = False
 ) -> str:
     """Return what was refused, and what to do about it."""
-    name = settings.api_key_env
+    name = settings.credential_env
     key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
     advice = {
         401: key,
         402: "the account's quota is used up",
         403: f"{key} (and see what that key gives access to)",
-        404: f"check the model's name, {settings.name}, and base_url",
         429: "the account's quota is used up",
     }.get(status, "check the model's settings (name, base_url, api, sampling)")
     if no_model:
-        advice = f"check the model's name, {settings.name} (model.name)"
+        advice = f"check {settings.naming} ({settings.naming_key})"
     elif status in (404, 405, 410):
-        advice = f"check the model's name, {settings.name}, and base_url{_version(url)}"
+        advice = f"check {settings.naming}, and base_url{_version(url)}"
     elif 300 <= status < 400:
         advice = "it redirects elsewhere: give the final address as base_url"
     return f"{url} refused the request with HTTP {status}: {words}; {advice}"
 
 
 def _version(url: str) -> str:
-    return "" if "/v1" in url else " (does it lack /v1?)"
+    is_right = "/v1" in url or "/openai/deployments/" in url
+    return "" if is_right else " (does it lack /v1?)"

@@ -1,10 +1,10 @@
-"""The settings of an OpenAI-compatible endpoint, and what they say about reaching it."""
+"""The settings of an OpenAI-compatible endpoint, OpenAI's own or another, and of Azure's."""
 
 import re
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from codeact.episode.settings import Settings
 from codeact.models.base import ModelSettings, without_none
@@ -66,7 +66,20 @@ def _variable(value: str) -> str:
     return value
 
 
-class OpenAISettings(ModelSettings):
+def _resource(value: str) -> str:
+    if "/openai" in value:
+        raise ValueError(
+            "give the resource's endpoint alone, such as https://NAME.openai.azure.com; for an "
+            "address that ends in /openai/v1 take model=openai"
+        )
+    return value
+
+
+ServerAddress = Annotated[str, AfterValidator(_endpoint)]
+VariableName = Annotated[str, AfterValidator(_variable)]
+
+
+class EndpointSettings(ModelSettings):
     """An endpoint, the model behind it, and how to treat both.
 
     `name` is the model's id at the server. `stop_limit` is how many stop strings the server
@@ -82,6 +95,7 @@ class OpenAISettings(ModelSettings):
             "base_urls",
             "affinity",
             "api_key_env",
+            "transport",
             "use_proxy",
             "timeout",
             "max_retries",
@@ -95,16 +109,19 @@ class OpenAISettings(ModelSettings):
 
     client_class = "codeact.models.openai.client:OpenAIClient"
 
-    kind: Literal["openai"]
-    """An endpoint that speaks the OpenAI API."""
-    base_url: Annotated[str, AfterValidator(_endpoint)]
+    kind: str
+    """The kind of endpoint."""
+    base_url: ServerAddress
     """The address of the endpoint, such as http://127.0.0.1:8000/v1."""
-    base_urls: list[Annotated[str, AfterValidator(_endpoint)]] = Field(default_factory=list)
+    base_urls: list[ServerAddress] = Field(default_factory=list)
     """Further servers of the same model; load is balanced over all."""
     affinity: bool = True
     """Whether all turns of an episode go to one server, whose prefix cache then knows them."""
-    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    api_key_env: VariableName | None = None
     """The environment variable that holds the key; null sends none."""
+    transport: Literal["sdk", "lean"] = "lean"
+    """`sdk` sends requests through the openai package, `lean` through aiohttp alone, which takes a
+    quarter of the CPU time. Requests, limits, retries and results are the same."""
     use_proxy: bool = True
     """Whether servers are reached by the proxy that the environment names (HTTPS_PROXY, NO_PROXY).
     A server on this machine never is."""
@@ -139,6 +156,37 @@ class OpenAISettings(ModelSettings):
         return without_none(super().identity(), "revision")
 
     @property
+    def model_id(self) -> str:
+        """What the server calls the model."""
+        return self.name
+
+    @property
+    def naming(self) -> str:
+        """What to check where the server does not know the `model_id`."""
+        return f"the model's name, {self.name}"
+
+    @property
+    def naming_key(self) -> str:
+        """The key of the `model_id`."""
+        return "model.name"
+
+    @property
+    def lists_models(self) -> bool:
+        """Whether the server's list of models has this one under its `model_id`."""
+        return True
+
+    @property
+    def credential_key(self) -> str:
+        """The setting that names the environment variable of what shows who asks."""
+        return "api_key_env"
+
+    @property
+    def credential_env(self) -> str | None:
+        """The environment variable of what shows who asks."""
+        name: str | None = getattr(self, self.credential_key)
+        return name
+
+    @property
     def addresses(self) -> list[str]:
         """Every server, each once."""
         return list(dict.fromkeys([self.base_url, *self.base_urls]))
@@ -151,3 +199,81 @@ class OpenAISettings(ModelSettings):
 
         limits = ("concurrency", "requests_per_minute", "tokens_per_minute")
         return self.model_copy(update={name: share(getattr(self, name)) for name in limits})
+
+
+class OpenAISettings(EndpointSettings):
+    """OpenAI's own endpoint, or any that speaks its API."""
+
+    kind: Literal["openai"]
+    """An endpoint that speaks the OpenAI API."""
+
+
+class AzureSettings(EndpointSettings):
+    """A deployment of Azure OpenAI, which the openai package has a client for.
+
+    `name` is the model's name in records; `deployment` is what the resource calls it, where that
+    differs. `base_url` is the resource's endpoint.
+    """
+
+    incidental = EndpointSettings.incidental | {"api_version", "token_env"}
+
+    kind: Literal["azure"]
+    """A deployment of Azure OpenAI."""
+    base_url: Annotated[ServerAddress, AfterValidator(_resource)]
+    """The endpoint of the resource, such as https://NAME.openai.azure.com."""
+    base_urls: list[Annotated[ServerAddress, AfterValidator(_resource)]] = Field(
+        default_factory=list
+    )
+    """Endpoints of further resources with the same deployment and key."""
+    transport: Literal["sdk"] = "sdk"
+    """Through the openai package, whose client knows Azure's addresses and headers."""
+    deployment: str | None = None
+    """The name of the deployment; null is the model's name."""
+    api_version: str = Field(default="2024-10-21", pattern=r"^\d{4}-\d{2}-\d{2}(-preview)?$")
+    """The version of Azure's API, a date."""
+    token_env: VariableName | None = None
+    """The environment variable that holds a token of Microsoft Entra ID, sent in place of a key."""
+
+    @model_validator(mode="after")
+    def _is_a_deployment(self) -> Self:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", self.model_id):
+            raise ValueError(
+                f"{self.model_id!r} cannot be the name of a deployment (letters, digits, dots, "
+                "dashes): give the one that the resource has as deployment"
+            )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers; a deployment only where it has a name of its own."""
+        return without_none(super().identity(), "deployment")
+
+    @property
+    def model_id(self) -> str:
+        return self.deployment or self.name
+
+    @property
+    def naming(self) -> str:
+        return f"the deployment, {self.model_id}"
+
+    @property
+    def naming_key(self) -> str:
+        return "model.deployment"
+
+    @property
+    def lists_models(self) -> bool:
+        """A resource lists the models that it could deploy, not its deployments."""
+        return False
+
+    @property
+    def credential_key(self) -> str:
+        return "api_key_env" if self.token_env is None else "token_env"
+
+    @property
+    def addresses(self) -> list[str]:
+        """The deployment's own address at every resource, each once."""
+        path = f"openai/deployments/{self.model_id}"
+        return [f"{endpoint}/{path}" for endpoint in super().addresses]
+
+    def endpoint_of(self, address: str) -> str:
+        """Return the endpoint of one of the `addresses`."""
+        return address.partition("/openai/deployments/")[0]

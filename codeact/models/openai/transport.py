@@ -1,21 +1,14 @@
-"""Connections to OpenAI-compatible servers: key, proxies, one exchange, and its failures."""
+"""Connections to OpenAI-compatible servers: their key, their transport, and how exchanges fail."""
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
 from codeact import web
 from codeact.exceptions import ConfigError
-from codeact.models.openai.settings import OpenAISettings
+from codeact.models.openai.exchange import Deadlines, HttpTransport, Response
+from codeact.models.openai.settings import EndpointSettings
 
-if TYPE_CHECKING:
-    import aiohttp
-
-_MAX_BODY = 64 * 2**20
 _MAX_WORDS = 300
-_KEEPALIVE = 4.0
-"""Below the 5 s after which uvicorn, and so vLLM, closes an idle connection."""
 
 FailureKind = Literal["unreachable", "broken", "busy", "rejected", "other"]
 
@@ -43,32 +36,24 @@ class RequestFailed(Exception):
         self.may_pass = may_pass
 
 
-class Response(NamedTuple):
-    """A server's response."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
 class Connections:
     """One pool of connections to all servers of a model; bound to the loop of its first use."""
 
-    def __init__(self, settings: OpenAISettings) -> None:
+    def __init__(self, settings: EndpointSettings) -> None:
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[str, str | None] = {}
+        self._transport: HttpTransport | None = None
         self._key = ""
 
     def read_key(self) -> None:
         """Read the key from the environment; raises `ConfigError` where one is needed."""
-        name = self._settings.api_key_env
+        name = self._settings.credential_env
         key = os.environ.get(name, "").strip() if name else ""
         remote = [url for url in self._settings.addresses if not web.is_loopback(url)]
         if name and not key and remote:
+            setting = self._settings.credential_key
             raise ConfigError(
                 f"the environment variable {name} is not set, and {remote[0]} "
-                "wants its key from there: set it, or set api_key_env to null if no key is needed"
+                f"wants its key from there: set it, or set {setting} to null if no key is needed"
             )
         if not key.isascii() or not key.isprintable():
             raise ConfigError(f"the key in {name} holds characters that no header can carry")
@@ -78,15 +63,13 @@ class Connections:
         """Send a request; raises `RequestFailed` if no whole response comes back."""
         import aiohttp  # slow, and not every command needs it
 
-        limit = self._settings.timeout.total
         try:
-            async with self._post(url, body) as response:
-                body = await web.read(response, _MAX_BODY)
-                return Response(response.status, response.headers, body)
+            return await self._open().send("POST", url, body)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             words = self.words(f"{type(error).__name__}: {error}")
             raise RequestFailed(words, "unreachable") from error
         except TimeoutError as error:
+            limit = self._settings.timeout.total
             words = self.words(str(error) or f"no whole answer in {limit:g} s")
             raise RequestFailed(words, "broken") from None
         except web.TooLong as error:
@@ -98,58 +81,35 @@ class Connections:
         except (aiohttp.ClientError, OSError) as error:
             raise RequestFailed(self.words(f"{type(error).__name__}: {error}"), "broken") from error
 
-    def _post(self, url: str, body: bytes) -> AbstractAsyncContextManager["aiohttp.ClientResponse"]:
-        session = self._open()
-        # A redirect would carry prompts and key to an address that nobody configured.
-        return session.post(url, data=body, allow_redirects=False, proxy=self._proxy(url))
-
     async def fetch(self, url: str, seconds: float, body: bytes | None = None) -> Response:
-        """Get, or post `body`, in a session of its own: the run may use another event loop.
+        """Get, or post `body`, through connections of its own: the run may use another event loop.
 
         Raises aiohttp's errors, and `RequestFailed` for a response of absurd length.
         """
-        import aiohttp
+        transport = self._new_transport(Deadlines(connect=seconds / 2, total=seconds))
+        try:
+            return await transport.send("GET" if body is None else "POST", url, body)
+        except web.TooLong as error:
+            raise RequestFailed(str(error)) from None
+        finally:
+            await transport.close()
 
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=seconds / 2)
-        method = "GET" if body is None else "POST"
-        proxy = self._proxy(url)
-        async with (
-            self._new_session() as session,
-            session.request(
-                method, url, data=body, timeout=timeout, allow_redirects=False, proxy=proxy
-            ) as response,
-        ):
-            try:
-                return Response(
-                    response.status, response.headers, await web.read(response, _MAX_BODY)
-                )
-            except web.TooLong as error:
-                raise RequestFailed(str(error)) from None
-
-    def _proxy(self, url: str) -> str | None:
-        if url not in self._proxies:
-            self._proxies[url] = web.proxy_of(url) if self._settings.use_proxy else None
-        return self._proxies[url]
-
-    def _open(self) -> "aiohttp.ClientSession":
-        if self._session is None:
+    def _open(self) -> HttpTransport:
+        if self._transport is None:
             self.read_key()
-            self._session = self._new_session()
-        return self._session
+            timeout = self._settings.timeout
+            self._transport = self._new_transport(Deadlines(timeout.connect, timeout.total))
+        return self._transport
 
-    def _new_session(self) -> "aiohttp.ClientSession":
-        import aiohttp
+    def _new_transport(self, deadlines: Deadlines) -> HttpTransport:
+        # Each imports what is slow: aiohttp, and the openai package.
+        if self._settings.transport == "sdk":
+            from codeact.models.openai.sdk import SdkTransport
 
-        timeout = self._settings.timeout
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        return aiohttp.ClientSession(
-            headers=headers,
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE),
-            timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+            return SdkTransport(self._settings, self._key, deadlines)
+        from codeact.models.openai.lean import LeanTransport
+
+        return LeanTransport(self._settings, self._key, deadlines)
 
     def words(self, text: str) -> str:
         """Shorten text of a server for a message: one line, no key, no control characters."""
@@ -161,6 +121,6 @@ class Connections:
 
     async def close(self) -> None:
         """Close what is open."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None

