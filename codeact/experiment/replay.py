@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -14,7 +14,12 @@ from codeact.datasets import Family
 from codeact.episode.effects import Counts
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
-from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
+from codeact.episode.settings import (
+    EpisodeSettings,
+    FeedbackKind,
+    FeedbackSettings,
+    TurnSettings,
+)
 from codeact.exceptions import RecordingError
 from codeact.experiment.comparing import (
     AFTER,
@@ -120,10 +125,7 @@ class Replayer:
     def _environment(
         self, episode: RecordedEpisode, policy: RecordedModel, sandbox: Sandbox
     ) -> Environment:
-        feedback = FeedbackSettings(
-            kind="textual" if episode.feedback_model else "none",
-            ground_truth=episode.feedback_kind.startswith("GT"),
-        )
+        feedback = parse_feedback(episode)
         return Environment(
             identity=RunIdentity(episode.model, episode.feedback_kind or "none", "replay"),
             settings=EpisodeSettings(turns=parse_turns(episode), feedback=feedback),
@@ -146,6 +148,18 @@ def parse_turns(episode: RecordedEpisode) -> TurnSettings:
         use_tools=found["tool"] is not None,
         count_down=found["cd"] is not None,
     )
+
+
+def parse_feedback(episode: RecordedEpisode) -> FeedbackSettings:
+    """Return the feedback settings for a recorded kind such as ``no_GT-textual-sparse``."""
+    if not episode.feedback_model:
+        return FeedbackSettings()
+    for kind in get_args(FeedbackKind):
+        for truth in (False, True):
+            settings = FeedbackSettings(kind=kind, ground_truth=truth)
+            if settings.published_kind == episode.feedback_kind:
+                return settings
+    raise RecordingError(f"{episode.place}: unknown kind of feedback {episode.feedback_kind!r}")
 
 
 def chosen_files(source: str, pattern: str) -> list[Path]:

@@ -11,6 +11,7 @@ import msgspec
 
 from codeact.episode.causes import is_counted
 from codeact.episode.effects import Usage, total_cost
+from codeact.episode.protocol import NOT_GIVEN
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
 
@@ -41,6 +42,11 @@ class Tally(msgspec.Struct):
     """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they used.
     """
     lost: Usage = Usage()
+    feedback: int = 0
+    """Turns with feedback; of them, `leaks` gave the answer away."""
+    leaks: int = 0
+    asked_again: int = 0
+    """How often feedback was asked for anew."""
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
@@ -69,6 +75,9 @@ class Tally(msgspec.Struct):
         for turn in record.turns:
             self.reused += bool(turn.reused)
             self.feedback_reused += turn.feedback_reused
+            self.feedback += turn.feedback not in (None, NOT_GIVEN)
+            self.leaks += bool(turn.leaks)
+            self.asked_again += turn.asked_again
             self.fresh += turn.fresh
             self.fresh_feedback += turn.fresh_feedback
         for attempt in record.attempts:

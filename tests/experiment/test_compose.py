@@ -19,8 +19,11 @@ GIVEN = {
     ("model", "vllm"): ["model.model=m", "model.name=m"],
     ("search", "pages"): ["search.path=f"],
     ("search", "recorded"): ["search.path=f"],
-    ("feedback", "textual"): ["model@feedback.model=scripted"],
-    ("feedback", "textual_gt"): ["model@feedback.model=scripted"],
+    **{
+        ("feedback", f"{kind}{truth}"): ["model@feedback.model=scripted"]
+        for kind in ("textual", "binary", "textual_sparse")
+        for truth in ("", "_gt")
+    },
 }
 OF_OTHER_COMMANDS = {"recipe", "selection", "tags"}
 """Groups that ``run`` does not have; their commands' tests compose them."""

@@ -94,7 +94,7 @@ class FeedbackConfig(FeedbackSettings):
         """``none``, or the model and the kind in the published form."""
         if self.kind == "none" or self.model is None:
             return "none"
-        return f"{self.model.name}/{'GT' if self.ground_truth else 'no_GT'}-{self.kind}"
+        return f"{self.model.name}/{self.published_kind}"
 
 
 class LocalCompute(Settings):
@@ -300,9 +300,8 @@ class RunConfig(PlaySettings):
     @property
     def episode(self) -> EpisodeSettings:
         """The part that the state machine sees."""
-        feedback = FeedbackSettings(
-            kind=self.feedback.kind, ground_truth=self.feedback.ground_truth
-        )
+        names = FeedbackSettings.model_fields
+        feedback = FeedbackSettings(**{name: getattr(self.feedback, name) for name in names})
         return EpisodeSettings(turns=self.turns, limits=self.limits, feedback=feedback)
 
     @property
