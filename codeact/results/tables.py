@@ -123,8 +123,9 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
         _merge(by_model.setdefault("all", Score()), score)
     total = by_model.pop("all")
     table = Table(title="replay", title_justify="left")
-    table.add_column("recorded run")
-    for name in ("episodes", "same end", "observations", "byte-equal", "by class", "network equal"):
+    table.add_column("recorded run", overflow="fold")
+    shares = ("observations", "byte-equal", "by class", "network equal")
+    for name in ("episodes", "same end", *shares, "messages equal", LEAKS):
         table.add_column(name, justify="right")
     for name, score in [*sorted(by_model.items()), ("all", total)]:
         observed = sum(
@@ -138,6 +139,8 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
             _share(score.observations.get(EQUAL, 0), observed),
             _share(observed - score.observations.get(DIFFERENT, 0), observed),
             _share(score.network.get(EQUAL, 0), sum(score.network.values())),
+            f"{score.same_messages}/{score.messages}",
+            f"{score.leaks}/{score.feedback}" if score.feedback else "-",
         )
     console.print(table)
     classes = Table(title="observations by class", title_justify="left")
@@ -215,6 +218,10 @@ def _merge(into: Score, score: Score) -> None:
     into.same_end += score.same_end
     into.observations = dict(Counter(into.observations) + Counter(score.observations))
     into.network = dict(Counter(into.network) + Counter(score.network))
+    into.messages += score.messages
+    into.same_messages += score.same_messages
+    into.feedback += score.feedback
+    into.leaks += score.leaks
 
 
 def _share(part: int, whole: int) -> str:

@@ -73,7 +73,9 @@ def test_the_policy_reads_nothing_of_a_binary_comment_but_its_judgement() -> Non
     assert (played.turns[0].feedback, played.turns[0].leaks) == ("This is BAD.", ())
 
 
-def test_a_binary_comment_without_a_judgement_is_asked_for_anew_and_then_the_users_failure() -> None:
+def test_a_binary_comment_without_a_judgement_is_asked_for_anew_and_then_the_users_failure() -> (
+    None
+):
     played = episode("binary")
     act(played)
     comment(played, "Hm.", "Let me see.", "This is GOOD.")
