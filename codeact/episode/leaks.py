@@ -29,7 +29,8 @@ _FRACTION = re.compile(
     r"(?<![\w./])(-?\d{1,15})\s?/\s?(\d{1,15})(?![\w/])|(-?)\\[dt]?frac\{(\d{1,15})\}\{(\d{1,15})\}"
 )
 _NOT_WORDS = {"a", "an", "the", "frac", "dfrac", "tfrac"}
-_CLOSED = {"yes", "no", "true", "false", "none", "neither", "both"}
+_CLOSED = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
+"""Answers to a question that admits two, each with the other one."""
 _LONGEST_NUMERAL = 40
 _SMALL = 10
 _DIGITS = 3
@@ -190,14 +191,22 @@ def _leaked_answers(comment: str, known: Known) -> Iterator[str]:
             continue
         kind = "number" if secret.value else "answer"
         if _says_little(secret) or task.names(secret):
-            forms = [secret, *_option(secret, known.task)]
-            leaked = any(_calls_it_answer(comment, form) for form in forms) and not any(
-                _has_reached(known, form) or _says_it_is(known.said, form) for form in forms
-            )
+            leaked = _is_chosen(comment, secret, known)
         else:
             leaked = told.names(secret) and not said.names(secret)
         if leaked:
             yield f"{kind}: {secret.raw.strip()}"
+
+
+def _is_chosen(comment: str, secret: _Text, known: Known) -> bool:
+    """Whether the comment calls it the answer, before the policy has come to it."""
+    other = _CLOSED.get(secret.joined.strip())
+    if other and _calls_it_answer(comment, _Text(other)):
+        return False  # it names what there is to choose from
+    forms = [secret, *_option(secret, known.task)]
+    return any(_calls_it_answer(comment, form) for form in forms) and not any(
+        _has_reached(known, form) or _says_it_is(known.said, form) for form in forms
+    )
 
 
 def _says_little(secret: _Text) -> bool:
