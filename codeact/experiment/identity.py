@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 
 from codeact.episode.feedback import words_digest
+from codeact.episode.prompts.recorded import RecordedStrategy
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
 from codeact.experiment.plan import Plan
+from codeact.experiment.recorded_prompts import digests
 from codeact.jsonl import blocks
 from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values, read_definition
 from codeact.recordings.run_folder import CONFIG
@@ -27,8 +29,8 @@ from codeact.tools.settings import PageSearch, RecordedSearch
 
 _LONGEST_VALUE = 80
 _ABSENT = "nothing"
-_WORDS = ("tools.", "feedback.prompt")
-"""Keys of what models read. Older folders lack them, and their words were the same."""
+_WORDS = ("tools.", "feedback.prompt", "prompt.recorded.")
+"""Keys of what models read. Older folders, and those with other tasks so far, lack some."""
 
 
 class RequestedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,9 @@ def requested_run(plan: Plan, facts: Mapping[str, Any]) -> RequestedRun:
         values["search.content"] = _content_digest(resolve_path(config.search.path))
     if config.feedback.kind != "none":
         values["feedback.prompt"] = words_digest(config.feedback)
+    if isinstance(plan.strategy, RecordedStrategy):
+        found = digests(plan.strategy).items()
+        values |= {f"prompt.recorded.{name}": digest for name, digest in found}
     return RequestedRun(config=config, values=values | _tools(plan))
 
 

@@ -17,6 +17,7 @@ GIVEN = {
     ("model", "openai"): ["model.name=m"],
     ("model", "server"): ["model.name=m"],
     ("model", "vllm"): ["model.model=m", "model.name=m"],
+    ("prompt", "recorded"): ["prompt.source=f"],
     ("search", "pages"): ["search.path=f"],
     ("search", "recorded"): ["search.path=f"],
     **{
