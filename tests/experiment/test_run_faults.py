@@ -159,7 +159,7 @@ def test_a_policy_is_its_own_feedback_model_and_its_leaks_are_counted(tmp_path: 
     """It is asked anew as long as it gives the answer away, and the run says how often."""
 
     def answer(seen: Seen, number: int) -> str:
-        if seen.body["messages"][-1]["content"].endswith("Expert feedback:\n"):
+        if seen.body["messages"][-1]["content"].rstrip().endswith("Expert feedback:"):
             return "This is GOOD. You should get 28."
         return "<execute> 1 </execute>"
 
