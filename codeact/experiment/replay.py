@@ -13,7 +13,6 @@ import msgspec
 from codeact.datasets import Family
 from codeact.episode.effects import Counts
 from codeact.episode.prompts import PromptStrategy
-from codeact.episode.protocol import NOT_GIVEN
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import (
     EpisodeSettings,
@@ -213,7 +212,7 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
     if same_end:
         differences += _message_differences(name, messages)
     group = "/".join([recorded.model, recorded.feedback_kind or "no feedback", recorded.task_name])
-    leaks = [bool(turn.leaks) for turn in live.turns if turn.feedback not in (None, NOT_GIVEN)]
+    leaks = [bool(turn.leaks) for turn in live.turns if turn.leaks is not None]
     equal = [was == now for _, was, now in messages]
     return Replayed(group, same_end, observations, network, equal, leaks, differences)
 

@@ -11,7 +11,6 @@ import msgspec
 
 from codeact.episode.causes import is_counted
 from codeact.episode.effects import Usage, total_cost
-from codeact.episode.protocol import NOT_GIVEN
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
 
@@ -42,8 +41,8 @@ class Tally(msgspec.Struct):
     """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they used.
     """
     lost: Usage = Usage()
-    feedback: int = 0
-    """Turns with feedback; of them, `leaks` gave the answer away."""
+    checked_feedback: int = 0
+    """Turns whose feedback was looked at; that of `leaks` of them gave the answer away."""
     leaks: int = 0
     asked_again: int = 0
     """How often feedback was asked for anew."""
@@ -75,7 +74,7 @@ class Tally(msgspec.Struct):
         for turn in record.turns:
             self.reused += bool(turn.reused)
             self.feedback_reused += turn.feedback_reused
-            self.feedback += turn.feedback not in (None, NOT_GIVEN)
+            self.checked_feedback += turn.leaks is not None
             self.leaks += bool(turn.leaks)
             self.asked_again += turn.asked_again
             self.fresh += turn.fresh

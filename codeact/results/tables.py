@@ -88,7 +88,7 @@ def _line(error: str) -> str:
 
 def _add_columns(table: Table, tallies: Sequence[Tally]) -> bool:
     """Add the columns of numbers; returns whether that of leaks is among them."""
-    leaks = any(tally.feedback for tally in tallies)
+    leaks = any(tally.checked_feedback for tally in tallies)
     for name in (*COLUMNS, LEAKS) if leaks else COLUMNS:
         table.add_column(name, justify="right")
     return leaks
@@ -108,7 +108,7 @@ def _cells(tally: Tally, leaks: bool) -> list[str]:
         f"{tally.usage.total:,}",
         f"{tally.feedback_usage.total:,}",
         "-" if cost is None else f"{cost:.2f}",
-        *([f"{tally.leaks}/{tally.feedback}"] if leaks else []),
+        *([f"{tally.leaks}/{tally.checked_feedback}"] if leaks else []),
         "; ".join(causes) or "-",
     ]
 

@@ -99,6 +99,7 @@ def test_sparse_feedback_is_asked_for_after_proposals_alone() -> None:
     assert heard(played) == "Close the tag.\n"
     act(played)
     assert [turn.feedback for turn in played.turns].count("NOT GIVEN") == 3
+    assert [turn.leaks for turn in played.turns] == [None, None, (), None]
     assert played.feedback_usage == Usage(10, 5)
 
 

@@ -178,7 +178,7 @@ def test_a_policy_is_its_own_feedback_model_and_its_leaks_are_counted(tmp_path: 
     assert record.feedback == "m/GT-textual"
     summary = json.loads((tmp_path / "summary.json").read_text())["overall"]
     assert record.turns[0].leaks == ("number: 28",)
-    counted = [summary[name] for name in ("feedback", "leaks", "asked_again")]
+    counted = [summary[name] for name in ("checked_feedback", "leaks", "asked_again")]
     assert counted == [2, 1, 1]
     assert record.feedback_usage.total == 3 * 18
     assert record.usage.total == 3 * 18
