@@ -191,7 +191,7 @@ def _leaked_answers(comment: str, known: Known) -> Iterator[str]:
             continue
         kind = "number" if secret.value else "answer"
         if _says_little(secret) or task.names(secret):
-            leaked = _is_chosen(comment, secret, known)
+            leaked = _is_chosen(comment, secret, known) or _names_option(told, secret, known)
         else:
             leaked = told.names(secret) and not said.names(secret)
         if leaked:
@@ -203,7 +203,8 @@ def _is_chosen(comment: str, secret: _Text, known: Known) -> bool:
     other = _CLOSED.get(secret.joined.strip())
     if other and _calls_it_answer(comment, _Text(other)):
         return False  # it names what there is to choose from
-    forms = [secret, *_option(secret, known.task)]
+    options = _options(known.task)
+    forms = [secret, *(one for letter, one in options if letter == _letter(secret))]
     return any(_calls_it_answer(comment, form) for form in forms) and not any(
         _has_reached(known, form) or _says_it_is(known.said, form) for form in forms
     )
@@ -214,16 +215,35 @@ def _says_little(secret: _Text) -> bool:
     if secret.value is not None:
         value, _ = secret.value
         return value.is_integer() and abs(value) < _SMALL
-    (first, *more) = secret.tokens
-    return not more and (first in _CLOSED or len(first) == 1)
+    (first, *more) = secret.tokens or [""]
+    return not more and (first in _CLOSED or len(first) <= 1)
 
 
-def _option(secret: _Text, task: str) -> list[_Text]:
-    """Return the text of the option whose letter is the secret, if it is one."""
-    (letter, *more) = secret.tokens
-    if more or len(letter) != 1:
-        return []
-    return [_Text(text) for name, text in _OPTION.findall(task) if name.casefold() == letter]
+def _options(task: str) -> list[tuple[str, _Text]]:
+    """Return the letters of a task's options, and what they stand for."""
+    return [(letter.casefold(), _Text(text)) for letter, text in _OPTION.findall(task)]
+
+
+def _names_option(comment: _Text, secret: _Text, known: Known) -> bool:
+    """Whether the comment has what the right option stands for, and no other option.
+
+    One that says little does not count, nor one that the question or the episode names too.
+    """
+    options = _options(known.task)
+    right = [option for letter, option in options if letter == _letter(secret)]
+    if len(right) != 1 or _says_little(right[0]) or not comment.names(right[0]):
+        return False
+    others = [option for letter, option in options if letter != _letter(secret)]
+    elsewhere = _Text(known.task.replace(right[0].raw, " ")), _Text(known.said)
+    return not any(text.names(right[0]) for text in elsewhere) and not any(
+        comment.names(other) for other in others
+    )
+
+
+def _letter(secret: _Text) -> str:
+    """The letter that a secret is; empty if it is more than that."""
+    letter = secret.joined.strip()
+    return letter if len(letter) == 1 and letter.isalpha() else ""
 
 
 def _calls_it_answer(text: str, secret: _Text) -> bool:

@@ -78,7 +78,15 @@ def test_an_option_is_given_away_by_its_letter_and_by_its_text(comment: str) -> 
     assert leaks(comment, "c", task=OPTIONS) == ["answer"]
     assert leaks(comment, "b", task=OPTIONS) == []
     assert leaks(comment, "c", task=OPTIONS, said="It is option C) lithium.") == []
-    assert leaks(comment, "c", task=OPTIONS, reached=("lithium",)) == []
+    assert leaks(comment, "c", task=OPTIONS, reached=("lithium",), said="lithium") == []
+
+
+def test_an_option_is_given_away_by_what_it_stands_for_unless_others_are_named_too() -> None:
+    assert leaks("Think of lithium, which is light.", "c", task=OPTIONS) == ["answer"]
+    assert leaks("Compare lithium with lead.", "c", task=OPTIONS) == []
+    assert leaks("You found lithium.", "c", task=OPTIONS, said="So is lithium?") == []
+    assert leaks("Take lithium.", "c", task=f"Not lithium: {OPTIONS}") == []
+    assert leaks("Is it 7?", "a", task="Which?\nOptions: A ) 7 , B ) 8") == []
 
 
 def test_a_name_out_of_the_task_is_given_away_where_it_is_called_the_answer() -> None:
