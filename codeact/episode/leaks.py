@@ -32,20 +32,26 @@ _NOT_WORDS = {"a", "an", "the", "frac", "dfrac", "tfrac"}
 _CLOSED = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
 """Answers to a question that admits two, each with the other one."""
 _LONGEST_NUMERAL = 40
+_EXACT = 1e15
 _SMALL = 10
+"""Whole numbers below it stand in any text."""
 _DIGITS = 3
 """A number that is given to so many digits is the one it rounds, and no accident."""
 
 _CALLED = r"(?:answer|solution|result|output|option|choice|response|statement|value)"
 _CALLS = re.compile(
-    rf"\b(?:right|correct|final|true|actual|expected)\s+{_CALLED}\b|\b(?:answer|option|choice)\b"
+    rf"\b(?:right|correct|final|true|actual|expected)\s+{_CALLED}\b|\b(?:answer|option|choice)\b",
+    re.IGNORECASE,
 )
-_IS = re.compile(r"\b(?:is|are|be|was|were|being|equals?|gives?|get)\b|[:=]")
+_IS = re.compile(r"\b(?:is|are|be|was|were|being|equals?|gives?|get)\b|[:=]", re.IGNORECASE)
 _CHOOSES = re.compile(
     r"\b(?:corresponds?\s+to|matches|selects?|chooses?|pick|propose|submit|answer(?:ed)?\s+with)\s+"
-    r"(?:the\s+)?(?:option|choice|answer)?(?![\w])|<solution>"
+    r"(?:the\s+)?(?:option|choice|answer)?(?![\w])|<solution>",
+    re.IGNORECASE,
 )
-_DENIES = re.compile(r"\b(?:not|never|rather than|instead of|isn['’]t|wasn['’]t|incorrect|wrong)\b")
+_DENIES = re.compile(
+    r"\b(?:not|never|rather than|instead of|isn['’]t|wasn['’]t|incorrect|wrong)\b", re.IGNORECASE
+)
 _CLAUSE_END = re.compile(r"[.!?;](?=\s|$)|\n|, (?:but|not|so|which|and)\b")
 _OPTION = re.compile(r"(?:^|(?<=[\s,(]))\(?([A-Za-z])\s?\)\s*(.+?)(?=,?\s+\(?[A-Za-z]\s?\)|\s*$)")
 _LETTER = re.compile(
@@ -53,6 +59,7 @@ _LETTER = re.compile(
     r"(?:(?P<named>[A-Z])(?![\w'’])|(?P<in_brackets>\([A-Za-z]\)|[A-Za-z]\s?\)|[\"'][A-Za-z][\"']))"
 )
 _WINDOW = 100
+"""Characters after a verb in which an answer begins."""
 _MOST_VERBS = 2000
 _PROMPT = re.compile(r"^Out\[\d+\]:\s*", re.MULTILINE)
 
@@ -152,16 +159,15 @@ class _Text:
 
 
 def _plain_token(token: str) -> str:
-    if not token[-1].isdigit() or len(token) > _LONGEST_NUMERAL:
+    token = token.replace(",", "")
+    if not _is_number(token):
         return token
-    value = float(token.replace(",", ""))
-    if not math.isfinite(value):
-        return token
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else token.replace(",", "")
+    value = float(token)
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else token
 
 
 def _is_number(token: str) -> bool:
-    return token[-1].isdigit() and len(token) <= _LONGEST_NUMERAL and math.isfinite(float(token))
+    return token[-1].isdecimal() and len(token) <= _LONGEST_NUMERAL and math.isfinite(float(token))
 
 
 def _digits(token: str) -> int:
@@ -249,12 +255,11 @@ def _letter(secret: _Text) -> str:
 def _calls_it_answer(text: str, secret: _Text) -> bool:
     """Whether a clause says that the secret is the answer."""
     for clause in _CLAUSE_END.split(text[:_LONGEST]):
-        low = clause.lower()
-        if _DENIES.search(low):
+        if _DENIES.search(clause):
             continue
-        called = _CALLS.search(low)
-        said = None if called is None else _IS.search(low, called.end())
-        chosen = islice(_CHOOSES.finditer(low), _MOST_VERBS)
+        called = _CALLS.search(clause)
+        said = None if called is None else _IS.search(clause, called.end())
+        chosen = islice(_CHOOSES.finditer(clause), _MOST_VERBS)
         if any(_begins_with(clause, verb.end(), secret) for verb in (said, *chosen) if verb):
             return True
     return False
@@ -263,11 +268,10 @@ def _calls_it_answer(text: str, secret: _Text) -> bool:
 def _says_it_is(text: str, secret: _Text) -> bool:
     """Whether the text says of anything that it is the secret, or chooses that."""
     text = text[:_LONGEST]
-    low = text.lower()
     return any(
         _begins_with(text, verb.end(), secret)
         for pattern in (_IS, _CHOOSES)
-        for verb in islice(pattern.finditer(low), _MOST_VERBS)
+        for verb in islice(pattern.finditer(text), _MOST_VERBS)
     )
 
 

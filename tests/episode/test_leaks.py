@@ -1,6 +1,8 @@
 """The leak check: what gives the answer away, and what only looks so."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from codeact.episode.leaks import Known, find_leaks
 
@@ -106,3 +108,29 @@ def test_code_is_given_away_line_by_line() -> None:
 def test_each_leak_is_told_once_with_what_it_gives_away() -> None:
     known = Known(("36", "36.0", "36"), "Work it out.", "")
     assert find_leaks("36, that is 36.", known) == ("number: 36", "number: 36.0")
+
+
+PIECES = [
+    "answer is ",
+    "<solution>",
+    "(c) ",
+    "1,000e400",
+    "\\frac{1}{2}",
+    "½ ² ፩ ٣",
+    "İ",
+    "-0.",
+    "42",
+    "\n",
+]
+TEXTS = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=8).map("".join)
+
+
+@given(comment=TEXTS, secret=TEXTS, task=TEXTS, said=TEXTS, code=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_looked_at_and_gives_nothing_away_twice(
+    comment: str, secret: str, task: str, said: str, code: bool
+) -> None:
+    known = Known((secret,), task, said, (said,), code)
+    for leak in find_leaks(comment, known):
+        assert leak.partition(": ")[0] in ("answer", "number", "code")
+    assert find_leaks(comment, known._replace(said=f"{comment}\n{said}")) == ()
