@@ -61,9 +61,10 @@ _LETTER = re.compile(
 _WINDOW = 100
 """Characters after a verb in which an answer begins."""
 _MOST_VERBS = 2000
-_PROMPT = re.compile(r"^Out\[\d+\]:\s*", re.MULTILINE)
+_OUTPUT_NUMBER = re.compile(r"^Out\[\d+\]:\s*", re.MULTILINE)
 
-_CODE_LINE = re.compile(r"^\s*(?:>>>\s?)?(.*?)\s*$", re.MULTILINE)
+_SHOWN = 500
+"""Characters of what is given away, in a record."""
 _SHORTEST_LINE = 12
 """Characters, without white space, of a line of code that says something."""
 
@@ -201,7 +202,7 @@ def _leaked_answers(comment: str, known: Known) -> Iterator[str]:
         else:
             leaked = told.names(secret) and not said.names(secret)
         if leaked:
-            yield f"{kind}: {secret.raw.strip()}"
+            yield f"{kind}: {secret.raw.strip()[:_SHOWN]}"
 
 
 def _is_chosen(comment: str, secret: _Text, known: Known) -> bool:
@@ -290,7 +291,9 @@ def _begins_with(text: str, start: int, secret: _Text) -> bool:
 def _has_reached(known: Known, secret: _Text) -> bool:
     """Whether the policy has proposed the secret, or seen it as an output."""
     for one in known.reached:
-        if any(_Text(line).joined == secret.joined for line in _PROMPT.sub("", one).splitlines()):
+        if any(
+            _Text(line).joined == secret.joined for line in _OUTPUT_NUMBER.sub("", one).splitlines()
+        ):
             return True
     return False
 
@@ -300,11 +303,11 @@ def _leaked_code(comment: str, known: Known) -> Iterator[str]:
     told = _squeezed(comment)
     before = _squeezed(known.task) + "\n" + _squeezed(known.said)
     for secret in known.secrets:
-        for line in _CODE_LINE.findall(secret[:_LONGEST]):
+        for line in secret[:_LONGEST].splitlines():
             squeezed = _squeezed(line)
             says = squeezed.removeprefix("return")
             if len(squeezed) >= _SHORTEST_LINE and squeezed in told and says not in before:
-                yield f"code: {line}"
+                yield f"code: {line.strip()[:_SHOWN]}"
 
 
 def _squeezed(text: str) -> str:
