@@ -14,6 +14,7 @@ CodeactError
 └── EpisodeFailure          one episode could not go on; the run does
     ├── ModelFailure        the policy's own doing (its context is full, say)
     ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
+    ├── UserFailure         the simulated user: its model failed, or gave no usable feedback
     ├── SandboxFailure      the sandbox: its server died, its channel broke
     ├── ToolFailure         a tool's service: down, refusing, or asking to wait too long
     ├── GraderFailure       the grader could not reach a verdict
@@ -25,7 +26,7 @@ All but the last end a command, if possible before anything is spent. An
 
 from typing import ClassVar, Literal
 
-Cause = Literal["model", "provider", "sandbox", "tool", "grader", "harness"]
+Cause = Literal["model", "provider", "user", "sandbox", "tool", "grader", "harness"]
 
 
 class CodeactError(Exception):
@@ -88,6 +89,12 @@ class ProviderFailure(EpisodeFailure):
     """The endpoint gave no usable answer after all retries."""
 
     cause = "provider"
+
+
+class UserFailure(EpisodeFailure):
+    """The feedback model, which plays the user, failed or gave no usable feedback."""
+
+    cause = "user"
 
 
 class SandboxFailure(EpisodeFailure):

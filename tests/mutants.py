@@ -48,6 +48,8 @@ class ModuleTests(NamedTuple):
 
 
 _MACHINE = ("episode/test_machine.py",)
+_FEEDBACK = ("episode/test_feedback.py",)
+_LEAKS = ("episode/test_leaks.py",)
 _RECORDED = ("recordings/test_recorded_model.py",)
 _RECORD = ("episode/test_record.py",)
 _FOLDER = ("recordings/test_run_folder.py",)
@@ -76,11 +78,13 @@ TESTS = {
         ("experiment/test_runner.py",), ("experiment/test_run_limits.py",)
     ),
     "episode/effects.py": ModuleTests((*_MACHINE, *_RECORD), _RECORDED),
-    "episode/feedback.py": ModuleTests(_MACHINE, _RECORDED),
-    "episode/machine.py": ModuleTests(_MACHINE, _RECORDED),
+    "episode/feedback.py": ModuleTests((*_FEEDBACK, *_MACHINE), _RECORDED),
+    "episode/leaks.py": ModuleTests(_LEAKS, _FEEDBACK, ("episode/test_recorded_feedback.py",)),
+    "episode/machine.py": ModuleTests((*_MACHINE, *_FEEDBACK), _RECORDED),
     "episode/prompts/base.py": ModuleTests(_MACHINE, _RECORDED),
     "episode/prompts/code.py": ModuleTests(_MACHINE, _RECORDED),
     "episode/prompts/examples.py": ModuleTests(_MACHINE, ("test_sample_data.py",)),
+    "episode/prompts/recorded.py": ModuleTests(("experiment/test_recorded_prompts.py",)),
     "episode/protocol.py": ModuleTests(_MACHINE, _RECORDED),
     "episode/record.py": ModuleTests(_RECORD, _FOLDER),
     "graders/cases.py": ModuleTests(("graders/test_outputs.py",), _CODE, _PROGRAMS),

@@ -24,6 +24,8 @@ HANDLING: dict[Cause | None, CauseHandling] = {
     "model": CauseHandling(counted=True, retries=0),
     # The client has retried several times already: only an outage gets here.
     "provider": CauseHandling(counted=False, retries=1),
+    # As with the provider: the feedback model's client has retried too.
+    "user": CauseHandling(counted=False, retries=1),
     # A container that was killed is replaced at once.
     "sandbox": CauseHandling(counted=False, retries=2),
     # As with the provider: the tool has retried several times already.

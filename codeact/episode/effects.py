@@ -164,6 +164,11 @@ class Turn(msgspec.Struct, kw_only=True):
     turn's answers did; they are read as what that number means."""
     feedback_reused: bool = False
     """Whether the feedback came from the response cache."""
+    leaks: tuple[str, ...] | None = None
+    """What the feedback gives away of the answer (`codeact.episode.leaks`); None where that was not
+    looked at: without feedback, and in older and imported records."""
+    asked_again: int = 0
+    """How often the feedback was asked for anew; its tokens and costs are those of all requests."""
 
     def __post_init__(self) -> None:
         if type(self.reused) is not bool:

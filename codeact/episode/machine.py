@@ -33,10 +33,19 @@ from codeact.episode.effects import (
     total_cost,
     valid_seconds,
 )
-from codeact.episode.feedback import feedback_messages
+from codeact.episode.feedback import (
+    asked_again,
+    feedback_messages,
+    read_comment,
+    times_asked_again,
+)
+from codeact.episode.leaks import Known
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task, ToolSpec
+
+_SHOWN = 200
+"""Characters of a comment in a message."""
 
 
 class Episode:
@@ -55,7 +64,9 @@ class Episode:
         *,
         tools: tuple[ToolSpec, ...] = (),
         plain: bool = False,
+        answer: str | None = None,
     ) -> None:
+        """`answer` is a right one, which feedback should not give away, as the reference."""
         self.task = task
         self.settings = settings
         self.strategy = strategy
@@ -66,6 +77,8 @@ class Episode:
         self.messages: list[Message] = [{"role": "user", "content": first}]
         self.outcome: Outcome | None = None
         self.seconds = 0.0
+        self._answer = answer
+        self._code = task_type == "code_generation"
         self._stop = strategy.stop(plain=plain)
         self.pending: Effect | None = self._ask_policy()
 
@@ -107,7 +120,7 @@ class Episode:
         elif isinstance(effect, Grade) and isinstance(result, Verdict):
             self._on_verdict(result)
         elif isinstance(effect, Critique) and isinstance(result, Completion):
-            self._on_feedback(result)
+            self._on_feedback(effect, result)
         else:
             raise TypeError(f"{type(result).__name__} does not answer {type(effect).__name__}")
 
@@ -164,27 +177,45 @@ class Episode:
         turn.observation = "" if verdict.correct else protocol.WRONG_ANSWER
         self._end_turn(success=verdict.correct)
 
-    def _on_feedback(self, completion: Completion) -> None:
-        turn = self.turns[-1]
-        turn.feedback = completion.text.strip()
-        turn.feedback_usage = completion.usage
-        turn.seconds["feedback"] = completion.seconds
-        turn.feedback_cost = completion.cost
-        turn.feedback_reused = completion.reused
+    def _on_feedback(self, critique: Critique, completion: Completion) -> None:
+        turn, asked = self.turns[-1], times_asked_again(critique.messages)
+        turn.feedback_usage += completion.usage
+        turn.seconds["feedback"] = turn.seconds.get("feedback", 0.0) + completion.seconds
+        turn.feedback_cost = total_cost([turn.feedback_cost, completion.cost])
+        turn.feedback_reused = completion.reused and (turn.feedback_reused or not asked)
         turn.retries += completion.retries
-        self._close_turn(turn.feedback)
+        turn.asked_again = asked
+        known = Known.of(self.task, self._answer, self.messages, self.turns, code=self._code)
+        comment = read_comment(completion.text, asked, self.settings.feedback, known)
+        if comment.again is not None:
+            self._ask_feedback(asked_again(critique.messages, completion.text, comment.again))
+        elif comment.text is None:
+            said = completion.text.strip()[:_SHOWN]
+            self._fail(Failure("user", f"feedback that says neither good nor bad: {said!r}"))
+        else:
+            turn.leaks = comment.leaks
+            self._give_feedback(comment.text)
+
+    def _ask_feedback(self, messages: tuple[Message, ...]) -> None:
+        self.pending = Critique(messages, len(self.turns) - 1, protocol.FEEDBACK_STOP)
+
+    def _give_feedback(self, feedback: str) -> None:
+        self.turns[-1].feedback = feedback
+        self._close_turn(feedback)
 
     def _end_turn(self, *, success: bool) -> None:
         """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
         self.outcome = self._ending(success)
-        if self.outcome is None and self.settings.feedback.kind != "none":
-            transcript = self._transcript()
-            messages = feedback_messages(
-                self.task, transcript, self.settings.feedback, self._visible_tools
-            )
-            self.pending = Critique(messages, len(self.turns) - 1, protocol.FEEDBACK_STOP)
-        else:
+        feedback = self.settings.feedback
+        if self.outcome is not None or feedback.kind == "none":
             self._close_turn(None)
+        elif feedback.kind == "textual_sparse" and self.turns[-1].action != "propose":
+            self._give_feedback(protocol.NOT_GIVEN)
+        else:
+            transcript = self._transcript()
+            self._ask_feedback(
+                feedback_messages(self.task, transcript, feedback, self._visible_tools)
+            )
 
     def _close_turn(self, feedback: str | None) -> None:
         """Record the environment's message; the last one too, except after a success."""

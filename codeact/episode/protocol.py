@@ -16,6 +16,10 @@ NO_OUTPUT = "[Executed Successfully with No Output]"
 TRUNCATED = "...\n[Output Truncated]"
 MAX_OBSERVATION = 2000
 WRONG_ANSWER = "Your answer is wrong."
+NOT_GIVEN = "NOT GIVEN"
+"""What sparse feedback says on turns without a proposal."""
+GOOD, BAD = "This is GOOD.", "This is BAD."
+"""All that binary feedback says."""
 
 
 def render_output(output: str) -> str:

@@ -202,6 +202,7 @@ def _bare(turn: Turn) -> Turn:
         content="",
         usage=_usage(turn.usage),
         feedback_usage=_usage(turn.feedback_usage),
+        asked_again=_count(turn.asked_again),
         seconds={
             _text(effect): _seconds(seconds)
             for effect, seconds in (turn.seconds if isinstance(turn.seconds, dict) else {}).items()

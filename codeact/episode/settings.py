@@ -65,13 +65,31 @@ class LimitSettings(Settings):
     """Wall time of the whole episode, in seconds."""
 
 
+FeedbackKind = Literal["none", "textual", "binary", "textual_sparse"]
+
+
 class FeedbackSettings(Settings):
     """Whether a second model comments on each turn, and whether it knows the solution."""
 
-    kind: Literal["none", "textual"] = "none"
-    """`none`, or `textual`: a comment in words."""
+    kind: FeedbackKind = "none"
+    """`none`; `textual`: a comment in words; `binary`: only whether the turn is good or bad;
+    `textual_sparse`: a comment on proposals alone."""
     ground_truth: bool = False
     """Whether the feedback model knows the reference."""
+    ask_again: int = Field(default=0, ge=0, le=10)
+    """How often, at most, a comment that gives the answer away is asked for anew; 0 flags it."""
+
+    @property
+    def published_kind(self) -> str:
+        """The published name of the kind, such as ``no_GT-textual``."""
+        truth = "GT" if self.ground_truth else "no_GT"
+        return f"{truth}-{self.kind.replace('_', '-')}"
+
+    def identity(self) -> dict[str, Any]:
+        identity = super().identity()
+        if not self.ask_again:
+            del identity["ask_again"]  # runs from before there was this key stay the same
+        return identity
 
 
 class EpisodeSettings(Settings):

@@ -21,6 +21,7 @@ Probe = Callable[[Cause], Awaitable[None]]
 
 _NEEDS: dict[Cause, str] = {
     "provider": "the model",
+    "user": "the feedback model",
     "sandbox": "the sandbox",
     "grader": "the graders' sandbox",
     "tool": "the tool's service",

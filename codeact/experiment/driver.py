@@ -29,7 +29,15 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
-from codeact.exceptions import BudgetExhausted, Cause, EpisodeFailure, HarnessFailure
+from codeact.exceptions import (
+    BudgetExhausted,
+    Cause,
+    EpisodeFailure,
+    HarnessFailure,
+    ModelFailure,
+    ProviderFailure,
+    UserFailure,
+)
 from codeact.experiment.budget import Account
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey, ModelClient, Request, Role
@@ -74,6 +82,11 @@ class Assignment(NamedTuple):
     def key(self) -> EpisodeKey:
         return EpisodeKey(self.task.name, self.task.id, self.sample)
 
+    @property
+    def answer(self) -> str | None:
+        """A right answer, where one is known."""
+        return self.family.correct_answer(self.task)
+
 
 async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:
     """Play one episode to its end, and return its record.
@@ -88,6 +101,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
             environment.strategy,
             tools=environment.tools.specs(assignment.task),
             plain=environment.policy.plain,
+            answer=assignment.answer if environment.critic else None,
         )
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
@@ -140,7 +154,7 @@ def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
 
 _OWNERS: dict[type[Effect], Cause] = {
     Complete: "provider",
-    Critique: "provider",
+    Critique: "user",
     Execute: "sandbox",
     Grade: "grader",
 }
@@ -187,7 +201,10 @@ class _EffectHandler:
             case Critique():
                 critic = self._environment.critic
                 assert critic is not None, "the schema admits feedback only with a model"
-                return await self._ask(critic, effect, "feedback")
+                try:
+                    return await self._ask(critic, effect, "feedback")
+                except (ModelFailure, ProviderFailure) as error:
+                    raise UserFailure(f"the feedback model: {error}") from error
             case Execute():
                 return await self._execute(effect.code)
             case Grade():

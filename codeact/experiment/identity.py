@@ -14,9 +14,12 @@ from typing import Any
 
 import msgspec
 
+from codeact.episode.feedback import words_digest
+from codeact.episode.prompts.recorded import RecordedStrategy
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
 from codeact.experiment.plan import Plan
+from codeact.experiment.recorded_prompts import digests
 from codeact.jsonl import blocks
 from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values, read_definition
 from codeact.recordings.run_folder import CONFIG
@@ -26,6 +29,8 @@ from codeact.tools.settings import PageSearch, RecordedSearch
 
 _LONGEST_VALUE = 80
 _ABSENT = "nothing"
+_WORDS = ("tools.", "feedback.prompt", "prompt.recorded.")
+"""Keys of what models read. Older folders, and those with other tasks so far, lack some."""
 
 
 class RequestedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +83,11 @@ def requested_run(plan: Plan, facts: Mapping[str, Any]) -> RequestedRun:
         values["executor.image"] = facts.get("image", {}).get("digest")
     if isinstance(config.search, PageSearch | RecordedSearch):
         values["search.content"] = _content_digest(resolve_path(config.search.path))
+    if config.feedback.kind != "none":
+        values["feedback.prompt"] = words_digest(config.feedback)
+    if isinstance(plan.strategy, RecordedStrategy):
+        found = digests(plan.strategy).items()
+        values |= {f"prompt.recorded.{name}": digest for name, digest in found}
     return RequestedRun(config=config, values=values | _tools(plan))
 
 
@@ -144,11 +154,11 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 
 def _differences(there: Values, here: Values) -> list[str]:
-    """Return the keys that differ, with both values; tools count where both sides know them."""
+    """Return the keys that differ, with both values; words count where both sides know them."""
     return [
         f"{key}: {_shown(there, key)} there, {_shown(here, key)} here"
         for key in sorted({*there, *here})
-        if (key in there and key in here) or not key.startswith("tools.")
+        if (key in there and key in here) or not key.startswith(_WORDS)
         if there.get(key, _ABSENT) != here.get(key, _ABSENT)
     ]
 

@@ -9,6 +9,7 @@ import msgspec
 
 from codeact.datasets import Family, get, load_tasks, preparing
 from codeact.episode.machine import Episode
+from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.experiment.config.schema import (
@@ -19,7 +20,7 @@ from codeact.experiment.config.schema import (
     TaskSettings,
 )
 from codeact.experiment.driver import Assignment
-from codeact.experiment.strategies import strategy
+from codeact.experiment.strategies import run_strategy
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey
 from codeact.recordings.run_folder import EpisodeIdentity, RunFolder
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     assignments: list[Assignment]
     tools: ToolBox
     files: list[Path]
+    strategy: PromptStrategy
 
     @property
     def keys(self) -> list[EpisodeKey]:
@@ -68,7 +70,7 @@ class Plan(NamedTuple):
             first.task,
             first.family.task_type,
             self.config.episode,
-            strategy(self.config.prompt.strategy),
+            self.strategy,
             tools=self.tools.specs(first.task),
         )
         return episode.messages[0]["content"]
@@ -166,7 +168,8 @@ def make_plan(config: RunConfig) -> Plan:
     files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
     tools = open_toolbox(config.search)
     tools.require(sorted({name for assignment in assignments for name in assignment.task.tools}))
-    return Plan(config, assignments, tools, files + files_of(config.search))
+    strategy = run_strategy(config, (assignment.task for assignment in assignments))
+    return Plan(config, assignments, tools, files + files_of(config.search), strategy)
 
 
 def _seed(seed: int | None, sample: int) -> int | None:

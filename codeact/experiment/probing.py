@@ -16,6 +16,7 @@ async def probe(environment: Environment, cause: Cause) -> None:
     match cause:
         case "provider":
             await _model("model", environment.policy)
+        case "user":
             if environment.critic is not None:
                 await _model("feedback.model", environment.critic)
         case "sandbox" | "grader":

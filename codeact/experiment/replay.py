@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -14,7 +14,12 @@ from codeact.datasets import Family
 from codeact.episode.effects import Counts
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
-from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
+from codeact.episode.settings import (
+    EpisodeSettings,
+    FeedbackKind,
+    FeedbackSettings,
+    TurnSettings,
+)
 from codeact.exceptions import RecordingError
 from codeact.experiment.comparing import (
     AFTER,
@@ -58,13 +63,17 @@ class Replayed(NamedTuple):
     """One episode after its replay.
 
     `observations` holds the class of every local observation, `network` that of turns whose code
-    used the network, by the search tool or by itself.
+    used the network, by the search tool or by itself. `messages` says of each message of the
+    environment whether it is equal to the letter, its observation apart. `leaks` says of each
+    comment whether it gives the answer away.
     """
 
     group: str
     same_end: bool
     observations: list[str]
     network: list[str]
+    messages: list[bool]
+    leaks: list[bool]
     differences: list[Difference]
 
 
@@ -137,10 +146,7 @@ class Replayer:
     def _environment(
         self, episode: RecordedEpisode, policy: RecordedModel, sandbox: Sandbox
     ) -> Environment:
-        feedback = FeedbackSettings(
-            kind="textual" if episode.feedback_model else "none",
-            ground_truth=episode.feedback_kind.startswith("GT"),
-        )
+        feedback = parse_feedback(episode)
         return Environment(
             identity=RunIdentity(episode.model, episode.feedback_kind or "none", "replay"),
             settings=EpisodeSettings(turns=parse_turns(episode), feedback=feedback),
@@ -163,6 +169,18 @@ def parse_turns(episode: RecordedEpisode) -> TurnSettings:
         use_tools=found["tool"] is not None,
         count_down=found["cd"] is not None,
     )
+
+
+def parse_feedback(episode: RecordedEpisode) -> FeedbackSettings:
+    """Return the feedback settings for a recorded kind such as ``no_GT-textual-sparse``."""
+    if not episode.feedback_model:
+        return FeedbackSettings()
+    for kind in get_args(FeedbackKind):
+        for truth in (False, True):
+            settings = FeedbackSettings(kind=kind, ground_truth=truth)
+            if settings.published_kind == episode.feedback_kind:
+                return settings
+    raise RecordingError(f"{episode.place}: unknown kind of feedback {episode.feedback_kind!r}")
 
 
 def chosen_files(source: str, pattern: str) -> list[Path]:
@@ -207,8 +225,32 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
                     live=now.observation,
                 )
             )
+    messages = list(_messages(recorded, live))
+    if same_end:
+        differences += _message_differences(name, messages)
     group = "/".join([recorded.model, recorded.feedback_kind or "no feedback", recorded.task_name])
-    return Replayed(group, same_end, observations, network, differences)
+    leaks = [bool(turn.leaks) for turn in live.turns if turn.leaks is not None]
+    equal = [was == now for _, was, now in messages]
+    return Replayed(group, same_end, observations, network, equal, leaks, differences)
+
+
+def _messages(recorded: RecordedEpisode, live: EpisodeRecord) -> Iterator[tuple[int, str, str]]:
+    """Yield each turn's message of the environment, recorded and live, with one observation."""
+    said = [message["content"] for message in live.messages[2::2]]
+    turns = zip(recorded.turns, live.turns, said, strict=False)
+    for number, (was, now, message) in enumerate(turns):
+        if was.environment is not None:
+            head, shown = f"Observation:\n{now.observation}", was.environment.observation
+            as_recorded = f"Observation:\n{shown}{message.removeprefix(head)}"
+            yield number, was.environment.render(), as_recorded
+
+
+def _message_differences(name: str, messages: list[tuple[int, str, str]]) -> Iterator[Difference]:
+    for turn, was, now in messages:
+        if was != now:
+            yield Difference(
+                episode=name, what="message", kind=DIFFERENT, turn=turn, recorded=was, live=now
+            )
 
 
 def _end_differences(
@@ -269,6 +311,10 @@ class Score(msgspec.Struct):
     same_end: int = 0
     observations: dict[str, int] = {}
     network: dict[str, int] = {}
+    messages: int = 0
+    same_messages: int = 0
+    feedback: int = 0
+    leaks: int = 0
 
     def add(self, replayed: Replayed) -> None:
         """Take one more episode in."""
@@ -276,3 +322,7 @@ class Score(msgspec.Struct):
         self.same_end += replayed.same_end
         self.observations = dict(Counter(self.observations) + Counter(replayed.observations))
         self.network = dict(Counter(self.network) + Counter(replayed.network))
+        self.messages += len(replayed.messages)
+        self.same_messages += sum(replayed.messages)
+        self.feedback += len(replayed.leaks)
+        self.leaks += sum(replayed.leaks)

@@ -1,8 +1,13 @@
 """Finds prompt strategies by name: ours, and plug-ins' by the entry point ``codeact.prompts``."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from codeact.episode.prompts import PromptStrategy
+from codeact.episode.task import Task
+from codeact.exceptions import ConfigError
+from codeact.experiment.config.schema import RECORDED_PROMPTS, RunConfig
+from codeact.experiment.recorded_prompts import Wanted, read_strategy
 from codeact.plugins import Registry
 
 
@@ -22,4 +27,19 @@ STRATEGIES = Registry(
 
 def strategy(name: str) -> PromptStrategy:
     """Return the strategy of that name; raises `ConfigError` with the nearest one."""
+    if name == RECORDED_PROMPTS:
+        raise ConfigError("prompt=recorded is for codeact run: a replay has its own first messages")
     return STRATEGIES.get(name)
+
+
+def run_strategy(config: RunConfig, tasks: Iterable[Task]) -> PromptStrategy:
+    """Return the strategy of a run of these tasks; raises `ConfigError` or `RecordingError`."""
+    source = config.prompt.source
+    if source is None:
+        return strategy(config.prompt.strategy)
+    wanted = Wanted(
+        sets={name: chosen.family for name, chosen in config.task.sets.items()},
+        turn_setting=config.turns.name,
+        feedback=config.feedback.kind != "none",
+    )
+    return read_strategy(source, wanted, tasks)

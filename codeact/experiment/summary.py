@@ -41,6 +41,11 @@ class Tally(msgspec.Struct):
     """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they used.
     """
     lost: Usage = Usage()
+    checked_feedback: int = 0
+    """Turns whose feedback was looked at; that of `leaks` of them gave the answer away."""
+    leaks: int = 0
+    asked_again: int = 0
+    """How often feedback was asked for anew."""
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
@@ -69,6 +74,9 @@ class Tally(msgspec.Struct):
         for turn in record.turns:
             self.reused += bool(turn.reused)
             self.feedback_reused += turn.feedback_reused
+            self.checked_feedback += turn.leaks is not None
+            self.leaks += bool(turn.leaks)
+            self.asked_again += turn.asked_again
             self.fresh += turn.fresh
             self.fresh_feedback += turn.fresh_feedback
         for attempt in record.attempts:

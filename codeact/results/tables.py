@@ -20,6 +20,8 @@ from codeact.sandboxes.check import Promise
 from codeact.sandboxes.sweep import Swept
 
 COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
+LEAKS = "leaks"
+"""One more column where there was feedback: turns whose feedback gave the answer away."""
 _MOST_KINDS = 20
 """Of failures, that are listed; the others are in the file."""
 _MOST_NAMED = 5
@@ -32,13 +34,12 @@ def show_run(title: str, summary: Summary) -> None:
     """Print one row for each data set and one for all of them."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
+    leaks = _add_columns(table, [summary.overall])
     table.add_column("failures")
     for name, tally in sorted(summary.by_task.items()):
-        table.add_row(name, *_cells(tally))
+        table.add_row(name, *_cells(tally, leaks))
     table.add_section()
-    table.add_row("all", *_cells(summary.overall))
+    table.add_row("all", *_cells(summary.overall, leaks))
     wide_console().print(table)
 
 
@@ -46,11 +47,10 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
     """Print one row for each run of a sweep, with the error of runs that ended early."""
     table = Table(title="sweep", title_justify="left")
     table.add_column("run", overflow="fold")
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
+    leaks = _add_columns(table, [row.summary.overall for row in rows if row.summary])
     table.add_column("failures", overflow="fold")
     for row in rows:
-        *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall)
+        *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall, leaks)
         if row.error:
             failures = f"ended early: {_line(row.error)}"
         elif row.status == "incomplete":
@@ -101,7 +101,15 @@ def _line(error: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
-def _cells(tally: Tally) -> list[str]:
+def _add_columns(table: Table, tallies: Sequence[Tally]) -> bool:
+    """Add the columns of numbers; returns whether that of leaks is among them."""
+    leaks = any(tally.checked_feedback for tally in tallies)
+    for name in (*COLUMNS, LEAKS) if leaks else COLUMNS:
+        table.add_column(name, justify="right")
+    return leaks
+
+
+def _cells(tally: Tally, leaks: bool) -> list[str]:
     rate = "-" if tally.success_rate is None else f"{tally.success_rate:.1%}"
     turns = f"{tally.turns / tally.episodes:.1f}" if tally.episodes else "-"
     causes = [f"{cause} {count}" for cause, count in sorted(tally.causes.items())]
@@ -115,6 +123,7 @@ def _cells(tally: Tally) -> list[str]:
         f"{tally.usage.total:,}",
         f"{tally.feedback_usage.total:,}",
         "-" if cost is None else f"{cost:.2f}",
+        *([f"{tally.leaks}/{tally.checked_feedback}"] if leaks else []),
         "; ".join(causes) or "-",
     ]
 
@@ -129,8 +138,9 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
         _merge(by_model.setdefault("all", Score()), score)
     total = by_model.pop("all")
     table = Table(title="replay", title_justify="left")
-    table.add_column("recorded run")
-    for name in ("episodes", "same end", "observations", "byte-equal", "by class", "network equal"):
+    table.add_column("recorded run", overflow="fold")
+    shares = ("observations", "byte-equal", "by class", "network equal")
+    for name in ("episodes", "same end", *shares, "messages equal", LEAKS):
         table.add_column(name, justify="right")
     for name, score in [*sorted(by_model.items()), ("all", total)]:
         observed = sum(
@@ -144,6 +154,8 @@ def show_replay(scores: Mapping[str, Score], unexplained: Sequence[Difference]) 
             _share(score.observations.get(EQUAL, 0), observed),
             _share(observed - score.observations.get(DIFFERENT, 0), observed),
             _share(score.network.get(EQUAL, 0), sum(score.network.values())),
+            f"{score.same_messages}/{score.messages}",
+            f"{score.leaks}/{score.feedback}" if score.feedback else "-",
         )
     console.print(table)
     classes = Table(title="observations by class", title_justify="left")
@@ -227,6 +239,10 @@ def _merge(into: Score, score: Score) -> None:
     into.same_end += score.same_end
     into.observations = dict(Counter(into.observations) + Counter(score.observations))
     into.network = dict(Counter(into.network) + Counter(score.network))
+    into.messages += score.messages
+    into.same_messages += score.same_messages
+    into.feedback += score.feedback
+    into.leaks += score.leaks
 
 
 def _share(part: int, whole: int) -> str:

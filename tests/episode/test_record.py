@@ -31,7 +31,7 @@ JSON = st.recursive(
     lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXT, part, max_size=3),
     max_leaves=8,
 )
-CAUSE = st.sampled_from(["model", "provider", "sandbox", "grader", "harness"])
+CAUSE = st.sampled_from(["model", "provider", "user", "sandbox", "grader", "harness"])
 TURN = st.builds(
     Turn,
     action=st.sampled_from(["execute", "propose", "invalid"]),
@@ -49,6 +49,8 @@ TURN = st.builds(
     feedback_cost=COST,
     reused=st.booleans(),
     feedback_reused=st.booleans(),
+    leaks=st.none() | st.lists(TEXT, max_size=2).map(tuple),
+    asked_again=COUNT,
 )
 RECORD = st.builds(
     EpisodeRecord,

@@ -18,10 +18,14 @@ GIVEN = {
     ("model", "azure"): ["model.name=m", "model.base_url=https://r.openai.azure.com"],
     ("model", "server"): ["model.name=m"],
     ("model", "vllm"): ["model.model=m", "model.name=m"],
+    ("prompt", "recorded"): ["prompt.source=f"],
     ("search", "pages"): ["search.path=f"],
     ("search", "recorded"): ["search.path=f"],
-    ("feedback", "textual"): ["model@feedback.model=scripted"],
-    ("feedback", "textual_gt"): ["model@feedback.model=scripted"],
+    **{
+        ("feedback", f"{kind}{truth}"): ["model@feedback.model=scripted"]
+        for kind in ("textual", "binary", "textual_sparse")
+        for truth in ("", "_gt")
+    },
 }
 OF_OTHER_COMMANDS = {"recipe", "selection", "tags"}
 """Groups that ``run`` does not have; their commands' tests compose them."""

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from codeact.episode.causes import is_counted, should_retry
 from codeact.episode.effects import Completion, Execution, Verdict
 from codeact.episode.prompts.base import Action
 from codeact.episode.prompts.code import CodeStrategy
 from codeact.episode.settings import FeedbackSettings
 from codeact.episode.task import Task
-from codeact.exceptions import ProviderFailure, SandboxFailure
+from codeact.exceptions import ModelFailure, ProviderFailure, SandboxFailure
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
 from codeact.experiment.config.compose import Invocation, compose_config
@@ -58,7 +59,14 @@ async def ready(*words: str) -> AsyncIterator[Ready]:
     config = validated(RunConfig, compose_config(invocation))
     plan = make_plan(config)
     async with Resources() as resources:
-        shared = await environment(config, plan.keys, plan.tools, Account(config.budget), resources)
+        shared = await environment(
+            config,
+            plan.keys,
+            plan.tools,
+            Account(config.budget),
+            resources,
+            strategy=plan.strategy,
+        )
         assert isinstance(shared.sandbox, GuestSandbox)
         yield Ready(plan.assignments[0], shared, shared.sandbox)
 
@@ -145,6 +153,24 @@ async def test_a_repl_that_cannot_start_matters_to_cells_alone() -> None:
         record = await play_episode(assignment, acting)
     assert record.outcome.cause == "sandbox"
     assert "there is none" in (record.outcome.error or "")
+
+
+@pytest.mark.parametrize("failure", [ModelFailure("too long"), ProviderFailure("overloaded")])
+async def test_what_the_feedback_model_fails_at_is_the_users_failure(failure: Exception) -> None:
+    """The policy's context is not full when the other's is: the episode does not count."""
+
+    def fail(request: Request) -> str:
+        assert request.role == "feedback"
+        raise failure
+
+    words = ("feedback=textual", "model@feedback.model=scripted")
+    async with ready(*words) as (assignment, shared, _):
+        critic, policy = ScriptedModel(fail), ScriptedModel(["What now?"])
+        record = await play_episode(assignment, shared._replace(policy=policy, critic=critic))
+    assert record.outcome.cause == "user"
+    assert record.outcome.error == f"the feedback model: {failure}"
+    assert not is_counted(record)
+    assert should_retry(record)
 
 
 LAZY = 1e-3

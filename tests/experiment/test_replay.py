@@ -86,6 +86,8 @@ needs_shared = pytest.mark.skipif(
         ("claude-2", "F=gpt-4-0613/*no_GT-textual/max5*/humaneval/*"),
         ("deepseek-llm-67b-chat", "F=None/max5*/reasoning/gsm8k/*"),
         ("gpt-3.5-turbo-0613", "F=gpt-4-0613/PHF=GT-textual/max5*/gsm8k/*"),
+        ("gpt-3.5-turbo-0613", "F=gpt-4-0613/PHF=no_GT-binary/max5*/gsm8k/*"),
+        ("gpt-3.5-turbo-0613", "F=gpt-4-0613/PHF=no_GT-textual-sparse/max5*/gsm8k/*"),
     ],
 )
 def test_recorded_episodes_end_as_they_did_and_see_what_they_saw(

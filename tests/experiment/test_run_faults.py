@@ -155,6 +155,35 @@ def test_feedback_comes_from_its_own_model_and_is_counted_apart(tmp_path: Path) 
     assert set(asked["stop"]) == set(protocol.FEEDBACK_STOP)
 
 
+def test_a_policy_is_its_own_feedback_model_and_its_leaks_are_counted(tmp_path: Path) -> None:
+    """It is asked anew as long as it gives the answer away, and the run says how often."""
+
+    def answer(seen: Seen, number: int) -> str:
+        if seen.body["messages"][-1]["content"].rstrip().endswith("Expert feedback:"):
+            return "This is GOOD. You should get 28."
+        return "<execute> 1 </execute>"
+
+    with threaded(FakeApi(answer)) as api:
+        same = [
+            f"{key}.{word}"
+            for key in ("model", "feedback.model")
+            for word in ("name=m", f"base_url={api.base_url}", "probe=false")
+        ]
+        words = ["model=server", "model@feedback.model=server", *same]
+        gsm8k = ["task=gsm8k", SAMPLE, "limit=1", *LIGHT, "tracker=none", f"run_dir={tmp_path}"]
+        main(
+            ["run", *words, *gsm8k, "feedback=textual_gt", "feedback.ask_again=1", "turns=max3_p2"]
+        )
+    (record,) = latest_records(tmp_path)
+    assert record.feedback == "m/GT-textual"
+    summary = json.loads((tmp_path / "summary.json").read_text())["overall"]
+    assert record.turns[0].leaks == ("number: 28",)
+    counted = [summary[name] for name in ("checked_feedback", "leaks", "asked_again")]
+    assert counted == [2, 1, 1]
+    assert record.feedback_usage.total == 3 * 18
+    assert record.usage.total == 3 * 18
+
+
 def test_the_policys_stop_strings_and_seed_are_sent(tmp_path: Path) -> None:
     sent = []
 

@@ -130,6 +130,33 @@ def test_the_image_counts_by_its_digest(tmp_path: Path) -> None:
         opened("mine:1", "sha256:b")
 
 
+def test_the_feedback_model_and_its_words_count_and_a_folder_of_before_them_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*words: str) -> RunFolder:
+        critic = ["feedback=textual", "model@feedback.model=scripted", *words]
+        plan = make_plan(configured("task=gsm8k", f"data={TASKS}", *critic))
+        return RunFolder.open(tmp_path, requested_run(plan, {}))
+
+    folder = opened()
+    folder.append(make_record())
+    folder.close()
+    for words, key in (
+        (["feedback.model.name=b"], "feedback.model.name"),
+        (["feedback=binary"], "feedback.kind"),
+        (["feedback.ask_again=1"], "feedback.ask_again"),
+    ):
+        with pytest.raises(RunFolderError, match=key):
+            opened(*words)
+    monkeypatch.setattr("codeact.episode.feedback._REQUEST", "Say something else.")
+    with pytest.raises(RunFolderError, match=r"feedback\.prompt: .* there"):
+        opened()
+    identity = json.loads((tmp_path / "identity.json").read_text())
+    del identity["values"]["feedback.prompt"]
+    (tmp_path / "identity.json").write_text(json.dumps(identity))
+    opened().close()
+
+
 def sessions(folder: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((folder / "provenance.json").read_text())["sessions"]
     return found

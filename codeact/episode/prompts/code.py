@@ -62,9 +62,12 @@ class CodeStrategy:
         return Action("execute", protocol.between_tags(text, "execute"))
 
     def assistant(self, text: str) -> str:
+        """A line end of the model's own is kept before the one that every message ends with."""
+        if text == "":
+            return f"{protocol.ASSISTANT_PREFIX}\n"
         if not text.lstrip().startswith(protocol.ASSISTANT_PREFIX):
             text = f"{protocol.ASSISTANT_PREFIX}\n{text}"
-        return text if text.endswith("\n") else text + "\n"
+        return f"{text}\n"
 
     def environment(
         self, observation: str, counts: Counts, turns: TurnSettings, feedback: str | None

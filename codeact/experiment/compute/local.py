@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.budget import Account
@@ -13,7 +14,6 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
-from codeact.experiment.strategies import strategy
 from codeact.models.base import EpisodeKey, ModelSettings
 from codeact.sandboxes.base import Sandbox
 from codeact.tools import ToolBox
@@ -40,7 +40,9 @@ async def open_local(
 ) -> LocalBackend:
     """Open what the runs need; refuses what cannot work before anything is spent."""
     environments = {
-        name: await environment(plan.config, plan.keys, plan.tools, accounts[name], resources)
+        name: await environment(
+            plan.config, plan.keys, plan.tools, accounts[name], resources, strategy=plan.strategy
+        )
         for name, plan in plans.items()
     }
     facts = {name: await resources.facts(plan.config.executor) for name, plan in plans.items()}
@@ -54,6 +56,7 @@ async def environment(
     account: Account,
     resources: Resources,
     *,
+    strategy: PromptStrategy,
     asked: RunConfig | None = None,
 ) -> Environment:
     """Build what the episodes of a run share, checked for the episodes in `keys`.
@@ -74,7 +77,7 @@ async def environment(
         return Environment(
             identity=identity_of(config),
             settings=config.episode,
-            strategy=strategy(config.prompt.strategy),
+            strategy=strategy,
             policy=await resources.client(config.model, keys, cache=cache(asked.model)),
             critic=critic,
             sandbox=await sandbox,

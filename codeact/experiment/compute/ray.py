@@ -27,7 +27,6 @@ from codeact.experiment.config.schema import RayCompute, RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
-from codeact.experiment.strategies import strategy
 from codeact.ray_cluster import connect, disconnect
 from codeact.recordings.run_folder import Spent
 
@@ -152,7 +151,7 @@ class RayBackend:
             assignment.task,
             assignment.family.task_type,
             config.episode,
-            strategy(config.prompt.strategy),
+            plan.strategy,
             tools=plan.tools.specs(assignment.task),
         )
         episode.advance(Failure("harness", why))
@@ -208,7 +207,7 @@ async def _run_setup(plan: Plan, resources: Resources) -> RunSetup:
         critic = await resources.served(feedback.model)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
-    return RunSetup(told, _asked(config), identity_of(config), plan.keys)
+    return RunSetup(told, _asked(config), identity_of(config), plan.keys, plan.strategy)
 
 
 def _asked(config: RunConfig) -> RunConfig:

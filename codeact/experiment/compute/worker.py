@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from codeact.datasets import get
+from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import valid_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
@@ -37,6 +38,7 @@ class RunSetup(NamedTuple):
     asked: RunConfig
     identity: RunIdentity
     keys: list[EpisodeKey]
+    strategy: PromptStrategy
 
 
 class AssignmentMessage(msgspec.Struct, frozen=True):
@@ -121,7 +123,13 @@ class EpisodeWorker:
         account = Account(config.budget)
         tools = open_toolbox(config.search)
         made = await environment(
-            config, setup.keys, tools, account, self._resources, asked=setup.asked
+            config,
+            setup.keys,
+            tools,
+            account,
+            self._resources,
+            strategy=setup.strategy,
+            asked=setup.asked,
         )
         self._environments[run] = made._replace(identity=setup.identity)
         self._accounts[run], self._others[run] = account, NOTHING_SPENT

@@ -59,11 +59,27 @@ class TaskSettings(Settings):
     """The task files of the run, by the name that records carry."""
 
 
+RECORDED_PROMPTS = "recorded"
+
+
 class PromptSettings(Settings):
-    """Which prompt strategy; ours is ``code``, plug-ins add theirs."""
+    """Which prompt strategy; ours are ``code`` and ``recorded``, plug-ins add theirs."""
+
+    incidental: ClassVar[frozenset[str]] = frozenset({"source"})
 
     strategy: str
-    """The prompt strategy: `code`, or the name of a plug-in's."""
+    """The prompt strategy: `code`, `recorded`, or the name of a plug-in's."""
+    source: str | None = None
+    """The recordings that `recorded` takes instruction and example from: a run folder, a
+    `results.jsonl`, or a tree of either."""
+
+    @model_validator(mode="after")
+    def _source_is_for_recorded(self) -> Self:
+        if (self.strategy == RECORDED_PROMPTS) == (self.source is None):
+            raise ValueError(
+                "prompt=recorded and prompt.source=RECORDINGS go together: give both or neither"
+            )
+        return self
 
 
 class GradingSettings(Settings):
@@ -99,7 +115,7 @@ class FeedbackConfig(FeedbackSettings):
         """``none``, or the model and the kind in the published form."""
         if self.kind == "none" or self.model is None:
             return "none"
-        return f"{self.model.name}/{'GT' if self.ground_truth else 'no_GT'}-{self.kind}"
+        return f"{self.model.name}/{self.published_kind}"
 
 
 class LocalCompute(Settings):
@@ -315,9 +331,8 @@ class RunConfig(PlaySettings):
     @property
     def episode(self) -> EpisodeSettings:
         """The part that the state machine sees."""
-        feedback = FeedbackSettings(
-            kind=self.feedback.kind, ground_truth=self.feedback.ground_truth
-        )
+        names = FeedbackSettings.model_fields
+        feedback = FeedbackSettings(**{name: getattr(self.feedback, name) for name in names})
         return EpisodeSettings(turns=self.turns, limits=self.limits, feedback=feedback)
 
     @property
