@@ -45,6 +45,9 @@ class TaskSet(Settings):
     """Take the first n tasks; null takes all."""
     ids: list[str] | None = None
     """Take only the tasks with these ids."""
+    published: int | None = Field(default=None, ge=1)
+    """How many tasks the published collection took of this set; a file with another number is
+    pointed out, and played all the same. Null says nothing."""
 
 
 class TaskSettings(Settings):
