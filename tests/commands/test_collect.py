@@ -191,8 +191,9 @@ def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(
 def test_what_each_stage_takes_is_told_with_a_total(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    prices = "model.prices={prompt: 2, completion: 10}"
     priced = [
-        f'recipe.{key}=["model=recorded","model.name={name}","model.prices={{prompt: 2, completion: 10}}"]'
+        f'recipe.{key}=["model=recorded","model.name={name}","{prices}"]'
         for key, name in (("weak.small", "small"), ("strong", "strong"))
     ]
     assert main(words(tmp_path / "o", *priced, "dry_run=true")) == 0

@@ -2,6 +2,16 @@
 
 from codeact.datasets.preparing.base import Choice, Preparer
 from codeact.datasets.preparing.preparers import get, names
-from codeact.datasets.preparing.writing import Card, prepare
+from codeact.datasets.preparing.writing import Card, CollectionCard, Part, prepare, prepare_all
 
-__all__ = ["Card", "Choice", "Preparer", "get", "names", "prepare"]
+__all__ = [
+    "Card",
+    "Choice",
+    "CollectionCard",
+    "Part",
+    "Preparer",
+    "get",
+    "names",
+    "prepare",
+    "prepare_all",
+]
