@@ -168,7 +168,9 @@ def _tell_all(card: CollectionCard, out: str) -> None:
         unlike = f"; the published collection had {wanted:,}" if wanted not in (None, count) else ""
         sys.stdout.write(f"{Path(out) / stem}.jsonl: {count} rows{unlike}\n")
     sys.stdout.write(f"{Path(out) / card.name}.card.json has the details\n")
-    for line in card.left_out:
+    absent = [f"{name}: its raw file is not there" for name in published if name not in card.tasks]
+    skipped = {line.partition(":")[0] for line in card.left_out}
+    for line in [*card.left_out, *(one for one in absent if one.partition(":")[0] not in skipped)]:
         sys.stderr.write(f"left out: {line}\n")
     counts = {name: one.left_out for name, one in card.data_sets.items() if one.left_out}
     for name, count in counts.items():
