@@ -137,7 +137,7 @@ def _run_config(
     """Compose one run; other settings get another folder, as they are another experiment."""
     overrides = [f"data={config.data}", *config.recipe.common, *words, "run_dir=x"]
     for word in overrides:
-        if "=" not in word:
+        if "=" not in word and not word.startswith("~"):
             raise ConfigError(f"recipe: {word!r} (of {stage}) is no override; write KEY=VALUE")
     invocation = Invocation("run", tuple(map(quoted, overrides)), arguments.config_dir)
     composed = validated(RunConfig, compose_config(invocation))
