@@ -57,21 +57,22 @@ def test_every_option_composes_and_names_every_key_of_its_schema(group: str, opt
 
 
 @pytest.mark.parametrize("option", HOSTED)
-@pytest.mark.parametrize("group", ["model", "feedback.model"])
-def test_a_hosted_model_needs_its_name_alone(group: str, option: str) -> None:
-    """The option has address and key, and samples as the published runs did; for feedback, too."""
-    chosen = {
-        "model": (f"model={option}", "model.name=m"),
-        "feedback.model": (
-            *("model=scripted", "feedback=textual"),
-            *(f"model@feedback.model={option}", "feedback.model.name=m"),
-        ),
-    }[group]
-    config = run_config(*chosen)
-    model = config.model if group == "model" else config.feedback.model
+def test_a_hosted_model_needs_its_name_alone(option: str) -> None:
+    """The option has address and key, and samples as the published runs did."""
+    check_hosted(run_config(f"model={option}", "model.name=m").model, option)
+
+
+def test_a_hosted_model_can_give_feedback() -> None:
+    words = ("model@feedback.model=gemini", "feedback.model.name=m")
+    config = run_config("model=scripted", "feedback=textual", *words)
+    check_hosted(config.feedback.model, "gemini")
+
+
+def check_hosted(model: object, option: str) -> None:
     assert isinstance(model, OpenAISettings)
     assert (model.base_url, model.api_key_env) == HOSTED[option]
     assert (model.sampling.temperature, model.sampling.max_tokens) == (0.0, 1024)
+    assert (model.sampling.seed == "none") is (option == "gemini")
 
 
 def test_an_open_weights_model_needs_nothing_more() -> None:
