@@ -40,12 +40,16 @@ class StatisticsSettings(Settings):
 
 
 class RecipeSettings(Settings):
-    """Overrides of ``codeact run``: `common` ones, each weaker model's, and the strong one's."""
+    """Overrides of ``codeact run``: `common` ones, each weaker model's, and the strong one's.
+
+    A text in place of a weaker model's overrides is the path of its recorded episodes.
+    """
 
     common: list[str]
     """Overrides of `codeact run` for every model."""
-    weak: dict[str, list[str]] = Field(min_length=1)
-    """Overrides for each weaker model, by its name in the report."""
+    weak: dict[str, list[str] | str] = Field(min_length=1)
+    """Overrides for each weaker model, by its name in the report; or, in place of them, the path of
+    a run folder, of recorded episodes or of a tree of either."""
     strong: list[str]
     """Overrides for the strong model."""
     assumed: AssumedSettings
@@ -77,7 +81,7 @@ class CollectConfig(Settings):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """The estimated cost of a run; `usd` is None where its model has no prices."""
+    """The estimated cost of a stage; `usd` is None where its model has no prices."""
 
     stage: str
     episodes: int

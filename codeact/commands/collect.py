@@ -33,6 +33,7 @@ from codeact.commands.arguments import Arguments, configuration, is_override, pa
 from codeact.commands.help import tell_if_asked
 from codeact.commands.missing import without_missing
 from codeact.commands.run.playing import play_run
+from codeact.datasets import get, load_tasks
 from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
@@ -40,24 +41,34 @@ from codeact.experiment.config.schema import RunConfig, TaskSettings, digest_of
 from codeact.experiment.config.validation import validated
 from codeact.experiment.identity import requested_run
 from codeact.experiment.overrides import quoted
-from codeact.experiment.plan import Plan, make_plan
+from codeact.experiment.plan import Plan, load_sets, make_plan
 from codeact.experiment.summary import summarize_folder
 from codeact.folders import UNFINISHED
+from codeact.recordings.files import source_files
 from codeact.recordings.run_folder import EPISODES, read_records
+from codeact.resources import resolve_path
 from codeact.results.collection import show_collection, show_estimates
 from codeact.results.terminal import list_problems
 
 _INTERRUPTED = 130
 SELECTED = "selected"
-_ALL = {"limit": None, "ids": None}
-"""Of a file of hard tasks, all are played."""
+_ALL = {"limit": None, "ids": None, "published": None}
+"""Of a file of hard tasks, all are played, however many there are."""
 
 
 class RecipeRuns(NamedTuple):
-    """The composed configurations of a recipe; each has a run folder of its own in `out`."""
+    """The composed configurations of a recipe; each has a run folder of its own in `out`.
 
-    weak: dict[str, RunConfig]
+    A weaker model that has played already is the path of its recorded episodes.
+    """
+
+    weak: dict[str, RunConfig | str]
     strong: RunConfig
+
+    @property
+    def to_play(self) -> dict[str, RunConfig]:
+        """The weaker models' runs, without those that are recorded."""
+        return {name: one for name, one in self.weak.items() if isinstance(one, RunConfig)}
 
 
 class StageUnfinished(Exception):
@@ -103,23 +114,27 @@ def _collect(
 
 
 def _composed(config: CollectConfig, arguments: Arguments) -> RecipeRuns:
-    """Compose every run before the first one is played; raises `ConfigError`."""
+    """Compose every run before the first one is played; raises `ConfigError`, `RecordingError`."""
     recipe = config.recipe
-    names = [f"weak-{name}" for name in recipe.weak]
-    words = [*recipe.weak.values(), recipe.strong]
-    *weak, strong = without_missing(
-        [
-            _run_config(config, stage, own, arguments)
-            for stage, own in zip([*names, "strong"], words, strict=True)
-        ]
-    )
-    for name, one in zip(recipe.weak, weak, strict=True):
+    weak: dict[str, RunConfig | str] = {}
+    for name, words in recipe.weak.items():
+        if isinstance(words, str):
+            source = str(resolve_path(words))
+            source_files([source])
+            weak[name] = source
+        else:
+            weak[name] = _run_config(config, f"weak-{name}", words, arguments)
+    played = {name: one for name, one in weak.items() if isinstance(one, RunConfig)}
+    strong = _run_config(config, "strong", recipe.strong, arguments)
+    *there, strong = without_missing([*played.values(), strong])
+    played = dict(zip(played, there, strict=True))
+    for name, one in played.items():
         if _tasks(one) != _tasks(strong):
             raise ConfigError(
                 f"recipe.weak.{name} has other tasks than recipe.strong; give data, task, limit "
                 "and total_limit in recipe.common"
             )
-    return RecipeRuns(dict(zip(recipe.weak, weak, strict=True)), strong)
+    return RecipeRuns({**weak, **played}, strong)
 
 
 def _tasks(config: RunConfig) -> tuple[object, ...]:
@@ -144,7 +159,7 @@ def _with_strong(selection: SelectionSettings, runs: RecipeRuns) -> SelectionSet
     """Return the preset with the recipe's strong model."""
     rename = renaming(selection)
     strong = rename(runs.strong.model.name)
-    for name, one in runs.weak.items():
+    for name, one in runs.to_play.items():
         if rename(one.model.name) == strong:
             raise ConfigError(
                 f"recipe.weak.{name} and recipe.strong are both called {strong!r}; give each its "
@@ -155,11 +170,21 @@ def _with_strong(selection: SelectionSettings, runs: RecipeRuns) -> SelectionSet
 
 def _estimates(config: CollectConfig, runs: RecipeRuns) -> list[Estimate]:
     """Estimate whole runs; for the strong model as if no task were solved before."""
-    found = [(f"weak-{name}", one) for name, one in runs.weak.items()]
-    return [
-        estimate(stage, one, len(make_plan(one).assignments), config.recipe.assumed)
-        for stage, one in [*found, ("strong", runs.strong)]
-    ]
+    found: list[Estimate] = []
+    notices: dict[str, None] = {}
+    for stage, one in [
+        *((f"weak-{name}", one) for name, one in runs.weak.items()),
+        ("strong", runs.strong),
+    ]:
+        if isinstance(one, str):
+            found.append(Estimate(stage, 0, 0, 0, 0.0))
+            continue
+        plan = make_plan(one)
+        notices |= dict.fromkeys(plan.notices)
+        found.append(estimate(stage, one, len(plan.assignments), config.recipe.assumed))
+    for notice in notices:
+        sys.stderr.write(f"{notice}\n")
+    return found
 
 
 class _Collection:
@@ -175,15 +200,18 @@ class _Collection:
     def collect(self, runs: RecipeRuns) -> None:
         """Run all stages; raises `StageUnfinished`, or `ConfigError` if there is nothing to do."""
         weak = {f"weak-{name}": one for name, one in runs.weak.items()}
+        played = []
         for stage, one in weak.items():
-            self._play_stage(stage, one)
-        played = [one.run_dir for one in weak.values()]
+            if isinstance(one, str):
+                self._take_recorded(stage, one)
+                played.append(one)
+            else:
+                self._play_stage(stage, one)
+                played.append(one.run_dir)
         self._sort(played, list(weak), runs.strong)
-        hard = self._hard(runs.strong)
+        hard = self._hard(runs)
         if hard is None:
-            self.done["strong"] = StageRecord(
-                "", {}, {"episodes": 0, "why": "every task is solved"}
-            )
+            self.done["strong"] = StageRecord("", {}, {"episodes": 0, "why": "no task is unsolved"})
         else:
             self._play_stage("strong", hard)
             played.append(hard.run_dir)
@@ -205,6 +233,13 @@ class _Collection:
         self, stage: str, inputs: str, outputs: Sequence[Path], report: dict[str, Any]
     ) -> None:
         self.done[stage] = self._stages.finish(stage, inputs, outputs, report)
+
+    def _take_recorded(self, stage: str, source: str) -> None:
+        """Note which files a weaker model's episodes are in: where they change, the rest does."""
+        files = source_files([source])
+        inputs = digest_of([__version__, source, [str(path) for path in files]])
+        if not self._skipped(stage, inputs):
+            self._finish(stage, inputs, files, {"source": source, "files": len(files)})
 
     def _play_stage(self, stage: str, config: RunConfig) -> None:
         plan = make_plan(config)
@@ -261,14 +296,25 @@ class _Collection:
             list_problems(report.problems, REPORT)
             self._finish("tiers", inputs, _files(Path(config.out)), msgspec.to_builtins(report))
 
-    def _hard(self, strong: RunConfig) -> RunConfig | None:
+    def _hard(self, runs: RecipeRuns) -> RunConfig | None:
         """Return the strong model's run on unsolved tasks; None if there are none."""
-        folder = self._out / "tiers" / HARD
-        sets = {
-            name: chosen.model_copy(update={"path": str(folder / f"{name}.jsonl"), **_ALL})
-            for name, chosen in strong.task.sets.items()
-            if (folder / f"{name}.jsonl").exists()
-        }
+        strong, folder = runs.strong, self._out / "tiers" / HARD
+        # Recorded episodes may be of more tasks than the recipe asks for.
+        narrowed = len(runs.to_play) < len(runs.weak)
+        asked = {one.name: one.tasks for one in load_sets(strong)} if narrowed else {}
+        sets = {}
+        for name, chosen in strong.task.sets.items():
+            path = folder / f"{name}.jsonl"
+            if not path.exists():
+                continue
+            ids = None
+            if narrowed:
+                wanted = {task.id for task in asked[name]}
+                hard = load_tasks(get(chosen.family), path)
+                ids = [task.id for task in hard if task.id in wanted]
+            if ids != []:
+                changed = {**_ALL, "path": str(path), "ids": ids}
+                sets[name] = chosen.model_copy(update=changed)
         if not sets:
             return None
         whole = {"limit": None, "total_limit": None}

@@ -3,6 +3,8 @@
 Writes NAME.jsonl and NAME.card.json: source, licence, digests, what each filter kept, what was
 left out and why. raw=hub:NAME, or raw=hub:NAME:CONFIG, reads a hub by the library datasets;
 download=true fetches the raw files into the folder raw first, and nothing is fetched without it.
+task=codeact_instruct prepares all training sets of the published collection, each from its folder
+in the folder raw, with one card.
 """
 
 import sys
@@ -13,11 +15,24 @@ from pydantic import Field
 
 from codeact.commands.arguments import configuration, parse
 from codeact.commands.help import tell_if_asked
-from codeact.datasets.preparing import Card, Choice, Preparer, get, names, prepare
+from codeact.datasets.preparing import (
+    Card,
+    Choice,
+    CollectionCard,
+    Part,
+    Preparer,
+    get,
+    names,
+    prepare,
+    prepare_all,
+)
+from codeact.datasets.preparing.collections import COLLECTIONS, Collection, raw_folder
 from codeact.datasets.preparing.download import download
 from codeact.datasets.preparing.raw import HUB
 from codeact.episode.settings import Settings
-from codeact.exceptions import ConfigError
+from codeact.exceptions import ConfigError, TaskFileError
+from codeact.resources import data_folder
+from codeact.results.downloads import DownloadProgress
 
 _MOST_SHOWN = 20
 
@@ -26,13 +41,21 @@ class PrepareConfig(Settings):
     """``codeact prepare``. What is ``published`` is taken as the published collection took it."""
 
     data_set: str
-    """Which data set; `task=NAME` on the command line."""
+    """Which data set, or `codeact_instruct` for all training sets; `task=NAME` on the command
+    line."""
     raw: str
     """The folder of its raw files (or the file), or `hub:NAME` or `hub:NAME:CONFIG`."""
     out: str
     """The folder for NAME.jsonl and NAME.card.json."""
     download: bool
-    """Fetch the raw files into the folder raw first."""
+    """Fetch the raw files into the folder raw first, as far as they are not there."""
+    url: str | None
+    """A mirror in place of the published addresses: a folder that has the files at their paths in
+    the folder raw, or the address of one of them."""
+    verify: bool
+    """Whether what is fetched has to have the published sizes and digests."""
+    missing: Literal["refuse", "skip"]
+    """What to do about a data set of `codeact_instruct` whose raw files are not there."""
     sample: Literal["published"] | int | None
     """How many rows: `published` is what the published collection took, null is all."""
     levels: Literal["published"] | list[str] | None
@@ -60,19 +83,106 @@ def main(words: list[str]) -> int:
     # Every other command's task is a config group; here it is the name of one data set.
     words = [f"data_set={word[5:]}" if word.startswith("task=") else word for word in words]
     arguments = parse("prepare", words)
-    if tell_if_asked(
-        "prepare", f"{__doc__}\n\nData sets: {', '.join(names())}", arguments, PrepareConfig
-    ):
+    known = ", ".join([*names(), *COLLECTIONS])
+    if tell_if_asked("prepare", f"{__doc__}\n\nData sets: {known}", arguments, PrepareConfig):
         return 0
     config = configuration("prepare", arguments, PrepareConfig)
-    preparer = get(config.data_set)
-    choice = config.choice(preparer)
-    if config.download:
-        if config.raw.startswith(HUB):
-            raise ConfigError("download=true fetches files: give raw=FOLDER for them, not a hub")
-        download(preparer, Path(config.raw).expanduser())
-    _tell(prepare(preparer, config.raw, Path(config.out).expanduser(), choice), config.out)
+    if config.url is not None and not config.download:
+        raise ConfigError("url= is where download=true fetches from; give that, too")
+    if config.download and config.raw.startswith(HUB):
+        raise ConfigError("download=true fetches files: give raw=FOLDER for them, not a hub")
+    out = Path(config.out).expanduser()
+    with DownloadProgress() as progress:
+        if (collection := COLLECTIONS.get(config.data_set)) is not None:
+            parts, left_out = _parts(config, collection, progress)
+        else:
+            preparer = get(config.data_set)
+            choice = config.choice(preparer)
+            if config.download:
+                _fetch(preparer, Path(config.raw).expanduser(), config, progress, config.url)
+    if collection is None:
+        _tell(prepare(preparer, config.raw, out, choice), config.out)
+    else:
+        _tell_all(prepare_all(config.data_set, parts, out, left_out), config.out)
     return 0
+
+
+def _fetch(
+    preparer: Preparer,
+    folder: Path,
+    config: PrepareConfig,
+    progress: DownloadProgress,
+    url: str | None,
+) -> None:
+    for notice in download(preparer, folder, progress, url=url, verify=config.verify):
+        sys.stderr.write(f"note: {notice}\n")
+
+
+def _parts(
+    config: PrepareConfig, collection: Collection, progress: DownloadProgress
+) -> tuple[list[Part], list[str]]:
+    """The data sets of a collection, their raw files fetched if that is asked for.
+
+    Returns also what to say of those that are left out.
+    """
+    if config.raw.startswith(HUB):
+        raise ConfigError(f"raw={config.raw}: {config.data_set} is made of a folder of raw files")
+    root = Path(config.raw).expanduser()
+    parts: list[Part] = []
+    left_out: list[str] = []
+    for name, folders in collection.items():
+        try:
+            parts.append(_part(config, name, folders, root, progress))
+        except (ConfigError, TaskFileError) as error:
+            if config.missing == "refuse":
+                raise TaskFileError(f"{name}: {error}; missing=skip leaves it out") from error
+            left_out.append(f"{name}: {error}")
+    if not parts:
+        raise TaskFileError(f"nothing of {config.data_set} can be prepared; {left_out[0]}")
+    return parts, left_out
+
+
+def _part(
+    config: PrepareConfig,
+    name: str,
+    folders: tuple[str, ...],
+    root: Path,
+    progress: DownloadProgress,
+) -> Part:
+    folder = raw_folder(root, folders)
+    if not (config.download or folder.exists()):
+        raise TaskFileError(
+            f"raw={root} has no folder {' or '.join(folders)}; get it by download=true"
+        )
+    preparer = get(name)
+    if config.download:
+        url = config.url and f"{config.url.rstrip('/')}/{folders[0]}"
+        _fetch(preparer, folder, config, progress, url)
+    return Part(preparer, str(folder), config.choice(preparer))
+
+
+def _tell_all(card: CollectionCard, out: str) -> None:
+    published = _published_sizes(card.name)
+    for stem, count in card.tasks.items():
+        wanted = published.get(stem)
+        unlike = f"; the published collection had {wanted:,}" if wanted not in (None, count) else ""
+        sys.stdout.write(f"{Path(out) / stem}.jsonl: {count} rows{unlike}\n")
+    sys.stdout.write(f"{Path(out) / card.name}.card.json has the details\n")
+    absent = [f"{name}: its raw file is not there" for name in published if name not in card.tasks]
+    skipped = {line.partition(":")[0] for line in card.left_out}
+    for line in [*card.left_out, *(one for one in absent if one.partition(":")[0] not in skipped)]:
+        sys.stderr.write(f"left out: {line}\n")
+    counts = {name: one.left_out for name, one in card.data_sets.items() if one.left_out}
+    for name, count in counts.items():
+        sys.stderr.write(f"{name}: {count} records are left out, all in the card\n")
+
+
+def _published_sizes(name: str) -> dict[str, int | None]:
+    """How many tasks the published collection took of each set, as the option of the name says."""
+    from omegaconf import OmegaConf
+
+    sets = OmegaConf.load(data_folder("conf") / "task" / f"{name}.yaml").sets
+    return {str(one): chosen.published for one, chosen in sets.items()}
 
 
 def _tell(card: Card, out: str) -> None:

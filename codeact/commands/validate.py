@@ -42,6 +42,8 @@ def main(words: list[str]) -> int:
 
 async def _validate(config: ValidateConfig) -> dict[str, ValidationReport]:
     sets = load_sets(config)
+    for notice in filter(None, (loaded.notice for loaded in sets)):
+        sys.stderr.write(f"{notice}\n")
     async with Resources() as resources:
         sandbox = await resources.sandbox(config.executor)
         return {

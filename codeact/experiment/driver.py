@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from codeact.datasets.family import Family
+from codeact.datasets.family import Family, NoAnswer
 from codeact.episode.effects import (
     Complete,
     Completion,
@@ -85,7 +85,8 @@ class Assignment(NamedTuple):
     @property
     def answer(self) -> str | None:
         """A right answer, where one is known."""
-        return self.family.correct_answer(self.task)
+        answer = self.family.correct_answer(self.task)
+        return None if isinstance(answer, NoAnswer) else answer
 
 
 async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:

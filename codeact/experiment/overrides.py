@@ -15,7 +15,7 @@ from codeact.exceptions import ConfigError
 from codeact.wording import without_secrets
 
 _PATHS = {"run_dir", "data", "out", "source", "path", "raw", "cache", "cells", "python"}
-_PATHS |= {"model.model", "filter", "tokenizer"}
+_PATHS |= {"model.model", "filter", "tokenizer", "url"}
 """Keys, or last parts of keys, whose value is always one path or pattern."""
 _WHOLE = {"run_dir"}
 """Keys whose value is one path even in a sweep."""

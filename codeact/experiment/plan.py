@@ -32,22 +32,30 @@ _SAMPLE = "pkg://codeact.sample/tasks"
 
 
 class LoadedSet(NamedTuple):
-    """A task file as read: `name` is what records carry."""
+    """A task file as read: `name` is what records carry.
+
+    `notice` says what the user should know of the file; empty for nothing.
+    """
 
     name: str
     family: Family
     grader: Grader
     tasks: list[Task]
+    notice: str = ""
 
 
 class Plan(NamedTuple):
-    """All episodes of a run, in the order in which they are played."""
+    """All episodes of a run, in the order in which they are played.
+
+    `notices` are lines about the task files that the user should read.
+    """
 
     config: RunConfig
     assignments: list[Assignment]
     tools: ToolBox
     files: list[Path]
     strategy: PromptStrategy
+    notices: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[EpisodeKey]:
@@ -83,10 +91,12 @@ def load_sets(config: GradedSettings) -> list[LoadedSet]:
         family = get(chosen.family)
         refuse_missing(config.data, name, chosen)
         tasks = load_tasks(family, resolve_path(chosen.path))
+        notice = _unlike_published(name, chosen, len(tasks))
         tasks = _narrow(name, chosen, tasks)[: config.limit]
         if name != family.name:
             tasks = [msgspec.structs.replace(task, name=name) for task in tasks]
-        loaded.append(LoadedSet(name, family, family.grader(config.grading.mode), tasks))
+        grader = family.grader(config.grading.mode)
+        loaded.append(LoadedSet(name, family, grader, tasks, notice))
     shares = even_shares([len(one.tasks) for one in loaded], config.total_limit)
     return [
         one._replace(tasks=one.tasks[:share]) for one, share in zip(loaded, shares, strict=True)
@@ -137,6 +147,15 @@ def tasks_there(task: TaskSettings, missing: Missing) -> TasksThere:
     return TasksThere(TaskSettings(sets=there), notices)
 
 
+def _unlike_published(name: str, chosen: TaskSet, count: int) -> str:
+    if chosen.published in (None, count):
+        return ""
+    return (
+        f"{name}: {chosen.path} has {count:,} tasks; "
+        f"the published collection had {chosen.published:,}"
+    )
+
+
 def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
     """Raise `TaskFileError` where a set's file is missing, with ways to get it."""
     path = resolve_path(chosen.path)
@@ -157,9 +176,10 @@ def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
 
 def make_plan(config: RunConfig) -> Plan:
     """Read the task files and lay out the episodes, sample by sample within each task."""
+    sets = load_sets(config)
     assignments = [
         Assignment(task, loaded.family, loaded.grader, sample, _seed(config.seed, sample))
-        for loaded in load_sets(config)
+        for loaded in sets
         for task in loaded.tasks
         for sample in range(config.samples)
     ]
@@ -169,7 +189,9 @@ def make_plan(config: RunConfig) -> Plan:
     tools = open_toolbox(config.search)
     tools.require(sorted({name for assignment in assignments for name in assignment.task.tools}))
     strategy = run_strategy(config, (assignment.task for assignment in assignments))
-    return Plan(config, assignments, tools, files + files_of(config.search), strategy)
+    notices = tuple(loaded.notice for loaded in sets if loaded.notice)
+    files += files_of(config.search)
+    return Plan(config, assignments, tools, files, strategy, notices)
 
 
 def _seed(seed: int | None, sample: int) -> int | None:

@@ -58,13 +58,18 @@ def show_selection(report: SelectionReport, out: str) -> None:
 
 
 def show_estimates(estimates: Sequence[Estimate], assumed: Mapping[str, int]) -> None:
-    """Print what the runs of a recipe may cost, and the assumptions."""
-    table = Table(title="estimate of what the runs take", title_justify="left")
+    """Print what each stage of a recipe may cost, and the assumptions."""
+    table = Table(title="estimate of what the stages take", title_justify="left")
     for head in ("stage", "episodes", "prompt tokens", "completion tokens", "USD"):
         table.add_column(head, justify="left" if head == "stage" else "right")
-    for one in estimates:
+    *weak, strong = estimates
+    idle = [Estimate(stage, 0, 0, 0, 0.0) for stage in ("tiers", "select", "statistics")]
+    for one in [*weak, idle[0], strong, *idle[1:]]:
         numbers = _numbers(one.episodes, one.prompt, one.completion)
         table.add_row(one.stage, *numbers, _dollars(one.usd))
+    table.add_section()
+    totals = (sum(getattr(one, key) for one in estimates) for key in _COUNTED)
+    table.add_row("all", *_numbers(*totals), _dollars(_total([one.usd for one in estimates])))
     console = wide_console()
     console.print(table)
     console.print(
@@ -88,6 +93,8 @@ def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
             rows = [row for row in report["rows"] if row["task"] == ALL]
             tokens, examples = (sum(row[key] for row in rows) for key in ("tokens", "examples"))
             table.add_row(name, "", "", f"{tokens:,}", "", f"{examples:,}")
+        elif "source" in report:
+            table.add_row(name, "recorded", "", "", "", "")
         elif report["episodes"]:
             tokens = report["prompt"] + report["completion"] + report["feedback_tokens"]
             numbers = _numbers(report["episodes"], report["successes"], tokens)
@@ -98,6 +105,15 @@ def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
     console = wide_console()
     console.print(table)
     console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+_COUNTED = ("episodes", "prompt", "completion")
+
+
+def _total(usd: Sequence[float | None]) -> float | None:
+    """The sum; None where a part of it is not known."""
+    known = [one for one in usd if one is not None]
+    return sum(known) if len(known) == len(usd) else None
 
 
 def _dollars(usd: float | None) -> str:

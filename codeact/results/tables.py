@@ -63,11 +63,10 @@ def show_runs(title: str, runs: Mapping[str, Tally]) -> None:
     """Print one row for each run, by its name."""
     table = Table(title=title, title_justify="left")
     table.add_column("run", overflow="fold")
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
+    leaks = _add_columns(table, list(runs.values()))
     table.add_column("failures", overflow="fold")
     for name, tally in runs.items():
-        table.add_row(name, *_cells(tally))
+        table.add_row(name, *_cells(tally, leaks))
     wide_console().print(table)
 
 

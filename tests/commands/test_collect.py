@@ -9,7 +9,7 @@ from codeact.cli import main
 from codeact.collection.recipe import CollectConfig
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
-from codeact.resources import data_folder
+from codeact.resources import data_folder, resolve_path
 from tests.helpers.killing import kill_at_every_moment, outputs
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -23,6 +23,7 @@ def test_every_recipe_names_every_key_of_its_schema(recipe: str) -> None:
 
 
 def words(out: Path, *more: str) -> list[str]:
+    """The sample recipe with two tasks of each set."""
     quoted = [
         "recipe.common=['task=sample','tracker=none','limit=2']",
         "selection.filters=[excluded_tasks]",
@@ -145,6 +146,70 @@ def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(
     said = capsys.readouterr().out
     assert "0.48" in said  # 16 episodes of 10,000 tokens for 2 and 1,000 for 10 USD a million
     assert "assumed for an episode: 10,000 prompt and 1,000 completion" in said
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_each_stage_takes_is_told_with_a_total(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = "model.prices={prompt: 2, completion: 10}"
+    priced = [
+        f'recipe.{key}=["model=recorded","model.name={name}","{prices}"]'
+        for key, name in (("weak.small", "small"), ("strong", "strong"))
+    ]
+    assert main(words(tmp_path / "o", *priced, "dry_run=true")) == 0
+    table = [line.split() for line in capsys.readouterr().out.replace("│", "").splitlines()]
+    rows = {cells[0]: cells[1:] for cells in table if len(cells) == 5}
+    spent = ["16", "160,000", "16,000", "0.48"]
+    idle = ["0", "0", "0", "0.00"]
+    assert rows == {
+        "weak-small": spent,
+        "tiers": idle,
+        "strong": spent,
+        "select": idle,
+        "statistics": idle,
+        "all": ["32", "320,000", "32,000", "0.96"],
+    }
+
+
+RECORDED = ("~recipe.weak.small", "+recipe.weak.before=pkg://codeact.sample/recordings")
+
+
+def test_tiers_are_made_of_recorded_episodes_in_place_of_a_run(
+    local_sandbox: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The strong model plays the tasks that the recipe asks for, of those that they left."""
+    out = tmp_path / "out"
+    assert main(words(out, *RECORDED)) == 0
+    stages = json.loads((out / "report.json").read_bytes())["stages"]
+    source = str(resolve_path("pkg://codeact.sample/recordings"))
+    assert stages["weak-before"] == {"source": source, "files": 1}
+    assert [path.name.partition("-")[0] for path in (out / "runs").iterdir()] == ["strong"]
+    hard = [
+        (path.stem, str(json.loads(line)["id"]))
+        for path in (out / "tiers" / "hard").iterdir()
+        for line in path.read_text().splitlines()
+    ]
+    first_two = {
+        (path.stem, str(json.loads(line)["id"]))
+        for path in resolve_path("pkg://codeact.sample/tasks").glob("*.jsonl")
+        for line in path.read_text().splitlines()[:2]
+    }
+    asked = sorted(set(hard) & first_two)
+    assert 0 < len(asked) < len(hard)
+    played = sorted(tuple(one.split("/")[:2]) for one in episodes(out, "strong"))
+    assert played == asked
+    capfd.readouterr()
+    assert main(words(out, *RECORDED)) == 0
+    assert "begins" not in capfd.readouterr().err
+
+
+def test_recorded_episodes_that_are_not_there_are_told_before_anything_is_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = f"+recipe.weak.before={tmp_path / 'none'}"
+    assert main(words(tmp_path / "o", missing)) == 1
+    assert f"{tmp_path / 'none'}: there is no such file or folder" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 

@@ -147,7 +147,7 @@ def test_prepare_and_sandbox_exec(folder: Path, capfd: pytest.CaptureFixture[str
 def test_a_recipe_and_a_config_folder(folder: Path) -> None:
     own = folder / STRANGE / "conf, (1)"
     (own / "recipe").mkdir(parents=True)
-    text = (data_folder("conf") / "recipe" / "codeact_instruct.yaml").read_text()
+    text = (data_folder("conf") / "recipe" / "sample.yaml").read_text()
     (own / "recipe" / "mine.yaml").write_text(text)
     words = ["collect", "recipe=mine", "--config-dir", str(own), f"out={STRANGE}/out, (1)"]
     words += [f"data={STRANGE}/tasks", "workers=1", "selection.filters=[excluded_tasks]"]

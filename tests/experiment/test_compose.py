@@ -11,12 +11,21 @@ from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config, expand_sweep
 from codeact.experiment.config.schema import RegradeConfig, ReplayConfig, RunConfig, ValidateConfig
 from codeact.experiment.config.validation import validated
+from codeact.models.openai.settings import OpenAISettings
+from codeact.models.vllm.settings import VllmSettings
 from codeact.resources import data_folder
 
+HOSTED = {
+    "anthropic": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "gemini": ("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+}
 GIVEN = {
-    ("model", "openai"): ["model.name=m"],
+    **{("model", name): ["model.name=m"] for name in ("openai", "server", *HOSTED)},
     ("model", "azure"): ["model.name=m", "model.base_url=https://r.openai.azure.com"],
-    ("model", "server"): ["model.name=m"],
     ("model", "vllm"): ["model.model=m", "model.name=m"],
     ("prompt", "recorded"): ["prompt.source=f"],
     ("search", "pages"): ["search.path=f"],
@@ -50,6 +59,68 @@ def test_every_option_composes_and_names_every_key_of_its_schema(group: str, opt
     composed = compose_config(Invocation("run", overrides))
     config = validated(RunConfig, composed)
     assert set(composed.config[group]) >= set(getattr(config, group).model_dump())
+
+
+@pytest.mark.parametrize("option", HOSTED)
+def test_a_hosted_model_needs_its_name_alone(option: str) -> None:
+    """The option has address and key, and samples as the published runs did."""
+    check_hosted(run_config(f"model={option}", "model.name=m").model, option)
+
+
+def test_a_hosted_model_can_give_feedback() -> None:
+    words = ("model@feedback.model=gemini", "feedback.model.name=m")
+    config = run_config("model=scripted", "feedback=textual", *words)
+    check_hosted(config.feedback.model, "gemini")
+
+
+def check_hosted(model: object, option: str) -> None:
+    assert isinstance(model, OpenAISettings)
+    assert (model.base_url, model.api_key_env) == HOSTED[option]
+    assert (model.sampling.temperature, model.sampling.max_tokens) == (0.0, 1024)
+    assert (model.sampling.seed == "none") is (option == "gemini")
+
+
+def test_an_open_weights_model_needs_nothing_more() -> None:
+    config = run_config("model=qwen3")
+    assert isinstance(config.model, VllmSettings)
+    assert (config.model.model, config.model.name) == ("Qwen/Qwen3-8B", "Qwen3-8B")
+    assert (config.model.sampling.temperature, config.model.sampling.max_tokens) == (0.0, 1024)
+
+
+PUBLISHED_SIZES = {
+    "apps": 4439, "alfworld": 3553, "algebra": 1226, "counting_and_probability": 602,
+    "geometry": 727, "intermediate_algebra": 1070, "number_theory": 691, "prealgebra": 750,
+    "precalculus": 520, "hotpotqa": 3000, "strategyqa": 2290, "wiki_table_questions": 3000,
+}  # fmt: skip
+
+
+def test_the_published_collection_is_twelve_sets_of_known_sizes() -> None:
+    sets = run_config("task=codeact_instruct").task.sets
+    assert {name: one.published for name, one in sets.items()} == PUBLISHED_SIZES
+    assert {name: one.path for name, one in sets.items()} == {
+        name: f"data/{name}.jsonl" for name in PUBLISHED_SIZES
+    }
+    assert not any(one.limit or one.ids for one in sets.values())
+
+
+def test_the_recipe_of_the_published_collection_has_its_models_and_settings() -> None:
+    recipe = compose_config(Invocation("collect", ("recipe=codeact_instruct", "out=x"))).config[
+        "recipe"
+    ]
+    runs = [run_config(*recipe["common"], *words) for words in recipe["weak"].values()]
+    strong = run_config(*recipe["common"], *recipe["strong"])
+    assert [run.model.name for run in [*runs, strong]] == [
+        "claude-2", "claude-instant-1", "gpt-3.5-turbo-0613", "gpt-3.5-turbo-16k-0613",
+        "gpt-4-0613",
+    ]  # fmt: skip
+    for run in (*runs, strong):
+        assert set(run.task.sets) == set(PUBLISHED_SIZES)
+        assert (run.turns.name, run.feedback.label) == ("max5_p2+tool+cd", "none")
+        assert (run.limit, run.samples, run.grading.mode) == (None, 1, "mint")
+        assert isinstance(run.model, OpenAISettings)
+        assert (run.model.api, run.model.sampling.temperature) == ("chat", 0.0)
+        assert run.model.sampling.max_tokens == 1024
+        assert run.model.prices is not None
 
 
 def test_a_policy_is_needed() -> None:

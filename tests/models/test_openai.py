@@ -83,6 +83,10 @@ async def test_a_chat_request_carries_messages_stop_seed_and_sampling():
     }
 
 
+async def test_a_server_that_refuses_seeds_gets_none():
+    assert "seed" not in await sent(ask(seed=42), sampling={"seed": "none"})
+
+
 async def test_the_seed_of_the_settings_is_used_when_the_request_has_none():
     assert (await sent(sampling={"seed": 3}))["seed"] == 3
 

@@ -57,6 +57,8 @@ class RunResults(NamedTuple):
 def play_all(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) -> int:
     """Play the jobs of a command, or describe them for ``dry_run``; returns the exit status."""
     jobs = _planned_runs(composed, sweep=sweep)
+    for notice in dict.fromkeys(line for job in jobs for line in job.plan.notices):
+        _notice(notice)
     if jobs[0].plan.config.dry_run:
         for job in jobs:
             sys.stdout.write(_describe(job))

@@ -31,9 +31,5 @@ PREPARER = Preparer(
     source="openai/grade-school-math, grade_school_math/data",
     licence="MIT",
     read=_read,
-    downloads={
-        "test.jsonl": "https://raw.githubusercontent.com/openai/grade-school-math/"
-        "3101c7d50724/grade_school_math/data/test.jsonl"
-    },
     hub_split="test",
 )

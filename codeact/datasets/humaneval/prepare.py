@@ -29,10 +29,5 @@ PREPARER = Preparer(
     source="openai/human-eval, data/HumanEval.jsonl.gz",
     licence="MIT",
     read=_read,
-    downloads={
-        "HumanEval.jsonl.gz": "https://raw.githubusercontent.com/openai/human-eval/"
-        "6d43fb980f9f/data/HumanEval.jsonl.gz"
-    },
-    sums={"HumanEval.jsonl.gz": "b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef"},
     hub_split="test",
 )

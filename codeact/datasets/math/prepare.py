@@ -1,32 +1,32 @@
 """MATH: the problems of level 3 and up, with answers from CRAFT and solutions from MATH itself.
 
 Ids count through the subjects in alphabetical order; in the published files they follow the order
-in which a directory happened to be listed.
+in which a directory happened to be listed. Without CRAFT's files (a hub's copy, the archive alone)
+answers are taken from the solutions.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from codeact.datasets.math.solutions import (
+    answer_in,
+    by_problem,
+    records_with_solutions,
+    subject_of,
+)
 from codeact.datasets.preparing.base import Choice, Journal, Made, Preparer
 from codeact.datasets.preparing.raw import Raw, missing
 
-
-def _solutions(raw: Raw, journal: Journal) -> dict[str, str]:
-    found = {}
-    for path in raw.find("MATH/train/*/*.json"):
-        if (record := raw.one(path)) is None:
-            continue
-        if problem := missing(record, "problem", "solution"):
-            journal.refuse(record.where, problem)
-        else:
-            found[record.value["problem"]] = record.value["solution"]
-    return found
+_CRAFT = "preprocessed-CRAFT/train/*.jsonl"
 
 
 def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
-    solutions = _solutions(raw, journal)
+    if not raw.has(_CRAFT):
+        yield from _of_solutions(raw, choice, journal)
+        return
+    solutions = by_problem(raw, journal)
     first = 0
-    for path in raw.find("preprocessed-CRAFT/train/*.jsonl"):
+    for path in raw.find(_CRAFT):
         seen = kept = 0
         for record in raw.lines(path):
             seen += 1
@@ -49,6 +49,24 @@ def _count_lines(raw: Raw, path: Path) -> int:
     return raw.content(path).count(b"\n")
 
 
+def _of_solutions(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
+    seen = kept = 0
+    for number, record in enumerate(records_with_solutions(raw)):
+        seen += 1
+        if problem := missing(record, "problem", "level", "type", "solution"):
+            journal.refuse(record.where, problem)
+        elif choice.levels is None or record.value["level"] in choice.levels:
+            value = record.value
+            if (answer := answer_in(value["solution"])) is None:
+                journal.refuse(record.where, "field 'solution' marks no answer by \\boxed")
+                continue
+            kept += 1
+            fields = {"question": value["problem"], "answer": answer, "level": value["level"]}
+            solutions = {value["problem"]: value["solution"]}
+            yield Made(subject_of(value["type"]), _row(fields, number, solutions), record.where)
+    journal.step("level, all subjects", seen, kept)
+
+
 PREPARER = Preparer(
     name="math",
     family="math_train",
@@ -56,4 +74,5 @@ PREPARER = Preparer(
     licence="MIT (hendrycks/math)",
     read=_read,
     choice=Choice(levels=("Level 3", "Level 4", "Level 5")),
+    hub_split="train",
 )

@@ -17,7 +17,7 @@ def _letter(answer: str) -> str:
 
 def _read(raw: Raw, _choice: Choice, journal: Journal) -> Iterator[Made]:
     number = 0
-    for path in raw.find("test/*_test.csv"):
+    for path in raw.find("test/*_test.csv", "data/test/*_test.csv"):
         for where, cells in raw.table(path):
             if cells[:1] == ["question"] and cells[-1:] == ["answer"]:
                 continue

@@ -2,6 +2,17 @@
 
 from codeact.datasets.preparing.base import Choice, Preparer
 from codeact.datasets.preparing.preparers import get, name_for, names
-from codeact.datasets.preparing.writing import Card, prepare
+from codeact.datasets.preparing.writing import Card, CollectionCard, Part, prepare, prepare_all
 
-__all__ = ["Card", "Choice", "Preparer", "get", "name_for", "names", "prepare"]
+__all__ = [
+    "Card",
+    "Choice",
+    "CollectionCard",
+    "Part",
+    "Preparer",
+    "get",
+    "name_for",
+    "names",
+    "prepare",
+    "prepare_all",
+]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from codeact.datasets.preparing.addresses import Address
 from codeact.datasets.preparing.raw import Raw
 
 
@@ -75,9 +76,9 @@ class Preparer:
     """One raw data set.
 
     `choice` is what the published collection took. `family` is the task family that has to accept
-    every row. `downloads` maps paths in the raw folder to addresses; `sums` holds the SHA-256
-    digests that are known. `hub_split` is the split that is read when a hub's name is given, None
-    where the hub's copy has another form than the raw files.
+    every row. `downloads` maps paths in the raw folder to addresses, for data sets that are not in
+    `addresses.py`; `sums` holds the SHA-256 digests that are known. `hub_split` is the split that
+    is read when a hub's name is given, None where the hub's copy has another form than the files.
     """
 
     name: str
@@ -86,6 +87,6 @@ class Preparer:
     licence: str
     read: Read
     choice: Choice = _ALL
-    downloads: Mapping[str, str] = field(default_factory=dict)
+    downloads: Mapping[str, str | Address] = field(default_factory=dict)
     sums: Mapping[str, str] = field(default_factory=dict)
     hub_split: str | None = None

@@ -6,8 +6,8 @@ Everything goes to temporary names first; what is there is replaced only when al
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -49,9 +49,34 @@ class Card(msgspec.Struct, frozen=True):
     findings: list[Finding]
 
 
+class CollectionCard(msgspec.Struct, frozen=True):
+    """What was prepared of several data sets: how many tasks of each set, and each one's card."""
+
+    name: str
+    codeact: str
+    tasks: dict[str, int]
+    left_out: list[str]
+    data_sets: dict[str, Card]
+
+
+class Part(NamedTuple):
+    """One data set to prepare: where its raw files are, and what is taken of it."""
+
+    preparer: Preparer
+    raw: str
+    choice: Choice
+
+
 class _Open(NamedTuple):
     file: IO[bytes]
     digest: Any
+
+
+class _Files(NamedTuple):
+    """The card that is being written, and the stack that other files are opened on."""
+
+    card: IO[bytes]
+    others: ExitStack
 
 
 _MOST_DIGESTS = 50
@@ -63,26 +88,58 @@ def prepare(preparer: Preparer, raw: str, out: Path, choice: Choice) -> Card:
     Raises `TaskFileError` if the raw files are not there or nothing usable is in them, and leaves
     `out` as it was.
     """
-    journal = Journal()
-    source = _opened(preparer, raw, journal)
+    with _whole(out, preparer.name) as files:
+        card = _make(Part(preparer, raw, choice), out, files.others)
+        _write_card(files.card, card)
+    return card
+
+
+def prepare_all(name: str, parts: Sequence[Part], out: Path, left_out: list[str]) -> CollectionCard:
+    """Make the task files of several data sets, with one card; all of them or, on an error, none.
+
+    `left_out` is what the card says of further data sets. Raises as `prepare` does.
+    """
+    with _whole(out, name) as files:
+        cards = {part.preparer.name: _make(part, out, files.others) for part in parts}
+        tasks = {
+            file.removesuffix(".jsonl"): made.rows
+            for one in cards.values()
+            for file, made in one.files.items()
+        }
+        card = CollectionCard(name, __version__, tasks, left_out, cards)
+        _write_card(files.card, card)
+    return card
+
+
+@contextmanager
+def _whole(out: Path, name: str) -> Iterator[_Files]:
+    """Open a card, and other files with it, that appear together once nothing has gone wrong."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"out={out} cannot be a folder ({error.strerror})") from error
     try:
-        with ExitStack() as whole:
+        with ExitStack() as others:
             # Renamed in the opposite order of opening: the card, which has the digests, last.
-            card_file = whole.enter_context(replacing(out / f"{preparer.name}.card.json"))
-            rows = _fit(preparer, preparer.read(source, choice, journal), journal)
-            written = _written(rows, out, whole)
-            if not written:
-                raise TaskFileError(_nothing(raw, journal))
-            card = _card(preparer, choice, source, journal, written)
-            card_file.write(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
-            _sync(card_file)
+            yield _Files(others.enter_context(replacing(out / f"{name}.card.json")), others)
     except OSError as error:
         raise ConfigError(f"out={out} cannot be written ({error.strerror or error})") from error
-    return card
+
+
+def _make(part: Part, out: Path, whole: ExitStack) -> Card:
+    """Write a data set's task files, which are renamed when `whole` ends."""
+    journal = Journal()
+    source = _opened(part.preparer, part.raw, journal)
+    made = part.preparer.read(source, part.choice, journal)
+    written = _written(_fit(part.preparer, made, journal), out, whole)
+    if not written:
+        raise TaskFileError(_nothing(part.raw, journal))
+    return _card(part, source, journal, written)
+
+
+def _write_card(file: IO[bytes], card: Card | CollectionCard) -> None:
+    file.write(msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n")
+    _sync(file)
 
 
 def _written(rows: Iterator[Made], out: Path, whole: ExitStack) -> dict[str, TaskFile]:
@@ -150,9 +207,8 @@ def _nothing(raw: str, journal: Journal) -> str:
     return f"raw={raw}: no record of it can be used ({len(journal.findings)} unfit{first})"
 
 
-def _card(
-    preparer: Preparer, choice: Choice, source: Raw, journal: Journal, files: dict[str, TaskFile]
-) -> Card:
+def _card(part: Part, source: Raw, journal: Journal, files: dict[str, TaskFile]) -> Card:
+    preparer = part.preparer
     digests = source.digests
     if len(digests) > _MOST_DIGESTS:
         listing = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
@@ -162,7 +218,7 @@ def _card(
         source=preparer.source,
         licence=preparer.licence,
         codeact=__version__,
-        choice=choice._asdict(),
+        choice=part.choice._asdict(),
         raw=source.label,
         raw_files=len(source.digests),
         raw_sha256=digests,

@@ -50,6 +50,9 @@ class TaskSet(Settings):
     """Take only the tasks with these ids."""
     split: str | None = None
     """The split in exported paths, as in `APPS/train`; null is the family's own."""
+    published: int | None = Field(default=None, ge=1)
+    """How many tasks the published collection took of this set; a file with another number is
+    pointed out, and played all the same. Null says nothing."""
 
 
 class TaskSettings(Settings):

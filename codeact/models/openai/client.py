@@ -184,6 +184,8 @@ class OpenAIClient:
         else:
             body["messages"] = request.messages
         seed = request.seed if request.seed is not None else sampling.seed
+        if sampling.seed == "none":
+            seed = None
         optional = {
             "stop": request.stop[: settings.stop_limit],
             "temperature": sampling.temperature,

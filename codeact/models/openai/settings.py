@@ -24,8 +24,9 @@ class SamplingSettings(Settings):
     """Null leaves it to the server."""
     max_tokens: int | None = Field(default=1024, ge=1)
     """The most tokens of one answer; null leaves it to the server."""
-    seed: int | None = None
-    """A seed for every request in place of the run's; null takes the run's."""
+    seed: int | Literal["none"] | None = None
+    """A seed for requests of a run that has none; null has no other than the run's. `none` never
+    sends one, for servers that refuse the field."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further keys of the request's body, sent as they are."""
 
