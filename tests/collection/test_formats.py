@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -64,9 +65,14 @@ def write(path: Path, *conversations: dict) -> Path:
     return path
 
 
-def config(source: Path, out: Path, *overrides: str) -> ConvertConfig:
-    words = (f"source='{source}'", f"out={out}", *overrides)
+@cache
+def composed(*overrides: str) -> ConvertConfig:
+    words = ("source=x", "out=y", *overrides)
     return validated(ConvertConfig, compose_config(Invocation("convert", words)))
+
+
+def config(source: Path, out: Path, *overrides: str) -> ConvertConfig:
+    return composed(*overrides).model_copy(update={"source": str(source), "out": str(out)})
 
 
 def lines(path: Path) -> list[dict]:
@@ -75,10 +81,10 @@ def lines(path: Path) -> list[dict]:
 
 @pytest.mark.parametrize("option", [path.stem for path in data_folder("conf").glob("tags/*.yaml")])
 def test_every_tags_option_composes_and_names_every_key(option: str) -> None:
-    composed = compose_config(Invocation("convert", ("source=x", "out=y", f"tags={option}")))
-    chosen = validated(ConvertConfig, composed)
-    assert set(composed.config) == set(ConvertConfig.model_fields)
-    assert set(composed.config["tags"]) == set(chosen.tags.model_dump())
+    found = compose_config(Invocation("convert", ("source=x", "out=y", f"tags={option}")))
+    chosen = validated(ConvertConfig, found)
+    assert set(found.config) == set(ConvertConfig.model_fields)
+    assert set(found.config["tags"]) == set(chosen.tags.model_dump())
 
 
 # Masks
@@ -220,12 +226,12 @@ def in_form(
     selected: Callable[[Path, str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Convert:
     """Conversations of a source by a preset in some form; what several tests read is kept."""
-    made: dict[tuple[Path, str, frozenset[str]], dict[str, dict]] = {}
+    made: dict[tuple[Path, str, tuple[str, ...]], dict[str, dict]] = {}
     shared = ({"loss": "null"}, {"format": "sft", "loss": "all"}, {"tags": "keep"})
 
     def get(source: Path, preset: str, **given: str) -> dict[str, dict]:
         chosen = {"format": "sft", "loss": "all", "tags": "keep"} | given
-        words = frozenset(f"{key}={value}" for key, value in chosen.items())
+        words = tuple(f"{key}={value}" for key, value in chosen.items())
         if (found := made.get((source, preset, words))) is None:
             out = tmp_path_factory.mktemp("converted") / "c"
             found = converted(selected(source, preset), out, *words)
@@ -243,35 +249,44 @@ def test_no_word_of_a_conversation_contradicts_its_form(
 ) -> None:
     """Reads all that is said: instruction, task, hints, feedback, and the model's own words."""
     found = in_form(source, preset, tags=form)
-    assert found
-    ours = preset == "ours"
+    said: dict[str, set[str]] = {"system": set(), "user": set(), "assistant": set()}
     for one in found.values():
-        system, *rest = one["conversations"]
-        turns = [message["content"] for message in rest if message["role"] == "assistant"]
-        words = system["content"]
-        if form == "keep":
-            assert ("<execute>" in words) and ("<solution>" in words)
-            assert "```" not in words
-            assert not (ours and "<thought>" in "".join((words, *turns)))
-            continue
+        assert one["conversations"][0]["role"] == "system"
+        for message in one["conversations"]:
+            said[message["role"]].add(message["content"])
+    assert all(said.values())
+    if form == "keep":
+        check_kept(said, ours=preset == "ours")
+    else:
+        check_markdown(said)
+
+
+def check_kept(said: dict[str, set[str]], *, ours: bool) -> None:
+    for words in said["system"]:
+        assert ("<execute>" in words) and ("<solution>" in words)
+        assert "```" not in words
+    for words in said["system"] | said["assistant"]:
+        assert not (ours and "<thought>" in words)
+
+
+def check_markdown(said: dict[str, set[str]]) -> None:
+    for words in said["system"]:
         assert not re.search(r"\btags?\b|execute>|solution>|enclosed", words), words
         assert words.count("```python\n") == words.count("\n```\n") == 1
         assert "in a fenced code block, for example:\n```python\n" in words
-        for message in rest:
-            text = message["content"]
-            assert not re.search(r"</?(execute|solution)\b", text), text
-            if "I don't understand your input." in text:
-                assert "please use\n```python\nYOUR_CODE_HERE\n```\nIf" in text
-                assert "please use **YOUR_SOLUTION_HERE**." in text
-            said = (
-                text.partition("\n\nExpert feedback:\n")[2] if message["role"] == "user" else text
-            )
-            about = r"\b(execute|solution)\W{1,3}tags?\b|\b(correct|proper|appropriate) tags?\b"
-            assert "tag" not in said.lower() or not re.search(about, said, re.IGNORECASE), said
-        for text in turns:
-            # A fence that is opened is closed, and nothing stands beside its marks.
-            fences = re.findall(r"^.*`{3,}.*$", text, re.MULTILINE)
-            assert all(re.fullmatch(r"`{3,}(python)?", fence) for fence in fences[:1]), text
+    for text in said["user"] | said["assistant"]:
+        assert not re.search(r"</?(execute|solution)\b", text), text
+        if "I don't understand your input." in text:
+            assert "please use\n```python\nYOUR_CODE_HERE\n```\nIf" in text
+            assert "please use **YOUR_SOLUTION_HERE**." in text
+    about = r"\b(execute|solution)\W{1,3}tags?\b|\b(correct|proper|appropriate) tags?\b"
+    feedback = {text.partition("\n\nExpert feedback:\n")[2] for text in said["user"]}
+    for text in feedback | said["assistant"]:
+        assert "tag" not in text.lower() or not re.search(about, text, re.IGNORECASE), text
+    for text in said["assistant"]:
+        # A fence that is opened is closed, and nothing stands beside its marks.
+        fences = [one for one in text.split("\n") if "```" in one]
+        assert all(re.fullmatch(r"`{3,}(python)?", fence) for fence in fences[:1]), text
 
 
 @pytest.mark.parametrize(("source", "preset"), SOURCES)
@@ -281,6 +296,7 @@ def test_nothing_after_the_first_action_of_a_turn_is_trained(
 ) -> None:
     plain = in_form(source, preset, loss="null")
     trained = dict.fromkeys(("sft", "openai"), 0)
+    seen: set[tuple[str, int]] = set()
     for form in trained:
         found = in_form(source, preset, format=form, loss=loss)
         assert found.keys() == plain.keys()
@@ -299,9 +315,11 @@ def test_nothing_after_the_first_action_of_a_turn_is_trained(
                     assert message["role"] == "assistant"
                     assert start == 0
                     trained[form] += end
-                    first = ONE_ACTION.search(was)
-                    assert end <= (first.end() if first else len(was)), was
-                    assert not re.search(HEADING, text[:end]), text
+                    seen.add((was, end))
+    for was, end in seen:
+        first = ONE_ACTION.search(was)
+        assert end <= (first.end() if first else len(was)), was
+        assert not re.search(HEADING, was[:end]), was
     assert trained["sft"] >= trained["openai"] > 0
 
 
