@@ -1,18 +1,19 @@
-"""Reads files of training conversations, as ``codeact select`` writes them."""
+"""Reads files of training conversations: those of ``codeact select``, and general ones."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from codeact.collection.conversion import Conversation
+from codeact.collection.shapes import conversation_of
 from codeact.exceptions import RecordingError
 from codeact.jsonl import SourceLine, Unreadable, decoded_lines
 from codeact.recordings.trajectory import Problem
 
-_CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")
+GENERAL = "general"
+_FEWEST_PARTS = 3
+"""An id of ours has more: task type, data set, task id, model, turn setting."""
 
 
 class DataFile(NamedTuple):
@@ -61,10 +62,10 @@ def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversa
 
 
 def _placed(line: bytes, place: SourceLine) -> tuple[SourceLine, Conversation]:
-    return place, _CONVERSATION.decode(line)
+    return place, conversation_of(line, place)
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """Return the data set that an id names, or an empty text."""
-    _, _, rest = conversation.id.partition("/")
-    return rest.partition("/")[0]
+    """Return the data set that an id names; of general conversations, `GENERAL`."""
+    parts = conversation.id.split("/")
+    return parts[1] if len(parts) > _FEWEST_PARTS else GENERAL

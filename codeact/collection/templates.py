@@ -8,7 +8,7 @@ bounds.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 import msgspec
@@ -35,7 +35,7 @@ class Rendered(msgspec.Struct, frozen=True):
 class _Generation(Extension):
     """``{% generation %} … {% endgeneration %}``: what stands between was generated."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 - as its base class declares it
 
     def __init__(self, environment: jinja2.Environment) -> None:
         super().__init__(environment)
@@ -94,11 +94,11 @@ class ChatTemplate:
                 pieces.append(piece)
                 generation.written += len(piece)
                 if generation.written > allowed:
-                    raise TemplateFailure(f"gives more than {allowed:,} characters")
-        except TemplateFailure:
-            raise
+                    break
         except Exception as error:  # whatever a template does wrong is the template's error
-            raise TemplateFailure(str(error) or type(error).__name__) from error
+            raise TemplateFailure(f"its template says: {error or type(error).__name__}") from error
+        if generation.written > allowed:
+            raise TemplateFailure(f"its template gives more than {allowed:,} characters")
         text = "".join(pieces)
         if any(not text.startswith(block, start) for start, block in generation.found):
             raise TemplateFailure(
@@ -113,7 +113,7 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _now(form: str) -> str:
-    return datetime.now().strftime(form)  # noqa: DTZ005 - what templates mean is the local day
+    return datetime.now().strftime(form)
 
 
 def _json(

@@ -66,7 +66,9 @@ def _template(folder: Path, config: dict[str, Any]) -> str:
         found = named.get("default")
         if not isinstance(found, str):
             names = ", ".join(sorted(map(str, named)))
-            raise ConfigError(f"{folder / CONFIG}: has no template 'default', but {names or 'none'}")
+            raise ConfigError(
+                f"{folder / CONFIG}: has no template 'default', but {names or 'none'}"
+            )
     if not isinstance(found, str) or not found:
         raise ConfigError(
             f"template={folder}: has no chat template: neither {TEMPLATE} nor chat_template in "

@@ -12,7 +12,8 @@ import pytest
 
 from codeact.cli import main
 from codeact.collection.actions import own_part
-from codeact.collection.formats import ConvertConfig, convert_files
+from codeact.collection.convert_settings import ConvertConfig
+from codeact.collection.formats import convert_files
 from codeact.collection.masks import Preset, loss_mask
 from codeact.collection.tags import Marks, TagSettings, rewritten
 from codeact.episode.record import encode
