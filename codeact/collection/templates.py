@@ -96,7 +96,8 @@ class ChatTemplate:
                 if generation.written > allowed:
                     break
         except Exception as error:  # whatever a template does wrong is the template's error
-            raise TemplateFailure(f"its template says: {error or type(error).__name__}") from error
+            reason = str(error) or type(error).__name__
+            raise TemplateFailure(f"its template says: {reason}") from error
         if generation.written > allowed:
             raise TemplateFailure(f"its template gives more than {allowed:,} characters")
         text = "".join(pieces)
