@@ -65,7 +65,7 @@ class ConvertConfig(Settings):
     """For `hf`: whether the repository is private."""
     template: str | None
     """For `template`: a tokenizer folder with a chat template."""
-    variables: dict[str, str | int | float | bool | None]
+    variables: dict[str, str | int | float | bool | None] | None
     """For `template`: what the template may read besides the messages, such as `date_string`."""
     system: Literal["keep", "merge"]
     """For text: `merge` puts the system message in front of the first user message."""

@@ -54,7 +54,7 @@ def text_form(config: ConvertConfig) -> Iterator[Form]:
         return
     folder = read_folder(Path(config.template).expanduser())
     with TemplateProcess(
-        f"template={folder.name}", folder.template, folder.tokens, config.variables
+        f"template={folder.name}", folder.template, folder.tokens, config.variables or {}
     ) as process:
         if config.loss is not None and not process.marks_generation:
             raise ConfigError(

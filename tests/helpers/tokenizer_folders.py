@@ -9,7 +9,7 @@ MARKS = ("<|im_start|>", "<|im_end|>")
 GENERATION = (
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"
-    "{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
+    "{% else %}{{ m.content }}<|im_end|>{% endif %}{{ '\n' }}{% endfor %}"
 )
 """ChatML with what is generated marked, and a token for the beginning."""
 
