@@ -37,10 +37,13 @@ def write_split(
     def generate() -> Iterator[JSON]:
         yield from rows
 
-    # The library finds what it made before by a digest of the generator, which ours lacks.
+    # The library would find what it made before by a digest of the generator, which has none; its
+    # cache is new each time, so any name is unique.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".cache-") as cache:
         try:
-            made: Any = Dataset.from_generator(generate, features=features, cache_dir=cache)
+            made: Any = Dataset.from_generator(
+                generate, features=features, cache_dir=cache, fingerprint=split
+            )
         except ValueError as error:
             if "corresponds to no data" not in str(error):
                 raise
