@@ -32,7 +32,7 @@ def tokenizer_folder(
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<s>",
-        "eos_token": {"content": "<|im_end|>", "special": True},
+        "eos_token": {"__type": "AddedToken", "content": "<|im_end|>", "special": True},
     }
     if apart:
         assert isinstance(template, str)
