@@ -24,7 +24,7 @@ SCHEMAS = {
     "select": "codeact.collection.settings:SelectConfig",
     "import": "codeact.recordings.exchange:ImportConfig",
     "export": "codeact.recordings.exchange:ExportConfig",
-    "convert": "codeact.collection.formats:ConvertConfig",
+    "convert": "codeact.collection.convert_settings:ConvertConfig",
     "stats": "codeact.collection.tokens:StatsConfig",
     "collect": "codeact.collection.recipe:CollectConfig",
     "sandbox": "codeact.experiment.config.schema:SandboxConfig",

@@ -5,9 +5,13 @@ Everything here reads text in linear time.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from codeact.episode.effects import Message
+
 TAGS = ("execute", "solution")
+_OBSERVED = "Observation:\n"
 
 
 class TaggedAction(NamedTuple):
@@ -30,6 +34,16 @@ def actions(text: str) -> list[TaggedAction]:
             position = end + len(closed)
             found.append(TaggedAction(tag, start, position))
     return sorted(found, key=lambda one: one.start)
+
+
+def acts(messages: Sequence[Message]) -> bool:
+    """Tell whether a conversation is of an agent: it names a tag of ours, or has an observation."""
+    return any(
+        one["content"].startswith(_OBSERVED)
+        if one["role"] == "user"
+        else "<execute>" in one["content"] or "<solution>" in one["content"]
+        for one in messages
+    )
 
 
 def own_part(text: str) -> int:

@@ -17,11 +17,11 @@ _SHOWN = 40
 
 
 class Split(NamedTuple):
-    """One part of a data set: its file in the folder, and the conversations that it came from."""
+    """One part of a data set: its file in the folder, and the files that it came from."""
 
     name: str
     file: str
-    source: Path
+    sources: tuple[Path, ...]
     examples: int
 
 
@@ -66,8 +66,9 @@ def card(
         f"Made by codeact {__version__} of:",
         "",
         *(
-            f"- {one.name}: `{one.source.name}`, sha256 `{file_digest(one.source)}`"
+            f"- {one.name}: `{path.name}`, sha256 `{file_digest(path)}`"
             for one in splits
+            for path in one.sources
         ),
     ]
     return "\n".join([*lines, ""])
@@ -76,7 +77,8 @@ def card(
 def _reports(splits: Sequence[Split]) -> list[SelectionReport]:
     """The reports of the selections that the files lie beside, each once."""
     found = []
-    for path in dict.fromkeys(one.source.with_name("report.json").resolve() for one in splits):
+    sources = [path for one in splits for path in one.sources]
+    for path in dict.fromkeys(one.with_name("report.json").resolve() for one in sources):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=SelectionReport))
         except (OSError, msgspec.MsgspecError):

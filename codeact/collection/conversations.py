@@ -1,4 +1,4 @@
-"""Reads files of training conversations, as ``codeact select`` writes them."""
+"""Reads files of training conversations: those of ``codeact select``, and general ones."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -7,15 +7,18 @@ from typing import NamedTuple
 import msgspec
 
 from codeact.collection.conversion import Conversation
+from codeact.collection.shapes import conversation_of
 from codeact.exceptions import RecordingError
 from codeact.jsonl import SourceLine, Unreadable, decoded_lines
 from codeact.recordings.published_paths import our_name
 from codeact.recordings.trajectory import Problem
 
-_CONVERSATION = msgspec.json.Decoder(Conversation)
 _ENDINGS = (".jsonl", ".jsonl.gz")
 REPORT = "report.json"
 """What a selection, or another stage, says of itself in its folder."""
+GENERAL = "general"
+_FEWEST_PARTS = 3
+"""An id of ours has more: task type, data set, task id, model, turn setting."""
 
 
 class DataFile(NamedTuple):
@@ -83,10 +86,10 @@ def read_conversations(path: Path, problems: list[Problem]) -> Iterator[Conversa
 
 
 def _placed(line: bytes, place: SourceLine) -> tuple[SourceLine, Conversation]:
-    return place, _CONVERSATION.decode(line)
+    return place, conversation_of(line, place)
 
 
 def data_set_of(conversation: Conversation) -> str:
-    """Return our name of the data set that an id names, or an empty text."""
-    _, _, rest = conversation.id.partition("/")
-    return our_name(rest.partition("/")[0])
+    """Return our name of the data set that an id names; of general conversations, `GENERAL`."""
+    parts = conversation.id.split("/")
+    return our_name(parts[1]) if len(parts) > _FEWEST_PARTS else GENERAL

@@ -19,11 +19,12 @@ _LABEL = re.compile("Assistant[:：]")  # some models write the colon in its ful
 _CODE = re.compile(r"(<execute>.*?</execute>)", re.DOTALL)
 
 
-class Conversation(msgspec.Struct):
-    """One line of a data set."""
+class Conversation(msgspec.Struct, omit_defaults=True):
+    """One line of a data set. `untrained` are places of messages that its source does not train."""
 
     id: str
     conversations: list[Message]
+    untrained: list[int] = []
 
 
 def conversation_id(

@@ -5,10 +5,10 @@ trained, nor what it wrote in the environment's place.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Literal, NamedTuple
 
-from codeact.collection.actions import ended, own_part
+from codeact.collection.actions import acts, ended, own_part
 from codeact.collection.tags import TagSettings, rewritten, rewritten_at
 from codeact.episode.effects import Message
 
@@ -26,7 +26,7 @@ def loss_mask(messages: Sequence[Message], preset: Preset) -> list[bool]:
 
     ``all``: every turn. ``worked``: all but failed turns. ``successful_tail``: the turns after the
     last failed one. ``last``: only the last turn. A turn failed if its proposal was not accepted,
-    its code raised, or it had no action.
+    its code raised, or it had no action. In a general conversation, without any action, none did.
     """
     return _PRESETS[preset](messages)
 
@@ -66,12 +66,27 @@ class Masked(NamedTuple):
 
 
 def masked(
-    messages: Sequence[Message], preset: Preset, tags: TagSettings, *, cut: bool = False
+    messages: Sequence[Message],
+    preset: Preset | None,
+    tags: TagSettings,
+    *,
+    cut: bool = False,
+    untrained: Container[int] = (),
 ) -> list[Masked]:
-    """Return a conversation in the form of `tags`, with what is trained of each message."""
+    """Return a conversation in the form of `tags`, with what is trained of each message.
+
+    Without a preset nothing is, and nothing is cut. A general conversation keeps its text: it has
+    no actions, and its words about tags are about others.
+    """
+    trained = loss_mask(messages, preset) if preset else [False] * len(messages)
+    general = not acts(messages)
     done = []
-    for message, ours in zip(messages, loss_mask(messages, preset), strict=True):
+    for number, (message, chosen) in enumerate(zip(messages, trained, strict=True)):
         role, text = message["role"], message["content"]
+        ours = chosen and number not in untrained
+        if general:
+            done.append(Masked(role, text, len(text) if ours else 0))
+            continue
         own = own_part(text) if ours else 0
         if cut and 0 < own < len(text):
             shorter = ended(text)
@@ -93,6 +108,8 @@ _PRESETS: dict[Preset, Callable[[Sequence[Message]], list[bool]]] = {
 
 def _failed(messages: Sequence[Message]) -> list[bool]:
     """Whether each message is a turn that failed; the last has no answer that could say so."""
+    if not acts(messages):
+        return [False] * len(messages)
     following = [*messages[1:], None]
     return [
         message["role"] == "assistant" and answer is not None and _is_failure(message, answer)

@@ -7,6 +7,7 @@ the published ones) get new sentences; elsewhere the name of a tag becomes the n
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import Field
@@ -48,11 +49,22 @@ class TagSettings(Settings):
     words: list[Replacement] = Field(default_factory=list)
     """Further texts of the instruction that this form changes: a list of {old, new}."""
 
-    @property
+    @cached_property
     def marks(self) -> dict[str, Marks]:
         """The marks of those tags that are not kept."""
         chosen = {"execute": self.execute, "solution": self.solution}
         return {tag: marks for tag, marks in chosen.items() if marks is not None}
+
+    @cached_property
+    def sentences(self) -> list[tuple[str, str]]:
+        """Known texts about the tags that change, and what they say in this form, in order."""
+        found = [(one.old, one.new) for one in self.words]
+        if self.marks:
+            found += _THOUGHT_SENTENCES
+        for tag, old, new in _SENTENCES:
+            if tag in self.marks:
+                found.append((old, new.format(name=self.marks[tag].called)))
+        return found
 
 
 class _Sentence(NamedTuple):
@@ -120,6 +132,8 @@ def rewritten_at(text: str, place: int, tags: TagSettings) -> tuple[str, int]:
     observed = text.startswith(_OBSERVATION)
     for part, is_prose in _parts(head, observed):
         writer.add(part, is_prose=is_prose)
+    if not tail:
+        return writer.text, len(writer.text)
     end = len(writer.text)
     for part, is_prose in _parts(tail, observed):
         writer.add(part, is_prose=is_prose)
@@ -176,14 +190,10 @@ def _parts(text: str, observed: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _instructed(text: str, tags: TagSettings) -> str:
-    for one in tags.words:
-        text = text.replace(one.old, one.new)
-    if tags.marks:
-        for old, new in _THOUGHT_SENTENCES:
-            text = text.replace(old, new)
-    for tag, old, new in _SENTENCES:
-        if tag in tags.marks:
-            text = text.replace(old, new.format(name=tags.marks[tag].called))
+    if not text:
+        return text
+    for old, new in tags.sentences:
+        text = text.replace(old, new)
     return text
 
 

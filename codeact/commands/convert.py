@@ -1,12 +1,16 @@
-"""``codeact convert FILE... out=DIR format=sft|openai|hf|preference``: what training reads.
+"""``codeact convert FILE... out=DIR format=FORMAT``: conversations as training programs read them.
 
-Each FILE is a file of conversations or a folder of them, as ``codeact select`` writes them; with
-format=preference, a run folder, a ``results.jsonl`` or a tree of either. loss= says which turns
-are trained, tags= how code and solutions are marked. push=true sends an hf data set to a hub;
-licence= goes into its card.
+Each FILE is a file of conversations or a folder of them, as ``codeact select`` writes them or in
+the shapes of ShareGPT, OpenOrca and OpenAI; with format=preference, a run folder, a
+``results.jsonl`` or a tree of either. Formats: sft, openai, hf (parquet with a card), preference;
+text by chatml, llama3, qwen3, or template with template=FOLDER, a tokenizer's. loss= says which
+turns are trained, tags= how code and solutions are marked. mix=[{path: FILE, weight: 0.3}] mixes
+other conversations in, pack=4096 packs the tokens of text into rows. push=true sends an hf data
+set to a hub; licence= goes into its card.
 """
 
-from codeact.collection.formats import ConvertConfig, convert_files
+from codeact.collection.convert_settings import ConvertConfig
+from codeact.collection.formats import convert_files
 from codeact.commands.arguments import configuration, parse, sources
 from codeact.commands.help import tell_if_asked
 from codeact.results.exchange import show_converted

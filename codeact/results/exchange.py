@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from codeact.collection.formats import Converted
+from codeact.collection.mixing import MixedSource
+from codeact.collection.packing import PackReport
 from codeact.collection.tokens import ALL, TokenReport
 from codeact.experiment.summary import Summary
 from codeact.recordings.exchange import Exchange
@@ -63,6 +65,39 @@ def show_statistics(found: TokenReport, out: str) -> None:
 
 
 def show_converted(done: Converted, out: str) -> None:
-    """Print every file that was written, with its number of examples."""
+    """Print every file that was written, with its number of examples, and what was mixed."""
+    if done.mix:
+        _show_mix(done.mix)
     for name, examples in done.examples.items():
-        sys.stdout.write(f"{out}/{name}: {examples:,} examples\n")
+        if (packing := done.packing.get(name)) is None:
+            sys.stdout.write(f"{out}/{name}: {examples:,} examples\n")
+        else:
+            sys.stdout.write(f"{out}/{name}: {_packed(packing)}\n")
+
+
+def _show_mix(mix: list[MixedSource]) -> None:
+    table = Table(title="mixed", title_justify="left")
+    table.add_column("source")
+    table.add_column("asked")
+    for head in ("usable", "taken", "share", "duplicates", "known prompts", "contaminated"):
+        table.add_column(head, justify="right")
+    for one in mix:
+        table.add_row(
+            one.path,
+            one.asked,
+            f"{one.usable:,}",
+            f"{one.taken:,}",
+            f"{one.share:.1%}",
+            *(f"{n:,}" for n in (one.duplicates, one.known_prompts, one.contaminated)),
+        )
+    wide_console().print(table)
+
+
+def _packed(found: PackReport) -> str:
+    return (
+        f"{found.examples:,} examples in {found.rows:,} rows of up to {found.length:,} tokens "
+        f"({found.tokenizer}); {found.tokens:,} tokens, {found.trained_tokens:,} of them trained, "
+        f"padding {found.padding_share:.1%}; {found.examples_cut:,} examples cut, "
+        f"{found.tokens_lost:,} tokens lost ({found.trained_tokens_lost:,} trained), "
+        f"{found.examples_left_out:,} examples left out with nothing to train"
+    )

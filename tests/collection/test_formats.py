@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from codeact.cli import main
 from codeact.collection.actions import own_part
-from codeact.collection.formats import ConvertConfig, convert_files
+from codeact.collection.convert_settings import ConvertConfig
+from codeact.collection.formats import convert_files
 from codeact.collection.masks import Preset, loss_mask
 from codeact.collection.tags import Marks, TagSettings, rewritten
 from codeact.episode.record import encode
@@ -26,6 +28,18 @@ from tests.collection.test_collection import (
     recorded,
     run_record,
 )
+from tests.helpers.conversations import (
+    ANSWER,
+    CODE_TURN,
+    FAILED,
+    FINE,
+    WRONG,
+    config,
+    conversation,
+    lines,
+    messages,
+    write,
+)
 
 SAMPLE = resolve_path("pkg://codeact.sample/recordings")
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "transcripts"
@@ -33,51 +47,17 @@ needs_shared = pytest.mark.skipif(
     not SHARED.is_dir(), reason="the shared recordings (../shared/data) are not here"
 )
 
-CODE_TURN = "I try.\n<execute> 1 + 1 </execute>"
-FAILED = "Observation:\nTraceback\nNameError: name 'x' is not defined\nYou have 3 steps left."
-FINE = "Observation:\nno Error at all\nYou have 3 steps left."
-WRONG = "Observation:\nYour answer is wrong.\nYou have 2 steps left."
-ANSWER = "It is <solution> 2 </solution>"
 MARKDOWN = TagSettings(
     execute=Marks(open="```python\n", close="\n```"), solution=Marks(open="**", close="**")
 )
 
 
-def messages(*texts: str) -> list[dict]:
-    roles = ["user" if one.startswith("Observation:") else "assistant" for one in texts]
-    opening = [("system", "Use <execute>."), ("user", "Task:\nAdd 1 and 1.")]
-    return [
-        {"role": role, "content": text}
-        for role, text in (*opening, *zip(roles, texts, strict=True))
-    ]
-
-
-def conversation(number: int = 1, *texts: str) -> dict:
-    chosen = texts or (CODE_TURN, FAILED, CODE_TURN, FINE, ANSWER)
-    return {"id": f"reasoning/math/{number}/m/s", "conversations": messages(*chosen)}
-
-
-def write(path: Path, *conversations: dict) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps(one) + "\n" for one in conversations))
-    return path
-
-
-def config(source: Path, out: Path, *overrides: str) -> ConvertConfig:
-    words = (f"source='{source}'", f"out={out}", *overrides)
-    return validated(ConvertConfig, compose_config(Invocation("convert", words)))
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(one) for one in path.read_text().splitlines()]
-
-
 @pytest.mark.parametrize("option", [path.stem for path in data_folder("conf").glob("tags/*.yaml")])
 def test_every_tags_option_composes_and_names_every_key(option: str) -> None:
-    composed = compose_config(Invocation("convert", ("source=x", "out=y", f"tags={option}")))
-    chosen = validated(ConvertConfig, composed)
-    assert set(composed.config) == set(ConvertConfig.model_fields)
-    assert set(composed.config["tags"]) == set(chosen.tags.model_dump())
+    found = compose_config(Invocation("convert", ("source=x", "out=y", f"tags={option}")))
+    chosen = validated(ConvertConfig, found)
+    assert set(found.config) == set(ConvertConfig.model_fields)
+    assert set(found.config["tags"]) == set(chosen.tags.model_dump())
 
 
 # Masks
@@ -205,60 +185,93 @@ def converted(source: Path, out: Path, *overrides: str) -> dict[str, dict]:
     """Every conversation by its file and place."""
     convert_files(config(source, out, *overrides))
     return {
-        f"{path.name}:{number}": one
+        f"{path.name}:{number}": msgspec.json.decode(one)
         for path in sorted(out.glob("*.jsonl"))
-        for number, one in enumerate(lines(path))
+        for number, one in enumerate(path.read_bytes().splitlines())
     }
+
+
+Convert = Callable[..., dict[str, dict]]
+
+
+@pytest.fixture(scope="module")
+def in_form(
+    selected: Callable[[Path, str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Convert:
+    """Conversations of a source by a preset in some form; what several tests read is kept."""
+    made: dict[tuple[Path, str, tuple[str, ...]], dict[str, dict]] = {}
+    shared = ({"loss": "null"}, {"format": "sft", "loss": "all"}, {"tags": "keep"})
+
+    def get(source: Path, preset: str, **given: str) -> dict[str, dict]:
+        chosen = {"format": "sft", "loss": "all", "tags": "keep"} | given
+        words = tuple(f"{key}={value}" for key, value in chosen.items())
+        if (found := made.get((source, preset, words))) is None:
+            out = tmp_path_factory.mktemp("converted") / "c"
+            found = converted(selected(source, preset), out, *words)
+            if given in shared:
+                made[source, preset, words] = found
+        return found
+
+    return get
 
 
 @pytest.mark.parametrize(("source", "preset"), SOURCES)
 @pytest.mark.parametrize("form", FORMS)
 def test_no_word_of_a_conversation_contradicts_its_form(
-    source: Path, preset: str, form: str, selected: Callable[[Path, str], Path], tmp_path: Path
+    source: Path, preset: str, form: str, in_form: Convert
 ) -> None:
     """Reads all that is said: instruction, task, hints, feedback, and the model's own words."""
-    found = converted(selected(source, preset), tmp_path / "out", f"tags={form}")
-    assert found
-    ours = preset == "ours"
+    found = in_form(source, preset, tags=form)
+    said: dict[str, set[str]] = {"system": set(), "user": set(), "assistant": set()}
     for one in found.values():
-        system, *rest = one["conversations"]
-        turns = [message["content"] for message in rest if message["role"] == "assistant"]
-        words = system["content"]
-        if form == "keep":
-            assert ("<execute>" in words) and ("<solution>" in words)
-            assert "```" not in words
-            assert not (ours and "<thought>" in "".join((words, *turns)))
-            continue
+        assert one["conversations"][0]["role"] == "system"
+        for message in one["conversations"]:
+            said[message["role"]].add(message["content"])
+    assert all(said.values())
+    if form == "keep":
+        check_kept(said, ours=preset == "ours")
+    else:
+        check_markdown(said)
+
+
+def check_kept(said: dict[str, set[str]], *, ours: bool) -> None:
+    for words in said["system"]:
+        assert ("<execute>" in words) and ("<solution>" in words)
+        assert "```" not in words
+    for words in said["system"] | said["assistant"]:
+        assert not (ours and "<thought>" in words)
+
+
+def check_markdown(said: dict[str, set[str]]) -> None:
+    for words in said["system"]:
         assert not re.search(r"\btags?\b|execute>|solution>|enclosed", words), words
         assert words.count("```python\n") == words.count("\n```\n") == 1
         assert "in a fenced code block, for example:\n```python\n" in words
-        for message in rest:
-            text = message["content"]
-            assert not re.search(r"</?(execute|solution)\b", text), text
-            if "I don't understand your input." in text:
-                assert "please use\n```python\nYOUR_CODE_HERE\n```\nIf" in text
-                assert "please use **YOUR_SOLUTION_HERE**." in text
-            said = (
-                text.partition("\n\nExpert feedback:\n")[2] if message["role"] == "user" else text
-            )
-            about = r"\b(execute|solution)\W{1,3}tags?\b|\b(correct|proper|appropriate) tags?\b"
-            assert not re.search(about, said, re.IGNORECASE), said
-        for text in turns:
-            # A fence that is opened is closed, and nothing stands beside its marks.
-            fences = re.findall(r"^.*`{3,}.*$", text, re.MULTILINE)
-            assert all(re.fullmatch(r"`{3,}(python)?", fence) for fence in fences[:1]), text
+    for text in said["user"] | said["assistant"]:
+        assert not re.search(r"</?(execute|solution)\b", text), text
+        if "I don't understand your input." in text:
+            assert "please use\n```python\nYOUR_CODE_HERE\n```\nIf" in text
+            assert "please use **YOUR_SOLUTION_HERE**." in text
+    about = r"\b(execute|solution)\W{1,3}tags?\b|\b(correct|proper|appropriate) tags?\b"
+    feedback = {text.partition("\n\nExpert feedback:\n")[2] for text in said["user"]}
+    for text in feedback | said["assistant"]:
+        assert "tag" not in text.lower() or not re.search(about, text, re.IGNORECASE), text
+    for text in said["assistant"]:
+        # A fence that is opened is closed, and nothing stands beside its marks.
+        fences = [one for one in text.split("\n") if "```" in one]
+        assert all(re.fullmatch(r"`{3,}(python)?", fence) for fence in fences[:1]), text
 
 
 @pytest.mark.parametrize(("source", "preset"), SOURCES)
 @pytest.mark.parametrize("loss", ["all", "worked", "successful_tail", "last"])
 def test_nothing_after_the_first_action_of_a_turn_is_trained(
-    source: Path, preset: str, loss: Preset, selected: Callable[[Path, str], Path], tmp_path: Path
+    source: Path, preset: str, loss: Preset, in_form: Convert
 ) -> None:
-    folder = selected(source, preset)
-    plain = converted(folder, tmp_path / "plain", "loss=null")
+    plain = in_form(source, preset, loss="null")
     trained = dict.fromkeys(("sft", "openai"), 0)
+    seen: set[tuple[str, int]] = set()
     for form in trained:
-        found = converted(folder, tmp_path / form, f"format={form}", f"loss={loss}")
+        found = in_form(source, preset, format=form, loss=loss)
         assert found.keys() == plain.keys()
         for key, one in found.items():
             for before, message in zip(
@@ -275,9 +288,11 @@ def test_nothing_after_the_first_action_of_a_turn_is_trained(
                     assert message["role"] == "assistant"
                     assert start == 0
                     trained[form] += end
-                    first = ONE_ACTION.search(was)
-                    assert end <= (first.end() if first else len(was)), was
-                    assert not re.search(HEADING, text[:end]), text
+                    seen.add((was, end))
+    for was, end in seen:
+        first = ONE_ACTION.search(was)
+        assert end <= (first.end() if first else len(was)), was
+        assert not re.search(HEADING, was[:end]), was
     assert trained["sft"] >= trained["openai"] > 0
 
 

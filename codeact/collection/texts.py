@@ -1,0 +1,122 @@
+"""Conversations as one text each, by a chat format, with the characters that are trained.
+
+What is trained of a turn is what the model generates there: its words and the token that ends the
+turn, never the header. Messages are cut after their action, as in the form ``openai``, so that the
+end follows the action.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from codeact.collection.conversion import Conversation
+from codeact.collection.convert_settings import ConvertConfig, TextFormat
+from codeact.collection.examples import Form, messages_of
+from codeact.collection.masks import Masked
+from codeact.collection.rendering import TemplateProcess
+from codeact.collection.templates import ChatTemplate, Rendered
+from codeact.collection.tokenizer_folder import read_folder
+from codeact.episode.effects import JSON
+from codeact.exceptions import ConfigError
+from codeact.resources import resolve_path
+
+STOPS: Mapping[TextFormat, str] = {
+    "chatml": "<|im_end|>",
+    "llama3": "<|eot_id|>",
+    "qwen3": "<|im_end|>",
+}
+"""The token that ends a turn."""
+_SPECIAL: Mapping[TextFormat, str] = {
+    "chatml": r"<\|im_(?:start|end)\|>",
+    "llama3": r"<\|(?:begin_of_text|end_of_text|start_header_id|end_header_id|eot_id|eom_id"
+    r"|python_tag|finetune_right_pad_id|reserved_special_token_\d+)\|>",
+    "qwen3": r"<\|(?:im_start|im_end|endoftext|(?:object_ref|box|quad|vision)_(?:start|end)"
+    r"|(?:vision|image|video|fim)_pad|fim_(?:prefix|middle|suffix)|repo_name|file_sep)\|>",
+}
+_TAIL = 20
+
+
+class _Render(Protocol):
+    def __call__(self, messages: Sequence[Mapping[str, str]]) -> Rendered: ...
+
+
+@contextmanager
+def text_form(config: ConvertConfig) -> Iterator[Form]:
+    """Yield the form of a text format; raises `ConfigError` for a template that cannot be had."""
+    if config.template is None:
+        name: TextFormat = config.format  # type: ignore[assignment]
+        source = resolve_path(f"pkg://codeact.collection.chat_templates/{name}.jinja")
+        template = ChatTemplate(source.read_text(encoding="utf-8"), {})
+        special = re.compile(_SPECIAL[name])
+        yield _form(config, lambda messages: template.render(messages, {}), special)
+        return
+    folder = read_folder(Path(config.template).expanduser())
+    with TemplateProcess(
+        f"template={folder.name}", folder.template, folder.tokens, config.variables or {}
+    ) as process:
+        if config.loss is not None and not process.marks_generation:
+            raise ConfigError(
+                f"template={folder.name}: marks nothing as generated (it has no "
+                "{% generation %} block), so nobody can tell what would be trained; give "
+                "loss=null for text without a mask, or put the text of an assistant, with the "
+                "token that ends it, between {% generation %} and {% endgeneration %}"
+            )
+        words = sorted(folder.special, key=len, reverse=True)
+        yield _form(config, process.render, re.compile("|".join(map(re.escape, words)) or r"(?!)"))
+
+
+def stop_token(config: ConvertConfig) -> str:
+    """Return the token that ends a turn; empty where a template's folder names none."""
+    if config.template is None:
+        return STOPS[config.format]  # type: ignore[index]
+    return read_folder(Path(config.template).expanduser()).stop
+
+
+def _form(config: ConvertConfig, render: _Render, special: "re.Pattern[str]") -> Form:
+    def form(conversation: Conversation) -> JSON:
+        messages = messages_of(conversation, config, cut=True)
+        if config.system == "merge":
+            messages = _merged(messages)
+        for number, one in enumerate(messages, 1):
+            if found := special.search(one.content):
+                raise ValueError(
+                    f"its message {number} says {found[0]}, which is a token of the format's own"
+                )
+        rendered = render([{"role": one.role, "content": one.content} for one in messages])
+        example: JSON = {"id": conversation.id, "text": rendered.text}
+        if config.loss is not None:
+            example["spans"] = _trained(rendered, messages)
+        return example
+
+    return form
+
+
+def _merged(messages: Sequence[Masked]) -> list[Masked]:
+    """Put the system message in front of the first user message, for templates without one."""
+    if not messages or messages[0].role != "system":
+        return list(messages)
+    system, *rest = messages
+    first = next((n for n, one in enumerate(rest) if one.role == "user"), None)
+    if first is None:
+        raise ValueError("there is no user message that could take its system message")
+    said = f"{system.content}\n\n{rest[first].content}"
+    return [*rest[:first], rest[first]._replace(content=said), *rest[first + 1 :]]
+
+
+def _trained(found: Rendered, messages: Sequence[Masked]) -> list[tuple[int, int]]:
+    """Where the trained turns are, of the texts that the template says are generated."""
+    turns = [one for one in messages if one.role == "assistant"]
+    if len(turns) != len(found.generated):
+        raise ValueError(
+            f"its template marks {len(found.generated)} texts as generated, where it has "
+            f"{len(turns)} turns, so which turn is trained cannot be told"
+        )
+    spans = []
+    for turn, (start, end) in zip(turns, found.generated, strict=True):
+        if turn.content.strip()[-_TAIL:] not in found.text[start:end]:
+            raise ValueError("its template marks something else than a turn's words as generated")
+        if turn.whole and start < end:
+            spans.append((start, end))
+    return spans
