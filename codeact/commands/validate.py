@@ -4,6 +4,7 @@ Reads the task files, makes a correct answer from each reference and grades it, 
 """
 
 import sys
+from contextlib import AsyncExitStack
 
 import uvloop
 
@@ -14,6 +15,8 @@ from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
 from codeact.experiment.validate import ValidationReport, validate
 from codeact.results.tables import show_validation
+from codeact.tools import open_toolbox
+from codeact.tools.settings import NoSearch
 
 
 def main(words: list[str]) -> int:
@@ -32,9 +35,13 @@ def main(words: list[str]) -> int:
 
 async def _validate(config: ValidateConfig) -> dict[str, ValidationReport]:
     sets = load_sets(config)
-    async with Resources() as resources:
+    tools = open_toolbox(NoSearch(), config.alfworld, config.success)
+    tools.require({name for loaded in sets for task in loaded.tasks for name in task.tools})
+    async with Resources() as resources, AsyncExitStack() as stack:
+        stack.push_async_callback(tools.close)
         sandbox = await resources.sandbox(config.executor)
+        mode = config.grading.mode
         return {
-            loaded.name: await validate(loaded.family, loaded.tasks, sandbox, config.grading.mode)
+            loaded.name: await validate(loaded.family, loaded.tasks, sandbox, mode, tools)
             for loaded in sets
         }

@@ -9,7 +9,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
 from codeact.graders.base import Grader, Mode
 
-TaskType = Literal["reasoning", "code_generation", "tabular"]
+TaskType = Literal["reasoning", "code_generation", "tabular", "decision_making"]
 Row = Mapping[str, Any]
 Check = Callable[[Any], str]
 """Returns what is wrong with a field's value, or an empty text."""
@@ -97,7 +97,8 @@ class Family:
     `correct_answer` makes an answer that must pass, None where none is known; `extra_check` looks
     at a row as a whole.
     `called` gives the file's own names of our fields, where they differ (``id``: ``problem_id``).
-    `setup` writes trusted code that fills the session's namespace before the first cell.
+    `setup` writes trusted code that fills the session's namespace before the first cell. Where a
+    task is `solved_by_tools`, no answer is right; its correct answer is a cell that solves it.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Family:
     tools: tuple[str, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
     setup: Callable[[Row], str] | None = None
+    solved_by_tools: bool = False
 
     def task(self, row: Row) -> Task:
         """Make a task of a row; raises `RowError`."""

@@ -160,6 +160,10 @@ class ToolBox:
         if (kind := self._world_of(task)) is not None:
             kind.announce(task)
 
+    def has_world(self, task: Task) -> bool:
+        """Whether the task's tools act on a world, which alone can report it as solved."""
+        return self._world_of(task) is not None
+
     def _world_of(self, task: Task) -> WorldKind | None:
         return next((kind for kind in self._worlds if _names(kind) <= set(task.tools)), None)
 

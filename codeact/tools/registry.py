@@ -5,8 +5,7 @@ from typing import Any
 
 from codeact.episode.task import ToolSpec
 from codeact.plugins import Registry
-from codeact.tools.alfworld.households import AlfworldHouseholds, Success
-from codeact.tools.alfworld.settings import AlfworldSettings
+from codeact.tools.alfworld.settings import AlfworldSettings, Success
 from codeact.tools.base import Tool, ToolBox
 from codeact.tools.search import open_search
 from codeact.tools.settings import SearchSettings
@@ -45,5 +44,7 @@ def open_toolbox(
         tools[tool.spec.name] = tool
     for error in broken.values():
         log.warning("left out: %s", error)
+    from codeact.tools.alfworld.households import AlfworldHouseholds  # brings asyncio
+
     households = AlfworldHouseholds(alfworld or AlfworldSettings(), success)
     return ToolBox(tools, broken, worlds=(households,))

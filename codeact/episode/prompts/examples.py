@@ -8,6 +8,8 @@ it. The table of `TABULAR` goes on for two rows that only the test has.
 
 from collections.abc import Collection
 
+from codeact.episode.prompts.households import HOUSEHOLDS
+
 REASONING = """\
 Task:
 Let N be the year in which Kettle Bridge was finished. How many positive divisors does N have? \
@@ -223,8 +225,13 @@ WITHOUT_CODE = {
 }
 
 
-def example_for(task_type: str, *, code: bool, tools: Collection[str]) -> str:
-    """The example of a task type for an episode that runs code or does not, and has these tools."""
+def example_for(task_type: str, *, code: bool, tools: Collection[str], kind: str = "") -> str:
+    """The example of a task type for an episode that runs code or does not, and has these tools.
+
+    Decision making has one for each `kind` of task, and none without code, which it is done by.
+    """
+    if task_type == "decision_making":
+        return HOUSEHOLDS[kind]
     if not code:
         return WITHOUT_CODE[task_type]
     if task_type == "reasoning" and "wikipedia_search" not in tools:

@@ -30,13 +30,14 @@ class RunSetup(NamedTuple):
     """What a worker gets to know of one run.
 
     The models of `config` are already running. `asked` is the user's own configuration, which keys
-    the response cache, and `identity` is that of the run.
+    the response cache, and `identity` is that of the run. `tools` names those that tasks ask for.
     """
 
     config: RunConfig
     asked: RunConfig
     identity: RunIdentity
     keys: list[EpisodeKey]
+    tools: set[str]
 
 
 class AssignmentMessage(msgspec.Struct, frozen=True):
@@ -119,7 +120,8 @@ class EpisodeWorker:
     async def _prepare(self, run: str, setup: RunSetup) -> dict[str, Any]:
         config = setup.config
         account = Account(config.budget)
-        tools = open_toolbox(config.search)
+        tools = open_toolbox(config.search, config.alfworld, config.success)
+        tools.require(setup.tools)
         made = await environment(
             config, setup.keys, tools, account, self._resources, asked=setup.asked
         )

@@ -13,12 +13,12 @@ import json
 import zlib
 from typing import Any
 
-import fast_downward  # type: ignore[import-untyped]
-import textworld  # type: ignore[import-untyped]
-from alfworld.agents.environment.alfred_tw_env import (  # type: ignore[import-untyped]
+import fast_downward
+import textworld
+from alfworld.agents.environment.alfred_tw_env import (
     AlfredDemangler,
 )
-from textworld.envs.pddl import PddlEnv, textgen  # type: ignore[import-untyped]
+from textworld.envs.pddl import PddlEnv, textgen
 
 _LARGEST = 1 << 24
 """Bytes of an unpacked game; those of ALFWorld have some 100,000."""

@@ -7,7 +7,6 @@ that it does not know, or that is impossible just now, with ``Nothing happens.``
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from codeact.episode.task import ToolSpec
 
@@ -15,57 +14,90 @@ ToCommand = Callable[..., str]
 
 
 def put(object: str, receptacle: str) -> str:  # noqa: A002 (names are part of the interface)
-    """Put an object that you hold in or on a receptacle where you are: put("mug 1", "desk 2")."""
+    """Put an object that you hold in or on a receptacle where you are.
+
+    For instance put("mug 1", "desk 2").
+    """
     return f"put {object} in/on {receptacle}"
 
 
 def goto(receptacle: str) -> str:
-    """Walk to a receptacle and look at it: goto("drawer 1")."""
+    """Walk to a receptacle and look at it.
+
+    For instance goto("drawer 1").
+    """
     return f"go to {receptacle}"
 
 
 def take_from(object: str, receptacle: str) -> str:  # noqa: A002
-    """Take an object out of or off a receptacle where you are: take_from("mug 1", "shelf 2")."""
+    """Take an object out of or off a receptacle where you are.
+
+    For instance take_from("mug 1", "shelf 2").
+    """
     return f"take {object} from {receptacle}"
 
 
 def open_receptacle(receptacle: str) -> str:
-    """Open a closed receptacle where you are: open_receptacle("fridge 1")."""
+    """Open a closed receptacle where you are.
+
+    For instance open_receptacle("fridge 1").
+    """
     return f"open {receptacle}"
 
 
 def toggle(object_or_receptacle: str) -> str:
-    """Switch something on or off: toggle("desklamp 1")."""
+    """Switch something on or off.
+
+    For instance toggle("desklamp 1").
+    """
     return f"toggle {object_or_receptacle}"
 
 
 def close_receptacle(receptacle: str) -> str:
-    """Close an open receptacle where you are: close_receptacle("microwave 1")."""
+    """Close an open receptacle where you are.
+
+    For instance close_receptacle("microwave 1").
+    """
     return f"close {receptacle}"
 
 
 def clean(object: str, receptacle: str) -> str:  # noqa: A002
-    """Clean an object that you hold, at a sink or the like: clean("cloth 1", "sinkbasin 1")."""
+    """Clean an object that you hold, at a sink or the like.
+
+    For instance clean("cloth 1", "sinkbasin 1").
+    """
     return f"clean {object} with {receptacle}"
 
 
 def heat(object: str, receptacle: str) -> str:  # noqa: A002
-    """Heat an object that you hold, at a microwave or the like: heat("egg 1", "microwave 1")."""
+    """Heat an object that you hold, at a microwave or the like.
+
+    For instance heat("egg 1", "microwave 1").
+    """
     return f"heat {object} with {receptacle}"
 
 
 def cool(object: str, receptacle: str) -> str:  # noqa: A002
-    """Cool an object that you hold, at a fridge or the like: cool("pan 1", "fridge 1")."""
+    """Cool an object that you hold, at a fridge or the like.
+
+    For instance cool("pan 1", "fridge 1").
+    """
     return f"cool {object} with {receptacle}"
 
 
 def use(receptacle: str) -> str:
-    """Use what is where you are, such as a lamp to look at what you hold: use("desklamp 1")."""
+    """Use what is where you are, such as a lamp to look at what you hold.
+
+    For instance use("desklamp 1").
+    """
     return f"use {receptacle}"
 
 
 def look() -> str:
-    """Look around where you are: look()."""
+    """Look around where you are.
+
+    For instance look().
+    """
     return "look"
 
 
@@ -87,11 +119,11 @@ FUNCTIONS = {function.__name__: function for function in _ALL}
 
 
 def _spec(function: ToCommand) -> ToolSpec:
-    text: Any = inspect.getdoc(function)
+    summary, _, instance = (inspect.getdoc(function) or "").partition("\n\n")
     return ToolSpec(
         name=function.__name__,
         signature=f"{function.__name__}{inspect.signature(function)}",
-        description=f"{text} Returns what happens as text; print it to read it.",
+        description=f"{summary} Returns what you see then. {instance}",
     )
 
 

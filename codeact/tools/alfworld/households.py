@@ -4,22 +4,20 @@ import asyncio
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, ToolFailure
 from codeact.sandboxes.base import HostTool
 from codeact.tools.alfworld.functions import FUNCTIONS, SPECS, ToCommand
 from codeact.tools.alfworld.processes import ENGINE, Household, HouseholdServer
-from codeact.tools.alfworld.settings import AlfworldSettings
+from codeact.tools.alfworld.settings import AlfworldSettings, Success
 from codeact.tools.base import held_up
 
 PUBLISHED_STEPS = 50
 """The published environment ended after so many commands, and its end counted as success."""
 _GRACE = 1.0
 """Seconds that an answer may take before the cell's time is not its own any more."""
-
-Success = Literal["goal", "published"]
 
 
 class AlfworldHousehold:
@@ -75,9 +73,7 @@ class AlfworldHouseholds:
 
     specs = SPECS
 
-    def __init__(
-        self, settings: AlfworldSettings, success: Success, engine: Path = ENGINE
-    ) -> None:
+    def __init__(self, settings: AlfworldSettings, success: Success, engine: Path = ENGINE) -> None:
         self._settings = settings
         self._success = success
         self._engine = engine
@@ -128,16 +124,19 @@ class AlfworldHouseholds:
     async def _load(self, task: Task) -> Household:
         household = await self._server.household()
         try:
-            first = await household.load(str(task.metadata["game"]))
-            if not task.prompt.endswith(first):
-                raise ToolFailure(
-                    f"the game of {task.key} begins with other words than its prompt ends with: "
-                    f"{first[:200]!r}; prepare the task file anew"
-                )
+            _compare(task, await household.load(str(task.metadata["game"])))
         except BaseException:
             household.close()
             raise
         return household
+
+
+def _compare(task: Task, first: str) -> None:
+    if not task.prompt.endswith(first):
+        raise ToolFailure(
+            f"the game of {task.key} begins with other words than its prompt ends with: "
+            f"{first[:200]!r}; prepare the task file anew"
+        )
 
 
 def _call(household: AlfworldHousehold, function: ToCommand) -> HostTool:

@@ -148,7 +148,7 @@ class HouseholdServer:
                     socket.send_fds(self._control, [b"."], [theirs.fileno()])
                 except OSError as error:
                     ours.close()
-                    raise ToolFailure(f"the process that starts ALFWorld games died: {error}") from None
+                    raise ToolFailure(f"what starts ALFWorld games has died: {error}") from None
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_ANSWER)
         household = Household(self._settings, reader, writer)
         try:

@@ -1,8 +1,13 @@
 """Bounds of ALFWorld's games, and how many are got ready ahead."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from codeact.episode.settings import Settings
+
+Success = Literal["goal", "published"]
+"""When a household counts as solved: at its goal, or as in the published runs."""
 
 
 class AlfworldSettings(Settings):
