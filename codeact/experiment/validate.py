@@ -46,10 +46,17 @@ class ValidationReport(msgspec.Struct, frozen=True):
 
 
 async def validate(
-    family: Family, tasks: Sequence[Task], sandbox: Sandbox, mode: Mode, tools: ToolBox
+    family: Family,
+    tasks: Sequence[Task],
+    sandbox: Sandbox,
+    mode: Mode,
+    tools: ToolBox | None = None,
 ) -> ValidationReport:
-    """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks."""
-    grader = _by_tools(tools) if family.solved_by_tools else family.grader(mode)
+    """Grade the correct answer of every task; raises `SandboxFailure` if the sandbox breaks.
+
+    A family that is solved by tools needs `tools`.
+    """
+    grader = _by_tools(tools or ToolBox({})) if family.solved_by_tools else family.grader(mode)
     free = asyncio.Semaphore(_AT_ONCE)
     answers = {task.key: family.correct_answer(task) for task in tasks}
 

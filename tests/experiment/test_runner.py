@@ -59,6 +59,7 @@ class Backend:
     def __init__(self, **ends: list[End]) -> None:
         self.ends = ends
         self.played: list[tuple[str, str]] = []
+        self.announced: list[tuple[str, str]] = []
         self.before: Callable[[], object] = lambda: None
         self.together = self.most = 0
 
@@ -76,6 +77,9 @@ class Backend:
         record = make_record(assignment.task.id, cause=end)
         record.usage, record.cost, record.seconds = Usage(5, 1), 0.25, 2.0
         return record
+
+    def announce(self, run: str, assignment: Assignment) -> None:
+        self.announced.append((run, assignment.task.id))
 
     async def probe(self, run: str, cause: Cause) -> None:
         raise ProviderFailure("it is gone")

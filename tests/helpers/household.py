@@ -9,6 +9,7 @@ may have ``trouble``, which its command ``look`` then makes.
 import json
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 USES = {"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"}
@@ -58,7 +59,9 @@ class Household:
             while True:
                 pass
         if trouble == "garbage":
-            os.write(7, b"")
+            for number in range(3, 64):
+                with suppress(OSError):
+                    os.write(number, b"garbage\n")
 
     def _view(self) -> str:
         place = self.places[self.here]

@@ -1,4 +1,4 @@
-"""Where the games are in the folders that ``alfworld-download`` makes, and what their files hold."""
+"""Where the games are in the folders of ``alfworld-download``, and what their files hold."""
 
 from pathlib import Path
 from typing import Any

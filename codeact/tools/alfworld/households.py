@@ -31,6 +31,7 @@ class AlfworldHousehold:
     def __init__(self, opening: "asyncio.Task[Household]", success: Success) -> None:
         self._opening = opening
         self._success = success
+        self._one_at_a_time = asyncio.Lock()
         self._steps = 0
         self._said = ""
         self.solved = False
@@ -54,13 +55,14 @@ class AlfworldHousehold:
 
     async def _step(self, text: str) -> str:
         household = await asyncio.shield(self._opening)
-        if not self.solved:
-            answer = await household.command(text)
-            self._steps += 1
-            self._said = answer.text
-            used_up = self._success == "published" and self._steps >= PUBLISHED_STEPS
-            self.solved = answer.won or used_up
-        return self._said
+        async with self._one_at_a_time:
+            if not self.solved:
+                answer = await household.command(text)
+                self._steps += 1
+                self._said = answer.text
+                used_up = self._success == "published" and self._steps >= PUBLISHED_STEPS
+                self.solved = answer.won or used_up
+            return self._said
 
     def close(self) -> None:
         """End the game."""

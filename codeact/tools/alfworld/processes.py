@@ -58,7 +58,7 @@ class Household:
         self._reader = reader
         self._writer = writer
         self._kill: Callable[[], None] = _nothing
-        self._one_at_a_time = asyncio.Lock()
+        self._end = ""
 
     async def greet(self) -> None:
         """Hear which process it is, before it can do anything else; raises `ToolFailure`."""
@@ -73,22 +73,23 @@ class Household:
     async def command(self, text: str) -> Answer:
         """Do something in the household; raises `ToolFailure` when its process is lost.
 
-        Whoever cancels this must not ask again: the next answer would be the one to this.
+        One at a time, and none must be cancelled: the next would take its answer.
         """
         asked = {"command": text[:_LONGEST_COMMAND]}
         return await self._ask(asked, self._settings.step_seconds, "a command")
 
     def close(self) -> None:
         """End the process."""
+        self._end = self._end or "it was ended"
         self._writer.close()
         self._kill()
         self._kill = _nothing
 
     async def _ask(self, asked: Mapping[str, str], seconds: float, what: str) -> Answer:
-        async with self._one_at_a_time:
-            if not self._writer.is_closing():
-                self._writer.write(msgspec.json.encode(asked) + b"\n")
-            return await self._answer(Answer, seconds, what)
+        if self._end:
+            raise self._lost(self._end)
+        self._writer.write(msgspec.json.encode(asked) + b"\n")
+        return await self._answer(Answer, seconds, what)
 
     async def _answer(self, kind: type[_Said], seconds: float, what: str) -> _Said:
         try:
@@ -111,6 +112,7 @@ class Household:
         raise self._lost(f"{what} failed: {told.error}")
 
     def _lost(self, why: str) -> ToolFailure:
+        self._end = why
         self.close()
         return ToolFailure(f"the process of an ALFWorld game is lost: {why}")
 
