@@ -123,6 +123,19 @@ async def test_every_episode_is_played_once_and_written(job: Callable[..., Job])
     assert hearing.loads[-1] == Load(in_flight=0, queued=0, finished=5)
 
 
+async def test_the_backend_hears_of_the_next_episodes_before_they_begin(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_AHEAD", 2)
+    backend = Backend()
+    heard: list[list[tuple[str, str]]] = []
+    backend.before = lambda: heard.append(backend.announced[-2:])
+    await played([job("a", 3), job("b", 1)], backend)
+    assert heard[0] == [("a", "1"), ("a", "2")]
+    assert heard[1] == [("a", "2"), ("b", "0")]
+    assert backend.announced[4:] == [("b", "0")]
+
+
 async def test_the_load_is_told_again_and_again(
     job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.datasets.alfworld.games import kind_of
+from codeact.datasets.alfworld.pddl import kind_of
 from codeact.datasets.preparing.base import Choice, Journal
 from codeact.datasets.preparing.raw import Raw
 
@@ -15,8 +15,8 @@ _PLACES = ("json_2.1.1/{}", "*/json_2.1.1/{}", "{}")
 _GAME = "*/*/game.tw-pddl"
 
 
-def games(raw: Raw, choice: Choice, journal: Journal) -> list[Path]:
-    """Return the files of solvable games of the chosen splits; raises `TaskFileError` if none."""
+def solvable_files(raw: Raw, choice: Choice, journal: Journal) -> list[Path]:
+    """Return the solvable games of the chosen splits; raises `TaskFileError` if none."""
     found = [path for split in _splits(raw, choice, journal) for path in _files(raw, split)]
     # Sliced things exist in text, but nobody can slice there.
     playable = [p for p in found if kind_of(p.parts[-3]) and "Sliced" not in p.parts[-3]]

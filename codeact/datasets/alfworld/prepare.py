@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from codeact.datasets.alfworld.archive import PUBLISHED_SPLIT, decoded, games
-from codeact.datasets.alfworld.games import first_words, kind_of, packed
+from codeact.datasets.alfworld.archive import PUBLISHED_SPLIT, decoded, solvable_files
+from codeact.datasets.alfworld.pddl import first_words, kind_of, packed
 from codeact.datasets.preparing.base import Choice, Journal, Made, Preparer
 from codeact.datasets.preparing.drawing import drawn
 from codeact.datasets.preparing.raw import Raw
@@ -21,7 +21,7 @@ _NEEDED = ("pddl_domain", "grammar", "pddl_problem")
 
 
 def _read(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
-    paths = games(raw, choice, journal)
+    paths = solvable_files(raw, choice, journal)
     if choice.sample is not None:
         found, paths = len(paths), drawn(paths, choice.sample, choice.seed)
         journal.step("sample", found, len(paths))

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from codeact.datasets.alfworld.games import KINDS
+from codeact.datasets.alfworld.pddl import KINDS
 from codeact.datasets.family import Family, any_text, text
 from codeact.episode.protocol import between_tags
 from codeact.episode.task import Task

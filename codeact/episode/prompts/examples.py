@@ -228,12 +228,13 @@ WITHOUT_CODE = {
 def example_for(task_type: str, *, code: bool, tools: Collection[str], kind: str = "") -> str:
     """The example of a task type for an episode that runs code or does not, and has these tools.
 
-    Decision making has one for each `kind` of task, and none without code, which it is done by.
+    Decision making has one for each `kind` of task. It is done by code: without, there is none of
+    its own.
     """
-    if task_type == "decision_making":
-        return HOUSEHOLDS[kind]
     if not code:
-        return WITHOUT_CODE[task_type]
+        return WITHOUT_CODE.get(task_type, REASONING_WITHOUT_CODE)
+    if task_type == "decision_making":
+        return HOUSEHOLDS.get(kind, HOUSEHOLDS["put"])
     if task_type == "reasoning" and "wikipedia_search" not in tools:
         return REASONING_WITHOUT_SEARCH
     return EXAMPLES[task_type]

@@ -10,7 +10,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, ToolFailure
 from codeact.sandboxes.base import HostTool
 from codeact.tools.alfworld.functions import FUNCTIONS, SPECS, ToCommand
-from codeact.tools.alfworld.processes import ENGINE, Household, HouseholdServer
+from codeact.tools.alfworld.processes import ENGINE, HouseholdProcess, HouseholdServer
 from codeact.tools.alfworld.settings import AlfworldSettings, Success
 from codeact.tools.base import held_up
 
@@ -28,7 +28,7 @@ class AlfworldHousehold:
     then, it says again what it said last.
     """
 
-    def __init__(self, opening: "asyncio.Task[Household]", success: Success) -> None:
+    def __init__(self, opening: "asyncio.Task[HouseholdProcess]", success: Success) -> None:
         self._opening = opening
         self._success = success
         self._one_at_a_time = asyncio.Lock()
@@ -80,7 +80,7 @@ class AlfworldHouseholds:
         self._success = success
         self._engine = engine
         self._server = HouseholdServer(settings, engine)
-        self._ready: dict[str, asyncio.Task[Household]] = {}
+        self._ready: dict[str, asyncio.Task[HouseholdProcess]] = {}
         """Loaded ahead, or about to be, by the digests of their tasks."""
 
     def require(self) -> None:
@@ -118,12 +118,12 @@ class AlfworldHouseholds:
         self._ready.clear()
         await self._server.close()
 
-    def _begin(self, task: Task) -> "asyncio.Task[Household]":
+    def _begin(self, task: Task) -> "asyncio.Task[HouseholdProcess]":
         opening = asyncio.ensure_future(self._load(task))
         opening.add_done_callback(_looked_at)
         return opening
 
-    async def _load(self, task: Task) -> Household:
+    async def _load(self, task: Task) -> HouseholdProcess:
         household = await self._server.household()
         try:
             _compare(task, await household.load(str(task.metadata["game"])))
@@ -149,7 +149,7 @@ def _call(household: AlfworldHousehold, function: ToCommand) -> HostTool:
     return call
 
 
-def _has_failed(opening: "asyncio.Task[Household]") -> bool:
+def _has_failed(opening: "asyncio.Task[HouseholdProcess]") -> bool:
     return opening.cancelled() or opening.exception() is not None
 
 
@@ -159,6 +159,6 @@ def _looked_at(task: "asyncio.Task[Any]") -> None:
         task.exception()
 
 
-def _closed(opening: "asyncio.Task[Household]") -> None:
+def _closed(opening: "asyncio.Task[HouseholdProcess]") -> None:
     if not _has_failed(opening):
         opening.result().close()

@@ -45,7 +45,7 @@ class _Fault(msgspec.Struct, frozen=True):
 _Said = TypeVar("_Said", Answer, _Greeting)
 
 
-class Household:
+class HouseholdProcess:
     """A process that holds one game."""
 
     def __init__(
@@ -136,7 +136,7 @@ class HouseholdServer:
         """Whether it has been of use yet."""
         return self._process is not None
 
-    async def household(self) -> Household:
+    async def household(self) -> HouseholdProcess:
         """Fork a process that waits for its game; raises `ToolFailure`."""
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
@@ -152,7 +152,7 @@ class HouseholdServer:
                     ours.close()
                     raise ToolFailure(f"what starts ALFWorld games has died: {error}") from None
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LONGEST_ANSWER)
-        household = Household(self._settings, reader, writer)
+        household = HouseholdProcess(self._settings, reader, writer)
         try:
             await household.greet()
         except BaseException:
