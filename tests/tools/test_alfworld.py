@@ -1,0 +1,145 @@
+"""ALFWorld's real games: recorded episodes, walkthroughs, whole runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codeact.cli import main
+from codeact.datasets import get, load_tasks
+from codeact.recordings.run_folder import read_records
+from codeact.tools.alfworld.processes import ENGINE
+from tests.helpers.alfworld import RECORDED, needs_archive, needs_engine, prepared, unpacked
+
+pytestmark = [needs_archive, needs_engine, pytest.mark.usefixtures("local_sandbox")]
+
+ALL = os.environ.get("CODEACT_SLOW_TESTS") == "1"
+AT_ONCE = "compute.concurrency=4"
+
+PLAIN = """\
+import json, sys
+import textworld
+from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
+from textworld.envs.pddl import PddlEnv
+env = AlfredDemangler(PddlEnv(textworld.EnvInfos(won=True)))
+asked = json.load(sys.stdin)
+env.load(asked["game"])
+said = [env.reset().feedback]
+for command in asked["commands"]:
+    state, _, _ = env.step(command)
+    said.append([state.feedback, state.won])
+json.dump(said, sys.stdout)
+"""
+OURS = """\
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("engine", sys.argv[1])
+engine = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(engine)
+asked = json.load(sys.stdin)
+household = engine.Household()
+said = [household.load(asked["packed"])]
+said += [household.command(command) for command in asked["commands"]]
+json.dump(said, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpacked(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def data(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    prepared(raw, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "pattern"),
+    [
+        ("gpt-4-0613", "F=None/max5*/alfworld/*"),
+        ("gpt-3.5-turbo-0613", "F=gpt-4-0613/PHF=no_GT-textual/max5*/alfworld/*"),
+    ],
+)
+def test_recorded_games_are_played_again_to_the_letter(
+    model: str, pattern: str, data: Path, tmp_path: Path
+) -> None:
+    """Observations, counts and verdicts; one in the first of these ends in the 50th command."""
+    out = tmp_path / "out.jsonl"
+    words = [AT_ONCE, f"out={out}", *([] if ALL else ["limit=5"])]
+    source = str(RECORDED / model)
+    assert (
+        main(["replay", source, f"filter={pattern}", "task=alfworld", f"data={data}", *words]) == 0
+    )
+    assert out.read_text() == ""
+
+
+def test_walkthroughs_solve_their_games(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [AT_ONCE, *([] if ALL else ["limit=4"])]
+    assert main(["validate", "task=alfworld", f"data={data}", *words]) == 0
+    assert "alfworld" in capsys.readouterr().out
+
+
+def test_a_walkthrough_that_solves_nothing_is_told(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line, *_) = (data / "alfworld.jsonl").read_text().splitlines()
+    row = {**json.loads(line), "reference": '<execute>\ngoto("nowhere 1")\n</execute>'}
+    (tmp_path / "alfworld.jsonl").write_text(json.dumps(row) + "\n")
+    assert main(["validate", "task=alfworld", f"data={tmp_path}"]) == 1
+    assert "Nothing happens." in capsys.readouterr().out
+
+
+def test_the_quicker_engine_says_what_the_plain_one_says(raw: Path, data: Path) -> None:
+    task = load_tasks(get("alfworld"), data / "alfworld.jsonl")[0]
+    file = next(raw.glob(f"json_2.1.1/*/{task.id}/game.tw-pddl"))
+    steps = ["look", "inventory", "go to desk 1", "go to shelf 1", "examine shelf 1", "look",
+             "go to nowhere", "open drawer 1", "go to drawer 1", "open drawer 1"]  # fmt: skip
+    asked = {"game": str(file), "packed": task.metadata["game"], "commands": steps}
+
+    def said(program: str) -> list[object]:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", program, str(ENGINE)],
+            input=json.dumps(asked), capture_output=True, text=True, check=True, timeout=120,
+        )  # fmt: skip
+        return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+    (first, *plain), (ours, *quick) = said(PLAIN), said(OURS)
+    assert str(first).partition("\n\n")[2].replace("\n\n", "\n") == ours
+    assert [str(text).split(". ", 1)[-1] for text, _ in plain] == [  # type: ignore[misc]
+        str(text).split(". ", 1)[-1] if "arrive" in str(was) else text
+        for (text, _), (was, _) in zip(quick, plain, strict=True)  # type: ignore[misc]
+    ]
+    assert task.prompt.endswith(str(ours))
+
+
+def recorded_run(data: Path, folder: Path, *words: str) -> list[bool]:
+    """Two recorded games as a run of one's own; whether each was solved, without a proposal."""
+    source = RECORDED / "gpt-4-0613/F=None/max5_p2+tool+cd/decision_making/alfworld"
+    model = ["model=recorded", f"model.source={source}", "search=none", "tracker=none"]
+    run = [*model, "task=alfworld", f"data={data}", f"run_dir={folder}", "limit=2", *words]
+    assert main(["run", *run]) == 0
+    records = sorted(read_records(folder), key=lambda record: record.task_id)
+    assert all(record.outcome.cause is None for record in records)
+    return [record.outcome.success and not record.counts.propose_solution for record in records]
+
+
+def test_a_run_ends_its_episodes_by_their_games(data: Path, tmp_path: Path) -> None:
+    solved = recorded_run(data, tmp_path / "run", AT_ONCE)
+    assert any(solved)
+    assert recorded_run(data, tmp_path / "strict", "grading=mint", "samples=1") == solved
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_engine")
+def test_games_are_played_from_a_container(data: Path, tmp_path: Path) -> None:
+    assert any(recorded_run(data, tmp_path / "run", "executor=docker", "executor.image=host"))
+
+
+@pytest.mark.ray
+def test_games_are_played_by_workers_of_a_cluster(data: Path, tmp_path: Path) -> None:
+    assert any(recorded_run(data, tmp_path / "run", "compute=ray", "compute.workers=1"))
