@@ -70,6 +70,7 @@ def processes() -> list[psutil.Process]:
 
 
 def processor_seconds() -> float:
+    """Of all of them together, so far."""
     return sum(sum(process.cpu_times()[:2]) for process in processes())
 
 

@@ -3,13 +3,14 @@
 Its game is JSON: ``{"places": {"desk 1": {"holds": ["pen 1"], "open": null}}, "goal": {…}}``, where
 `open` is null for what cannot be closed. The goal's ``do`` is what has to be done to an object of
 the sort ``object`` before it is ``count`` times in or on a ``place`` (none: under a lamp). A game
-may have ``trouble``, which its command ``look`` then makes.
+may have ``trouble``, which its command ``look`` then makes; a path is the trouble of dying once.
 """
 
 import json
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 USES = {"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"}
@@ -40,7 +41,8 @@ class Household:
 
     def command(self, text: str) -> tuple[str, bool]:
         if text == "look" and "trouble" in self.game:
-            self._trouble(self.game["trouble"])
+            with suppress(FileExistsError):
+                self._trouble(self.game["trouble"])
         verb, _, rest = text.replace("go to ", "goto ").partition(" ")
         for link in (" in/on ", " from ", " with "):
             rest = rest.replace(link, "|")
@@ -49,6 +51,10 @@ class Household:
         return said or "Nothing happens.", self._won()
 
     def _trouble(self, trouble: str) -> None:
+        if trouble.startswith("/"):
+            # Once: a game cannot write, but it can leave an empty file.
+            Path(trouble).touch(exist_ok=False)
+            os._exit(3)
         if trouble == "hang":
             time.sleep(600)
         if trouble == "exit":

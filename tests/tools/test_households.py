@@ -20,14 +20,19 @@ from codeact.episode.record import EpisodeRecord
 from codeact.episode.settings import EpisodeSettings, TurnSettings
 from codeact.episode.task import Task
 from codeact.exceptions import ToolFailure
+from codeact.experiment.compute.local import LocalBackend
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
+from codeact.experiment.events import Job, NullListener
+from codeact.experiment.runner import Runner
 from codeact.experiment.strategies import strategy
 from codeact.models.scripted import ScriptedModel
+from codeact.recordings.run_folder import RunFolder, latest_records
 from codeact.sandboxes.base import Sandbox
 from codeact.tools import AlfworldSettings, ToolBox
 from codeact.tools.alfworld.functions import FUNCTIONS
 from codeact.tools.alfworld.households import AlfworldHousehold, AlfworldHouseholds
 from tests.helpers import household
+from tests.helpers.records import asked, configured
 from tests.helpers.sandboxes import EXECUTORS, started
 
 ENGINE = Path(household.__file__)
@@ -321,6 +326,29 @@ async def test_a_lost_game_fails_its_episode_as_the_tools_fault(local_sandbox: N
         assert "the process of an ALFWorld game is lost" in record.outcome.error
     finally:
         await sandbox.close()
+
+
+async def test_an_episode_whose_game_was_killed_is_played_again(
+    local_sandbox: None, tmp_path: Path
+) -> None:
+    task = task_of(bedroom(trouble=str(tmp_path / "died")))
+    family = get("alfworld")
+    owed = [Assignment(task, family, family.grader("strict"), 0)]
+    folder = RunFolder.open(tmp_path / "run", asked())
+    sandbox = await started("local", preload=())
+    try:
+        async with households() as made:
+            text = f"<execute> look()\n{PUT} </execute>"
+            backend = LocalBackend({"a": environment(sandbox, made, [text])}, {})
+            job = Job("a", configured(), folder, owed)
+            await Runner([job], backend, 1, NullListener()).run()
+    finally:
+        folder.close()
+        await sandbox.close()
+    (record,) = latest_records(folder.path)
+    assert record.outcome.success
+    assert [attempt.cause for attempt in record.attempts] == ["tool"]
+    assert "killed or ended during a command" in record.attempts[0].error
 
 
 async def test_a_solved_household_outlives_the_interpreter(local_sandbox: None) -> None:
