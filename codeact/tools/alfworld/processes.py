@@ -23,6 +23,7 @@ _SERVER = Path(__file__).with_name("server.py")
 _LONGEST_ANSWER = 1 << 20
 _LONGEST_COMMAND = 200
 """No command that a game knows is as long, so a longer one may be cut: it stays unknown."""
+_LAST_SECONDS = 5.0
 _LAST_WORDS = 2000
 """Characters of a server's error output that a message has."""
 
@@ -169,7 +170,9 @@ class HouseholdServer:
                 self._process.kill()
             await self._process.wait()
         if self._errors is not None:
-            await asyncio.gather(self._errors, return_exceptions=True)
+            # A household that outlives its server for a moment holds the other end.
+            await asyncio.wait([self._errors], timeout=_LAST_SECONDS)
+            self._errors.cancel()
         self._process = self._control = self._errors = None
 
     async def _start(self) -> None:
@@ -202,9 +205,8 @@ class HouseholdServer:
             await self.close()
             raise ToolFailure(f"ALFWorld's engine is not loaded after {seconds:g} s") from None
         if not ready:
-            errors = self._errors
+            said = (await self._errors).decode(errors="replace").strip()
             await self.close()
-            said = (await errors).decode(errors="replace").strip()
             raise ToolFailure(f"ALFWorld's engine cannot be loaded: {said}")
 
 
