@@ -42,7 +42,6 @@ MARKS = [
     Mark("make mutants", ("--dry-run",), "runs the tests hundreds of times, for 20 minutes"),
     Mark("make", ("--dry-run",), "installs packages, runs for minutes, or runs these tests"),
     *(Mark(f"codeact {words}", COMPOSED, "needs ALFWorld's games") for words in ALFWORLD),
-    Mark("python benchmarks/alfworld.py", ("--help",), "needs ALFWorld's games"),
     Mark("codeact run model=openai", DRY, "needs a key"),
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),

@@ -31,11 +31,11 @@ from codeact.sandboxes.base import Sandbox
 from codeact.tools import AlfworldSettings, ToolBox
 from codeact.tools.alfworld.functions import FUNCTIONS
 from codeact.tools.alfworld.households import AlfworldHousehold, AlfworldHouseholds
-from tests.helpers import household
+from tests.helpers.household import first_words
 from tests.helpers.records import asked, configured
 from tests.helpers.sandboxes import EXECUTORS, started
 
-ENGINE = Path(household.__file__)
+ENGINE = Path(__file__).parents[1] / "helpers" / "household.py"
 PUT = "goto('desk 1'); take_from('pen 1', 'desk 1'); goto('bed 1'); put('pen 1', 'bed 1')"
 STEPS = (
     ("goto", "desk 1"),
@@ -53,7 +53,7 @@ def task_of(game: dict[str, Any], kind: str = "put", number: int = 0) -> Task:
     return Task(
         name="alfworld",
         id=f"{kind}/{number}",
-        prompt=f"Interact.\n{household.first_words(game)}",
+        prompt=f"Interact.\n{first_words(game)}",
         reference="",
         metadata={"task_type": kind, "game": json.dumps(game)},
         tools=tuple(FUNCTIONS),
