@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_recorded_games_are_played_again_to_the_letter(
 ) -> None:
     """Observations, counts and verdicts; one in the first of these ends in the 50th command."""
     out = tmp_path / "out.jsonl"
-    words = [AT_ONCE, f"out={out}", *([] if ALL else ["limit=5"])]
+    words = [AT_ONCE, f"out={out}", *([] if ALL else ["limit=3"])]
     source = str(RECORDED / model)
     assert (
         main(["replay", source, f"filter={pattern}", "task=alfworld", f"data={data}", *words]) == 0
@@ -78,30 +80,31 @@ def test_recorded_games_are_played_again_to_the_letter(
     assert out.read_text() == ""
 
 
-def test_walkthroughs_solve_their_games(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [AT_ONCE, *([] if ALL else ["limit=4"])]
-    assert main(["validate", "task=alfworld", f"data={data}", *words]) == 0
-    assert "alfworld" in capsys.readouterr().out
-
-
-def test_a_walkthrough_that_solves_nothing_is_told(
+def test_walkthroughs_solve_their_games_and_others_are_told(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (line, *_) = (data / "alfworld.jsonl").read_text().splitlines()
-    row = {**json.loads(line), "reference": '<execute>\ngoto("nowhere 1")\n</execute>'}
-    (tmp_path / "alfworld.jsonl").write_text(json.dumps(row) + "\n")
+    rows = [json.loads(line) for line in (data / "alfworld.jsonl").read_text().splitlines()]
+    broken = {**rows[0], "id": "broken", "reference": '<execute>\ngoto("x 1")\n</execute>'}
+    chosen = [broken, {**rows[0], "id": "without", "reference": ""}, *rows[: None if ALL else 3]]
+    text = "".join(json.dumps(row) + "\n" for row in chosen)
+    (tmp_path / "alfworld.jsonl").write_text(text)
     assert main(["validate", "task=alfworld", f"data={tmp_path}"]) == 1
-    assert "Nothing happens." in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "1 references fail" in told.err
+    assert "broken" in told.out
+    assert "Nothing happens." in told.out
 
 
 def test_the_quicker_engine_says_what_the_plain_one_says(raw: Path, data: Path) -> None:
     task = load_tasks(get("alfworld"), data / "alfworld.jsonl")[0]
     file = next(raw.glob(f"json_2.1.1/*/{task.id}/game.tw-pddl"))
-    steps = ["look", "inventory", "go to desk 1", "go to shelf 1", "examine shelf 1", "look",
-             "go to nowhere", "open drawer 1", "go to drawer 1", "open drawer 1"]  # fmt: skip
+    places = re.findall(r"\ba (\w+ \d+)", task.prompt)[-4:]
+    steps = ["look", "inventory", "go to nowhere", "open it"]
+    steps += [f"{verb} {place}" for place in places for verb in ("go to", "open", "examine")]
+    steps += ["look", "inventory"]
     asked = {"game": str(file), "packed": task.metadata["game"], "commands": steps}
 
-    def said(program: str) -> list[object]:
+    def said(program: str) -> list[Any]:
         done = subprocess.run(
             [sys.executable, "-I", "-c", program, str(ENGINE)],
             input=json.dumps(asked), capture_output=True, text=True, check=True, timeout=120,
@@ -110,10 +113,9 @@ def test_the_quicker_engine_says_what_the_plain_one_says(raw: Path, data: Path) 
 
     (first, *plain), (ours, *quick) = said(PLAIN), said(OURS)
     assert str(first).partition("\n\n")[2].replace("\n\n", "\n") == ours
-    assert [str(text).split(". ", 1)[-1] for text, _ in plain] == [  # type: ignore[misc]
-        str(text).split(". ", 1)[-1] if "arrive" in str(was) else text
-        for (text, _), (was, _) in zip(quick, plain, strict=True)  # type: ignore[misc]
-    ]
+    bare = [[re.sub(r"^You arrive at loc \d+\. ", "", text), won] for text, won in plain]
+    assert bare == quick
+    assert len({text for text, _ in bare}) > 4
     assert task.prompt.endswith(str(ours))
 
 
@@ -129,9 +131,7 @@ def recorded_run(data: Path, folder: Path, *words: str) -> list[bool]:
 
 
 def test_a_run_ends_its_episodes_by_their_games(data: Path, tmp_path: Path) -> None:
-    solved = recorded_run(data, tmp_path / "run", AT_ONCE)
-    assert any(solved)
-    assert recorded_run(data, tmp_path / "strict", "grading=mint", "samples=1") == solved
+    assert any(recorded_run(data, tmp_path / "run", AT_ONCE))
 
 
 @pytest.mark.docker
