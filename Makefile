@@ -10,7 +10,7 @@ NOT_COMPILED := '/(tests|pip|setuptools|mypy|mypyc|nltk|rllib|tune|train|serve)/
 MUTANTS ?= 200
 SEED ?= 1
 
-.PHONY: demo demo-live test quick durations mutants check format lock wheel clean
+.PHONY: demo demo-live test quick durations mutants check format lock alfworld wheel clean
 
 demo: $(READY)  ## the sample suite with recorded answers of a small model, executed for real
 	$(BIN)/codeact run model=recorded task=sample
@@ -46,6 +46,9 @@ format: $(READY)
 lock:  ## resolve the newest versions that pyproject.toml admits
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --extra repl pyproject.toml \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+
+alfworld: $(READY)  ## the games of task=alfworld: builds their engine with g++, make and cmake; two minutes
+	$(UV) install --python $(BIN)/python --editable '.[alfworld]'
 
 wheel: $(READY)
 	$(BIN)/python -m build --wheel --outdir dist

@@ -99,6 +99,18 @@ def wandb_writes_these_records() -> None:
     assert not missing, f"there is no record of {missing}"
 
 
+def textworld_parses_and_copies_here() -> None:
+    textgen = pytest.importorskip("textworld.envs.pddl.textgen", reason="an extra: alfworld")
+    from textworld.envs.pddl import logic
+
+    calls = inspect.getsource(textgen.ContextSensitiveGrammar)
+    assert '_parse_and_convert(start, rule_name="symbols"' in calls, "it parses elsewhere"
+    assert "copy_context(context)" in calls, "it copies contexts elsewhere"
+    assert "Rule.parse_conjunctive_query(" in inspect.getsource(textgen.query), "it parses rules"
+    translates = inspect.getsource(logic.PddlState.__init__)
+    assert "fast_downward.pddl2sas(logic.domain, pddl_problem" in translates, "it translates"
+
+
 def threads_are_counted() -> None:
     import _thread
 
@@ -112,6 +124,12 @@ def threads_are_counted() -> None:
 
 
 INTERFACES = [
+    Interface(
+        "textworld.envs.pddl.textgen._parse_and_convert",
+        "codeact/tools/alfworld/engine.py",
+        "to parse a grammar's texts once each, and a game's PDDL once",
+        textworld_parses_and_copies_here,
+    ),
     Interface(
         "ray._private.worker.print_to_stdstream",
         "codeact/ray_cluster.py",

@@ -31,9 +31,17 @@ class Mark(NamedTuple):
 
 
 DRY = ("dry_run=true",)
+COMPOSED = ("--cfg", "job")
+ALFWORLD = (
+    "prepare task=alfworld",
+    "validate task=alfworld",
+    "run model=openai task=alfworld",
+    "replay transcripts task=alfworld",
+)
 MARKS = [
     Mark("make mutants", ("--dry-run",), "runs the tests hundreds of times, for 20 minutes"),
     Mark("make", ("--dry-run",), "installs packages, runs for minutes, or runs these tests"),
+    *(Mark(f"codeact {words}", COMPOSED, "needs ALFWorld's games") for words in ALFWORLD),
     Mark("codeact run model=openai", DRY, "needs a key"),
     Mark("codeact run model=azure", DRY, "needs a key"),
     Mark("codeact run model=server", DRY, "needs a model server"),

@@ -40,7 +40,8 @@ def main(words: list[str]) -> int:
 async def _replay(config: ReplayConfig) -> int:
     files = chosen_files(config.source, config.filter)
     sets = load_sets(config.model_copy(update={"limit": None, "total_limit": None}))
-    tools = open_toolbox(config.search)
+    tools = open_toolbox(config.search, config.alfworld, config.success)
+    tools.require({name for one in sets for task in one.tasks for name in task.tools})
     scores: dict[str, Score] = {}
     unexplained: list[Difference] = []
     start = time.monotonic()
@@ -49,7 +50,7 @@ async def _replay(config: ReplayConfig) -> int:
         async with Resources() as resources:
             sandbox = await resources.sandbox(config.executor)
             prompt = strategy(config.prompt.strategy)
-            shared = resources.tools(config.search, tools)
+            shared = resources.tools(config, tools)
             replayer = Replayer(sets, sandbox, prompt, shared, config.compute.concurrency)
             for number, file in enumerate(files, 1):
                 left = _left(config, scores)

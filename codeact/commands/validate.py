@@ -5,7 +5,7 @@ Tasks without a known answer are counted by the reason, and written one by one t
 """
 
 import sys
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import msgspec
 import uvloop
@@ -18,6 +18,8 @@ from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
 from codeact.experiment.validate import ValidationReport, validate
 from codeact.results.tables import show_validation
+from codeact.tools import open_toolbox
+from codeact.tools.settings import NoSearch
 
 
 def main(words: list[str]) -> int:
@@ -44,9 +46,13 @@ async def _validate(config: ValidateConfig) -> dict[str, ValidationReport]:
     sets = load_sets(config)
     for notice in filter(None, (loaded.notice for loaded in sets)):
         sys.stderr.write(f"{notice}\n")
-    async with Resources() as resources:
+    tools = open_toolbox(NoSearch(), config.alfworld, config.success)
+    tools.require({name for loaded in sets for task in loaded.tasks for name in task.tools})
+    async with Resources() as resources, AsyncExitStack() as stack:
+        stack.push_async_callback(tools.close)
         sandbox = await resources.sandbox(config.executor)
+        mode = config.grading.mode
         return {
-            loaded.name: await validate(loaded.family, loaded.tasks, sandbox, config.grading.mode)
+            loaded.name: await validate(loaded.family, loaded.tasks, sandbox, mode, tools)
             for loaded in sets
         }

@@ -4,6 +4,7 @@ from codeact.datasets.family import Family
 from codeact.plugins import Registry
 
 DATA_SETS = (
+    "alfworld",
     "apps",
     "gsm8k",
     "hotpotqa",

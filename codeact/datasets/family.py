@@ -9,7 +9,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
 from codeact.graders.base import Grader, Mode
 
-TaskType = Literal["reasoning", "code_generation", "tabular"]
+TaskType = Literal["reasoning", "code_generation", "tabular", "decision_making"]
 Row = Mapping[str, Any]
 Check = Callable[[Any], str]
 """Returns what is wrong with a field's value, or an empty text."""
@@ -104,7 +104,8 @@ class Family:
     at a row as a whole.
     `called` gives the file's own names of our fields, where they differ (``id``: ``problem_id``).
     `setup` writes trusted code that fills the session's namespace before the first cell. `split` is
-    a part of published paths, empty where the tasks are of no split of their own.
+    a part of published paths, empty where the tasks are of no split of their own. Where a task is
+    `solved_by_tools`, no answer is right; its correct answer is a cell that solves it.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Family:
     called: Mapping[str, str] = field(default_factory=dict)
     setup: Callable[[Row], str] | None = None
     split: str = ""
+    solved_by_tools: bool = False
 
     def task(self, row: Row) -> Task:
         """Make a task of a row; raises `RowError`."""

@@ -109,13 +109,15 @@ class Execution(msgspec.Struct, frozen=True):
     `output` is what it wrote to stdout, bounded by the sandbox. `status` is ``ok``; ``error`` (an
     exception); ``timeout`` (stopped by the time limit); ``killed`` or ``oom`` (the interpreter is
     gone). `state_lost` says that the next cell starts in a fresh namespace; the output then ends
-    with a notice of that.
+    with a notice of that. `solved` says that the world which the task's tools act on reports the
+    task as solved: the driver asks that world itself, and nothing that a sandbox sends decides it.
     """
 
     output: str
     status: Status = "ok"
     seconds: float = 0.0
     state_lost: bool = False
+    solved: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -7,6 +7,9 @@ machine runs live, replays a transcript and is tested without a model or a sandb
          ▲      └──── answer ────> Grade ────┤
          │      └──── neither ───────────────┤
       Complete <── Critique (if asked for) <─┴─> finished
+
+A right answer ends an episode, and so does a cell after which the world that the tools act on
+(a household, say) reports the task as solved.
 """
 
 from typing import Literal
@@ -167,7 +170,7 @@ class Episode:
         turn.status = execution.status
         turn.seconds["sandbox"] = execution.seconds
         self.counts.use_tool += 1
-        self._end_turn(success=False)
+        self._end_turn(success=execution.solved)
 
     def _on_verdict(self, verdict: Verdict) -> None:
         turn = self.turns[-1]

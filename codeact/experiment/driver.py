@@ -42,7 +42,7 @@ from codeact.experiment.budget import Account
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey, ModelClient, Request, Role
 from codeact.sandboxes.base import Sandbox, Session
-from codeact.tools import Delays, ToolBox
+from codeact.tools import Delays, OpenTools, ToolBox
 
 
 class RunIdentity(NamedTuple):
@@ -167,16 +167,17 @@ def _fault(error: Exception, where: str) -> str:
 
 
 class _EffectHandler:
-    """Performs effects for one episode, and holds its REPL.
+    """Performs effects for one episode, and holds its REPL and its tools.
 
-    The REPL starts while the policy generates its first message. So when many episodes begin at
-    once, none of them waits for the sessions of all.
+    Both start while the policy generates its first message. So when many episodes begin at once,
+    none of them waits for the sessions of all.
     """
 
     def __init__(self, assignment: Assignment, environment: Environment) -> None:
         self._assignment = assignment
         self._environment = environment
         self._opening: asyncio.Task[Session] | None = None
+        self._tools: OpenTools | None = None
         self._delays = Delays()
 
     async def __aenter__(self) -> "_EffectHandler":
@@ -185,6 +186,8 @@ class _EffectHandler:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        if self._tools is not None:
+            self._tools.close()
         opening = self._opening
         if opening is None:
             return
@@ -235,23 +238,25 @@ class _EffectHandler:
 
     async def _execute(self, code: str) -> Execution:
         session = await asyncio.shield(self._open())
+        assert self._tools is not None
+        await self._tools.ready()
         start = time.monotonic()
         self._delays.forget()
         execution = await session.execute(code)
-        if execution.status == "timeout":
+        solved = self._tools.solved
+        if execution.status == "timeout" and not solved:
             # The cell is not to blame when a service keeps a tool waiting.
             self._delays.blame(time.monotonic() - start)
-        return execution
+        return msgspec.structs.replace(execution, solved=solved)
 
     def _open(self) -> "asyncio.Task[Session]":
-        """Start the REPL if it is not started yet."""
+        """Start the REPL, and the world of its tools, if that is not done yet."""
         if self._opening is None:
             task = self._assignment.task
+            self._tools = self._environment.tools.open(task, self._delays)
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
             self._opening = asyncio.create_task(
-                self._environment.sandbox.session(
-                    setup=setup, tools=self._environment.tools.calls(task, self._delays)
-                )
+                self._environment.sandbox.session(setup=setup, tools=self._tools.calls)
             )
         return self._opening
 

@@ -58,6 +58,11 @@ class Plan(NamedTuple):
     notices: tuple[str, ...] = ()
 
     @property
+    def tool_names(self) -> set[str]:
+        """The tools that any task asks for."""
+        return {name for assignment in self.assignments for name in assignment.task.tools}
+
+    @property
     def keys(self) -> list[EpisodeKey]:
         """The keys by which recorded models find the episodes."""
         return [assignment.key for assignment in self.assignments]
@@ -186,12 +191,20 @@ def make_plan(config: RunConfig) -> Plan:
     if config.shuffle:
         random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
     files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
-    tools = open_toolbox(config.search)
-    tools.require(sorted({name for assignment in assignments for name in assignment.task.tools}))
+    files += files_of(config.search)
+    tools = open_toolbox(config.search, config.alfworld, config.success)
     strategy = run_strategy(config, (assignment.task for assignment in assignments))
     notices = tuple(loaded.notice for loaded in sets if loaded.notice)
-    files += files_of(config.search)
-    return Plan(config, assignments, tools, files, strategy, notices)
+    plan = Plan(config, assignments, tools, files, strategy, notices)
+    tools.require(plan.tool_names)
+    if not config.turns.use_tools:
+        for task in (assignment.task for assignment in assignments):
+            if tools.has_world(task):
+                raise ConfigError(
+                    f"turns.use_tools=false leaves nothing to do in {task.key}: it is solved by "
+                    "its tools, and not by an answer"
+                )
+    return plan
 
 
 def _seed(seed: int | None, sample: int) -> int | None:

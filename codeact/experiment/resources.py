@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from codeact.exceptions import ConfigError
-from codeact.experiment.config.schema import digest_of
+from codeact.experiment.config.schema import PlaySettings, digest_of
 from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
 from codeact.models.cache import CachedModel, ResponseStore
 from codeact.models.registry import create_client
 from codeact.sandboxes.base import Sandbox
 from codeact.sandboxes.settings import AnyExecutorSettings
 from codeact.sandboxes.start import facts_of, start_sandbox
-from codeact.tools import SearchSettings, ToolBox
+from codeact.tools import ToolBox
 from codeact.wording import with_whole_keys
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,10 @@ class Resources:
         found: Sandbox = self._open[key]
         return found
 
-    def tools(self, search: SearchSettings, made: ToolBox) -> ToolBox:
-        """Return the tools for a search; runs with the same search share those of the first one."""
-        key = "tools" + digest_of(search.model_dump())
+    def tools(self, config: PlaySettings, made: ToolBox) -> ToolBox:
+        """Return a run's tools; runs with the same settings for them share those of the first."""
+        settings = (config.search.model_dump(), config.alfworld.model_dump(), config.success)
+        key = "tools" + digest_of(settings)
         if key not in self._open:
             self._stack.push_async_callback(made.close)
             self._open[key] = made

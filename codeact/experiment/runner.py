@@ -4,9 +4,11 @@ import asyncio
 import logging
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from codeact.episode.causes import should_retry
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _LOOK = 5.0
 """Seconds between two reports of the load."""
+_AHEAD = 8
+"""How many episodes the backend hears of before they begin."""
 _AGAIN = 1.0
 """Seconds between two attempts to write to a full disk."""
 
@@ -64,10 +68,8 @@ class Runner:
     ) -> None:
         self._jobs = jobs
         self._backend = backend
-        self._queue: Iterator[tuple[Job, Assignment]] = (
-            (job, assignment) for job in jobs for assignment in job.owed
-        )
-        self._total = sum(len(job.owed) for job in jobs)
+        self._queue = deque((job, assignment) for job in jobs for assignment in job.owed)
+        self._total = len(self._queue)
         self._workers = max(1, min(concurrency, self._total))
         self._listener = listener
         self._accounts = accounts or {}
@@ -107,14 +109,15 @@ class Runner:
         return RunnerResult(left, self._interrupted, self._errors, tuple(hopeless))
 
     async def _work(self) -> None:
-        for job, assignment in self._queue:
-            if self._draining:
-                return
+        while self._queue and not self._draining:
+            job, assignment = self._queue.popleft()
             self._begun += 1
             is_open = self._breakers[job.name].state == "open"
             if is_open or job.name in self._spent or job.name in self._errors:
                 continue
             self._in_flight += 1
+            for after, soon in islice(self._queue, _AHEAD):
+                self._backend.announce(after.name, soon)
             try:
                 await self._finish(job, await self._played(job, assignment))
             except BudgetExhausted as error:

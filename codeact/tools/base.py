@@ -1,7 +1,7 @@
 """What a tool is: words for the prompt and a coroutine on the host."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from codeact.episode.task import Task, ToolSpec
 from codeact.exceptions import ConfigError, ToolFailure
 from codeact.sandboxes.base import HostTool
+from codeact.tools.worlds import World, WorldKind
 
 _SHARE = 0.25
 """How much of a cell's time its tools may have waited before its end counts as their fault."""
@@ -82,22 +83,53 @@ def held_up(why: str, *, grace: float = 0.0) -> Iterator[None]:
         yield
 
 
+class OpenTools:
+    """The tools of one episode by name, and the world that they act on, if there is one."""
+
+    def __init__(self, calls: Mapping[str, HostTool], world: World | None) -> None:
+        self.calls = calls
+        self._world = world
+
+    @property
+    def solved(self) -> bool:
+        """Whether the world reports the task as solved."""
+        return self._world is not None and self._world.solved
+
+    async def ready(self) -> None:
+        """Wait for the world, outside the time of any cell; raises `ToolFailure`."""
+        if self._world is not None:
+            await self._world.ready()
+
+    def close(self) -> None:
+        """End the world."""
+        if self._world is not None:
+            self._world.close()
+
+
 class ToolBox:
-    """The tools that this run has; a task names those it wants."""
+    """The tools that this run has, and the kinds of worlds; a task names the tools it wants."""
 
     def __init__(
-        self, tools: dict[str, Tool], broken: Mapping[str, ConfigError] | None = None
+        self,
+        tools: dict[str, Tool],
+        broken: Mapping[str, ConfigError] | None = None,
+        worlds: Sequence[WorldKind] = (),
     ) -> None:
         self._tools = tools
         self._broken = broken or {}
         """Plug-ins that could not be loaded, by the names of their entry points."""
+        self._worlds = worlds
 
-    def require(self, names: Iterable[str]) -> None:
-        """Raise `ConfigError` if one of these tools should come from a broken plug-in.
+    def require(self, wanted: Collection[str]) -> None:
+        """Raise `ConfigError` if tools of these names cannot be had.
 
-        That is one whose entry point has the tool's name, or any broken one if no other has it.
+        A world may need an installation. A tool may come from a broken plug-in: one whose entry
+        point has the tool's name, or any broken one if no other has it.
         """
-        for name in names:
+        worlds = [kind for kind in self._worlds if _names(kind) <= set(wanted)]
+        for kind in worlds:
+            kind.require()
+        for name in sorted(set(wanted).difference(*map(_names, worlds))):
             if name in self._broken:
                 raise self._broken[name]
             if self._broken and name not in self._tools and name not in _OURS:
@@ -106,26 +138,54 @@ class ToolBox:
 
     def specs(self, task: Task) -> tuple[ToolSpec, ...]:
         """How the task's tools are described to the policy; a tool the run lacks is left out."""
-        return tuple(self._tools[name].spec for name in task.tools if name in self._tools)
+        specs = {name: tool.spec for name, tool in self._tools.items()}
+        if (kind := self._world_of(task)) is not None:
+            specs |= {spec.name: spec for spec in kind.specs}
+        return tuple(specs[name] for name in task.tools if name in specs)
 
-    def calls(self, task: Task, delays: Delays | None = None) -> dict[str, HostTool]:
-        """The task's tools by name; `delays` counts what they wait for their services."""
-        calls = {name: self._tools[name].call for name in task.tools if name in self._tools}
-        if delays is None:
-            return calls
-        return {name: _watched(call, delays) for name, call in calls.items()}
+    def calls(self, task: Task) -> dict[str, HostTool]:
+        """The task's tools that act on no world, by name."""
+        return {name: self._tools[name].call for name in task.tools if name in self._tools}
+
+    def open(self, task: Task, delays: Delays) -> OpenTools:
+        """Open the tools of one episode; `delays` counts what they wait for their services."""
+        calls, world = self.calls(task), None
+        if (kind := self._world_of(task)) is not None:
+            world = kind.open(task)
+            calls |= world.calls
+        return OpenTools({name: _watched(call, delays) for name, call in calls.items()}, world)
+
+    def announce(self, task: Task) -> None:
+        """Hear of a task whose episode begins soon, to get its world ready."""
+        if (kind := self._world_of(task)) is not None:
+            kind.announce(task)
+
+    def has_world(self, task: Task) -> bool:
+        """Whether the task's tools act on a world, which alone can report it as solved."""
+        return self._world_of(task) is not None
+
+    def _world_of(self, task: Task) -> WorldKind | None:
+        return next((kind for kind in self._worlds if _names(kind) <= set(task.tools)), None)
 
     async def probe(self) -> None:
-        """Ask whether the services behind the tools work; raises `ToolFailure`."""
+        """Ask whether what is behind the tools works; raises `ToolFailure`."""
+        for kind in self._worlds:
+            await kind.probe()
         for tool in self._tools.values():
             if tool.probe is not None:
                 await tool.probe()
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close connections, and end all worlds."""
+        for kind in self._worlds:
+            await kind.close()
         for tool in self._tools.values():
             if tool.close is not None:
                 await tool.close()
+
+
+def _names(kind: WorldKind) -> set[str]:
+    return {spec.name for spec in kind.specs}
 
 
 def _watched(call: HostTool, delays: Delays) -> HostTool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from codeact.episode.task import ToolSpec
 from codeact.plugins import Registry
+from codeact.tools.alfworld.settings import AlfworldSettings, Success
 from codeact.tools.base import Tool, ToolBox
 from codeact.tools.search import open_search
 from codeact.tools.settings import SearchSettings
@@ -25,8 +26,12 @@ TOOLS = Registry(
 )
 
 
-def open_toolbox(search: SearchSettings) -> ToolBox:
-    """Open our tools and those of plug-ins.
+def open_toolbox(
+    search: SearchSettings,
+    alfworld: AlfworldSettings | None = None,
+    success: Success = "goal",
+) -> ToolBox:
+    """Open our tools and those of plug-ins; `success` says when a household counts as solved.
 
     A tool goes by the name in its spec, and a plug-in's tool replaces ours of the same name. A
     plug-in that is broken is told of and left out; `ToolBox.require` refuses tasks that need it.
@@ -39,4 +44,7 @@ def open_toolbox(search: SearchSettings) -> ToolBox:
         tools[tool.spec.name] = tool
     for error in broken.values():
         log.warning("left out: %s", error)
-    return ToolBox(tools, broken)
+    from codeact.tools.alfworld.households import AlfworldHouseholds  # brings asyncio
+
+    households = AlfworldHouseholds(alfworld or AlfworldSettings(), success)
+    return ToolBox(tools, broken, worlds=(households,))

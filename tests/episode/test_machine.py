@@ -75,6 +75,28 @@ def test_a_right_proposal_ends_the_episode_and_logs_no_further_message() -> None
     assert played.messages[-1]["content"] == "Assistant:\nIt is <solution> 42 </solution>\n"
 
 
+def test_a_world_that_reports_the_task_solved_ends_the_episode_without_a_proposal() -> None:
+    asks = FeedbackSettings(kind="textual")
+    for status in ("ok", "error", "timeout", "killed"):
+        one = episode(steps=2, feedback=asks)
+        one.advance(Completion("<execute> act() </execute>"))
+        one.advance(Execution("Done.", status=status, solved=True))
+        assert one.pending is None
+        assert one.outcome is not None
+        assert (one.outcome.success, one.outcome.terminate_reason) == (True, "task_success")
+        assert [message["role"] for message in one.messages] == ["user", "assistant"]
+        assert one.counts == Counts(use_tool=1)
+        assert (one.turns[0].observation, one.turns[0].correct) == ("Done.", None)
+
+
+def test_a_world_may_be_solved_in_the_last_step() -> None:
+    one = episode(steps=1, proposals=1)
+    one.advance(Completion("<execute> act() </execute>"))
+    one.advance(Execution("Done.", solved=True))
+    assert one.outcome is not None
+    assert one.outcome.success
+
+
 def test_the_environment_counts_down_and_nudges_before_the_last_step() -> None:
     played = episode(steps=2)
     say(played, "<execute> print(1) </execute>")
@@ -302,7 +324,7 @@ def test_the_example_shows_no_function_that_the_episode_lacks(
     words = (f"search={search}", "model=scripted", *path)
     config = validated(RunConfig, compose_config(Invocation("run", words)))
     toolbox = open_toolbox(config.search)
-    other = ToolSpec("goto", "goto(place: str) -> str", "Goes there.")
+    other = ToolSpec("steer", "steer(course: str) -> str", "Steers there.")
     turns = TurnSettings(max_steps=5, max_propose_solution=2, use_tools=use_tools)
     for name in names():
         family = get(name)
@@ -314,9 +336,10 @@ def test_the_example_shows_no_function_that_the_episode_lacks(
             shown = {"wikipedia_search"} & set(re.findall(r"\w+", example))
             assert bool(shown) == (has_search and family.task_type == "reasoning"), (name, tools)
             assert ("wikipedia_search" in instruction) == has_search
-            assert ("goto" in instruction) == (use_tools and other in tools)
+            assert ("steer" in instruction) == (use_tools and other in tools)
             assert ("<execute>" in example) == ("<execute>" in instruction) == use_tools
-            assert protocol.between_tags(example, "solution")
+            by_acting = use_tools and family.solved_by_tools
+            assert bool(protocol.between_tags(example, "solution")) is not by_acting
 
 
 def test_a_megabyte_of_unclosed_tags_is_parsed_in_linear_time() -> None:

@@ -156,7 +156,7 @@ def test_every_command_composes(command: str, schema: type, overrides: tuple[str
             ["model=openai", "model.name=m", "+model.sampling.temprature=1"],
             ["model.sampling.temprature", "did you mean 'temperature'"],
         ),
-        (["zzz=1"], ["unknown key 'zzz'", "(valid: budget, cache, compute,"]),
+        (["zzz=1"], ["unknown key 'zzz'", "(valid: alfworld, budget, cache, compute,"]),
         (["turns.zzzzzzzzz=1"], ["(valid: turns.count_down, turns.max_propose_solution,"]),
         (["samples=0"], ["samples", "greater than or equal to 1"]),
         (["task=gsm9k"], ["gsm9k", "did you mean 'gsm8k'"]),

@@ -16,6 +16,14 @@ import pytest
 
 from codeact.cli import main
 from codeact.recordings.run_folder import SPENT, latest_records, read_records
+from tests.helpers.alfworld import (
+    needs_archive,
+    needs_engine,
+    prepared,
+    recorded_run,
+    solved_by_games,
+    unpacked,
+)
 from tests.helpers.fake_api import FakeApi
 from tests.helpers.ray_cluster import Driver, add_node, cluster, worker_pids
 from tests.helpers.serving import threaded
@@ -93,6 +101,15 @@ def test_the_records_are_those_of_one_process(ray_cluster: Any, tmp_path: Path) 
     assert session["sandbox"]["executor"] == "local"
     assert session["sandbox"]["ray"]["workers"] == 2
     assert session["sandbox"]["ray"]["nodes"] == 1
+
+
+@needs_archive
+@needs_engine
+def test_workers_play_games_of_their_own(ray_cluster: Any, tmp_path: Path) -> None:
+    prepared(unpacked(tmp_path / "raw"), tmp_path / "data")
+    run = Driver(ray_cluster, tmp_path / "run", *recorded_run(tmp_path / "data"))
+    assert run.finish() == 0, run.stderr
+    assert any(solved_by_games(tmp_path / "run"))
 
 
 def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(

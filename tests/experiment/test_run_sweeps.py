@@ -131,6 +131,9 @@ class Slow:
         self.begun = asyncio.Event()
         self._first = first
 
+    def announce(self, run: str, assignment: Assignment) -> None:
+        """Nothing has to be got ready."""
+
     async def probe(self, run: str, cause: Cause) -> None:
         """All that could fail works."""
 

@@ -59,6 +59,7 @@ class Backend:
     def __init__(self, **ends: list[End]) -> None:
         self.ends = ends
         self.played: list[tuple[str, str]] = []
+        self.announced: list[tuple[str, str]] = []
         self.before: Callable[[], object] = lambda: None
         self.together = self.most = 0
 
@@ -76,6 +77,9 @@ class Backend:
         record = make_record(assignment.task.id, cause=end)
         record.usage, record.cost, record.seconds = Usage(5, 1), 0.25, 2.0
         return record
+
+    def announce(self, run: str, assignment: Assignment) -> None:
+        self.announced.append((run, assignment.task.id))
 
     async def probe(self, run: str, cause: Cause) -> None:
         raise ProviderFailure("it is gone")
@@ -117,6 +121,19 @@ async def test_every_episode_is_played_once_and_written(job: Callable[..., Job])
     assert backend.most == 2
     assert hearing.loads[0] == Load(in_flight=2, queued=3, finished=0)
     assert hearing.loads[-1] == Load(in_flight=0, queued=0, finished=5)
+
+
+async def test_the_backend_hears_of_the_next_episodes_before_they_begin(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_AHEAD", 2)
+    backend = Backend()
+    heard: list[list[tuple[str, str]]] = []
+    backend.before = lambda: heard.append(backend.announced[-2:])
+    await played([job("a", 3), job("b", 1)], backend)
+    assert heard[0] == [("a", "1"), ("a", "2")]
+    assert heard[1] == [("a", "2"), ("b", "0")]
+    assert backend.announced[4:] == [("b", "0")]
 
 
 async def test_the_load_is_told_again_and_again(

@@ -48,7 +48,8 @@ class CodeStrategy:
         if turns.use_tools and tools:
             head += "\n" + describe_tools(tools)
         names = {tool.name for tool in tools}
-        example = example_for(task_type, code=turns.use_tools, tools=names)
+        kind = str(task.metadata.get("task_type", ""))
+        example = example_for(task_type, code=turns.use_tools, tools=names, kind=kind)
         parts = [head, example, f"Task:\n{task.prompt}"]
         return protocol.SEPARATOR.join(part.strip("\n") for part in parts) + "\n"
 

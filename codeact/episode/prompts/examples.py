@@ -8,6 +8,8 @@ it. The table of `TABULAR` goes on for two rows that only the test has.
 
 from collections.abc import Collection
 
+from codeact.episode.prompts.households import HOUSEHOLDS
+
 REASONING = """\
 Task:
 Let N be the year in which Kettle Bridge was finished. How many positive divisors does N have? \
@@ -223,10 +225,16 @@ WITHOUT_CODE = {
 }
 
 
-def example_for(task_type: str, *, code: bool, tools: Collection[str]) -> str:
-    """The example of a task type for an episode that runs code or does not, and has these tools."""
+def example_for(task_type: str, *, code: bool, tools: Collection[str], kind: str = "") -> str:
+    """The example of a task type for an episode that runs code or does not, and has these tools.
+
+    Decision making has one for each `kind` of task. It is done by code: without, there is none of
+    its own.
+    """
     if not code:
-        return WITHOUT_CODE[task_type]
+        return WITHOUT_CODE.get(task_type, REASONING_WITHOUT_CODE)
+    if task_type == "decision_making":
+        return HOUSEHOLDS.get(kind, HOUSEHOLDS["put"])
     if task_type == "reasoning" and "wikipedia_search" not in tools:
         return REASONING_WITHOUT_SEARCH
     return EXAMPLES[task_type]

@@ -21,6 +21,10 @@ class ComputeBackend(Protocol):
         """
         ...
 
+    def announce(self, run: str, assignment: Assignment) -> None:
+        """Hear of an episode that begins soon, to get ready what takes time."""
+        ...
+
     async def probe(self, run: str, cause: Cause) -> None:
         """Test what episodes with this cause of failure depend on.
 

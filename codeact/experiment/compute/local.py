@@ -31,6 +31,9 @@ class LocalBackend:
     async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
         return await play_episode(assignment, self._environments[run])
 
+    def announce(self, run: str, assignment: Assignment) -> None:
+        self._environments[run].tools.announce(assignment.task)
+
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
 
@@ -81,7 +84,7 @@ async def environment(
             policy=await resources.client(config.model, keys, cache=cache(asked.model)),
             critic=critic,
             sandbox=await sandbox,
-            tools=resources.tools(config.search, tools),
+            tools=resources.tools(config, tools),
             account=account,
         )
 

@@ -94,6 +94,9 @@ class RayBackend:
             raise WorkerLost(f"its worker on {worker.info.place} was lost ({why})") from error
         return reply
 
+    def announce(self, run: str, assignment: Assignment) -> None:
+        """Do nothing: which worker will play an episode is not known before it is free."""
+
     async def probe(self, run: str, cause: Cause) -> None:
         """Probe on every worker; raises the first refusal if none of them works."""
         from ray.exceptions import RayError
@@ -207,7 +210,8 @@ async def _run_setup(plan: Plan, resources: Resources) -> RunSetup:
         critic = await resources.served(feedback.model)
         feedback = feedback.model_copy(update={"model": critic})
     told = config.model_copy(update={"model": model, "feedback": feedback})
-    return RunSetup(told, _asked(config), identity_of(config), plan.keys, plan.strategy)
+    asked, identity = _asked(config), identity_of(config)
+    return RunSetup(told, asked, identity, plan.keys, plan.strategy, plan.tool_names)
 
 
 def _asked(config: RunConfig) -> RunConfig:

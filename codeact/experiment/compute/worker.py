@@ -31,7 +31,7 @@ class RunSetup(NamedTuple):
     """What a worker gets to know of one run.
 
     The models of `config` are already running. `asked` is the user's own configuration, which keys
-    the response cache, and `identity` is that of the run.
+    the response cache, and `identity` is that of the run. `tools` names those that tasks ask for.
     """
 
     config: RunConfig
@@ -39,6 +39,7 @@ class RunSetup(NamedTuple):
     identity: RunIdentity
     keys: list[EpisodeKey]
     strategy: PromptStrategy
+    tools: set[str]
 
 
 class AssignmentMessage(msgspec.Struct, frozen=True):
@@ -121,7 +122,8 @@ class EpisodeWorker:
     async def _prepare(self, run: str, setup: RunSetup) -> dict[str, Any]:
         config = setup.config
         account = Account(config.budget)
-        tools = open_toolbox(config.search)
+        tools = open_toolbox(config.search, config.alfworld, config.success)
+        tools.require(setup.tools)
         made = await environment(
             config,
             setup.keys,

@@ -23,7 +23,7 @@ from codeact.sandboxes.settings import (
     ImageSettings,
     LocalSettings,
 )
-from codeact.tools import SearchSettings
+from codeact.tools import AlfworldSettings, SearchSettings, Success
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
@@ -247,14 +247,26 @@ class GradedSettings(Settings):
         return self
 
 
-class ValidateConfig(GradedSettings):
+class ToolSettings(GradedSettings):
+    """What opening a task's tools needs."""
+
+    alfworld: AlfworldSettings = Field(default_factory=AlfworldSettings)
+    """The games of ALFWorld: their bounds, and how many are loaded ahead."""
+
+    @property
+    def success(self) -> Success:
+        """When a world that tools act on counts as solved."""
+        return "published" if self.grading.mode == "mint" else "goal"
+
+
+class ValidateConfig(ToolSettings):
     """``codeact validate``."""
 
     out: str | None = None
     """Where every task that fails, or has no known answer, is written, one JSON object a line."""
 
 
-class PlaySettings(GradedSettings):
+class PlaySettings(ToolSettings):
     """What playing episodes needs in addition to a policy."""
 
     prompt: PromptSettings
@@ -274,6 +286,7 @@ class RunConfig(PlaySettings):
             "limit",
             "total_limit",
             "compute",
+            "alfworld",
             "run_dir",
             "samples",
             "shuffle",
