@@ -16,6 +16,7 @@ CodeactError
     ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
     ├── SandboxFailure      the sandbox: its server died, its channel broke
     ├── ToolFailure         a tool's service: down, refusing, or asking to wait too long
+    ├── UserFailure         the user: a person who left, or a feedback model that fails
     ├── GraderFailure       the grader could not reach a verdict
     └── HarnessFailure      a fault of codeact itself
 
@@ -25,7 +26,7 @@ All but the last end a command, if possible before anything is spent. An
 
 from typing import ClassVar, Literal
 
-Cause = Literal["model", "provider", "sandbox", "tool", "grader", "harness"]
+Cause = Literal["model", "provider", "sandbox", "tool", "user", "grader", "harness"]
 
 
 class CodeactError(Exception):
@@ -73,9 +74,16 @@ class RunStopped(CodeactError):
 
 
 class EpisodeFailure(CodeactError):
-    """One episode cannot continue. `cause` says why."""
+    """One episode cannot continue. `cause` says why.
+
+    A `final` one would come again at once if the episode were played again.
+    """
 
     cause: ClassVar[Cause] = "harness"
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class ModelFailure(EpisodeFailure):
@@ -100,6 +108,12 @@ class ToolFailure(EpisodeFailure):
     """A tool's service gave no answer after all retries. "Nothing found" is an observation."""
 
     cause = "tool"
+
+
+class UserFailure(EpisodeFailure):
+    """The user of the episode is not there any more, or cannot comment on a turn."""
+
+    cause = "user"
 
 
 class GraderFailure(EpisodeFailure):

@@ -28,6 +28,8 @@ HANDLING: dict[Cause | None, CauseHandling] = {
     "sandbox": CauseHandling(counted=False, retries=2),
     # As with the provider: the tool has retried several times already.
     "tool": CauseHandling(counted=False, retries=1),
+    # A person who left is not asked again by the same run.
+    "user": CauseHandling(counted=False, retries=0),
     "grader": CauseHandling(counted=False, retries=1),
     # A fault of ours would happen again. A lost worker is none: the pool plays its episodes again.
     "harness": CauseHandling(counted=False, retries=0),
@@ -42,5 +44,7 @@ def is_counted(record: EpisodeRecord) -> bool:
 def should_retry(record: EpisodeRecord) -> bool:
     """Whether the run plays this episode again before it writes the record."""
     cause = record.outcome.cause
+    if record.outcome.final:
+        return False
     tried = sum(attempt.cause == cause for attempt in record.attempts)
     return tried < HANDLING[cause].retries

@@ -26,6 +26,7 @@ from codeact.episode.effects import (
     Grade,
     Message,
     Outcome,
+    RestoredTurn,
     Result,
     Turn,
     Usage,
@@ -43,7 +44,8 @@ class Episode:
     """One task played by one policy.
 
     `pending` is the effect that the episode waits for, None once it is finished; `advance` takes
-    the result. Then `outcome`, `messages`, `turns` and `counts` tell what happened.
+    the result. Then `outcome`, `messages`, `turns` and `counts` tell what happened. Of a recorded
+    episode that is continued, `first_message` is what its policy read first.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Episode:
         *,
         tools: tuple[ToolSpec, ...] = (),
         plain: bool = False,
+        first_message: str | None = None,
     ) -> None:
         self.task = task
         self.settings = settings
@@ -62,11 +65,14 @@ class Episode:
         self.tools = tools
         self.counts = Counts()
         self.turns: list[Turn] = []
-        first = strategy.first_message(task, task_type, settings.turns, tools)
+        first = first_message
+        if first is None:
+            first = strategy.first_message(task, task_type, settings.turns, tools)
         self.messages: list[Message] = [{"role": "user", "content": first}]
         self.outcome: Outcome | None = None
         self.seconds = 0.0
         self._stop = strategy.stop(plain=plain)
+        self._restored: RestoredTurn | None = None
         self.pending: Effect | None = self._ask_policy()
 
     @property
@@ -116,6 +122,7 @@ class Episode:
 
     def _on_message(self, completion: Completion) -> None:
         text = completion.text
+        self._restored = completion.restored
         self.messages.append({"role": "assistant", "content": self.strategy.assistant(text)})
         action = self.strategy.parse(text)
         parsed = bool(action.content)
@@ -130,6 +137,9 @@ class Episode:
             retries=completion.retries,
             cost=completion.cost,
             reused=completion.reused,
+            restored=completion.restored is not None,
+            author=completion.author,
+            original=completion.original,
         )
         self.turns.append(turn)
         number = len(self.turns) - 1
@@ -148,9 +158,12 @@ class Episode:
 
     def _on_execution(self, execution: Execution) -> None:
         turn = self.turns[-1]
-        turn.observation = protocol.render_execution(
-            execution.output, state_lost=execution.state_lost
-        )
+        if self._restored is not None and self._restored.observation is not None:
+            turn.observation = self._restored.observation
+        else:
+            turn.observation = protocol.render_execution(
+                execution.output, state_lost=execution.state_lost
+            )
         turn.status = execution.status
         turn.seconds["sandbox"] = execution.seconds
         self.counts.use_tool += 1
@@ -166,7 +179,9 @@ class Episode:
 
     def _on_feedback(self, completion: Completion) -> None:
         turn = self.turns[-1]
-        turn.feedback = completion.text.strip()
+        # A model's empty feedback stands in recorded runs; a person who is silent gave none.
+        silent = completion.author == "person" and not completion.text.strip()
+        turn.feedback = None if silent else completion.text.strip()
         turn.feedback_usage = completion.usage
         turn.seconds["feedback"] = completion.seconds
         turn.feedback_cost = completion.cost
@@ -177,7 +192,11 @@ class Episode:
     def _end_turn(self, *, success: bool) -> None:
         """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
         self.outcome = self._ending(success)
-        if self.outcome is None and self.settings.feedback.kind != "none":
+        if self._restored is not None:
+            turn = self.turns[-1]
+            turn.feedback = None if self.outcome else self._restored.feedback
+            self._close_turn(turn.feedback)
+        elif self.outcome is None and self.settings.feedback.kind != "none":
             transcript = self._transcript()
             messages = feedback_messages(
                 self.task, transcript, self.settings.feedback, self._visible_tools
@@ -221,7 +240,11 @@ class Episode:
             self.outcome = Outcome(success=False, terminate_reason="max_seconds")
         else:
             self.outcome = Outcome(
-                success=False, terminate_reason="error", cause=failure.cause, error=failure.message
+                success=False,
+                terminate_reason="error",
+                cause=failure.cause,
+                error=failure.message,
+                final=failure.final,
             )
         self.pending = None
 

@@ -23,14 +23,17 @@ from codeact.episode.effects import (
     Grade,
     Outcome,
     Result,
+    Verdict,
 )
 from codeact.episode.machine import Episode
 from codeact.episode.prompts import PromptStrategy
-from codeact.episode.record import EpisodeRecord, episode_id
+from codeact.episode.record import EDITED, EpisodeRecord, Origin, episode_id
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import BudgetExhausted, Cause, EpisodeFailure, HarnessFailure
 from codeact.experiment.budget import Account
+from codeact.experiment.priming import Primed
+from codeact.experiment.restoring import Prefix, Restoration
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey, ModelClient, Request, Role
 from codeact.sandboxes.base import Sandbox, Session
@@ -62,13 +65,17 @@ class Environment(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """One episode to play; `seed` is already specific to the sample."""
+    """One episode to play; `seed` is already specific to the sample.
+
+    One that continues a recorded episode has its first turns as a `prefix`.
+    """
 
     task: Task
     family: Family
     grader: Grader
     sample: int
     seed: int | None = None
+    prefix: Prefix | None = None
 
     @property
     def key(self) -> EpisodeKey:
@@ -80,6 +87,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
 
     The only exceptions it raises are cancellation and `BudgetExhausted`.
     """
+    prefix = assignment.prefix
     try:
         episode = Episode(
             assignment.task,
@@ -88,6 +96,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
             environment.strategy,
             tools=environment.tools.specs(assignment.task),
             plain=environment.policy.plain,
+            first_message=prefix.first_message if prefix else None,
         )
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
@@ -100,7 +109,9 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
                 # A prompt strategy may come from a plug-in.
                 what = f"what followed {type(effect).__name__}"
                 episode.advance(Failure(HarnessFailure.cause, _fault(error, what)))
-    return record_of(assignment, environment.identity, episode)
+    record = record_of(assignment, environment.identity, episode)
+    record.origin = handler.origin
+    return record
 
 
 async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
@@ -129,7 +140,7 @@ async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
 def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
     """Return the failure that an exception stands for, with its cause."""
     if isinstance(error, EpisodeFailure):
-        return Failure(error.cause, str(error), seconds)
+        return Failure(error.cause, str(error), seconds, final=error.final)
     if isinstance(error, TimeoutError):
         # A time-out inside the effect; the episode's own is handled before this.
         words = str(error) or "it gave no reason"
@@ -163,6 +174,13 @@ class _EffectHandler:
         self._environment = environment
         self._opening: asyncio.Task[Session] | None = None
         self._delays = Delays()
+        prefix = assignment.prefix
+        self._restoration = Restoration(prefix, assignment.task.tools) if prefix else None
+
+    @property
+    def origin(self) -> Origin | None:
+        """What the record says about the recorded episode that this one continues."""
+        return self._restoration.origin if self._restoration else None
 
     async def __aenter__(self) -> "_EffectHandler":
         if self._environment.settings.turns.max_steps > 1:
@@ -181,6 +199,18 @@ class _EffectHandler:
             opening.result().retire()
 
     async def perform(self, effect: Effect) -> Result:
+        if (restoration := self._restoration) is None:
+            return await self._perform(effect)
+        if isinstance(effect, Complete) and (kept := restoration.completion(effect.turn)):
+            return kept
+        result = await self._perform(effect)
+        if isinstance(effect, Execute) and isinstance(result, Execution):
+            restoration.check_execution(effect.turn, effect.code, result)
+        elif isinstance(effect, Grade) and isinstance(result, Verdict):
+            restoration.check_verdict(effect.turn, result)
+        return result
+
+    async def _perform(self, effect: Effect) -> Result:
         match effect:
             case Complete():
                 return await self._ask(self._environment.policy, effect, "policy")
@@ -228,10 +258,13 @@ class _EffectHandler:
     def _open(self) -> "asyncio.Task[Session]":
         """Start the REPL if it is not started yet."""
         if self._opening is None:
-            task = self._assignment.task
+            task, prefix = self._assignment.task, self._assignment.prefix
+            sandbox = self._environment.sandbox
+            if prefix is not None and prefix.primed:
+                sandbox = Primed(sandbox)
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
             self._opening = asyncio.create_task(
-                self._environment.sandbox.session(
+                sandbox.session(
                     setup=setup, tools=self._environment.tools.calls(task, self._delays)
                 )
             )
@@ -244,6 +277,9 @@ def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -
     record = _record(assignment, identity, episode.settings, episode.outcome)
     record.messages = episode.messages
     record.turns = episode.turns
+    record.edited = sum(turn.original is not None for turn in episode.turns)
+    if record.edited:
+        record.model += EDITED
     record.counts = episode.counts
     record.usage = episode.usage
     record.feedback_usage = episode.feedback_usage
