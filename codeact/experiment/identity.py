@@ -16,6 +16,7 @@ import msgspec
 
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
+from codeact.experiment.continuing import content_digest
 from codeact.experiment.plan import Plan
 from codeact.jsonl import blocks
 from codeact.recordings.definition import IDENTITY, VERSION, Definition, Values, read_definition
@@ -78,6 +79,8 @@ def requested_run(plan: Plan, facts: Mapping[str, Any]) -> RequestedRun:
         values["executor.image"] = facts.get("image", {}).get("digest")
     if isinstance(config.search, PageSearch | RecordedSearch):
         values["search.content"] = _content_digest(resolve_path(config.search.path))
+    if config.continue_ is not None:
+        values["continue.content"] = content_digest(config.continue_)
     return RequestedRun(config=config, values=values | _tools(plan))
 
 
@@ -88,6 +91,7 @@ def settings_values(config: RunConfig, version: int) -> Values:
         return values
     executor = config.executor
     values.pop("search.path", None)
+    values.pop("continue", None)
     values["executor.kind"] = executor.kind
     if isinstance(executor, DockerSettings) and executor.image == "host":
         values["executor.image"] = executor.image

@@ -11,6 +11,7 @@ from codeact.episode.machine import Episode
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, TaskFileError
 from codeact.experiment.config.schema import GradedSettings, RunConfig, TaskSet
+from codeact.experiment.continuing import Continuing, continued
 from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import strategy
 from codeact.graders.base import Grader
@@ -39,6 +40,8 @@ class Plan(NamedTuple):
     assignments: list[Assignment]
     tools: ToolBox
     files: list[Path]
+    notices: tuple[str, ...] = ()
+    """What the user should know of what is played and what is not."""
 
     @property
     def keys(self) -> list[EpisodeKey]:
@@ -63,6 +66,7 @@ class Plan(NamedTuple):
             self.config.episode,
             strategy(self.config.prompt.strategy),
             tools=self.tools.specs(first.task),
+            first_message=first.prefix.first_message if first.prefix else None,
         )
         return episode.messages[0]["content"]
 
@@ -106,12 +110,20 @@ def make_plan(config: RunConfig) -> Plan:
         for task in loaded.tasks
         for sample in range(config.samples)
     ]
-    if config.shuffle:
-        random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
     files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
     tools = open_toolbox(config.search)
     tools.require(sorted({name for assignment in assignments for name in assignment.task.tools}))
-    return Plan(config, assignments, tools, files + files_of(config.search))
+    notices: tuple[str, ...] = ()
+    if config.continue_ is not None:
+        source = Continuing(
+            config.continue_, config.turn, config.episode, config.prompt.strategy, tools
+        )
+        found = source.continuations(assignments)
+        assignments = list(continued(assignments, found, config.seed))
+        notices = tuple(found.notices)
+    if config.shuffle:
+        random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
+    return Plan(config, assignments, tools, files + files_of(config.search), notices)
 
 
 def _seed(seed: int | None, sample: int) -> int | None:

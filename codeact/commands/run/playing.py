@@ -88,9 +88,11 @@ def _planned_runs(
 
 def _describe(job: PlannedRun) -> str:
     plan = job.plan
+    notices = "".join(f"{notice}\n" for notice in plan.notices)
     return (
         f"{to_yaml(plan.config.model_dump())}\n"
-        f"episodes: {len(plan.assignments)}\n\n"
+        f"episodes: {len(plan.assignments)}\n"
+        f"{notices}\n"
         f"first prompt, of {plan.assignments[0].task.key}:\n\n{plan.first_prompt()}\n"
     )
 
@@ -159,8 +161,8 @@ async def _play_jobs(
         listeners = Listeners([progress, *trackers(prepared, progress.notice)])
         if done:
             listeners.notice(f"{done} of {total} episodes are there already; playing the rest.")
-        for job in prepared:
-            for notice in job.folder.notices:
+        for planned, job in zip(jobs, prepared, strict=True):
+            for notice in (*planned.plan.notices, *job.folder.notices):
                 listeners.notice(notice)
             listeners.run_started(job)
         runner = Runner(

@@ -5,7 +5,7 @@ import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from codeact.episode.settings import (
     EpisodeSettings,
@@ -234,6 +234,8 @@ class PlaySettings(GradedSettings):
 class RunConfig(PlaySettings):
     """``codeact run``."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     incidental: ClassVar[frozenset[str]] = frozenset(
         {
             "data",
@@ -261,8 +263,14 @@ class RunConfig(PlaySettings):
     """Bounds of one episode other than its turns."""
     feedback: FeedbackConfig
     """Whether a second model comments on each turn."""
+    continue_: str | None = Field(default=None, alias="continue")
+    """Recorded episodes that are continued in place of new ones: a run folder, a `results.jsonl`,
+    or a tree of either. Their cells run again, and what is recorded is not paid for again."""
+    turn: int | None = Field(default=None, ge=0)
+    """How many recorded turns are restored before the policy goes on; null restores all."""
     samples: int = Field(ge=1)
-    """Episodes of each task; sample i is played with seed + i."""
+    """Episodes of each task, or continuations of each recorded one; sample i is played with
+    seed + i."""
     seed: int | None
     """The seed of the first sample; null sends none."""
     run_dir: str
@@ -296,6 +304,24 @@ class RunConfig(PlaySettings):
                 f"{without[0]}.prices.completion, in USD per million tokens"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_turn_is_of_a_recording(self) -> Self:
+        if self.turn is not None and self.continue_ is None:
+            raise ValueError(
+                f"turn={self.turn} says how much of a recorded episode is restored, and there is "
+                "none: give continue=SOURCE too"
+            )
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return what two runs of the same experiment have in common.
+
+        A run that continues nothing is what it was before there were continuations.
+        """
+        found = super().identity()
+        source, turn = found.pop("continue_"), found.pop("turn")
+        return found if source is None else {**found, "continue": source, "turn": turn}
 
     @property
     def episode(self) -> EpisodeSettings:
