@@ -34,7 +34,7 @@ class PrefixDifference(msgspec.Struct, frozen=True, kw_only=True):
     live: str
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class EpisodeOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """The recorded episode that another one continues.
 
     `episode` is its id in its run folder, empty where it was published; `place` is file and line.
@@ -88,7 +88,7 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     reference: object = None
     extra: dict[str, Any] = {}
     session: int | None = None
-    origin: Origin | None = None
+    origin: EpisodeOrigin | None = None
     edited: int = 0
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from codeact.episode.effects import Execute, Execution, Grade, Verdict
 from codeact.episode.machine import Episode
-from codeact.episode.record import Origin
+from codeact.episode.record import EpisodeOrigin
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import RecordingError
@@ -46,14 +46,16 @@ class Continuations(NamedTuple):
     def notices(self) -> list[str]:
         """One line for each reason, with how many episodes it left out, and the first few."""
         lines = [
-            f"{len(places)} recorded episodes are not continued: {reason} ({_some(places)})"
+            f"not continued: {len(places):,} × {reason} ({_some(places)})"
             for reason, places in self.left_out.items()
         ]
         if self.missing:
-            count, named = len(self.missing), _some(self.missing)
-            lines.append(f"{count} tasks of this run have no recorded episode there ({named})")
+            lines.append(
+                f"not continued: {len(self.missing):,} × task without a recorded episode "
+                f"({_some(self.missing)})"
+            )
         if self.others:
-            lines.append(f"{self.others} recorded episodes are of other tasks than this run's")
+            lines.append(f"not continued: {self.others:,} × recorded episode of another task")
         return lines
 
 
@@ -93,7 +95,8 @@ class Continuing:
             key = episode.task_name, episode.task_id
             prefix = self._prefix(episode, primed=_file(episode) in primed)
             if reason := self._unfit(episode, prefix, tasks[key]):
-                left_out.setdefault(reason, []).append(episode.place)
+                place = episode.place.removeprefix(f"{self._source}/")
+                left_out.setdefault(reason, []).append(place)
             else:
                 prefixes.setdefault(key, []).append(prefix)
         samples = 1 + max((episode.sample for episode in found.values()), default=0)
@@ -119,7 +122,7 @@ class Continuing:
     def _prefix(self, episode: RecordedEpisode, *, primed: bool) -> Prefix:
         turns = episode.turns[: self._turn]
         record = episode.record
-        origin = Origin(
+        origin = EpisodeOrigin(
             episode=record.id if record else "",
             place=episode.place,
             model=episode.model,
@@ -135,13 +138,13 @@ class Continuing:
         """Return why an episode cannot be continued, or an empty text."""
         task = assignment.task
         if self._turn is not None and len(recorded.turns) < self._turn:
-            return f"they have fewer than {self._turn} turns"
+            return f"has fewer than {self._turn} turns"
         if recorded.outcome.success and len(prefix.turns) == len(recorded.turns):
-            return "they were solved by then"
+            return "was solved by then"
         if not recorded.first_message:
-            return "they failed before their first message"
+            return "failed before its first message"
         if task.prompt.strip() not in recorded.first_message:
-            return "their task reads otherwise in this run's task files"
+            return "its task reads otherwise in this run's task files"
         return self._ending(task, assignment.family.task_type, prefix)
 
     def _ending(self, task: Task, task_type: str, prefix: Prefix) -> str:
@@ -162,7 +165,7 @@ class Continuing:
                 episode.advance(Verdict(correct=False))
             if episode.outcome is not None:
                 reason, name = episode.outcome.terminate_reason, self._settings.turns.name
-                return f"turn {number} is their last under {name} ({reason}): allow more turns"
+                return f"ends with turn {number} under {name} ({reason}); allow more turns"
             if turn.environment and turn.environment.observation.strip() != (
                 episode.turns[-1].observation.strip()
             ):

@@ -27,12 +27,12 @@ from codeact.episode.effects import (
 )
 from codeact.episode.machine import Episode
 from codeact.episode.prompts import PromptStrategy
-from codeact.episode.record import EDITED, EpisodeRecord, Origin, episode_id
+from codeact.episode.record import EDITED, EpisodeOrigin, EpisodeRecord, episode_id
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import BudgetExhausted, Cause, EpisodeFailure, HarnessFailure
 from codeact.experiment.budget import Account
-from codeact.experiment.priming import Primed
+from codeact.experiment.priming import primed
 from codeact.experiment.restoring import Prefix, Restoration
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey, ModelClient, Request, Role
@@ -178,7 +178,7 @@ class _EffectHandler:
         self._restoration = Restoration(prefix, assignment.task.tools) if prefix else None
 
     @property
-    def origin(self) -> Origin | None:
+    def origin(self) -> EpisodeOrigin | None:
         """What the record says about the recorded episode that this one continues."""
         return self._restoration.origin if self._restoration else None
 
@@ -207,7 +207,7 @@ class _EffectHandler:
         if isinstance(effect, Execute) and isinstance(result, Execution):
             restoration.check_execution(effect.turn, effect.code, result)
         elif isinstance(effect, Grade) and isinstance(result, Verdict):
-            restoration.check_verdict(effect.turn, result)
+            restoration.check_grade(effect.turn, result)
         return result
 
     async def _perform(self, effect: Effect) -> Result:
@@ -261,7 +261,7 @@ class _EffectHandler:
             task, prefix = self._assignment.task, self._assignment.prefix
             sandbox = self._environment.sandbox
             if prefix is not None and prefix.primed:
-                sandbox = Primed(sandbox)
+                sandbox = primed(sandbox)
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
             self._opening = asyncio.create_task(
                 sandbox.session(

@@ -20,7 +20,12 @@ def starts_at_two(episode: RecordedEpisode) -> bool:
     return False
 
 
-class Primed:
+def primed(sandbox: Sandbox) -> Sandbox:
+    """Return a sandbox whose sessions have run a hidden cell first."""
+    return _Primed(sandbox)
+
+
+class _Primed:
     """A sandbox whose sessions have run one hidden cell first, as in newer recordings."""
 
     def __init__(self, sandbox: Sandbox) -> None:

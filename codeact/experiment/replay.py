@@ -27,7 +27,7 @@ from codeact.experiment.comparing import (
 )
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import LoadedSet
-from codeact.experiment.priming import Primed, starts_at_two
+from codeact.experiment.priming import primed, starts_at_two
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
@@ -88,8 +88,8 @@ class Replayer:
         if not episodes:
             return
         policy = RecordedModel(RecordedSettings(kind="recorded", source=str(path)))
-        primed = any(starts_at_two(episode) for episode in episodes)
-        sandbox: Sandbox = Primed(self._sandbox) if primed else self._sandbox
+        hidden = any(starts_at_two(episode) for episode in episodes)
+        sandbox: Sandbox = primed(self._sandbox) if hidden else self._sandbox
         gate = asyncio.Semaphore(self._concurrency)
 
         async def one(episode: RecordedEpisode) -> Replayed:

@@ -11,7 +11,7 @@ import msgspec
 
 from codeact.episode.effects import Completion, Execution, RestoredTurn, Verdict
 from codeact.episode.protocol import render_execution
-from codeact.episode.record import Origin, PrefixDifference
+from codeact.episode.record import EpisodeOrigin, PrefixDifference
 from codeact.exceptions import EpisodeFailure, GraderFailure, SandboxFailure, ToolFailure
 from codeact.experiment.comparing import (
     DIFFERENT,
@@ -39,7 +39,7 @@ class Prefix(msgspec.Struct, frozen=True):
     number the first cell ``[2]`` are `primed`: a hidden cell ran before it.
     """
 
-    origin: Origin
+    origin: EpisodeOrigin
     turns: tuple[RecordedTurn, ...]
     first_message: str | None = None
     primed: bool = False
@@ -74,7 +74,7 @@ class Restoration:
             failure = ToolFailure if outside else SandboxFailure
             raise self._differs(failure, turn, kind, recorded, shown)
 
-    def check_verdict(self, turn: int, verdict: Verdict) -> None:
+    def check_grade(self, turn: int, verdict: Verdict) -> None:
         """Compare a verdict: the recorded episode went on, so the answer was wrong.
 
         Raises `GraderFailure`.

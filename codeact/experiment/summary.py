@@ -19,7 +19,8 @@ class Tally(msgspec.Struct):
     """Totals over some episodes.
 
     `success_rate` is over the `counted` episodes, whose outcome is the policy's own; it is None
-    without any. `causes` counts failures by cause, ``model`` included.
+    without any. Those in which a person edited a message are `edited`, and not among them.
+    `causes` counts failures by cause, ``model`` included.
     """
 
     episodes: int = 0
@@ -41,6 +42,7 @@ class Tally(msgspec.Struct):
     """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they used.
     """
     lost: Usage = Usage()
+    edited: int = 0
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
@@ -58,8 +60,11 @@ class Tally(msgspec.Struct):
         """Take one more episode in."""
         outcome = record.outcome
         self.episodes += 1
-        self.counted += is_counted(record)
-        self.successes += outcome.success
+        if record.edited:
+            self.edited += 1
+        else:
+            self.counted += is_counted(record)
+            self.successes += outcome.success
         self.turns += len(record.turns)
         self.usage += record.usage
         self.feedback_usage += record.feedback_usage

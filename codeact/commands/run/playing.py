@@ -27,6 +27,7 @@ from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expect_trackers, trackers
+from codeact.results.values import show_values, values_of, write_values
 
 
 class PlannedRun(NamedTuple):
@@ -215,6 +216,7 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
                 show_run(str(job.path), summaries[job.name])
     else:
         _report_sweep(Path(jobs[0].sweep), jobs, results)
+    _report_values(jobs, summaries)
     files = {job.name: str(job.path / FAILURES) for job in jobs if job.name in summaries}
     failed = show_failures(summaries, files)
     for job in jobs:
@@ -228,6 +230,18 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
     if stopped.left:
         sys.stderr.write(f"{stopped.left} episodes are left; run the same command to play them.\n")
     return 130 if stopped.interrupted else int(failed or bool(errors) or bool(stopped.left))
+
+
+def _report_values(jobs: list[PlannedRun], summaries: dict[str, Summary]) -> None:
+    """Print what the turns were worth from which recorded episodes were continued."""
+    values = []
+    for job in jobs:
+        if job.plan.config.continue_ is not None and job.name in summaries:
+            found = values_of(job.path)
+            write_values(job.path, found)
+            values += found
+    if values:
+        show_values(values)
 
 
 def _report_sweep(folder: Path, jobs: list[PlannedRun], results: RunResults) -> None:
