@@ -148,7 +148,8 @@ class Failure(msgspec.Struct, frozen=True):
     """The effect could not be performed.
 
     `out_of_time` says that the episode reached its own limit on wall time, and `final` that it
-    would fail in the same way if it were played again at once.
+    would fail in the same way if it were played again at once. `usage` and `cost` are of a message
+    of the policy that was not acted on.
     """
 
     cause: Cause
@@ -156,6 +157,8 @@ class Failure(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     out_of_time: bool = False
     final: bool = False
+    usage: Usage = Usage()
+    cost: float | None = None
 
 
 Result = Completion | Execution | Verdict | Failure

@@ -73,12 +73,13 @@ class Episode:
         self.seconds = 0.0
         self._stop = strategy.stop(plain=plain)
         self._restored: RestoredTurn | None = None
+        self._unused = Completion("")
         self.pending: Effect | None = self._ask_policy()
 
     @property
     def usage(self) -> Usage:
         """Policy tokens so far."""
-        return sum((turn.usage for turn in self.turns), Usage())
+        return sum((turn.usage for turn in self.turns), self._unused.usage)
 
     @property
     def feedback_usage(self) -> Usage:
@@ -88,7 +89,7 @@ class Episode:
     @property
     def cost(self) -> float | None:
         """What the policy has cost so far, in USD; None without configured prices."""
-        return total_cost(turn.cost for turn in self.turns)
+        return total_cost([*(turn.cost for turn in self.turns), self._unused.cost])
 
     @property
     def feedback_cost(self) -> float | None:
@@ -236,6 +237,7 @@ class Episode:
         return None
 
     def _fail(self, failure: Failure) -> None:
+        self._unused = Completion("", usage=failure.usage, cost=failure.cost)
         if failure.out_of_time:
             self.outcome = Outcome(success=False, terminate_reason="max_seconds")
         else:

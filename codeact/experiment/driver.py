@@ -30,12 +30,21 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EDITED, EpisodeOrigin, EpisodeRecord, episode_id
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
-from codeact.exceptions import BudgetExhausted, Cause, EpisodeFailure, HarnessFailure
+from codeact.exceptions import (
+    BudgetExhausted,
+    Cause,
+    EpisodeFailure,
+    HarnessFailure,
+    RunStopped,
+    UserFailure,
+)
 from codeact.experiment.budget import Account
 from codeact.experiment.priming import primed
 from codeact.experiment.restoring import Prefix, Restoration
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey, ModelClient, Request, Role
+from codeact.models.person.editor import MessageEditor
+from codeact.models.person.view import EpisodeView
 from codeact.sandboxes.base import Sandbox, Session
 from codeact.tools import Delays, ToolBox
 
@@ -62,6 +71,10 @@ class Environment(NamedTuple):
     """Trusted code that every session runs before the task's own."""
     account: Account | None = None
     """What the run may spend; None is no bound."""
+    view: EpisodeView | None = None
+    """Shows the episode to a person who takes part in it; None where nobody does."""
+    editor: MessageEditor | None = None
+    """Stops at each message of the policy, for a person to edit it."""
 
 
 class Assignment(NamedTuple):
@@ -85,9 +98,12 @@ class Assignment(NamedTuple):
 async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:
     """Play one episode to its end, and return its record.
 
-    The only exceptions it raises are cancellation and `BudgetExhausted`.
+    The only exceptions it raises are cancellation, `BudgetExhausted`, and `RunStopped` where a
+    person takes part and has left.
     """
-    prefix = assignment.prefix
+    prefix, view = assignment.prefix, environment.view
+    if view is not None and view.left:
+        raise RunStopped("the person who takes part has left")
     try:
         episode = Episode(
             assignment.task,
@@ -101,6 +117,8 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
     async with _EffectHandler(assignment, environment) as handler:
+        if view is not None:
+            view.show(episode)
         while (effect := episode.pending) is not None:
             result = await _bounded(handler, episode)
             try:
@@ -109,6 +127,8 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
                 # A prompt strategy may come from a plug-in.
                 what = f"what followed {type(effect).__name__}"
                 episode.advance(Failure(HarnessFailure.cause, _fault(error, what)))
+            if view is not None:
+                view.show(episode)
     record = record_of(assignment, environment.identity, episode)
     record.origin = handler.origin
     return record
@@ -213,7 +233,7 @@ class _EffectHandler:
     async def _perform(self, effect: Effect) -> Result:
         match effect:
             case Complete():
-                return await self._ask(self._environment.policy, effect, "policy")
+                return await self._ask_policy(effect)
             case Critique():
                 critic = self._environment.critic
                 assert critic is not None, "the schema admits feedback only with a model"
@@ -224,6 +244,13 @@ class _EffectHandler:
                 return await self._assignment.grader(
                     self._assignment.task, effect.answer, self._environment.sandbox
                 )
+
+    async def _ask_policy(self, effect: Complete) -> Completion | Failure:
+        view, editor = self._environment.view, self._environment.editor
+        if view is not None and view.left:
+            raise UserFailure(f"the person left in turn {effect.turn + 1}", final=True)
+        completion = await self._ask(self._environment.policy, effect, "policy")
+        return completion if editor is None else await editor.edited(completion, effect.turn)
 
     async def _ask(
         self, client: ModelClient, effect: Complete | Critique, role: Role

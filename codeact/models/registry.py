@@ -20,6 +20,7 @@ MODELS = Registry(
     part=_settings,
     ours={
         "openai": "codeact.models.openai.settings:OpenAISettings",
+        "person": "codeact.models.person.settings:PersonSettings",
         "recorded": "codeact.models.recorded:RecordedSettings",
         "scripted": "codeact.models.scripted:ScriptedSettings",
         "vllm": "codeact.models.vllm.settings:VllmSettings",

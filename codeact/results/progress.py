@@ -122,9 +122,14 @@ class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
         self._rich.stop()
 
 
-def make_progress(total: int, done: int, seconds: float) -> LineProgress | LiveProgress:
-    """Return the display that fits the error stream; standard output is for tables and paths."""
+def make_progress(
+    total: int, done: int, seconds: float, *, live: bool = True
+) -> LineProgress | LiveProgress:
+    """Return the display that fits the error stream; standard output is for tables and paths.
+
+    A display that is not `live` leaves the terminal to others.
+    """
     console = Console(stderr=True)
-    if console.is_terminal:
+    if live and console.is_terminal:
         return LiveProgress(total, done, console)
     return LineProgress(total, done, seconds)

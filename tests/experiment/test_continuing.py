@@ -64,10 +64,10 @@ def test_the_prefix_is_restored_to_the_letter_and_the_policy_goes_on(
         was = recorded[key]
         assert one.messages[:5] == was.messages[:5]
         assert one.turns[2].observation == "8", "the third cell did not find the state of the first"
-        assert [turn.restored for turn in one.turns] == [True, True, *[False] * 3]
+        assert [turn.restored for turn in one.turns[:3]] == [True, True, False]
         assert one.origin is not None
         assert (one.origin.episode, one.origin.turns) == (was.id, 2)
-        assert one.counts.steps == 5
+        assert one.counts.steps == len(one.turns) > 3
 
 
 def test_the_recorded_policy_gives_the_recorded_episode_again(source: Path, tmp_path: Path) -> None:

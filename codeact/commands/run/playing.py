@@ -22,6 +22,7 @@ from codeact.experiment.summary import Summary, summarize_folder
 from codeact.experiment.sweep import sweep_runs
 from codeact.experiment.sweep_report import SWEEP_CSV, SweepRow, write_sweep
 from codeact.files import private_folder
+from codeact.models.person.terminal import terminal
 from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.progress import make_progress
@@ -158,7 +159,8 @@ async def _play_jobs(
     done = total - sum(len(job.owed) for job in prepared)
     config = jobs[0].plan.config
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
-    with make_progress(total, done, config.progress_seconds) as progress:
+    person = terminal() if any(job.plan.config.person for job in jobs) else None
+    with make_progress(total, done, config.progress_seconds, live=person is None) as progress:
         listeners = Listeners([progress, *trackers(prepared, progress.notice)])
         if done:
             listeners.notice(f"{done} of {total} episodes are there already; playing the rest.")
@@ -173,6 +175,7 @@ async def _play_jobs(
             listeners,
             accounts=accounts,
             full_disk_seconds=config.full_disk_seconds,
+            on_interrupt=person.leave if person else lambda: None,
         )
         try:
             stopped = await runner.run()
@@ -229,7 +232,18 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
         sys.stderr.write(f"codeact run: {why}\n")
     if stopped.left:
         sys.stderr.write(f"{stopped.left} episodes are left; run the same command to play them.\n")
-    return 130 if stopped.interrupted else int(failed or bool(errors) or bool(stopped.left))
+    if stopped.interrupted:
+        return 130
+    if _is_ended_by_person(jobs, results):
+        return 0
+    return int(failed or bool(errors) or bool(stopped.left))
+
+
+def _is_ended_by_person(jobs: list[PlannedRun], results: RunResults) -> bool:
+    """Whether all that is missing is what the person who played, or was the user, left undone."""
+    causes = {one.cause for summary in results.summaries.values() for one in summary.failures}
+    parts = {job.plan.config.person for job in jobs}
+    return causes == {"user"} and not results.errors and parts <= {"policy", "user"}
 
 
 def _report_values(jobs: list[PlannedRun], summaries: dict[str, Summary]) -> None:

@@ -16,6 +16,7 @@ from codeact.episode.settings import (
 )
 from codeact.experiment.budget import BudgetSettings
 from codeact.graders.base import Mode
+from codeact.models.person.settings import PersonSettings
 from codeact.models.registry import AnyModelSettings
 from codeact.sandboxes.settings import (
     MOST_SLOTS,
@@ -249,6 +250,7 @@ class RunConfig(PlaySettings):
             "cache",
             "tracker",
             "dry_run",
+            "step",
             "progress_seconds",
             "full_disk_seconds",
             "max_consecutive_failures",
@@ -278,6 +280,9 @@ class RunConfig(PlaySettings):
     runs."""
     dry_run: bool
     """Print the configuration, the number of episodes and the first prompt, and stop."""
+    step: bool = False
+    """Stop at each message of the policy, before it is acted on: a person at this terminal lets it
+    pass, edits it or ends the episode."""
     shuffle: bool
     """Hand episodes out in an order drawn from `seed` instead of the files' own."""
     budget: BudgetSettings
@@ -313,6 +318,34 @@ class RunConfig(PlaySettings):
                 "none: give continue=SOURCE too"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_person_sees_one_episode(self) -> Self:
+        if self.person is None:
+            return self
+        if isinstance(self.compute, RayCompute):
+            keys = {
+                "step=true": self.step,
+                "model=person": isinstance(self.model, PersonSettings),
+                "model@feedback.model=person": True,
+            }
+            asked = next(key for key, is_so in keys.items() if is_so)
+            raise ValueError(  # noqa: TRY004 (what pydantic takes)
+                f"{asked} asks a person at this terminal, and compute=ray plays episodes "
+                "elsewhere: give compute=local"
+            )
+        compute = self.compute.model_copy(update={"concurrency": 1})
+        return self.model_copy(update={"compute": compute})
+
+    @property
+    def person(self) -> Literal["policy", "user", "editor"] | None:
+        """What a person at the terminal is in the run's episodes, None where nobody is asked."""
+        if isinstance(self.model, PersonSettings):
+            return "policy"
+        if self.step:
+            return "editor"
+        critic = self.feedback.model if self.feedback.kind != "none" else None
+        return "user" if isinstance(critic, PersonSettings) else None
 
     def identity(self) -> dict[str, Any]:
         """Return what two runs of the same experiment have in common.
