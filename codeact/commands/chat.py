@@ -7,12 +7,14 @@ Ctrl-D ends the episode. It is recorded like any run; input from a pipe works to
 
 import asyncio
 import json
+import sys
 import time
 from pathlib import Path
 
 from codeact.commands.arguments import configuration, parse
 from codeact.commands.help import tell_if_asked
 from codeact.exceptions import ConfigError, RunFolderError
+from codeact.experiment.config.compose import to_yaml
 from codeact.experiment.config.schema import RunConfig
 from codeact.files import private_folder
 
@@ -25,12 +27,15 @@ def main(words: list[str]) -> int:
     if tell_if_asked("chat", __doc__ or "", arguments, RunConfig):
         return 0
     config = configuration("chat", arguments, RunConfig)
+    if config.dry_run:
+        sys.stdout.write(to_yaml(config.model_dump()))
+        return 0
     from codeact.commands.run.playing import play_run
     from codeact.experiment.attending import judged_by_person
     from codeact.experiment.plan import make_plan
     from codeact.models.person.terminal import terminal
 
-    prompt = asyncio.run(terminal().ask_text("your task (an empty line ends it)> "))
+    prompt = asyncio.run(terminal().ask_text("task (an empty line ends it)> "))
     if prompt is None:
         raise ConfigError("no task was typed, so there is nothing to do")
     plan = make_plan(_with_task(config, prompt))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from codeact.episode.effects import Execute, Execution, Grade, Verdict
 from codeact.episode.machine import Episode
-from codeact.episode.record import EpisodeOrigin
+from codeact.episode.record import EDITED, EpisodeOrigin
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import RecordingError
@@ -201,7 +201,7 @@ def content_digest(source: str) -> str:
 
 def _experiment(episode: RecordedEpisode) -> tuple[str, ...]:
     settings = episode.record.settings_digest if episode.record else episode.split
-    return episode.model, episode.feedback, episode.turn_setting, settings
+    return episode.model.removesuffix(EDITED), episode.feedback, episode.turn_setting, settings
 
 
 def _file(episode: RecordedEpisode) -> str:

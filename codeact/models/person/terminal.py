@@ -37,9 +37,10 @@ class Terminal:
     """
 
     def __init__(self) -> None:
-        self.left = False
-        self.is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        self._lines: _Lines = _Typed() if self.is_terminal else _Piped(sys.stdin.fileno())
+        there = sys.stdin is not None and not sys.stdin.closed
+        self.left = not there
+        self.is_terminal = there and sys.stdin.isatty() and sys.stdout.isatty()
+        self._lines: _Lines = _Typed() if self.is_terminal else _Piped()
         self._asked: asyncio.Task[str | None] | None = None
 
     async def ask(self, prompt: str) -> str | None:
@@ -52,10 +53,6 @@ class Terminal:
         except asyncio.CancelledError:
             if not self.left:
                 raise
-            line = None
-        except KeyboardInterrupt:
-            self.left = True
-            signal.raise_signal(signal.SIGINT)  # to whoever handles it for the whole command
             line = None
         finally:
             self._asked = None
@@ -116,9 +113,12 @@ class Terminal:
             self._asked.cancel()
 
     def say(self, text: str) -> None:
-        """Print a line of our own."""
-        sys.stdout.write(f"{printable(text)}\n")
-        sys.stdout.flush()
+        """Print a line of our own. Who no longer reads has left."""
+        try:
+            sys.stdout.write(f"{printable(text)}\n")
+            sys.stdout.flush()
+        except OSError:
+            self.leave()
 
     def show(self, title: str, text: str) -> None:
         """Print a text of the episode under a title; in a frame where there is a terminal."""
@@ -170,25 +170,29 @@ class _Typed:
             return await self._prompts.prompt_async(prompt, handle_sigint=False)
         except EOFError:
             return None
+        except KeyboardInterrupt:
+            # A key here, and no signal: whoever handles that for the command has to hear of it.
+            signal.raise_signal(signal.SIGINT)
+            return None
 
 
 class _Piped:
     """Lines of a pipe, of a file, or of a terminal whose output goes elsewhere."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self) -> None:
         self._read = b""
         self._ended = False
-        mode = os.fstat(descriptor).st_mode
-        self._waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
 
     async def line(self, prompt: str) -> str | None:
         sys.stdout.write(prompt)
         sys.stdout.flush()
+        descriptor = sys.stdin.fileno()
+        mode = os.fstat(descriptor).st_mode
+        waits = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor)
         while b"\n" not in self._read and not self._ended and len(self._read) <= _LONGEST:
-            if self._waits:
-                await self._ready()
-            block = os.read(self._descriptor, _BLOCK)
+            if waits:
+                await _ready(descriptor)
+            block = os.read(descriptor, _BLOCK)
             self._read += block
             self._ended = not block
         line, end, self._read = self._read.partition(b"\n")
@@ -198,14 +202,16 @@ class _Piped:
         sys.stdout.flush()
         return shown
 
-    async def _ready(self) -> None:
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self._descriptor, _set, ready)
-        try:
-            await ready
-        finally:
-            loop.remove_reader(self._descriptor)
+
+async def _ready(descriptor: int) -> None:
+    """Wait until there is something to read, or the end."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, _set, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
 
 
 def _set(ready: "asyncio.Future[None]") -> None:
