@@ -88,9 +88,9 @@ def write_pairs(
 
     All three are messages; the prompt is the instruction, the task and the restored turns. Shorter
     solutions are chosen first, and rejected is an episode of the same model where there is one.
-    Every trajectory is in one pair at most. `reform` gives a conversation its form, and says why where it cannot.
-    What cannot be read or converted is added to `problems`. Raises `RecordingError` where no pair
-    can be made, with the reason.
+    Every trajectory is in one pair at most. `reform` gives a conversation its form, and says why
+    where it cannot. What cannot be read or converted is added to `problems`. Raises
+    `RecordingError` where no pair can be made, with the reason.
     """
     files = _recordings(sources)
     rows = _rows(files, settings, problems)

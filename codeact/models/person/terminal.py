@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile("[^\n\t -~\u00a0-\u2027\u202f-\u2065\u206a-\U0010ffff]")
 _BLOCK = 1 << 16
+_ECHOED = 2000
+"""Characters of a line that are shown again, where it was not typed here."""
 _LONGEST = 1 << 20
 """Characters of one line, and of one text; what goes beyond is not read into it."""
 
@@ -198,7 +200,7 @@ class _Piped:
         line, end, self._read = self._read.partition(b"\n")
         shown = line.decode("utf-8", "replace").removesuffix("\r") if line or end else None
         # What was typed elsewhere is not on this screen yet.
-        sys.stdout.write("\n" if shown is None else f"{printable(shown)}\n")
+        sys.stdout.write(f"{printable((shown or '')[:_ECHOED])}\n")
         sys.stdout.flush()
         return shown
 
