@@ -35,6 +35,8 @@ MARKS = [
     Mark("make mutants", ("--dry-run",), "runs the tests hundreds of times, for 20 minutes"),
     Mark("make", ("--dry-run",), "installs packages, runs for minutes, or runs these tests"),
     Mark("codeact run model=openai", DRY, "needs a key"),
+    Mark("codeact run step=true", DRY, "asks a person"),
+    Mark("codeact chat", DRY, "asks a person"),
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),
     Mark("codeact prepare task=gsm8k raw=hub:", ("--cfg", "job"), "needs the network"),
