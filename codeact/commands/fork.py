@@ -20,9 +20,7 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.recordings.run_folder import CONFIG
 from codeact.resources import data_folder
 
-_OWN = frozenset(
-    {"continue", "turn", "samples", "run_dir", "dry_run", "budget", "limit", "shuffle"}
-)
+_OWN = {"continue", "turn", "samples", "run_dir", "dry_run", "step", "budget", "shuffle"}
 """Keys of a run that its forks do not take over."""
 _SOURCE = "continue="
 
@@ -70,6 +68,7 @@ def _based_on(file: Path, overrides: Sequence[str]) -> str:
     named = {word.lstrip("+~").partition("=")[0] for word in overrides}
     chosen = [key for key in groups if key in named or ("feedback" in named and "@" in key)]
     tree = {**ours, **{key: one for key, one in _tree(file).items() if key not in _OWN}}
+    _open_paths(tree)
     for key in chosen:
         *above, last = (key.partition("@")[2] or key).split(".")
         node = tree
@@ -80,6 +79,15 @@ def _based_on(file: Path, overrides: Sequence[str]) -> str:
         executor["slots"] = None  # as many as the episodes that are played at once need
     tree["defaults"] = [*({key: groups[key]} for key in chosen), "_self_"]
     return OmegaConf.to_yaml(OmegaConf.create(tree))
+
+
+def _open_paths(tree: dict[str, Any]) -> None:
+    """Have task files lie in the folder of ``data`` again, which may be given anew."""
+    sets = tree["task"].get("sets") if isinstance(tree.get("task"), dict) else None
+    for one in sets.values() if isinstance(sets, dict) else ():
+        path = Path(str(one.get("path"))) if isinstance(one, dict) else Path()
+        if path.parent == Path(str(tree.get("data"))):
+            one["path"] = f"${{data}}/{path.name}"
 
 
 def _tree(file: Path) -> dict[str, Any]:

@@ -37,8 +37,16 @@ HANDLING: dict[Cause | None, CauseHandling] = {
 
 
 def is_counted(record: EpisodeRecord) -> bool:
-    """Whether the outcome is the policy's own: in the success rate, and final."""
+    """Whether the outcome is final: no failure of what the policy ran on."""
     return HANDLING[record.outcome.cause].counted
+
+
+def is_own_success(record: EpisodeRecord) -> bool | None:
+    """Whether the policy succeeded; None where the outcome is not its own.
+
+    A person who edited a message had a part in it, so that the success rate leaves it out.
+    """
+    return record.outcome.success if is_counted(record) and not record.edited else None
 
 
 def should_retry(record: EpisodeRecord) -> bool:

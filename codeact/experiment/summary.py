@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.causes import is_counted
+from codeact.episode.causes import is_counted, is_own_success
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
@@ -60,11 +60,10 @@ class Tally(msgspec.Struct):
         """Take one more episode in."""
         outcome = record.outcome
         self.episodes += 1
-        if record.edited:
-            self.edited += 1
-        else:
-            self.counted += is_counted(record)
-            self.successes += outcome.success
+        own = is_own_success(record)
+        self.counted += own is not None
+        self.successes += own is True
+        self.edited += record.edited > 0
         self.turns += len(record.turns)
         self.usage += record.usage
         self.feedback_usage += record.feedback_usage
@@ -119,6 +118,8 @@ class Summary:
         self.by_turns.setdefault(len(record.turns), Tally()).add(record)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
+                if turn.restored and effect == "model":
+                    continue  # nobody was asked
                 self._seconds.setdefault(effect, array("d")).append(seconds)
         if not is_counted(record):
             cause = record.outcome.cause or "harness"

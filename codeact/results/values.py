@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from codeact.episode.causes import is_counted
+from codeact.episode.causes import is_own_success
 from codeact.experiment.summary import Latest
 from codeact.recordings.run_folder import write_whole
 from codeact.results.terminal import wide_console
@@ -52,11 +52,11 @@ def values_of(run: Path) -> list[PrefixValue]:
         before = found.get(key) or PrefixValue(
             task, origin.sample, origin.model, origin.success, origin.turns, 0, 0, 0, 0
         )
-        own = is_counted(record) and not record.edited
+        own = is_own_success(record)
         found[key] = before._replace(
             continuations=before.continuations + 1,
-            counted=before.counted + own,
-            successes=before.successes + (own and record.outcome.success),
+            counted=before.counted + (own is not None),
+            successes=before.successes + (own is True),
             unrestored=before.unrestored + (origin.difference is not None),
         )
     return [found[key] for key in sorted(found)]

@@ -171,7 +171,7 @@ def test_a_fork_has_the_configuration_of_its_run_but_for_what_is_said(
     assert main([*words, "turns=max4_p2"]) == 0
     there, here = (yaml.safe_load((f / "config.yaml").read_text()) for f in (source, tmp_path))
     changed = {key for key in here if here[key] != there[key]}
-    assert changed == {"continue", "turn", "model", "turns", "run_dir", "limit"}
+    assert changed == {"continue", "turn", "model", "turns", "run_dir"}
     assert len(latest_records(tmp_path)) == 8
     assert [(row["task"], row["sample"], row["turn"], row["value"]) for row in rows(tmp_path)] == [
         ("gsm8k/0", "0", "2", "1.0"),
