@@ -94,7 +94,7 @@ class Terminal:
 
     async def _edit_in(self, editor: list[str], text: str) -> str | None:
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "message.md"
+            file = Path(folder) / "message.txt"
             file.write_text(text, encoding="utf-8")
             try:
                 process = await asyncio.create_subprocess_exec(*editor, str(file))
