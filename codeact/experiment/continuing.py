@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from codeact.episode.effects import Execute, Execution, Grade, Verdict
 from codeact.episode.machine import Episode
 from codeact.episode.record import EDITED, EpisodeOrigin
@@ -109,7 +111,10 @@ class Continuing:
         return continuations
 
     def _keep(self, episode: RecordedEpisode, found: dict[EpisodeKey, RecordedEpisode]) -> None:
-        """Keep an episode; the last record of one counts, and two experiments are refused."""
+        """Keep an episode; the last record of one counts, and two experiments are refused.
+
+        A published file has no numbers of samples: a task that comes again is another sample.
+        """
         key = EpisodeKey(episode.task_name, episode.task_id, episode.sample)
         earlier = found.get(key)
         if earlier is not None and _experiment(earlier) != _experiment(episode):
@@ -117,7 +122,9 @@ class Continuing:
                 f"{self._source}: {key.task_name}/{key.task_id} was recorded more than once, in "
                 f"{earlier.place} and {episode.place}: continue one run, so name its folder"
             )
-        found[key] = episode
+        while episode.record is None and key in found:
+            key = EpisodeKey(key.task_name, key.task_id, key.sample + 1)
+        found[key] = msgspec.structs.replace(episode, sample=key.sample)
 
     def _prefix(self, episode: RecordedEpisode, *, primed: bool) -> Prefix:
         turns = episode.turns[: self._turn]

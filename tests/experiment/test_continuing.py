@@ -188,9 +188,11 @@ def test_published_recordings_are_continued_and_two_experiments_are_told_apart(
     assert main(["export", str(source), str(tree), "format=mint"]) == 0
     words = ["run", *QUICK, texts(*LATER), "limit=1", "turn=2"]
     assert main([*words, f"continue={tree}", f"run_dir={tmp_path / 'run'}"]) == 0
-    for one in latest_records(tmp_path / "run"):
+    recorded = by_sample(source)
+    for key, one in by_sample(tmp_path / "run").items():
         assert one.turns[2].observation == "8"
-        assert one.messages[0] == latest_records(source)[0].messages[0]
+        assert one.messages[0] == recorded[key].messages[0]
+    assert len(by_sample(tmp_path / "run")) == 2, "each sample of the task is continued"
     shutil.copytree(tree / "scripted", tree / "other")
     assert main([*words, f"continue={tree}", f"run_dir={tmp_path / 'two'}"]) == 1
     assert "was recorded more than once" in capsys.readouterr().err
