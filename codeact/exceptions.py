@@ -14,9 +14,9 @@ CodeactError
 └── EpisodeFailure          one episode could not go on; the run does
     ├── ModelFailure        the policy's own doing (its context is full, say)
     ├── ProviderFailure     the endpoint: down, refusing, hanging, answering garbage
-    ├── UserFailure         the simulated user: its model failed, or gave no usable feedback
     ├── SandboxFailure      the sandbox: its server died, its channel broke
     ├── ToolFailure         a tool's service: down, refusing, or asking to wait too long
+    ├── UserFailure         the user: a feedback model that failed, or a person who left
     ├── GraderFailure       the grader could not reach a verdict
     └── HarnessFailure      a fault of codeact itself
 
@@ -26,7 +26,7 @@ All but the last end a command, if possible before anything is spent. An
 
 from typing import ClassVar, Literal
 
-Cause = Literal["model", "provider", "user", "sandbox", "tool", "grader", "harness"]
+Cause = Literal["model", "provider", "sandbox", "tool", "user", "grader", "harness"]
 
 
 class CodeactError(Exception):
@@ -74,9 +74,16 @@ class RunStopped(CodeactError):
 
 
 class EpisodeFailure(CodeactError):
-    """One episode cannot continue. `cause` says why."""
+    """One episode cannot continue. `cause` says why.
+
+    A `final` one would come again at once if the episode were played again.
+    """
 
     cause: ClassVar[Cause] = "harness"
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class ModelFailure(EpisodeFailure):
@@ -91,12 +98,6 @@ class ProviderFailure(EpisodeFailure):
     cause = "provider"
 
 
-class UserFailure(EpisodeFailure):
-    """The feedback model, which plays the user, failed or gave no usable feedback."""
-
-    cause = "user"
-
-
 class SandboxFailure(EpisodeFailure):
     """The sandbox broke. A cell that fails, hangs or is killed is an observation instead."""
 
@@ -107,6 +108,12 @@ class ToolFailure(EpisodeFailure):
     """A tool's service gave no answer after all retries. "Nothing found" is an observation."""
 
     cause = "tool"
+
+
+class UserFailure(EpisodeFailure):
+    """The user: the feedback model failed or gave no usable feedback, or the person has left."""
+
+    cause = "user"
 
 
 class GraderFailure(EpisodeFailure):

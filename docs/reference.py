@@ -16,6 +16,9 @@ from codeact.experiment.config.keys import Key, keys_of, option_meaning
 PAGE = Path(__file__).with_name("configuration.md")
 SCHEMAS = {
     "run": "codeact.experiment.config.schema:RunConfig",
+    "fork": "codeact.experiment.config.schema:RunConfig",
+    "play": "codeact.experiment.config.schema:RunConfig",
+    "chat": "codeact.experiment.config.schema:RunConfig",
     "validate": "codeact.experiment.config.schema:ValidateConfig",
     "prepare": "codeact.commands.prepare:PrepareConfig",
     "replay": "codeact.experiment.config.schema:ReplayConfig",

@@ -44,6 +44,8 @@ MARKS = [
     *(Mark(f"codeact {words}", COMPOSED, "needs ALFWorld's games") for words in ALFWORLD),
     Mark("codeact run model=openai", DRY, "needs a key"),
     Mark("codeact run model=azure", DRY, "needs a key"),
+    Mark("codeact run step=true", DRY, "asks a person"),
+    Mark("codeact chat", DRY, "asks a person"),
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),
     Mark("codeact prepare", ("--cfg", "job"), "needs the network"),

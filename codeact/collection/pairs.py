@@ -1,5 +1,7 @@
 """Preference pairs: a solved and an unsolved trajectory that began with the same message.
 
+Continuations of a recorded episode began with the same turns, which are part of the prompt.
+
 Pairs are chosen over an index of all trajectories, so memory grows with their number: by 210 bytes
 for each, and 390 while the index is made (27,542 published ones: 11 MB). Texts stay on disk: a pair
 costs two positions, however long the texts are.
@@ -27,7 +29,7 @@ from codeact.recordings.files import source_files
 from codeact.recordings.trajectory import Problem, Trajectory, read_trajectories
 
 _OPENING = 2
-"""Instruction and task, which both sides share."""
+"""Instruction and task, which both sides share; each restored turn adds two messages."""
 
 
 class _Row(NamedTuple):
@@ -37,11 +39,13 @@ class _Row(NamedTuple):
     model: str
     turns: int
     success: bool
+    restored: int
     place: SourceLine
 
 
 class _PreferencePair(NamedTuple):
     number: int
+    shared: int
     chosen: SourceLine
     rejected: SourceLine
 
@@ -82,11 +86,11 @@ def write_pairs(
 ) -> int:
     """Write ``{id, prompt, chosen, rejected}`` lines, at most `most` of a task; answers how many.
 
-    All three are messages; the prompt is the instruction and the task. Shorter solutions are
-    chosen first, and rejected is an episode of the same model where there is one. Every trajectory
-    is in one pair at most. `reform` gives a conversation its form, and says why where it cannot.
-    What cannot be read or converted is added to `problems`. Raises `RecordingError` where no pair
-    can be made, with the reason.
+    All three are messages; the prompt is the instruction, the task and the restored turns. Shorter
+    solutions are chosen first, and rejected is an episode of the same model where there is one.
+    Every trajectory is in one pair at most. `reform` gives a conversation its form, and says why
+    where it cannot. What cannot be read or converted is added to `problems`. Raises
+    `RecordingError` where no pair can be made, with the reason.
     """
     files = _recordings(sources)
     rows = _rows(files, settings, problems)
@@ -106,9 +110,9 @@ def write_pairs(
                 continue
             line = {
                 "id": f"{chosen.id}/{pair.number}",
-                "prompt": chosen.conversations[:_OPENING],
-                "chosen": chosen.conversations[_OPENING:],
-                "rejected": rejected.conversations[_OPENING:],
+                "prompt": chosen.conversations[: pair.shared],
+                "chosen": chosen.conversations[pair.shared :],
+                "rejected": rejected.conversations[pair.shared :],
             }
             file.write(msgspec.json.encode(line) + b"\n")
             written += 1
@@ -159,7 +163,12 @@ def _rows(
             try:
                 if _counts(one, settings):
                     found[record] = _Row(
-                        _opening(one), one.experiment.model, one.turns, one.success, one.place
+                        _opening(one),
+                        one.experiment.model,
+                        one.turns,
+                        one.success,
+                        one.restored,
+                        one.place,
                     )
             except ValueError as error:
                 problems.append(Problem(str(one.place), f"holds what is no message: {error}"))
@@ -176,8 +185,9 @@ def _counts(one: Trajectory, settings: SelectionSettings) -> bool:
 
 
 def _opening(one: Trajectory) -> bytes:
-    """A digest of the task and of all that the model saw first."""
-    content = msgspec.json.encode([*one.task, one.messages[0]["content"]])
+    """A digest of the task and of all that the model saw first, restored turns included."""
+    restored = [message["content"] for message in one.messages[1 : 1 + 2 * one.restored]]
+    content = msgspec.json.encode([*one.task, one.messages[0]["content"], *restored])
     return blake2b(content, digest_size=16).digest()
 
 
@@ -192,7 +202,8 @@ def _paired(rows: Sequence[_Row], most: int) -> list[_PreferencePair]:
                 break
             rejected = next((row for row in unsolved if row.model == chosen.model), unsolved[0])
             unsolved.remove(rejected)
-            pairs.append(_PreferencePair(number, chosen.place, rejected.place))
+            shared = _OPENING + 2 * chosen.restored
+            pairs.append(_PreferencePair(number, shared, chosen.place, rejected.place))
     return pairs
 
 

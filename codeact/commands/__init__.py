@@ -2,6 +2,9 @@
 
 COMMANDS = {
     "run": "play episodes of a model on tasks; resumes when run_dir exists",
+    "fork": "continue recorded episodes from a turn, several times each; what a turn is worth",
+    "chat": "type a task, see a model act on it, comment on its turns; recorded like any run",
+    "play": "be the policy: read a task, write code and answers; recorded like any run",
     "validate": "show that every reference passes its own grader; needs no model",
     "prepare": "make task files of a data set's raw files, with a card beside them",
     "replay": "play recorded episodes through the live environment and list what differs",

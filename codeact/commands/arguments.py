@@ -121,14 +121,17 @@ def sources(arguments: Arguments) -> Arguments:
 
 
 def configurations(
-    command: str, arguments: Arguments, schema: type[Schema]
+    command: str, arguments: Arguments, schema: type[Schema], base: Path | None = None
 ) -> list[tuple[tuple[str, ...], Schema]]:
-    """Return the validated configuration of every job, with the overrides that made it."""
+    """Return the validated configuration of every job, with the overrides that made it.
+
+    `base` is a folder whose ``command``.yaml is composed instead of ours.
+    """
     overrides = tuple(arguments.overrides)
     jobs = expand_sweep(overrides) if arguments.multirun else [overrides]
     found = []
     for job in jobs:
-        invocation = Invocation(command, job, arguments.config_dir, arguments.config_name)
+        invocation = Invocation(command, job, arguments.config_dir, arguments.config_name, base)
         found.append((job, validated(schema, compose_config(invocation))))
     return found
 

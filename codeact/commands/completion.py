@@ -85,6 +85,8 @@ def _of_hydra(command: str, words: list[str]) -> list[str]:
     from codeact.experiment.config.compose import Invocation, within_hydra
 
     folder, words = _without_folder(words)
+    # A bare word, such as the run folder of ``codeact fork``, is no override for Hydra.
+    words = [word for word in words[:-1] if "=" in word or word[:1] in "~-"] + words[-1:]
     invocation = Invocation(command, (), folder)
     with within_hydra(invocation) as hydra:
         plugin = DefaultCompletionPlugin(hydra.config_loader)

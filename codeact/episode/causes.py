@@ -24,7 +24,7 @@ HANDLING: dict[Cause | None, CauseHandling] = {
     "model": CauseHandling(counted=True, retries=0),
     # The client has retried several times already: only an outage gets here.
     "provider": CauseHandling(counted=False, retries=1),
-    # As with the provider: the feedback model's client has retried too.
+    # As with the provider: the feedback model's client has retried too. A person who left is final.
     "user": CauseHandling(counted=False, retries=1),
     # A container that was killed is replaced at once.
     "sandbox": CauseHandling(counted=False, retries=2),
@@ -37,12 +37,22 @@ HANDLING: dict[Cause | None, CauseHandling] = {
 
 
 def is_counted(record: EpisodeRecord) -> bool:
-    """Whether the outcome is the policy's own: in the success rate, and final."""
+    """Whether the outcome is final: no failure of what the policy ran on."""
     return HANDLING[record.outcome.cause].counted
+
+
+def is_own_success(record: EpisodeRecord) -> bool | None:
+    """Whether the policy succeeded; None where the outcome is not its own.
+
+    A person who edited a message had a part in it, so that the success rate leaves it out.
+    """
+    return record.outcome.success if is_counted(record) and not record.edited else None
 
 
 def should_retry(record: EpisodeRecord) -> bool:
     """Whether the run plays this episode again before it writes the record."""
     cause = record.outcome.cause
+    if record.outcome.final:
+        return False
     tried = sum(attempt.cause == cause for attempt in record.attempts)
     return tried < HANDLING[cause].retries

@@ -72,12 +72,27 @@ class Critique(msgspec.Struct, frozen=True):
 Effect = Complete | Execute | Grade | Critique
 
 
+class RestoredTurn(msgspec.Struct, frozen=True):
+    """What a recorded episode's environment said in a turn that is played again.
+
+    It is shown in place of what the environment says now; None is what was not recorded.
+    """
+
+    observation: str | None = None
+    feedback: str | None = None
+
+
+Author = Literal["model", "person"]
+
+
 class Completion(msgspec.Struct, frozen=True):
     """The result of `Complete` or `Critique`.
 
     `seconds` is wall time including retries; `retries` says why each earlier attempt failed. `cost`
     is in USD, None without configured prices. A `reused` completion came from the response cache:
-    its usage is what it took originally, and it costs nothing now.
+    its usage is what it took originally, and it costs nothing now. `author` is who wrote the text;
+    where a person edited what the model wrote, that is `original`. A `restored` completion is that
+    of a recorded turn, which is played again.
     """
 
     text: str
@@ -87,6 +102,9 @@ class Completion(msgspec.Struct, frozen=True):
     retries: tuple[str, ...] = ()
     cost: float | None = None
     reused: bool = False
+    author: Author = "model"
+    original: str | None = None
+    restored: RestoredTurn | None = None
 
 
 def valid_seconds(seconds: float) -> float:
@@ -131,13 +149,18 @@ class Verdict(msgspec.Struct, frozen=True):
 class Failure(msgspec.Struct, frozen=True):
     """The effect could not be performed.
 
-    `out_of_time` says that the episode reached its own limit on wall time.
+    `out_of_time` says that the episode reached its own limit on wall time, and `final` that it
+    would fail in the same way if it were played again at once. `usage` and `cost` are of a message
+    of the policy that was not acted on.
     """
 
     cause: Cause
     message: str
     seconds: float = 0.0
     out_of_time: bool = False
+    final: bool = False
+    usage: Usage = Usage()
+    cost: float | None = None
 
 
 Result = Completion | Execution | Verdict | Failure
@@ -171,6 +194,12 @@ class Turn(msgspec.Struct, kw_only=True):
     looked at: without feedback, and in older and imported records."""
     asked_again: int = 0
     """How often the feedback was asked for anew; its tokens and costs are those of all requests."""
+    restored: bool = False
+    """Whether the turn is that of a recorded episode, played again; its tokens were spent then."""
+    author: Author = "model"
+    """Who wrote the message that was acted on."""
+    original: str | None = None
+    """What the model wrote, where a person edited it."""
 
     def __post_init__(self) -> None:
         if type(self.reused) is not bool:
@@ -190,7 +219,10 @@ class Turn(msgspec.Struct, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an episode ended. `cause` and `error` are set if a failure ended it."""
+    """How an episode ended. `cause` and `error` are set if a failure ended it.
+
+    A `final` failure is not played again within the same session.
+    """
 
     success: bool
     terminate_reason: Literal[
@@ -198,6 +230,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ]
     cause: Cause | None = None
     error: str = ""
+    final: bool = False
 
 
 class Counts(msgspec.Struct):

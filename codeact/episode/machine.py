@@ -29,6 +29,7 @@ from codeact.episode.effects import (
     Grade,
     Message,
     Outcome,
+    RestoredTurn,
     Result,
     Turn,
     Usage,
@@ -55,7 +56,8 @@ class Episode:
     """One task played by one policy.
 
     `pending` is the effect that the episode waits for, None once it is finished; `advance` takes
-    the result. Then `outcome`, `messages`, `turns` and `counts` tell what happened.
+    the result. Then `outcome`, `messages`, `turns` and `counts` tell what happened. Of a recorded
+    episode that is continued, `first_message` is what its policy read first.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Episode:
         tools: tuple[ToolSpec, ...] = (),
         plain: bool = False,
         answer: str | None = None,
+        first_message: str | None = None,
     ) -> None:
         """`answer` is a right one, which feedback should not give away, as the reference."""
         self.task = task
@@ -76,19 +79,23 @@ class Episode:
         self.tools = tools
         self.counts = Counts()
         self.turns: list[Turn] = []
-        first = strategy.first_message(task, task_type, settings.turns, tools)
+        first = first_message
+        if first is None:
+            first = strategy.first_message(task, task_type, settings.turns, tools)
         self.messages: list[Message] = [{"role": "user", "content": first}]
         self.outcome: Outcome | None = None
         self.seconds = 0.0
         self._answer = answer
         self._code = task_type == "code_generation"
         self._stop = strategy.stop(plain=plain)
+        self._restored: RestoredTurn | None = None
+        self._unused = Completion("")
         self.pending: Effect | None = self._ask_policy()
 
     @property
     def usage(self) -> Usage:
         """Policy tokens so far."""
-        return sum((turn.usage for turn in self.turns), Usage())
+        return sum((turn.usage for turn in self.turns), self._unused.usage)
 
     @property
     def feedback_usage(self) -> Usage:
@@ -98,7 +105,7 @@ class Episode:
     @property
     def cost(self) -> float | None:
         """What the policy has cost so far, in USD; None without configured prices."""
-        return total_cost(turn.cost for turn in self.turns)
+        return total_cost([*(turn.cost for turn in self.turns), self._unused.cost])
 
     @property
     def feedback_cost(self) -> float | None:
@@ -132,6 +139,7 @@ class Episode:
 
     def _on_message(self, completion: Completion) -> None:
         text = completion.text
+        self._restored = completion.restored
         self.messages.append({"role": "assistant", "content": self.strategy.assistant(text)})
         action = self.strategy.parse(text)
         parsed = bool(action.content)
@@ -146,6 +154,9 @@ class Episode:
             retries=completion.retries,
             cost=completion.cost,
             reused=completion.reused,
+            restored=completion.restored is not None,
+            author=completion.author,
+            original=completion.original,
         )
         self.turns.append(turn)
         number = len(self.turns) - 1
@@ -164,9 +175,12 @@ class Episode:
 
     def _on_execution(self, execution: Execution) -> None:
         turn = self.turns[-1]
-        turn.observation = protocol.render_execution(
-            execution.output, state_lost=execution.state_lost
-        )
+        if self._restored is not None and self._restored.observation is not None:
+            turn.observation = self._restored.observation
+        else:
+            turn.observation = protocol.render_execution(
+                execution.output, state_lost=execution.state_lost
+            )
         turn.status = execution.status
         turn.seconds["sandbox"] = execution.seconds
         self.counts.use_tool += 1
@@ -188,6 +202,10 @@ class Episode:
         turn.feedback_reused = completion.reused and (turn.feedback_reused or not asked)
         turn.retries += completion.retries
         turn.asked_again = asked
+        if completion.author == "person" and not completion.text.strip():
+            # A model's empty feedback stands in recorded runs; a person who is silent gave none.
+            self._close_turn(None)
+            return
         known = Known.of(self.task, self._answer, self.messages, self.turns, code=self._code)
         comment = read_comment(completion.text, asked, self.settings.feedback, known)
         if comment.again is not None:
@@ -210,7 +228,11 @@ class Episode:
         """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
         self.outcome = self._ending(success)
         feedback = self.settings.feedback
-        if self.outcome is not None or feedback.kind == "none":
+        if self._restored is not None:
+            said = None if self.outcome else self._restored.feedback
+            self.turns[-1].feedback = said
+            self._close_turn(said)
+        elif self.outcome is not None or feedback.kind == "none":
             self._close_turn(None)
         elif feedback.kind == "textual_sparse" and self.turns[-1].action != "propose":
             self._give_feedback(protocol.NOT_GIVEN)
@@ -251,11 +273,16 @@ class Episode:
         return None
 
     def _fail(self, failure: Failure) -> None:
+        self._unused = Completion("", usage=failure.usage, cost=failure.cost)
         if failure.out_of_time:
             self.outcome = Outcome(success=False, terminate_reason="max_seconds")
         else:
             self.outcome = Outcome(
-                success=False, terminate_reason="error", cause=failure.cause, error=failure.message
+                success=False,
+                terminate_reason="error",
+                cause=failure.cause,
+                error=failure.message,
+                final=failure.final,
             )
         self.pending = None
 

@@ -25,6 +25,33 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class PrefixDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a recorded prefix could not be restored: `turn` counts from 1, `kind` is the class."""
+
+    turn: int
+    kind: str
+    recorded: str
+    live: str
+
+
+class EpisodeOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """The recorded episode that another one continues.
+
+    `episode` is its id in its run folder, empty where it was published; `place` is file and line.
+    Its first `turns` turns were restored: run again in the sandbox, and shown as recorded. An
+    episode whose prefix came out otherwise ended there, and has the `difference`.
+    """
+
+    episode: str
+    place: str
+    model: str
+    turn_setting: str
+    sample: int
+    success: bool
+    turns: int
+    difference: PrefixDifference | None = None
+
+
 class EpisodeRecord(msgspec.Struct, kw_only=True):
     """All that a run keeps of an episode.
 
@@ -34,6 +61,8 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     where no prices are configured. Tokens and costs are those of the try that ended it; earlier
     tries are in `attempts`, with theirs. An imported record has no settings digest; its `extra`
     has, under the name of the format that it came from, what no other field has a place for.
+    `origin` is the recorded episode that this one continues, None where it began by itself. Of
+    `edited` turns, the message is not the policy's own but a person's, and so is the `model`.
     """
 
     id: str
@@ -59,6 +88,12 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     reference: object = None
     extra: dict[str, Any] = {}
     session: int | None = None
+    origin: EpisodeOrigin | None = None
+    edited: int = 0
+
+
+EDITED = "+person"
+"""Ends the name of a model in records whose messages a person has edited."""
 
 
 def episode_id(task_name: str, task_id: str, settings_digest: str, sample: int) -> str:

@@ -92,6 +92,8 @@ class RunCircuitBreaker:
 
     def _hear(self, record: EpisodeRecord, generation: int) -> None:
         cause = record.outcome.cause
+        if record.outcome.final:
+            return  # says nothing about what other episodes depend on
         if cause is None or is_counted(record):
             self._failures.clear()
             self._passed.clear()

@@ -20,6 +20,10 @@ RANDOM = "random numbers"
 STATE_DIFFERS = (TIME_OUT, "python version", "library version", "network", "nltk data")
 """After one of these the two interpreters no longer hold the same things."""
 NOT_COMPARABLE = (TIME_OUT, AFTER)
+OUTSIDE = re.compile(
+    r"\b(?:wikipedia\w*|requests|urllib|webbrowser|googlesearch|socket|geopy)\b|pip3? install"
+)
+"""Code that reaches outside of its sandbox, or tries to."""
 
 
 class DifferenceClass(NamedTuple):

@@ -23,10 +23,11 @@ from codeact.episode.effects import (
     Grade,
     Outcome,
     Result,
+    Verdict,
 )
 from codeact.episode.machine import Episode
 from codeact.episode.prompts import PromptStrategy
-from codeact.episode.record import EpisodeRecord, episode_id
+from codeact.episode.record import EDITED, EpisodeOrigin, EpisodeRecord, episode_id
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import (
@@ -36,11 +37,16 @@ from codeact.exceptions import (
     HarnessFailure,
     ModelFailure,
     ProviderFailure,
+    RunStopped,
     UserFailure,
 )
 from codeact.experiment.budget import Account
+from codeact.experiment.priming import primed
+from codeact.experiment.restoring import Prefix, Restoration
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey, ModelClient, Request, Role
+from codeact.models.person.editor import MessageEditor
+from codeact.models.person.view import EpisodeView
 from codeact.sandboxes.base import Sandbox, Session
 from codeact.tools import Delays, OpenTools, ToolBox
 
@@ -67,16 +73,24 @@ class Environment(NamedTuple):
     """Trusted code that every session runs before the task's own."""
     account: Account | None = None
     """What the run may spend; None is no bound."""
+    view: EpisodeView | None = None
+    """Shows the episode to a person who takes part in it; None where nobody does."""
+    editor: MessageEditor | None = None
+    """Stops at each message of the policy, for a person to edit it."""
 
 
 class Assignment(NamedTuple):
-    """One episode to play; `seed` is already specific to the sample."""
+    """One episode to play; `seed` is already specific to the sample.
+
+    One that continues a recorded episode has its first turns as a `prefix`.
+    """
 
     task: Task
     family: Family
     grader: Grader
     sample: int
     seed: int | None = None
+    prefix: Prefix | None = None
 
     @property
     def key(self) -> EpisodeKey:
@@ -92,8 +106,12 @@ class Assignment(NamedTuple):
 async def play_episode(assignment: Assignment, environment: Environment) -> EpisodeRecord:
     """Play one episode to its end, and return its record.
 
-    The only exceptions it raises are cancellation and `BudgetExhausted`.
+    The only exceptions it raises are cancellation, `BudgetExhausted`, and `RunStopped` where a
+    person takes part and has left.
     """
+    prefix, view = assignment.prefix, environment.view
+    if view is not None and view.left:
+        raise RunStopped("the person who takes part has left")
     try:
         episode = Episode(
             assignment.task,
@@ -103,10 +121,13 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
             tools=environment.tools.specs(assignment.task),
             plain=environment.policy.plain,
             answer=assignment.answer if environment.critic else None,
+            first_message=prefix.first_message if prefix else None,
         )
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
     async with _EffectHandler(assignment, environment) as handler:
+        if view is not None:
+            view.show(episode)
         while (effect := episode.pending) is not None:
             result = await _bounded(handler, episode)
             try:
@@ -115,7 +136,11 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
                 # A prompt strategy may come from a plug-in.
                 what = f"what followed {type(effect).__name__}"
                 episode.advance(Failure(HarnessFailure.cause, _fault(error, what)))
-    return record_of(assignment, environment.identity, episode)
+            if view is not None:
+                view.show(episode)
+    record = record_of(assignment, environment.identity, episode)
+    record.origin = handler.origin
+    return record
 
 
 async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
@@ -144,7 +169,7 @@ async def _bounded(handler: "_EffectHandler", episode: Episode) -> Result:
 def _failure(error: Exception, effect: Effect, seconds: float) -> Failure:
     """Return the failure that an exception stands for, with its cause."""
     if isinstance(error, EpisodeFailure):
-        return Failure(error.cause, str(error), seconds)
+        return Failure(error.cause, str(error), seconds, final=error.final)
     if isinstance(error, TimeoutError):
         # A time-out inside the effect; the episode's own is handled before this.
         words = str(error) or "it gave no reason"
@@ -179,6 +204,13 @@ class _EffectHandler:
         self._opening: asyncio.Task[Session] | None = None
         self._tools: OpenTools | None = None
         self._delays = Delays()
+        prefix = assignment.prefix
+        self._restoration = Restoration(prefix, assignment.task.tools) if prefix else None
+
+    @property
+    def origin(self) -> EpisodeOrigin | None:
+        """What the record says about the recorded episode that this one continues."""
+        return self._restoration.origin if self._restoration else None
 
     async def __aenter__(self) -> "_EffectHandler":
         if self._environment.settings.turns.max_steps > 1:
@@ -199,9 +231,21 @@ class _EffectHandler:
             opening.result().retire()
 
     async def perform(self, effect: Effect) -> Result:
+        if (restoration := self._restoration) is None:
+            return await self._perform(effect)
+        if isinstance(effect, Complete) and (kept := restoration.completion(effect.turn)):
+            return kept
+        result = await self._perform(effect)
+        if isinstance(effect, Execute) and isinstance(result, Execution):
+            restoration.check_execution(effect.turn, effect.code, result)
+        elif isinstance(effect, Grade) and isinstance(result, Verdict):
+            restoration.check_grade(effect.turn, result)
+        return result
+
+    async def _perform(self, effect: Effect) -> Result:
         match effect:
             case Complete():
-                return await self._ask(self._environment.policy, effect, "policy")
+                return await self._ask_policy(effect)
             case Critique():
                 critic = self._environment.critic
                 assert critic is not None, "the schema admits feedback only with a model"
@@ -215,6 +259,13 @@ class _EffectHandler:
                 return await self._assignment.grader(
                     self._assignment.task, effect.answer, self._environment.sandbox
                 )
+
+    async def _ask_policy(self, effect: Complete) -> Completion | Failure:
+        view, editor = self._environment.view, self._environment.editor
+        if view is not None and view.left:
+            raise UserFailure(f"the person left in turn {effect.turn + 1}", final=True)
+        completion = await self._ask(self._environment.policy, effect, "policy")
+        return completion if editor is None else await editor.edited(completion, effect.turn)
 
     async def _ask(
         self, client: ModelClient, effect: Complete | Critique, role: Role
@@ -252,11 +303,14 @@ class _EffectHandler:
     def _open(self) -> "asyncio.Task[Session]":
         """Start the REPL, and the world of its tools, if that is not done yet."""
         if self._opening is None:
-            task = self._assignment.task
+            task, prefix = self._assignment.task, self._assignment.prefix
+            sandbox = self._environment.sandbox
+            if prefix is not None and prefix.primed:
+                sandbox = primed(sandbox)
             self._tools = self._environment.tools.open(task, self._delays)
             setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
             self._opening = asyncio.create_task(
-                self._environment.sandbox.session(setup=setup, tools=self._tools.calls)
+                sandbox.session(setup=setup, tools=self._tools.calls)
             )
         return self._opening
 
@@ -267,6 +321,9 @@ def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -
     record = _record(assignment, identity, episode.settings, episode.outcome)
     record.messages = episode.messages
     record.turns = episode.turns
+    record.edited = sum(turn.original is not None for turn in episode.turns)
+    if record.edited:
+        record.model += EDITED
     record.counts = episode.counts
     record.usage = episode.usage
     record.feedback_usage = episode.feedback_usage

@@ -18,6 +18,7 @@ from codeact.episode.feedback import words_digest
 from codeact.episode.prompts.recorded import RecordedStrategy
 from codeact.exceptions import ConfigError, RunFolderError
 from codeact.experiment.config.schema import RunConfig, digest_of
+from codeact.experiment.continuing import content_digest
 from codeact.experiment.plan import Plan
 from codeact.experiment.recorded_prompts import digests
 from codeact.jsonl import blocks
@@ -88,6 +89,8 @@ def requested_run(plan: Plan, facts: Mapping[str, Any]) -> RequestedRun:
     if isinstance(plan.strategy, RecordedStrategy):
         found = digests(plan.strategy).items()
         values |= {f"prompt.recorded.{name}": digest for name, digest in found}
+    if config.continue_ is not None:
+        values["continue.content"] = content_digest(config.continue_)
     return RequestedRun(config=config, values=values | _tools(plan))
 
 
@@ -98,6 +101,7 @@ def settings_values(config: RunConfig, version: int) -> Values:
         return values
     executor = config.executor
     values.pop("search.path", None)
+    values.pop("continue", None)
     values["executor.kind"] = executor.kind
     if isinstance(executor, DockerSettings) and executor.image == "host":
         values["executor.image"] = executor.image

@@ -19,6 +19,7 @@ from codeact.experiment.config.schema import (
     TaskSet,
     TaskSettings,
 )
+from codeact.experiment.continuing import Continuing, continued
 from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import run_strategy
 from codeact.graders.base import Grader
@@ -56,6 +57,7 @@ class Plan(NamedTuple):
     files: list[Path]
     strategy: PromptStrategy
     notices: tuple[str, ...] = ()
+    """What the user should know of what is played and what is not."""
 
     @property
     def tool_names(self) -> set[str]:
@@ -85,6 +87,7 @@ class Plan(NamedTuple):
             self.config.episode,
             self.strategy,
             tools=self.tools.specs(first.task),
+            first_message=first.prefix.first_message if first.prefix else None,
         )
         return episode.messages[0]["content"]
 
@@ -188,15 +191,22 @@ def make_plan(config: RunConfig) -> Plan:
         for task in loaded.tasks
         for sample in range(config.samples)
     ]
-    if config.shuffle:
-        random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
     files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
     files += files_of(config.search)
     tools = open_toolbox(config.search, config.alfworld, config.success)
     strategy = run_strategy(config, (assignment.task for assignment in assignments))
-    notices = tuple(loaded.notice for loaded in sets if loaded.notice)
-    plan = Plan(config, assignments, tools, files, strategy, notices)
-    tools.require(plan.tool_names)
+    notices = [loaded.notice for loaded in sets if loaded.notice]
+    tools.require({name for assignment in assignments for name in assignment.task.tools})
+    if config.continue_ is not None:
+        source = Continuing(
+            config.continue_, config.turn, config.episode, config.prompt.strategy, tools
+        )
+        found = source.continuations(assignments)
+        assignments = list(continued(assignments, found, config.seed))
+        notices += found.notices
+    if config.shuffle:
+        random.Random(config.seed).shuffle(assignments)  # noqa: S311 (an order, no secret)
+    plan = Plan(config, assignments, tools, files, strategy, tuple(notices))
     if not config.turns.use_tools:
         for task in (assignment.task for assignment in assignments):
             if tools.has_world(task):

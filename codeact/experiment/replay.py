@@ -25,26 +25,23 @@ from codeact.experiment.comparing import (
     AFTER,
     DIFFERENT,
     EQUAL,
+    OUTSIDE,
     RANDOM,
     STATE_DIFFERS,
     classify,
 )
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import LoadedSet
+from codeact.experiment.priming import primed, starts_at_two
 from codeact.experiment.skipped import Skipped, not_asked_for
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
 from codeact.recordings.files import recording_files
-from codeact.sandboxes.base import HostTool, Sandbox, Session
+from codeact.sandboxes.base import Sandbox
 from codeact.tools import ToolBox
 
 _TURN_SETTING = re.compile(r"max(?P<steps>\d+)_p(?P<proposals>\d+)(?P<tool>\+tool)?(?P<cd>\+cd)?")
-OUTSIDE = re.compile(
-    r"\b(?:wikipedia\w*|requests|urllib|webbrowser|googlesearch|socket|geopy)\b|pip3? install"
-)
-_SECOND_CELL_FIRST = re.compile(r"(?:Out|In)\[2\]")
-_ANY_CELL = re.compile(r"(?:Out|In)\[\d+\]")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,8 +102,8 @@ class Replayer:
         if not episodes:
             return
         policy = RecordedModel(RecordedSettings(kind="recorded", source=str(path)))
-        primed = any(_starts_at_two(episode) for episode in episodes)
-        sandbox: Sandbox = _Primed(self._sandbox) if primed else self._sandbox
+        hidden = any(starts_at_two(episode) for episode in episodes)
+        sandbox: Sandbox = primed(self._sandbox) if hidden else self._sandbox
         gate = asyncio.Semaphore(self._concurrency)
 
         async def one(episode: RecordedEpisode) -> Replayed:
@@ -275,33 +272,6 @@ def _end_differences(
 
 def _counts(counts: Counts) -> tuple[int, int, int]:
     return counts.propose_solution, counts.use_tool, counts.invalid_action
-
-
-def _starts_at_two(episode: RecordedEpisode) -> bool:
-    """Whether the first numbered cell is ``[2]``: a hidden cell ran before it."""
-    for turn in episode.turns:
-        if turn.environment and "<execute>" in turn.text and "<solution>" not in turn.text:
-            observation = turn.environment.observation
-            first = _ANY_CELL.search(observation)
-            return first is not None and _SECOND_CELL_FIRST.match(first[0]) is not None
-    return False
-
-
-class _Primed:
-    """A sandbox whose sessions have run one hidden cell first, as in newer recordings."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-
-    async def session(
-        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
-    ) -> Session:
-        session = await self._sandbox.session(setup=setup, tools=tools)
-        await session.execute("pass")
-        return session
-
-    async def close(self) -> None:
-        """Do nothing: the caller who opened the sandbox closes it."""
 
 
 class Score(msgspec.Struct):

@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -52,8 +52,8 @@ class Runner:
 
     The first Ctrl-C finishes and writes what is in flight; the second cancels it. A resume plays
     the rest in either case. A full disk is waited for, up to `full_disk_seconds`, before a finished
-    episode is given up. An error in one run's folder or model ends only that run; when there is
-    nothing left to play on, all runs end.
+    episode is given up. `on_interrupt` is called at the first Ctrl-C. An error in one run's folder
+    or model ends only that run; when there is nothing left to play on, all runs end.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Runner:
         *,
         accounts: Mapping[str, Account] | None = None,
         full_disk_seconds: float = 0.0,
+        on_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._jobs = jobs
         self._backend = backend
@@ -74,6 +75,7 @@ class Runner:
         self._listener = listener
         self._accounts = accounts or {}
         self._patience = full_disk_seconds
+        self._on_interrupt = on_interrupt
         self._breakers = {job.name: self._breaker(job) for job in jobs}
         self._spent: set[str] = set()
         self._draining = False
@@ -207,6 +209,7 @@ class Runner:
                     "Finishing the episodes in flight; press Ctrl-C again to stop at once."
                 )
                 self._draining = True
+                self._on_interrupt()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.causes import is_counted
+from codeact.episode.causes import is_counted, is_own_success
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
@@ -19,7 +19,8 @@ class Tally(msgspec.Struct):
     """Totals over some episodes.
 
     `success_rate` is over the `counted` episodes, whose outcome is the policy's own; it is None
-    without any. `causes` counts failures by cause, ``model`` included.
+    without any. Those in which a person edited a message are `edited`, and not among them.
+    `causes` counts failures by cause, ``model`` included.
     """
 
     episodes: int = 0
@@ -46,6 +47,7 @@ class Tally(msgspec.Struct):
     leaks: int = 0
     asked_again: int = 0
     """How often feedback was asked for anew."""
+    edited: int = 0
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
@@ -63,8 +65,10 @@ class Tally(msgspec.Struct):
         """Take one more episode in."""
         outcome = record.outcome
         self.episodes += 1
-        self.counted += is_counted(record)
-        self.successes += outcome.success
+        own = is_own_success(record)
+        self.counted += own is not None
+        self.successes += own is True
+        self.edited += record.edited > 0
         self.turns += len(record.turns)
         self.usage += record.usage
         self.feedback_usage += record.feedback_usage
@@ -122,6 +126,8 @@ class Summary:
         self.by_turns.setdefault(len(record.turns), Tally()).add(record)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
+                if turn.restored and effect == "model":
+                    continue  # nobody was asked
                 self._seconds.setdefault(effect, array("d")).append(seconds)
         if not is_counted(record):
             cause = record.outcome.cause or "harness"

@@ -84,7 +84,7 @@ def _matters(config: RunConfig, key: str) -> bool:
         return key.rpartition(".")[2] != "path"
     if first == "executor" and (not rest or rest[0] in _EXECUTOR):
         return True
-    if key == "search.path":
+    if key in ("search.path", "continue"):  # what lies there counts, not where
         return False
     node: object = config
     for name in (first, *rest):

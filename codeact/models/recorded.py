@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from codeact.episode.effects import Completion, Outcome, Usage
+from codeact.episode.record import EDITED
 from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
 from codeact.models.base import EpisodeKey, ModelSettings, Request, Role
 from codeact.recordings.episodes import RecordedEpisode, Selection, read_recordings
@@ -150,7 +151,8 @@ def _answers(episode: RecordedEpisode) -> _Answers:
     )
     return _Answers(
         identity=(
-            f"recorded_model={episode.model}",
+            # Of a run, an episode that a person edited and another try of it are one.
+            f"recorded_model={episode.model.removesuffix(EDITED)}",
             f"recorded_feedback={episode.feedback}",
             f"recorded_turns={episode.turn_setting}",
             f"settings {record.settings_digest}" if record else f"split '{episode.split}'",

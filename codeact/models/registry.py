@@ -21,6 +21,7 @@ MODELS = Registry(
     ours={
         "azure": "codeact.models.openai.settings:AzureSettings",
         "openai": "codeact.models.openai.settings:OpenAISettings",
+        "person": "codeact.models.person.settings:PersonSettings",
         "recorded": "codeact.models.recorded:RecordedSettings",
         "scripted": "codeact.models.scripted:ScriptedSettings",
         "vllm": "codeact.models.vllm.settings:VllmSettings",

@@ -9,6 +9,7 @@ import msgspec
 
 from codeact.episode.causes import HANDLING
 from codeact.episode.effects import Counts, Message, Outcome, Usage
+from codeact.episode.record import EpisodeOrigin
 from codeact.exceptions import Cause, ConfigError
 from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.lines import OfLine, recorded_lines
@@ -65,7 +66,8 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     """One episode. `history` is its messages, undecoded until `messages` is asked for.
 
     `record` is the id within a run folder, by which a later line replaces an earlier one; it is
-    empty in published recordings.
+    empty in published recordings. The first `restored` turns are those of another episode, which
+    this one continues: its own policy did not write them.
     """
 
     task: TaskKey
@@ -78,6 +80,7 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     counts: Counts
     reference: msgspec.Raw = msgspec.Raw(b"null")
     cause: Cause | None = None
+    restored: int = 0
     tokens: Tokens | None = None
     place: SourceLine
 
@@ -169,6 +172,7 @@ class PartialRecord(msgspec.Struct):
     usage: Usage = Usage()
     reference: msgspec.Raw = msgspec.Raw(b"null")
     extra: _Extra = msgspec.field(default_factory=_Extra)
+    origin: EpisodeOrigin | None = None
 
 
 _RECORD = msgspec.json.Decoder(PartialRecord)
@@ -199,6 +203,7 @@ def _of_run(task_types: TaskTypes, rename: Rename, content: bytes, place: Source
         counts=record.counts,
         reference=record.reference,
         cause=record.outcome.cause,
+        restored=record.origin.turns if record.origin else 0,
         tokens=Tokens(record.usage.prompt, record.usage.completion),
         place=place,
     )

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-from codeact.episode.causes import is_counted
+from codeact.episode.causes import is_own_success
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.events import Job, NullListener
 
@@ -38,8 +38,9 @@ class _ProgressNumbers:
     def add(self, record: EpisodeRecord) -> None:
         self.done += 1
         self.played += 1
-        self._counted += is_counted(record)
-        self._successes += record.outcome.success
+        own = is_own_success(record)
+        self._counted += own is not None
+        self._successes += own is True
         self._tokens += record.usage.total + record.feedback_usage.total
         if record.outcome.cause is not None:
             self._causes[record.outcome.cause] += 1
@@ -122,9 +123,14 @@ class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
         self._rich.stop()
 
 
-def make_progress(total: int, done: int, seconds: float) -> LineProgress | LiveProgress:
-    """Return the display that fits the error stream; standard output is for tables and paths."""
+def make_progress(
+    total: int, done: int, seconds: float, *, live: bool = True
+) -> LineProgress | LiveProgress:
+    """Return the display that fits the error stream; standard output is for tables and paths.
+
+    A display that is not `live` leaves the terminal to others.
+    """
     console = Console(stderr=True)
-    if console.is_terminal:
+    if live and console.is_terminal:
         return LiveProgress(total, done, console)
     return LineProgress(total, done, seconds)

@@ -113,6 +113,8 @@ def _cells(tally: Tally, leaks: bool) -> list[str]:
     turns = f"{tally.turns / tally.episodes:.1f}" if tally.episodes else "-"
     causes = [f"{cause} {count}" for cause, count in sorted(tally.causes.items())]
     causes += [f"{cause} {count}, tried again" for cause, count in sorted(tally.retried.items())]
+    if tally.edited:
+        causes.append(f"edited by a person {tally.edited}, not counted")
     cost = total_cost([tally.cost, tally.feedback_cost])
     return [
         str(tally.episodes),

@@ -15,7 +15,7 @@ from codeact.collection.convert_settings import ConvertConfig
 from codeact.collection.formats import convert_files
 from codeact.collection.masks import Preset, loss_mask
 from codeact.collection.tags import Marks, TagSettings, rewritten
-from codeact.episode.record import encode
+from codeact.episode.record import EpisodeOrigin, encode
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.validation import validated
 from codeact.resources import data_folder, resolve_path
@@ -557,3 +557,27 @@ def test_pairs_prefer_the_same_model_and_are_bounded(tmp_path: Path) -> None:
     assert len(by_model["b"]) == 3
     assert len(by_model["c"]) == 1
     assert first["id"] != second["id"]
+
+
+def continuation(number: int, prefix: str, *, success: bool) -> bytes:
+    """The record of an episode whose first turn, with the observation `prefix`, was restored."""
+    record = run_record("1", success=success)
+    record.id, record.sample = f"{record.id}{number}", number
+    record.messages[2]["content"] = f"Observation:\n{prefix}\n"
+    record.origin = EpisodeOrigin(
+        episode="", place="x:1", model="m", turn_setting="", sample=0, success=False, turns=1
+    )
+    return encode(record) + b"\n"
+
+
+def test_continuations_are_paired_where_they_part(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    found = [("2", True), ("other", False), ("2", False)]
+    lines_of = [continuation(n, prefix, success=won) for n, (prefix, won) in enumerate(found)]
+    (run / "episodes.jsonl").write_bytes(b"".join(lines_of))
+    convert_files(config(run, tmp_path / "out", "format=preference", "pairs=5"))
+    (pair,) = lines(tmp_path / "out" / "pairs.jsonl")
+    assert [one["role"] for one in pair["prompt"]] == ["system", "user", "assistant", "user"]
+    assert pair["prompt"][3]["content"] == "Observation:\n2"
+    assert [len(pair[side]) for side in ("chosen", "rejected")] == [1, 1]

@@ -21,6 +21,7 @@ from tests.helpers.commands import codeact
         ("codeact run turns.max_s", ["turns.max_steps="]),
         ("codeact run model=openai model.sampling.temp", ["model.sampling.temperature="]),
         ("codeact run grading=strict sea", ["search.", "search="]),
+        ("codeact fork runs/first model=pe", ["model=person"]),
         ("codeact nothing ", []),
         ("codeact run model=nonsense model.", []),
     ],

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from codeact.commands.arguments import configurations, parse
-from codeact.experiment.config.schema import RayCompute, RunConfig
+from codeact.experiment.config.compute import RayCompute
+from codeact.experiment.config.schema import RunConfig
 from codeact.recordings.run_folder import latest_records
 from tests.helpers.ports import free_port
 

@@ -25,11 +25,12 @@ WORDS = [sys.executable, "-m", "codeact"]
 
 
 def codeact(
-    *words: str, env: Mapping[str, str] | None = None, seconds: float = 300
+    *words: str, env: Mapping[str, str] | None = None, seconds: float = 300, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, which is to come in `seconds`."""
+    """Run a command to its end, which is to come in `seconds`; `given` is its standard input."""
     with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
+        out, err, source = Path(folder, "out"), Path(folder, "err"), Path(folder, "in")
+        source.write_text(given)
         request = {
             "words": words,
             "env": dict(os.environ if env is None else env),
@@ -37,6 +38,7 @@ def codeact(
             "seconds": seconds,
             "out": str(out),
             "err": str(err),
+            "in": str(source),
         }
         server = _server()
         assert server.stdin is not None
@@ -88,8 +90,9 @@ def become(request: dict[str, Any]) -> None:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, target)
         os.close(file)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    source = os.open(request["in"], os.O_RDONLY)
+    os.dup2(source, 0)
+    os.close(source)
     sys.argv = ["codeact", *request["words"]]
     from codeact.cli import main
 

@@ -23,11 +23,13 @@ from codeact.experiment.summary import Summary, summarize_folder
 from codeact.experiment.sweep import sweep_runs
 from codeact.experiment.sweep_report import SWEEP_CSV, SweepRow, write_sweep
 from codeact.files import private_folder
+from codeact.models.person.terminal import terminal
 from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expect_trackers, trackers
+from codeact.results.values import show_values, values_of, write_values
 
 
 class PlannedRun(NamedTuple):
@@ -93,9 +95,11 @@ def _planned_runs(
 
 def _describe(job: PlannedRun) -> str:
     plan = job.plan
+    notices = "".join(f"{notice}\n" for notice in plan.notices)
     return (
         f"{to_yaml(plan.config.model_dump())}\n"
-        f"episodes: {len(plan.assignments)}\n\n"
+        f"episodes: {len(plan.assignments)}\n"
+        f"{notices}\n"
         f"first prompt, of {plan.assignments[0].task.key}:\n\n{plan.first_prompt()}\n"
     )
 
@@ -160,12 +164,13 @@ async def _play_jobs(
     done = total - sum(len(job.owed) for job in prepared)
     config = jobs[0].plan.config
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
-    with make_progress(total, done, config.progress_seconds) as progress:
+    person = terminal() if any(job.plan.config.person for job in jobs) else None
+    with make_progress(total, done, config.progress_seconds, live=person is None) as progress:
         listeners = Listeners([progress, *trackers(prepared, progress.notice)])
         if done:
             listeners.notice(f"{done} of {total} episodes are there already; playing the rest.")
-        for job in prepared:
-            for notice in job.folder.notices:
+        for planned, job in zip(jobs, prepared, strict=True):
+            for notice in (*planned.plan.notices, *job.folder.notices):
                 listeners.notice(notice)
             listeners.run_started(job)
         runner = Runner(
@@ -175,6 +180,7 @@ async def _play_jobs(
             listeners,
             accounts=accounts,
             full_disk_seconds=config.full_disk_seconds,
+            on_interrupt=person.leave if person else lambda: None,
         )
         try:
             stopped = await runner.run()
@@ -218,6 +224,7 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
                 show_run(str(job.path), summaries[job.name])
     else:
         _report_sweep(Path(jobs[0].sweep), jobs, results)
+    _report_values(jobs, summaries)
     files = {job.name: str(job.path / FAILURES) for job in jobs if job.name in summaries}
     failed = show_failures(summaries, files)
     for job in jobs:
@@ -230,7 +237,30 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
         sys.stderr.write(f"codeact run: {why}\n")
     if stopped.left:
         sys.stderr.write(f"{stopped.left} episodes are left; run the same command to play them.\n")
-    return 130 if stopped.interrupted else int(failed or bool(errors) or bool(stopped.left))
+    if stopped.interrupted:
+        return 130
+    if _is_ended_by_person(jobs, results):
+        return 0
+    return int(failed or bool(errors) or bool(stopped.left))
+
+
+def _is_ended_by_person(jobs: list[PlannedRun], results: RunResults) -> bool:
+    """Whether all that is missing is what the person who played, or was the user, left undone."""
+    causes = {one.cause for summary in results.summaries.values() for one in summary.failures}
+    parts = {job.plan.config.person for job in jobs}
+    return causes == {"user"} and not results.errors and parts <= {"policy", "user"}
+
+
+def _report_values(jobs: list[PlannedRun], summaries: dict[str, Summary]) -> None:
+    """Print what the turns were worth from which recorded episodes were continued."""
+    values = []
+    for job in jobs:
+        if job.plan.config.continue_ is not None and job.name in summaries:
+            found = values_of(job.path)
+            write_values(job.path, found)
+            values += found
+    if values:
+        show_values(values)
 
 
 def _report_sweep(folder: Path, jobs: list[PlannedRun], results: RunResults) -> None:

@@ -7,7 +7,8 @@ from codeact.experiment.budget import Account
 from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.compute.local import open_local
 from codeact.experiment.compute.ray import open_ray
-from codeact.experiment.config.schema import RayCompute, RunConfig
+from codeact.experiment.config.compute import RayCompute
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
 from codeact.ray_cluster import starts_here

@@ -8,6 +8,7 @@ from typing import Any
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
+from codeact.experiment.attending import view_of
 from codeact.experiment.budget import Account
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
@@ -15,6 +16,8 @@ from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources
 from codeact.models.base import EpisodeKey, ModelSettings
+from codeact.models.person.editor import MessageEditor
+from codeact.models.person.settings import PersonSettings
 from codeact.sandboxes.base import Sandbox
 from codeact.tools import ToolBox
 
@@ -69,7 +72,10 @@ async def environment(
     asked = asked or config
 
     def cache(settings: ModelSettings | None) -> Cache | None:
-        return Cache(asked.cache, settings) if asked.cache and settings else None
+        # A person is asked anew: what they once wrote is in the record, and no model's answer.
+        if asked.cache is None or settings is None or isinstance(settings, PersonSettings):
+            return None
+        return Cache(asked.cache, settings)
 
     # The sandbox starts while the models are asked; each may take seconds.
     async with _begun(resources.sandbox(config.executor)) as sandbox:
@@ -86,6 +92,8 @@ async def environment(
             sandbox=await sandbox,
             tools=resources.tools(config, tools),
             account=account,
+            view=view_of(config),
+            editor=MessageEditor() if config.person == "editor" else None,
         )
 
 

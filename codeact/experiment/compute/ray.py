@@ -23,7 +23,8 @@ from codeact.experiment.compute.local import identity_of
 from codeact.experiment.compute.nodes import nodes_with
 from codeact.experiment.compute.worker import NOTHING_SPENT, AssignmentMessage, Reply, RunSetup
 from codeact.experiment.compute.worker_pool import Worker, WorkerLost, WorkerPool, gist
-from codeact.experiment.config.schema import RayCompute, RunConfig
+from codeact.experiment.config.compute import RayCompute
+from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources

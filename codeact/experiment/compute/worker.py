@@ -19,6 +19,7 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
+from codeact.experiment.restoring import Prefix
 from codeact.graders.base import Mode
 from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
@@ -51,16 +52,18 @@ class AssignmentMessage(msgspec.Struct, frozen=True):
     mode: Mode
     sample: int
     seed: int | None
+    prefix: Prefix | None = None
 
     @classmethod
     def of(cls, run: str, assignment: Assignment, mode: Mode) -> Self:
-        task, family, _, sample, seed = assignment
-        return cls(run, task, family.name, mode, sample, seed)
+        task, family, _, sample, seed, prefix = assignment
+        return cls(run, task, family.name, mode, sample, seed, prefix)
 
     @property
     def assignment(self) -> Assignment:
         family = get(self.family)
-        return Assignment(self.task, family, family.grader(self.mode), self.sample, self.seed)
+        grader = family.grader(self.mode)
+        return Assignment(self.task, family, grader, self.sample, self.seed, self.prefix)
 
 
 class Reply(NamedTuple):

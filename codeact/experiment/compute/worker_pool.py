@@ -13,7 +13,7 @@ from typing import Any
 from codeact.exceptions import CodeactError, ComputeUnavailable
 from codeact.experiment.compute.nodes import NodeDemand, nodes_with
 from codeact.experiment.compute.worker import NOTHING_SPENT, EpisodeWorker, RunSetup, WorkerInfo
-from codeact.experiment.config.schema import RayCompute
+from codeact.experiment.config.compute import RayCompute
 from codeact.models.base import Notice
 from codeact.recordings.run_folder import Spent
 

@@ -28,6 +28,8 @@ from codeact.wording import nearest, without_secrets
 
 _SHOWN = 4
 """Keys of one ending, that are suggested."""
+_SWEPT = {"run", "fork"}
+"""Commands that take ``-m``."""
 _TAKES_SEVERAL = {"task"}
 """Groups that take a list of options, which are composed into one."""
 
@@ -39,6 +41,8 @@ class Invocation(NamedTuple):
     overrides: tuple[str, ...] = ()
     config_dir: str | None = None
     config_name: str | None = None
+    base: Path | None = None
+    """A folder whose file of this name is composed instead of ours."""
 
     @property
     def name(self) -> str:
@@ -48,6 +52,8 @@ class Invocation(NamedTuple):
     def folders(self) -> list[Path]:
         """Where configuration is looked for: first the folder that holds the command's own file."""
         ours = data_folder("conf")
+        if self.base is not None:
+            return [self.base, *self._replace(base=None).folders]
         if self.config_dir is None:
             return [ours]
         users = Path(self.config_dir).resolve()
@@ -59,8 +65,8 @@ class Invocation(NamedTuple):
     @property
     def all_overrides(self) -> list[str]:
         """Overrides with the other folder put on Hydra's search path."""
-        others = [literal(f"file://{folder}") for folder in self.folders[1:]]
-        return [*(f"hydra.searchpath=[{other}]" for other in others), *self.overrides]
+        others = ",".join(literal(f"file://{folder}") for folder in self.folders[1:])
+        return [*([f"hydra.searchpath=[{others}]"] if others else []), *self.overrides]
 
 
 class Composed(NamedTuple):
@@ -157,8 +163,8 @@ def _without_sweeps(command: str, overrides: list[str]) -> list[Override]:
         if words[-1].is_sweep_override():
             key, _, value = word.partition("=")
             remedy = f'as one text it is {key}="{literal(value)}"'
-            if command == "run":
-                remedy = f"codeact run -m {word} plays a run for each; {remedy}"
+            if command in _SWEPT:
+                remedy = f"codeact {command} -m {word} plays a run for each; {remedy}"
             raise ConfigError(f"{without_secrets(word)!r} gives {key} several values: {remedy}")
     return words
 
@@ -264,11 +270,13 @@ def _locate(config_path: str, folders: list[Path]) -> str:
 
 def _explain(name: str, overrides: list[str], error: Exception) -> ConfigError:
     """Find the override that Hydra refuses, and say what would have been valid."""
-    for end in range(len(overrides) + 1):
+    # Where the options are is no choice of the user's.
+    first = sum(override.startswith("hydra.searchpath=") for override in overrides[:1])
+    for end in range(first, len(overrides) + 1):
         try:
             compose(name, overrides=overrides[:end])
         except (HydraException, OmegaConfBaseException) as cause:
-            if end == 0:
+            if end == first:
                 return ConfigError(f"{name}.yaml: {_first_line(cause)}")
             return ConfigError(_refusal(name, overrides[: end - 1], overrides[end - 1], cause))
     return ConfigError(str(error))

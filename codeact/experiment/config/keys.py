@@ -44,7 +44,8 @@ def keys_of(schema: type[BaseModel], config: Mapping[str, Any], under: str = "")
     Where a group admits several kinds, `config` says which one is meant.
     """
     for name, field in schema.model_fields.items():
-        path, value = f"{under}{name}", config.get(name, field.default)
+        own = field.alias or name
+        path, value = f"{under}{own}", config.get(own, field.default)
         model = _chosen(field.annotation, value)
         if isinstance(value, Mapping) and value.get("kind") == "none" and not _kinds(model):
             value, model = "none", None  # the group says that there is nothing

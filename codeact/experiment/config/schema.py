@@ -1,11 +1,10 @@
 """The schema of every command's configuration: composed YAML is validated against it once."""
 
 import hashlib
-import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from codeact.episode.settings import (
     EpisodeSettings,
@@ -15,7 +14,9 @@ from codeact.episode.settings import (
     TurnSettings,
 )
 from codeact.experiment.budget import BudgetSettings
+from codeact.experiment.config.compute import ComputeSettings, RayCompute
 from codeact.graders.base import Mode
+from codeact.models.person.settings import PersonSettings
 from codeact.models.registry import AnyModelSettings
 from codeact.sandboxes.settings import (
     MOST_SLOTS,
@@ -119,58 +120,6 @@ class FeedbackConfig(FeedbackSettings):
         if self.kind == "none" or self.model is None:
             return "none"
         return f"{self.model.name}/{self.published_kind}"
-
-
-class LocalCompute(Settings):
-    """Episodes run in this process; `concurrency` of them at once."""
-
-    kind: Literal["local"]
-    """Where episodes are played: in this process."""
-    concurrency: int = Field(ge=1, le=10_000)
-    """How many episodes are played at once."""
-
-    @property
-    def for_each_worker(self) -> int:
-        """How many episodes one process plays at once."""
-        return self.concurrency
-
-
-class RayCompute(Settings):
-    """Episodes run in Ray actors, `concurrency` of them at once over all actors together.
-
-    `address` of a cluster is an ``host:port`` or ``auto``; None takes the one that the environment
-    names (a Ray job's own, for example), and starts Ray on this machine where it names none.
-    `workers` is the number of actors. None is one on each node, also on those that join later, and
-    an autoscaler is asked for up to `pending` nodes at a time while more episodes are played at
-    once than the nodes have CPUs. An episode whose worker is lost is handed out again, `handouts`
-    times in all. The run ends when there has been no worker at all for `start_seconds`.
-    """
-
-    kind: Literal["ray"]
-    """Where episodes are played: in Ray actors."""
-    concurrency: int = Field(ge=1, le=100_000)
-    """How many episodes are played at once, over all workers together."""
-    address: str | None = None
-    """The cluster: `host:port` or `auto`. Null takes RAY_ADDRESS, and starts Ray on this
-    machine where that is not set."""
-    workers: int | None = Field(default=None, ge=1)
-    """How many workers play episodes; null is one on each node."""
-    cpus_per_worker: float = Field(default=1.0, ge=0)
-    """Processors that a worker asks Ray for."""
-    pending: int = Field(default=4, ge=0)
-    """The most workers that wait for a place at once; they make an autoscaler bring nodes."""
-    handouts: int = Field(default=3, ge=1)
-    """How often an episode is handed out in all, when its workers are lost."""
-    start_seconds: float = Field(default=300.0, gt=0)
-    """The run ends after this many seconds without any worker."""
-
-    @property
-    def for_each_worker(self) -> int:
-        """How many episodes one process plays at once."""
-        return math.ceil(self.concurrency / (self.workers or 1))
-
-
-ComputeSettings = Annotated[LocalCompute | RayCompute, Field(discriminator="kind")]
 
 
 class NoTracker(Settings):
@@ -278,6 +227,8 @@ class PlaySettings(ToolSettings):
 class RunConfig(PlaySettings):
     """``codeact run``."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     incidental: ClassVar[frozenset[str]] = frozenset(
         {
             "data",
@@ -294,6 +245,7 @@ class RunConfig(PlaySettings):
             "cache",
             "tracker",
             "dry_run",
+            "step",
             "progress_seconds",
             "full_disk_seconds",
             "max_consecutive_failures",
@@ -308,8 +260,14 @@ class RunConfig(PlaySettings):
     """Bounds of one episode other than its turns."""
     feedback: FeedbackConfig
     """Whether a second model comments on each turn."""
+    continue_: str | None = Field(default=None, alias="continue")
+    """Recorded episodes that are continued in place of new ones: a run folder, a `results.jsonl`,
+    or a tree of either. Their cells run again, and what is recorded is not paid for again."""
+    turn: int | None = Field(default=None, ge=0)
+    """How many recorded turns are restored before the policy goes on; null restores all."""
     samples: int = Field(ge=1)
-    """Episodes of each task; sample i is played with seed + i."""
+    """Episodes of each task, or continuations of each recorded one; sample i is played with
+    seed + i."""
     seed: int | None
     """The seed of the first sample; null sends none."""
     run_dir: str
@@ -317,6 +275,9 @@ class RunConfig(PlaySettings):
     runs."""
     dry_run: bool
     """Print the configuration, the number of episodes and the first prompt, and stop."""
+    step: bool = False
+    """Stop at each message of the policy, before it is acted on: a person at this terminal lets it
+    pass, edits it or ends the episode."""
     shuffle: bool
     """Hand episodes out in an order drawn from `seed` instead of the files' own."""
     budget: BudgetSettings
@@ -343,6 +304,52 @@ class RunConfig(PlaySettings):
                 f"{without[0]}.prices.completion, in USD per million tokens"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_turn_is_of_a_recording(self) -> Self:
+        if self.turn is not None and self.continue_ is None:
+            raise ValueError(
+                f"turn={self.turn} says how much of a recorded episode is restored, and there is "
+                "none: give continue=SOURCE too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_person_sees_one_episode(self) -> Self:
+        if self.person is None:
+            return self
+        if isinstance(self.compute, RayCompute):
+            keys = {
+                "step=true": self.step,
+                "model=person": isinstance(self.model, PersonSettings),
+                "model@feedback.model=person": True,
+            }
+            asked = next(key for key, is_so in keys.items() if is_so)
+            raise ValueError(  # noqa: TRY004 (what pydantic takes)
+                f"{asked} asks a person at this terminal, and compute=ray plays episodes "
+                "elsewhere: give compute=local"
+            )
+        compute = self.compute.model_copy(update={"concurrency": 1})
+        return self.model_copy(update={"compute": compute})
+
+    @property
+    def person(self) -> Literal["policy", "user", "editor"] | None:
+        """What a person at the terminal is in the run's episodes, None where nobody is asked."""
+        if isinstance(self.model, PersonSettings):
+            return "policy"
+        if self.step:
+            return "editor"
+        critic = self.feedback.model if self.feedback.kind != "none" else None
+        return "user" if isinstance(critic, PersonSettings) else None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what two runs of the same experiment have in common.
+
+        A run that continues nothing is what it was before there were continuations.
+        """
+        found = super().identity()
+        source, turn = found.pop("continue_"), found.pop("turn")
+        return found if source is None else {**found, "continue": source, "turn": turn}
 
     @property
     def episode(self) -> EpisodeSettings:

@@ -63,9 +63,12 @@ def _walk(
             continue
         path.append(str(step))
         model = of_kind(members[0], data) if members else None
-        fields = list(model.model_fields) if model else []
-        if model and isinstance(step, str) and step in model.model_fields:
-            node = model.model_fields[step].annotation
+        known = {
+            one.alias or name: one for name, one in (model.model_fields if model else {}).items()
+        }
+        fields = list(known)
+        if isinstance(step, str) and step in known:
+            node = known[step].annotation
         else:
             # An element of a mapping or a list: go on with the value's type.
             node = (get_args(node) or (None,))[-1]

@@ -1,0 +1,132 @@
+"""Restores the recorded turns with which an episode begins, in the live environment.
+
+The policy's messages and the feedback are the recorded ones. Cells run again in the sandbox and
+proposals are graded again, and what comes of them has to be what was recorded. Then the
+conversation goes on from the recorded words: an address or a time in them is not replaced.
+"""
+
+import re
+
+import msgspec
+
+from codeact.episode.effects import Completion, Execution, RestoredTurn, Verdict
+from codeact.episode.protocol import render_execution
+from codeact.episode.record import EpisodeOrigin, PrefixDifference
+from codeact.exceptions import EpisodeFailure, GraderFailure, SandboxFailure, ToolFailure
+from codeact.experiment.comparing import (
+    DIFFERENT,
+    OUTSIDE,
+    RANDOM,
+    STATE_DIFFERS,
+    classify,
+)
+from codeact.recordings.transcript import RecordedTurn
+
+CLOCK = "clock"
+VERDICT = "verdict"
+_READS_CLOCK = re.compile(
+    r"\b(?:perf_counter|monotonic|process_time|timeit|utcnow|today)|\btime\(\)|\bnow\(|%time"
+)
+_DRAWS = re.compile(r"\brandom|\bsecrets\b|\buuid")
+_MEASURE = re.compile(r"\d+(?:\.\d*)?(?:e[-+]?\d+)?\s*(?:ns|[µμu]s|ms|s|min|h)?\b")
+_SHOWN = 200
+
+
+class Prefix(msgspec.Struct, frozen=True):
+    """The turns of a recorded episode that are restored, at least none.
+
+    `first_message` is the recorded one, where it fits this run's turn setting. Recordings that
+    number the first cell ``[2]`` are `primed`: a hidden cell ran before it.
+    """
+
+    origin: EpisodeOrigin
+    turns: tuple[RecordedTurn, ...]
+    first_message: str | None = None
+    primed: bool = False
+
+
+class Restoration:
+    """Restores one episode's prefix; `origin` is what its record says about that."""
+
+    def __init__(self, prefix: Prefix, tools: tuple[str, ...]) -> None:
+        self.origin = prefix.origin
+        self._turns = prefix.turns
+        self._code = ""
+        self._tools = re.compile("|".join(map(re.escape, tools))) if tools else None
+
+    def completion(self, turn: int) -> Completion | None:
+        """Return the policy's recorded message, None for a turn after the prefix.
+
+        It costs nothing: its tokens were spent when it was recorded.
+        """
+        return restored_completion(self._turns[turn]) if turn < len(self._turns) else None
+
+    def check_execution(self, turn: int, code: str, live: Execution) -> None:
+        """Compare what a cell of the prefix gave; raises `SandboxFailure` or `ToolFailure`."""
+        recorded = self._recorded(turn)
+        if recorded is None:
+            return
+        shown = render_execution(live.output, state_lost=live.state_lost)
+        self._code += f"{code}\n"
+        kind = kind_of_difference(self._code, recorded, shown)
+        if kind in _HARMFUL:
+            outside = OUTSIDE.search(code) or (self._tools and self._tools.search(code))
+            failure = ToolFailure if outside else SandboxFailure
+            raise self._differs(failure, turn, kind, recorded, shown)
+
+    def check_grade(self, turn: int, verdict: Verdict) -> None:
+        """Compare a verdict: the recorded episode went on, so the answer was wrong.
+
+        Raises `GraderFailure`.
+        """
+        if verdict.correct and turn < len(self._turns):
+            raise self._differs(GraderFailure, turn, VERDICT, "wrong", "right")
+
+    def _recorded(self, turn: int) -> str | None:
+        if turn >= len(self._turns):
+            return None
+        environment = self._turns[turn].environment
+        return None if environment is None else environment.observation
+
+    def _differs(
+        self, failure: type[EpisodeFailure], turn: int, kind: str, recorded: str, live: str
+    ) -> EpisodeFailure:
+        difference = PrefixDifference(turn=turn + 1, kind=kind, recorded=recorded, live=live)
+        self.origin = msgspec.structs.replace(self.origin, difference=difference)
+        return failure(
+            f"{self.origin.place}: turn {turn + 1} cannot be restored ({kind}): recorded "
+            f"{_short(recorded)}, now {_short(live)}",
+            final=True,
+        )
+
+
+_HARMFUL = frozenset({DIFFERENT, RANDOM, *STATE_DIFFERS})
+"""What leaves another state behind than the recorded one, or may."""
+
+
+def kind_of_difference(code: str, recorded: str, live: str) -> str:
+    """Name the difference between two observations, knowing the `code` that has run by then.
+
+    ``clock`` is a difference in nothing but numbers, after code that reads the clock.
+    """
+    kind = classify(recorded, live)
+    if kind == DIFFERENT and _DRAWS.search(code):
+        return RANDOM
+    if kind == DIFFERENT and _READS_CLOCK.search(code):
+        texts = (_MEASURE.sub("#", text) for text in (recorded, live))
+        return CLOCK if len({*texts}) == 1 else DIFFERENT
+    return kind
+
+
+def restored_completion(turn: RecordedTurn) -> Completion:
+    """Return the policy's message of a recorded turn, with what its environment said."""
+    environment = turn.environment
+    if environment is None:
+        return Completion(turn.text, restored=RestoredTurn())
+    said = RestoredTurn(environment.observation, environment.feedback)
+    return Completion(turn.text, restored=said)
+
+
+def _short(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN // 2]} … {shown[-_SHOWN // 2 :]}"
