@@ -107,9 +107,9 @@ def _absent(path: Path, wanted: Wanted, names: list[str]) -> ConfigError:
     ]
     return ConfigError(
         f"prompt.source={path}: has no prompt of {', '.join(names)} for "
-        f"{wanted.turn_setting} {_with(wanted.feedback)}, but "
-        f"{'for ' + ', '.join(there) if there else 'none for any other setting either'}; choose "
-        "turns= and feedback= accordingly, other recordings, or prompt=code"
+        f"{wanted.turn_setting} {_with(wanted.feedback)}, "
+        f"{'but for ' + ', '.join(there) if there else 'nor for any other setting'}; choose turns= "
+        "and feedback= accordingly, other recordings, or prompt=code"
     )
 
 

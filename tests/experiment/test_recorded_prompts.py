@@ -225,7 +225,7 @@ def test_a_set_without_a_prompt_is_refused_before_anything_is_spent(tmp_path: Pa
         plan(*SAMPLE, f"prompt.source={source}")
     with pytest.raises(ConfigError, match=r"with feedback, but for max3_p2\+tool\+cd without"):
         read(source, task("1"), feedback=True)
-    with pytest.raises(ConfigError, match=r"no prompt of humaneval .* none for any other"):
+    with pytest.raises(ConfigError, match=r"no prompt of humaneval .* nor for any other"):
         plan("task=humaneval", "data=pkg://codeact.sample/tasks", f"prompt.source={source}")
 
 
