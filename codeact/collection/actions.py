@@ -36,7 +36,7 @@ def actions(text: str) -> list[TaggedAction]:
     return sorted(found, key=lambda one: one.start)
 
 
-def acts(messages: Sequence[Message]) -> bool:
+def of_agent(messages: Sequence[Message]) -> bool:
     """Tell whether a conversation is of an agent: it names a tag of ours, or has an observation."""
     return any(
         one["content"].startswith(_OBSERVED)

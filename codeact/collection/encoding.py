@@ -17,7 +17,7 @@ Ids = NDArray[np.int32]
 Spans = Sequence[tuple[int, int]]
 
 
-class Tokens(NamedTuple):
+class EncodedText(NamedTuple):
     """The tokens of a text, and whether each is trained: all of its characters are in one span."""
 
     ids: Ids
@@ -27,7 +27,7 @@ class Tokens(NamedTuple):
 class Encode(Protocol):
     """Makes tokens of a text with the trained spans, in characters."""
 
-    def __call__(self, text: str, spans: Spans) -> Tokens: ...
+    def __call__(self, text: str, spans: Spans) -> EncodedText: ...
 
 
 def encoder(tokenizer: str, stop: str) -> Encode:
@@ -52,13 +52,13 @@ def _bundled(name: str) -> Encode:
     tokens = quicktok.get_encoding(name)
     lengths = np.full(tokens.max_token_value + 1, -1, np.int64)
 
-    def encode(text: str, spans: Spans) -> Tokens:
+    def encode(text: str, spans: Spans) -> EncodedText:
         ids = np.array(tokens.encode_with_special(text), np.int32)
         for one in np.unique(ids[lengths[ids] < 0]):
             lengths[one] = len(tokens.decode_single_token_bytes(int(one)))
         ends = np.cumsum(lengths[ids])
         places = _in_bytes(text, spans, int(ends[-1]) if len(ends) else 0)
-        return Tokens(ids, _within(ends - lengths[ids], ends, places))
+        return EncodedText(ids, _within(ends - lengths[ids], ends, places))
 
     return encode
 
@@ -78,10 +78,10 @@ def _of_folder(folder: Path) -> Encode:
     tokens.no_truncation()
     tokens.no_padding()
 
-    def encode(text: str, spans: Spans) -> Tokens:
+    def encode(text: str, spans: Spans) -> EncodedText:
         found = tokens.encode(text, add_special_tokens=False)
         places = np.array(found.offsets, np.int64).reshape(-1, 2)
-        return Tokens(
+        return EncodedText(
             np.array(found.ids, np.int32), _within(places[:, 0], places[:, 1], list(spans))
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from codeact.collection.actions import acts
+from codeact.collection.actions import of_agent
 from codeact.collection.conversations import read_conversations
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig
@@ -38,7 +38,7 @@ def examples(
 
 def taken(conversation: Conversation, tags: TagSettings) -> str:
     """Say which marks of the form the model wrote around what is no action; empty for none."""
-    if not tags.marks or not acts(conversation.conversations):
+    if not tags.marks or not of_agent(conversation.conversations):
         return ""
     for one in conversation.conversations:
         if one["role"] == "assistant" and (marks := taken_marks(one["content"], tags)):
@@ -76,7 +76,7 @@ def messages_of(conversation: Conversation, config: ConvertConfig, *, cut: bool)
         cut=cut,
         untrained=conversation.untrained,
     )
-    if config.tags.marks and acts(conversation.conversations):
+    if config.tags.marks and of_agent(conversation.conversations):
         for one in found:
             if reason := _contradiction(one.content, one.role, config.tags):
                 raise ValueError(reason)

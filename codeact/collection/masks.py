@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from typing import Literal, NamedTuple
 
-from codeact.collection.actions import acts, ended, own_part
+from codeact.collection.actions import ended, of_agent, own_part
 from codeact.collection.tags import TagSettings, rewritten, rewritten_at
 from codeact.episode.effects import Message
 
@@ -79,7 +79,7 @@ def masked(
     no actions, and its words about tags are about others.
     """
     trained = loss_mask(messages, preset) if preset else [False] * len(messages)
-    general = not acts(messages)
+    general = not of_agent(messages)
     done = []
     for number, (message, chosen) in enumerate(zip(messages, trained, strict=True)):
         role, text = message["role"], message["content"]
@@ -108,7 +108,7 @@ _PRESETS: dict[Preset, Callable[[Sequence[Message]], list[bool]]] = {
 
 def _failed(messages: Sequence[Message]) -> list[bool]:
     """Whether each message is a turn that failed; the last has no answer that could say so."""
-    if not acts(messages):
+    if not of_agent(messages):
         return [False] * len(messages)
     following = [*messages[1:], None]
     return [

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from codeact.collection.encoding import Encode, Tokens
+from codeact.collection.encoding import Encode, EncodedText
 from codeact.episode.effects import JSON
 
 IGNORED = -100
@@ -38,7 +38,7 @@ class PackReport(msgspec.Struct):
 
 class _Packed(NamedTuple):
     name: str
-    tokens: Tokens
+    tokens: EncodedText
 
 
 def write_packed(
@@ -59,7 +59,7 @@ def write_packed(
             report.tokens_lost += len(tokens.ids) - length
             report.trained_tokens_lost += int(tokens.trained[length:].sum())
             # Copies, or the whole would stay in memory.
-            tokens = Tokens(tokens.ids[:length].copy(), tokens.trained[:length].copy())
+            tokens = EncodedText(tokens.ids[:length].copy(), tokens.trained[:length].copy())
         if tokens.trained.any():
             kept.append(_Packed(example["id"], tokens))
         else:

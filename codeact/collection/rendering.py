@@ -20,7 +20,7 @@ import msgspec
 from codeact.collection.templates import (
     LEAST_ALLOWED,
     TIMES_ALLOWED,
-    ChatTemplate,
+    CompiledTemplate,
     Rendered,
     TemplateFailure,
 )
@@ -165,7 +165,7 @@ def _serve() -> None:
     ):
         resource.setrlimit(limit, (value, value))
     try:
-        template = ChatTemplate(start.source, start.tokens)
+        template = CompiledTemplate(start.source, start.tokens)
     except (TemplateFailure, MemoryError) as error:
         _say(_Answer(error=str(error) or "it needs too much memory"))
         return

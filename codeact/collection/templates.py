@@ -53,7 +53,7 @@ class _Generation(Extension):
         return text
 
 
-class ChatTemplate:
+class CompiledTemplate:
     """A compiled template with the special tokens that it may name (``bos_token``)."""
 
     def __init__(self, source: str, tokens: Mapping[str, Any]) -> None:

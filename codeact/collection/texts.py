@@ -16,7 +16,7 @@ from codeact.collection.convert_settings import ConvertConfig, TextFormat
 from codeact.collection.examples import Form, messages_of
 from codeact.collection.masks import Masked
 from codeact.collection.rendering import TemplateProcess
-from codeact.collection.templates import ChatTemplate, Rendered
+from codeact.collection.templates import CompiledTemplate, Rendered
 from codeact.collection.tokenizer_folder import read_folder
 from codeact.episode.effects import JSON
 from codeact.exceptions import ConfigError
@@ -47,8 +47,8 @@ def text_form(config: ConvertConfig) -> Iterator[Form]:
     """Yield the form of a text format; raises `ConfigError` for a template that cannot be had."""
     if config.template is None:
         name: TextFormat = config.format  # type: ignore[assignment]
-        source = resolve_path(f"pkg://codeact.collection.chat_templates/{name}.jinja")
-        template = ChatTemplate(source.read_text(encoding="utf-8"), {})
+        source = resolve_path(f"pkg://codeact.collection/chat_templates/{name}.jinja")
+        template = CompiledTemplate(source.read_text(encoding="utf-8"), {})
         special = re.compile(_SPECIAL[name])
         yield _form(config, lambda messages: template.render(messages, {}), special)
         return

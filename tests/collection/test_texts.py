@@ -7,7 +7,7 @@ import pytest
 from codeact.cli import main
 from codeact.collection.formats import convert_files
 from codeact.collection.rendering import TemplateProcess
-from codeact.collection.templates import ChatTemplate, TemplateFailure
+from codeact.collection.templates import CompiledTemplate, TemplateFailure
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.resources import resolve_path
 from tests.helpers.conversations import (
@@ -55,9 +55,9 @@ GOLDEN = {
 STOPS = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>", "qwen3": "<|im_end|>"}
 
 
-def own_template(name: str) -> ChatTemplate:
-    path = resolve_path(f"pkg://codeact.collection.chat_templates/{name}.jinja")
-    return ChatTemplate(path.read_text(), {})
+def own_template(name: str) -> CompiledTemplate:
+    path = resolve_path(f"pkg://codeact.collection/chat_templates/{name}.jinja")
+    return CompiledTemplate(path.read_text(), {})
 
 
 @pytest.mark.parametrize("name", GOLDEN)

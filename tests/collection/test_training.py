@@ -11,7 +11,7 @@ import pytest
 
 from codeact.cli import main
 from codeact.collection.rendering import TemplateProcess
-from codeact.collection.templates import ChatTemplate, Rendered
+from codeact.collection.templates import CompiledTemplate, Rendered
 from codeact.collection.tokenizer_folder import read_folder
 from codeact.resources import resolve_path
 from tests.helpers.documents import ROOT
@@ -86,7 +86,7 @@ def theirs(folders: dict[str, Path]) -> dict[tuple[str, int], dict]:
 
 
 def own(name: str) -> str:
-    return resolve_path(f"pkg://codeact.collection.chat_templates/{name}.jinja").read_text()
+    return resolve_path(f"pkg://codeact.collection/chat_templates/{name}.jinja").read_text()
 
 
 def trained(found: Rendered) -> str:
@@ -117,7 +117,7 @@ def test_our_words_of_a_format_render_as_its_reference(
     name: str, theirs: dict[tuple[str, int], dict]
 ) -> None:
     for number, messages in enumerate(CONVERSATIONS):
-        found = ChatTemplate(own(name), {}).render(messages, {})
+        found = CompiledTemplate(own(name), {}).render(messages, {})
         reference = theirs[name, number]["text"]
         # The folders here call their first token <s>.
         assert found.text.replace("<|begin_of_text|>", "<s>") == reference
