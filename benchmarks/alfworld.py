@@ -91,7 +91,9 @@ async def ours(tasks: list[Task], seconds: float) -> dict[str, Any]:
     households = AlfworldHouseholds(AlfworldSettings(), "goal")
     households.require()
     try:
-        await households.open(tasks[0]).ready()
+        first = households.open(tasks[0])
+        await first.ready()
+        first.close()
         warm = processor_seconds()
         start = time.perf_counter()
         worlds = [households.open(task) for task in tasks]

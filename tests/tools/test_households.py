@@ -84,7 +84,15 @@ async def play(world: AlfworldHousehold, *steps: tuple[str, ...]) -> list[str]:
 
 
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """The server of households and what it has forked; other tests leave children, too."""
+    return [one for one in psutil.Process().children(recursive=True) if is_ours(one)]
+
+
+def is_ours(process: psutil.Process) -> bool:
+    try:
+        return str(ENGINE) in process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 async def gone(processes: list[psutil.Process]) -> None:
@@ -196,7 +204,8 @@ async def test_a_server_that_was_killed_is_started_again() -> None:
         world = made.open(task_of(bedroom()))
         await world.ready()
         before = children()
-        psutil.Process().children()[0].kill()
+        (server,) = [process for process in before if process.ppid() == os.getpid()]
+        server.kill()
         with pytest.raises(ToolFailure, match="killed or ended"):
             await play(world, *STEPS)
         await gone(before)

@@ -88,8 +88,8 @@ class AlfworldHouseholds:
         modules = ("textworld", "fast_downward", "alfworld") if self._engine == ENGINE else ()
         if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
             raise ConfigError(
-                f"task=alfworld needs the games' engine ({', '.join(missing)} is not installed): "
-                "pip install 'codeact[alfworld]', which builds it with g++, make and cmake"
+                f"task=alfworld needs the games' engine, which is not installed ({missing[0]} is "
+                "missing): pip install 'codeact[alfworld]' builds it with g++, make and cmake"
             )
 
     def announce(self, task: Task) -> None:

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -36,7 +36,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Greeting(msgspec.Struct, frozen=True):
-    pid: int
+    pid: Annotated[int, msgspec.Meta(gt=1)]
+    """Never a number that stands for several processes: it will be killed."""
 
 
 class _Fault(msgspec.Struct, frozen=True):
