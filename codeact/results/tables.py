@@ -44,11 +44,7 @@ def show_run(title: str, summary: Summary) -> None:
 
 def show_sweep(rows: Sequence[SweepRow]) -> None:
     """Print one row for each run of a sweep, with the error of runs that ended early."""
-    table = Table(title="sweep", title_justify="left")
-    table.add_column("run", overflow="fold")
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
-    table.add_column("failures", overflow="fold")
+    table = _table_of_runs("sweep")
     for row in rows:
         *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall)
         if row.error:
@@ -61,14 +57,19 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
 
 def show_runs(title: str, runs: Mapping[str, Tally]) -> None:
     """Print one row for each run, by its name."""
+    table = _table_of_runs(title)
+    for name, tally in runs.items():
+        table.add_row(name, *_cells(tally))
+    wide_console().print(table)
+
+
+def _table_of_runs(title: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("run", overflow="fold")
     for name in COLUMNS:
         table.add_column(name, justify="right")
     table.add_column("failures", overflow="fold")
-    for name, tally in runs.items():
-        table.add_row(name, *_cells(tally))
-    wide_console().print(table)
+    return table
 
 
 def show_failures(summaries: Mapping[str, Summary], files: Mapping[str, str]) -> bool:
