@@ -45,10 +45,8 @@ def show_run(title: str, summary: Summary) -> None:
 
 def show_sweep(rows: Sequence[SweepRow]) -> None:
     """Print one row for each run of a sweep, with the error of runs that ended early."""
-    table = Table(title="sweep", title_justify="left")
-    table.add_column("run", overflow="fold")
-    leaks = _add_columns(table, [row.summary.overall for row in rows if row.summary])
-    table.add_column("failures", overflow="fold")
+    overall = [row.summary.overall for row in rows if row.summary]
+    table, leaks = _table_of_runs("sweep", overall)
     for row in rows:
         *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall, leaks)
         if row.error:
@@ -61,13 +59,19 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
 
 def show_runs(title: str, runs: Mapping[str, Tally]) -> None:
     """Print one row for each run, by its name."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("run", overflow="fold")
-    leaks = _add_columns(table, list(runs.values()))
-    table.add_column("failures", overflow="fold")
+    table, leaks = _table_of_runs(title, list(runs.values()))
     for name, tally in runs.items():
         table.add_row(name, *_cells(tally, leaks))
     wide_console().print(table)
+
+
+def _table_of_runs(title: str, tallies: Sequence[Tally]) -> tuple[Table, bool]:
+    """Make a table with a row for each run, and say whether it has a column of leaks."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("run", overflow="fold")
+    leaks = _add_columns(table, tallies)
+    table.add_column("failures", overflow="fold")
+    return table, leaks
 
 
 def show_failures(summaries: Mapping[str, Summary], files: Mapping[str, str]) -> bool:

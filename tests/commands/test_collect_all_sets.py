@@ -14,6 +14,8 @@ from tests.helpers.all_sets import FAMILIES, SHARED, SUBJECTS, TASKS, AllSets, a
 from tests.helpers.answers import SETTING
 from tests.helpers.killing import kill_at_every_moment, outputs
 
+pytestmark = pytest.mark.slow
+"""Whichever test comes first makes the collection."""
 OF_EXTRAS = {"alfworld"}
 """Families that need more than the package itself; they have tests of their own."""
 RULES = ["selection=published", "selection.excluded_tasks=[]", "selection.order=tasks", "workers=1"]
