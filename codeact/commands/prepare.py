@@ -91,20 +91,27 @@ def main(words: list[str]) -> int:
         raise ConfigError("url= is where download=true fetches from; give that, too")
     if config.download and config.raw.startswith(HUB):
         raise ConfigError("download=true fetches files: give raw=FOLDER for them, not a hub")
-    out = Path(config.out).expanduser()
-    with DownloadProgress() as progress:
-        if (collection := COLLECTIONS.get(config.data_set)) is not None:
-            parts, left_out = _parts(config, collection, progress)
-        else:
-            preparer = get(config.data_set)
-            choice = config.choice(preparer)
-            if config.download:
-                _fetch(preparer, Path(config.raw).expanduser(), config, progress, config.url)
-    if collection is None:
-        _tell(prepare(preparer, config.raw, out, choice), config.out)
+    if (collection := COLLECTIONS.get(config.data_set)) is not None:
+        _prepare_collection(config, collection)
     else:
-        _tell_all(prepare_all(config.data_set, parts, out, left_out), config.out)
+        _prepare_one(config)
     return 0
+
+
+def _prepare_one(config: PrepareConfig) -> None:
+    preparer = get(config.data_set)
+    choice = config.choice(preparer)
+    if config.download:
+        with DownloadProgress() as progress:
+            _fetch(preparer, Path(config.raw).expanduser(), config, progress, config.url)
+    _tell(prepare(preparer, config.raw, Path(config.out).expanduser(), choice), config.out)
+
+
+def _prepare_collection(config: PrepareConfig, collection: Collection) -> None:
+    with DownloadProgress() as progress:
+        parts, left_out = _parts(config, collection, progress)
+    out = Path(config.out).expanduser()
+    _tell_all(prepare_all(config.data_set, parts, out, left_out), config.out)
 
 
 def _fetch(

@@ -40,6 +40,7 @@ class DownloadProgress(AbstractContextManager["DownloadProgress"]):
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
         if self._bar is not None:
+            self._bar.start()
             if name not in self._tasks:
                 self._tasks[name] = self._bar.add_task(name, total=total)
             self._bar.update(self._tasks[name], completed=done, total=total)
@@ -52,8 +53,6 @@ class DownloadProgress(AbstractContextManager["DownloadProgress"]):
             sys.stderr.flush()
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -190,6 +190,7 @@ def test_without_crafts_files_answers_come_from_the_solutions(tmp_path: Path) ->
         {"problem": "Odds?", "type": "Counting & Probability", "level": "Level 3",
          "solution": r"It is \boxed{\frac{1}{2}}."},
         {"problem": "None?", "type": "Algebra", "level": "Level 4", "solution": "It is 2."},
+        {"problem": "Out?", "type": "../x", "level": "Level 4", "solution": r"\boxed{2}"},
     ]  # fmt: skip
     (tmp_path / "raw").mkdir()
     lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -201,7 +202,8 @@ def test_without_crafts_files_answers_come_from_the_solutions(tmp_path: Path) ->
     assert (algebra["id"], algebra["answer"], odds["answer"]) == (0, "2", r"\frac{1}{2}")
     card = json.loads((out / "math.card.json").read_bytes())
     assert [one["reason"] for one in card["findings"]] == [
-        r"field 'solution' marks no answer by \boxed"
+        r"field 'solution' marks no answer by \boxed",
+        "field 'type' is '../x'",
     ]
 
 

@@ -137,6 +137,12 @@ def test_an_archive_that_is_cut_leaves_nothing(make: Make, tmp_path: Path, share
     assert tree(tmp_path / "out") == {}
 
 
+@pytest.mark.parametrize("make", MAKERS)
+def test_an_archive_without_a_file_is_refused(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(TaskFileError, match="an archive without a file"):
+        unpack(make(tmp_path / "archive", []), tmp_path / "out")
+
+
 def test_what_is_no_archive_is_told(tmp_path: Path) -> None:
     (tmp_path / "page").write_text("<html>moved</html>")
     with pytest.raises(TaskFileError, match="is no whole archive"):

@@ -55,15 +55,16 @@ def _of_solutions(raw: Raw, choice: Choice, journal: Journal) -> Iterator[Made]:
         seen += 1
         if problem := missing(record, "problem", "level", "type", "solution"):
             journal.refuse(record.where, problem)
+        elif (subject := subject_of(record.value["type"])) is None:
+            journal.refuse(record.where, f"field 'type' is {record.value['type']!r:.40}")
         elif choice.levels is None or record.value["level"] in choice.levels:
-            value = record.value
-            if (answer := answer_in(value["solution"])) is None:
+            problem, solution = record.value["problem"], record.value["solution"]
+            if (answer := answer_in(solution)) is None:
                 journal.refuse(record.where, "field 'solution' marks no answer by \\boxed")
                 continue
             kept += 1
-            fields = {"question": value["problem"], "answer": answer, "level": value["level"]}
-            solutions = {value["problem"]: value["solution"]}
-            yield Made(subject_of(value["type"]), _row(fields, number, solutions), record.where)
+            fields = {"question": problem, "answer": answer, "level": record.value["level"]}
+            yield Made(subject, _row(fields, number, {problem: solution}), record.where)
     journal.step("level, all subjects", seen, kept)
 
 

@@ -3,6 +3,7 @@ r"""MATH's worked solutions, whose answers are marked by ``\boxed``."""
 import re
 from collections.abc import Iterator
 
+from codeact.datasets.preparing.addresses import MATH_SUBJECTS
 from codeact.datasets.preparing.base import Journal
 from codeact.datasets.preparing.raw import Raw, Record, missing
 
@@ -36,9 +37,10 @@ def records_with_solutions(raw: Raw) -> Iterator[Record]:
             yield record
 
 
-def subject_of(title: str) -> str:
-    """The name of a subject's task file: ``counting_and_probability``."""
-    return title.lower().replace("&", "and").replace(" ", "_")
+def subject_of(title: str) -> str | None:
+    """The name of a subject's task file, ``counting_and_probability``; None for no subject."""
+    name = title.lower().replace("&", "and").replace(" ", "_")
+    return name if name in MATH_SUBJECTS else None
 
 
 def answer_in(solution: str) -> str | None:

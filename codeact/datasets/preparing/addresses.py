@@ -26,10 +26,7 @@ class Address(NamedTuple):
 
 Addresses = Mapping[str, Address]
 
-_GITHUB = "https://raw.githubusercontent.com"
-_CRAFT = f"{_GITHUB}/lifan-yuan/CRAFT/main/tab_and_math/MATH/dataset/train"
-_ALFWORLD = "https://github.com/alfworld/alfworld/releases/download"
-_SUBJECTS = (
+MATH_SUBJECTS = (
     "algebra",
     "counting_and_probability",
     "geometry",
@@ -38,6 +35,10 @@ _SUBJECTS = (
     "prealgebra",
     "precalculus",
 )
+
+_GITHUB = "https://raw.githubusercontent.com"
+_CRAFT = f"{_GITHUB}/lifan-yuan/CRAFT/main/tab_and_math/MATH/dataset/train"
+_ALFWORLD = "https://github.com/alfworld/alfworld/releases/download"
 
 ADDRESSES: Mapping[str, Addresses] = {
     "alfworld": {
@@ -83,7 +84,7 @@ ADDRESSES: Mapping[str, Addresses] = {
     "math": {
         **{
             f"preprocessed-CRAFT/train/{subject}.jsonl": Address(f"{_CRAFT}/{subject}.jsonl")
-            for subject in _SUBJECTS
+            for subject in MATH_SUBJECTS
         },
         "MATH.tar": Address(
             "https://people.eecs.berkeley.edu/~hendrycks/MATH.tar",

@@ -76,6 +76,8 @@ def _written(archive: Path, folder: Path) -> dict[PurePosixPath, None]:
                         why = f"goes beyond {MOST_BYTES:,} bytes in all"
                         raise _refused(archive, member.name, why)
                     file.write(block)
+    if not files:
+        raise TaskFileError(f"{archive} is an archive without a file; remove it and fetch it again")
     return files
 
 
