@@ -88,6 +88,7 @@ def _form(config: ConvertConfig, render: _Render, special: "re.Pattern[str]") ->
         example: JSON = {"id": conversation.id, "text": rendered.text}
         if config.loss is not None:
             example["spans"] = _trained(rendered, messages)
+            _refuse_endless(rendered, special)
         return example
 
     return form
@@ -103,6 +104,18 @@ def _merged(messages: Sequence[Masked]) -> list[Masked]:
         raise ValueError("there is no user message that could take its system message")
     said = f"{system.content}\n\n{rest[first].content}"
     return [*rest[:first], rest[first]._replace(content=said), *rest[first + 1 :]]
+
+
+def _refuse_endless(found: Rendered, special: "re.Pattern[str]") -> None:
+    """Refuse blocks that leave out the token that ends the turn: nobody would learn to end."""
+    for start, end in found.generated:
+        after = special.match(found.text, end)
+        block = found.text[start:end].rstrip()
+        if after and not any(one.end() == len(block) for one in special.finditer(block)):
+            raise ValueError(
+                f"its template ends what is generated before {after[0]}, so a model would not "
+                "learn to end its turn; put that token into the generation block"
+            )
 
 
 def _trained(found: Rendered, messages: Sequence[Masked]) -> list[tuple[int, int]]:

@@ -201,6 +201,10 @@ def test_variables_reach_the_template(tmp_path: Path) -> None:
             "{% for m in messages if m.role == 'assistant' %}{{ a(m) }}{% endfor %}",
             "stands in a macro",
         ),
+        (
+            GENERATION.replace("<|im_end|>{% endgeneration %}", "{% endgeneration %}<|im_end|>"),
+            r"before <\|im_end\|>, so a model would not learn to end its turn",
+        ),
     ],
 )
 def test_blocks_that_do_not_fit_the_turns_give_no_mask(
