@@ -4,6 +4,7 @@ CodeactError
 ├── ConfigError             a setting is unknown, of the wrong type or impossible
 ├── ExecutorUnavailable     the chosen executor cannot run on this machine
 ├── TaskFileError           a task file cannot be read: file, line and reason
+│   └── RawFilesMissing     the raw files that task files are made of are not there
 ├── RecordingError          a recorded source cannot be read or lacks an answer
 ├── RunFolderError          a run folder cannot be written, or is not what it should be
 │   └── DiskFull            its disk is full; writing is tried again for a while
@@ -43,6 +44,10 @@ class ExecutorUnavailable(CodeactError):
 
 class TaskFileError(CodeactError):
     """A task file is missing, or a line of it is broken."""
+
+
+class RawFilesMissing(TaskFileError):
+    """The raw files of a data set are not there."""
 
 
 class RecordingError(CodeactError):

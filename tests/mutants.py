@@ -107,6 +107,7 @@ TESTS = {
     "graders/text.py": _TEXT,
     "graders/theorem.py": _TEXT._replace(first=("graders/test_theorem.py",)),
     "graders/truth.py": _TEXT,
+    "graders/typed.py": ModuleTests(("commands/test_people.py",)),
     "graders/unicode.py": _TEXT,
     "experiment/budget.py": ModuleTests(
         ("experiment/test_budget.py",), ("experiment/test_run_identity.py",), (_BUDGET,)

@@ -16,7 +16,13 @@ def test_every_module_of_the_scope_has_a_row() -> None:
     here = ROOT / "codeact"
     files = [file for folder in FOLDERS for file in (here / folder).glob("*.py")]
     # What holds fields and nothing else, and modules of texts, have nothing to change.
-    silent = {"episode/settings.py", "episode/task.py", "graders/base.py"}
+    silent = {
+        "episode/prompts/households.py",
+        "episode/settings.py",
+        "episode/task.py",
+        "graders/base.py",
+        "graders/unanswerable.py",
+    }
     wanted = {str(f.relative_to(here)) for f in files if f.name != "__init__.py"} - silent
     assert wanted <= set(TESTS)
     assert [name for name in TESTS if not (here / name).is_file()] == []

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from codeact.collection.filters import FILTERS
 from codeact.episode.settings import Settings
-from codeact.experiment.config.schema import Missing, TaskSettings
+from codeact.experiment.config.tasks import Missing, TaskSettings
 from codeact.wording import nearest
 
 TIER_NAMES = ("easy", "medium", "strong")

@@ -71,9 +71,15 @@ def conversation_of(line: bytes, place: SourceLine) -> Conversation:
     return Conversation(own.id, messages, untrained)
 
 
+_OF_EPISODES = {"messages", "turns", "outcome"}
+"""Keys of an episode's record, which is no conversation although it has messages."""
+
+
 def _general(row: Any, place: SourceLine, error: msgspec.ValidationError) -> Conversation:
     if not isinstance(row, dict):
         raise error
+    if row.keys() >= _OF_EPISODES:
+        raise ValueError("it is a recorded episode; codeact select makes conversations of those")
     messages: list[Message] = []
     untrained: list[int] = []
     if isinstance(row.get("messages"), list):

@@ -37,7 +37,8 @@ from codeact.datasets import get, load_tasks
 from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
-from codeact.experiment.config.schema import RunConfig, TaskSettings, digest_of
+from codeact.experiment.config.schema import RunConfig, digest_of
+from codeact.experiment.config.tasks import TaskSettings
 from codeact.experiment.config.validation import validated
 from codeact.experiment.identity import requested_run
 from codeact.experiment.overrides import quoted

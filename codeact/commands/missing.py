@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar
 
-from codeact.experiment.config.schema import Missing, TaskSettings
+from codeact.experiment.config.tasks import Missing, TaskSettings
 from codeact.experiment.plan import tasks_there
 
 

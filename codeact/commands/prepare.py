@@ -111,7 +111,9 @@ def _prepare_collection(config: PrepareConfig, collection: Collection) -> None:
     with DownloadProgress() as progress:
         parts, left_out = _parts(config, collection, progress)
     out = Path(config.out).expanduser()
-    _tell_all(prepare_all(config.data_set, parts, out, left_out), config.out)
+    skip = config.missing == "skip"
+    card = prepare_all(config.data_set, parts, out, left_out, skip_missing=skip)
+    _tell_all(card, config.out)
 
 
 def _fetch(

@@ -12,13 +12,8 @@ from codeact.episode.machine import Episode
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, TaskFileError
-from codeact.experiment.config.schema import (
-    GradedSettings,
-    Missing,
-    RunConfig,
-    TaskSet,
-    TaskSettings,
-)
+from codeact.experiment.config.schema import GradedSettings, RunConfig
+from codeact.experiment.config.tasks import Missing, TaskSet, TaskSettings
 from codeact.experiment.continuing import Continuing, continued
 from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import run_strategy

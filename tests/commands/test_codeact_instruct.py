@@ -14,6 +14,7 @@ from codeact.collection.recipe import AssumedSettings, estimate
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.validation import validated
+from codeact.recordings.published_paths import our_name
 from tests.helpers.commands import codeact
 from tests.helpers.documents import ROOT
 from tests.helpers.fake_api import FakeApi, Seen
@@ -173,7 +174,7 @@ def test_the_collection_has_every_set_at_every_stage(folder: Path) -> None:
     expected = {"easy": hard, "medium": {"apps"}, "strong": hard - {"hotpotqa"}}
     for tier, sets in expected.items():
         lines = (folder / "selected" / f"{tier}.jsonl").read_text().splitlines()
-        named = {json.loads(line)["id"].split("/")[1] for line in lines}
+        named = {our_name(json.loads(line)["id"].split("/")[1]) for line in lines}
         assert named == sets - {"strategyqa"}, tier
 
 

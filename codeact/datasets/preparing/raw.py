@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from codeact.exceptions import TaskFileError
+from codeact.exceptions import RawFilesMissing, TaskFileError
 from codeact.jsonl import LONGEST_LINE, End, Seen, blocks, read_lines
 
 Refuse = Callable[[str, str], None]
@@ -38,7 +38,7 @@ class Raw:
         self.refuse = refuse
         self.digests: dict[str, str] = {}
         if not path.exists():
-            raise TaskFileError(
+            raise RawFilesMissing(
                 f"raw={path} is not there; give the folder of the raw files, or fetch them with "
                 "download=true"
             )
@@ -49,18 +49,18 @@ class Raw:
         return self.path.name
 
     def find(self, *patterns: str) -> list[Path]:
-        """The files that match any pattern, sorted by path; raises `TaskFileError` if none do."""
+        """The files that match any pattern, sorted by path; raises `RawFilesMissing` if none do."""
         if self.path.is_file():
             return [self.path]
         found = {path for pattern in patterns for path in self.path.glob(pattern)}
         if not found:
-            raise TaskFileError(
+            raise RawFilesMissing(
                 f"raw={self.path} has no {' or '.join(patterns)}; give the folder that holds it"
             )
         return sorted(found)
 
     def first(self, *patterns: str) -> Path:
-        """The first file of the first pattern that matches; raises `TaskFileError`."""
+        """The first file of the first pattern that matches; raises `RawFilesMissing`."""
         if self.path.is_dir():
             for pattern in patterns:
                 if found := sorted(self.path.glob(pattern)):

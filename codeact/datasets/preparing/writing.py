@@ -19,7 +19,7 @@ from codeact.datasets import get as get_family
 from codeact.datasets.preparing.base import Choice, FilterStep, Finding, Journal, Made, Preparer
 from codeact.datasets.preparing.hub import HubRaw
 from codeact.datasets.preparing.raw import HUB, Raw
-from codeact.exceptions import ConfigError, TaskFileError
+from codeact.exceptions import ConfigError, RawFilesMissing, TaskFileError
 from codeact.files import replacing
 
 
@@ -94,13 +94,25 @@ def prepare(preparer: Preparer, raw: str, out: Path, choice: Choice) -> Card:
     return card
 
 
-def prepare_all(name: str, parts: Sequence[Part], out: Path, left_out: list[str]) -> CollectionCard:
+def prepare_all(
+    name: str, parts: Sequence[Part], out: Path, left_out: list[str], *, skip_missing: bool = False
+) -> CollectionCard:
     """Make the task files of several data sets, with one card; all of them or, on an error, none.
 
-    `left_out` is what the card says of further data sets. Raises as `prepare` does.
+    `left_out` is what the card says of further data sets; with `skip_missing`, also of those whose
+    raw files are not there. Raises as `prepare` does.
     """
+    left_out, cards = list(left_out), {}
     with _whole(out, name) as files:
-        cards = {part.preparer.name: _make(part, out, files.others) for part in parts}
+        for part in parts:
+            try:
+                cards[part.preparer.name] = _make(part, out, files.others)
+            except RawFilesMissing as error:
+                if not skip_missing:
+                    raise
+                left_out.append(f"{part.preparer.name}: {error}")
+        if not cards:
+            raise RawFilesMissing(f"nothing of {name} can be prepared; {left_out[0]}")
         tasks = {
             file.removesuffix(".jsonl"): made.rows
             for one in cards.values()
