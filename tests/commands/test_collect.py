@@ -133,8 +133,8 @@ def test_a_recipe_takes_what_a_run_takes(
     chosen = f"recipe.common={json.dumps(common)}"
     assert main(["collect", f"out={tmp_path / 'o'}", chosen, "dry_run=true"]) == 0
     rows = [line.split("│")[1:] for line in capsys.readouterr().out.splitlines() if "│" in line]
-    told = [[cell.strip() for cell in row[:2] + row[4:5]] for row in rows]
-    assert told == [["weak-small", "5", "0.05"], ["strong", "5", "0.05"]]
+    told = {row[0].strip(): [cell.strip() for cell in row[1:2] + row[4:5]] for row in rows}
+    assert told["weak-small"] == told["strong"] == ["5", "0.05"]
 
 
 def test_costs_are_estimated_before_from_prices_and_said_to_be_assumed(

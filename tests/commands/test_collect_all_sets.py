@@ -16,7 +16,7 @@ from tests.helpers.killing import kill_at_every_moment, outputs
 
 pytestmark = pytest.mark.slow
 """Whichever test comes first makes the collection."""
-OF_EXTRAS = {"alfworld"}
+ELSEWHERE = {"alfworld", "typed"}
 """Families that need more than the package itself; they have tests of their own."""
 RULES = ["selection=published", "selection.excluded_tasks=[]", "selection.order=tasks", "workers=1"]
 EACH = dict.fromkeys(FAMILIES, TASKS)
@@ -56,7 +56,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_every_family_is_taken() -> None:
-    assert set(FAMILIES.values()) == set(families.FAMILIES.ours) - OF_EXTRAS
+    assert set(FAMILIES.values()) == set(families.FAMILIES.ours) - ELSEWHERE
 
 
 def test_a_model_solves_the_tasks_whose_references_it_gives(whole: Collected) -> None:
