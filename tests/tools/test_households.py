@@ -212,9 +212,9 @@ async def test_a_server_that_was_killed_is_started_again() -> None:
         before = children()
         (server,) = [process for process in before if process.ppid() == os.getpid()]
         server.kill()
+        await gone(before)
         with pytest.raises(ToolFailure, match="killed or ended"):
             await play(world, *STEPS)
-        await gone(before)
         again = made.open(task_of(bedroom()))
         await play(again, *STEPS)
         assert again.solved
