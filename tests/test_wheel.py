@@ -50,6 +50,7 @@ def test_the_wheel_runs_its_own_sample_suite(installed: Path, tmp_path: Path) ->
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow  # as the first one, it builds the wheel
 def test_the_wheel_declares_vllm_as_an_extra(installed: Path) -> None:
     program = (
         "from importlib.metadata import metadata; found = metadata('codeact');"

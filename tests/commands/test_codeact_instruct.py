@@ -160,6 +160,7 @@ def report(folder: Path) -> dict[str, dict[str, object]]:
     return found
 
 
+@pytest.mark.slow  # whichever comes first runs all commands
 @pytest.mark.timeout(600)
 def test_the_collection_has_every_set_at_every_stage(folder: Path) -> None:
     stages = report(folder / "collected")
@@ -178,6 +179,7 @@ def test_the_collection_has_every_set_at_every_stage(folder: Path) -> None:
         assert named == sets - {"strategyqa"}, tier
 
 
+@pytest.mark.slow  # whichever comes first runs all commands
 @pytest.mark.timeout(600)
 def test_the_strong_model_plays_what_recorded_trajectories_left(folder: Path) -> None:
     stages = report(folder / "strong")
@@ -186,6 +188,7 @@ def test_the_strong_model_plays_what_recorded_trajectories_left(folder: Path) ->
     assert stages["strong"]["episodes"] == report(folder / "collected")["strong"]["episodes"]
 
 
+@pytest.mark.slow  # whichever comes first runs all commands
 @pytest.mark.timeout(600)
 def test_conversations_are_written_for_training_and_counted(folder: Path) -> None:
     kept = sum(path.read_text().count("\n") for path in (folder / "selected").glob("*.jsonl"))
