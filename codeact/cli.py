@@ -35,7 +35,6 @@ def _run(name: str, words: list[str]) -> int:
     # What an import makes stays. To look through it for what does not costs 8 % of the start.
     gc.disable()
     command = import_module(f"codeact.commands.{name}{'_' if iskeyword(name) else ''}")
-    gc.freeze()
     gc.enable()
     try:
         status: int = command.main(words)

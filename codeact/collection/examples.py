@@ -88,24 +88,22 @@ def sft(conversation: Conversation, config: ConvertConfig) -> JSON:
 
     One that is trained in part has `spans`: where each begins and ends, in characters.
     """
-    messages: list[JSON] = []
-    for one in messages_of(conversation, config, cut=False):
-        message: JSON = {"role": one.role, "content": one.content}
-        if config.loss is not None:
-            message["loss"] = one.whole
-        if one.trained and not one.whole:
-            message["spans"] = [[0, one.trained]]
-        messages.append(message)
-    return {"id": conversation.id, "conversations": messages}
+    return _listed(conversation, config, cut=False)
 
 
 def rows(conversation: Conversation, config: ConvertConfig) -> JSON:
     """As `sft`, for programs that train a message as a whole or not at all: messages are cut."""
+    return _listed(conversation, config, cut=True)
+
+
+def _listed(conversation: Conversation, config: ConvertConfig, *, cut: bool) -> JSON:
     messages: list[JSON] = []
-    for one in messages_of(conversation, config, cut=True):
+    for one in messages_of(conversation, config, cut=cut):
         message: JSON = {"role": one.role, "content": one.content}
         if config.loss is not None:
             message["loss"] = one.whole
+        if one.trained and not one.whole and not cut:
+            message["spans"] = [[0, one.trained]]
         messages.append(message)
     return {"id": conversation.id, "conversations": messages}
 

@@ -18,7 +18,7 @@ from codeact.collection.hub import push, write_card, write_split
 from codeact.collection.mixing import MIXED, MixedSource, Mixer
 from codeact.collection.packing import PackReport, write_packed
 from codeact.collection.pairs import write_pairs
-from codeact.collection.texts import stop_token, text_form
+from codeact.collection.texts import text_form
 from codeact.episode.effects import JSON
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.folders import whole_folder
@@ -79,9 +79,10 @@ def convert_files(config: ConvertConfig) -> Converted:
 def _write_conversations(folder: Path, config: ConvertConfig, done: Converted) -> None:
     files = conversation_files(config.sources)
     with ExitStack() as stack:
-        encode = _encoder(config)
+        encode: Encode | None = None
         if config.is_text:
-            form = stack.enter_context(text_form(config))
+            form, stop = stack.enter_context(text_form(config))
+            encode = encoder(_tokenizer(config), stop) if config.pack else None
         else:
             form = partial(_MESSAGES[config.format], config=config)
         if config.mix:
@@ -98,12 +99,6 @@ def _write_conversations(folder: Path, config: ConvertConfig, done: Converted) -
                 _write_packed(output, folder, encode, config, done)
             else:
                 _write_jsonl(output, folder, done)
-
-
-def _encoder(config: ConvertConfig) -> Encode | None:
-    if config.pack is None:
-        return None
-    return encoder(_tokenizer(config), stop_token(config))
 
 
 def _tokenizer(config: ConvertConfig) -> str:

@@ -9,18 +9,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig, TextFormat
 from codeact.collection.examples import Form, messages_of
 from codeact.collection.masks import Masked
-from codeact.collection.rendering import TemplateProcess
-from codeact.collection.templates import CompiledTemplate, Rendered
 from codeact.collection.tokenizer_folder import read_folder
 from codeact.episode.effects import JSON
 from codeact.exceptions import ConfigError
 from codeact.resources import resolve_path
+
+if TYPE_CHECKING:
+    from codeact.collection.templates import Rendered
 
 STOPS: Mapping[TextFormat, str] = {
     "chatml": "<|im_end|>",
@@ -39,18 +40,30 @@ _TAIL = 20
 
 
 class _Render(Protocol):
-    def __call__(self, messages: Sequence[Mapping[str, str]]) -> Rendered: ...
+    def __call__(self, messages: Sequence[Mapping[str, str]]) -> "Rendered": ...
+
+
+class TextForm(NamedTuple):
+    """How conversations become text; `stop` ends a turn, empty where a folder names no token."""
+
+    form: Form
+    stop: str
 
 
 @contextmanager
-def text_form(config: ConvertConfig) -> Iterator[Form]:
+def text_form(config: ConvertConfig) -> Iterator[TextForm]:
     """Yield the form of a text format; raises `ConfigError` for a template that cannot be had."""
+    # Jinja is slow to import, and only text needs it.
+    from codeact.collection.rendering import TemplateProcess
+    from codeact.collection.templates import CompiledTemplate
+
     if config.template is None:
         name: TextFormat = config.format  # type: ignore[assignment]
         source = resolve_path(f"pkg://codeact.collection/chat_templates/{name}.jinja")
         template = CompiledTemplate(source.read_text(encoding="utf-8"), {})
         special = re.compile(_SPECIAL[name])
-        yield _form(config, lambda messages: template.render(messages, {}), special)
+        form = _form(config, lambda messages: template.render(messages, {}), special)
+        yield TextForm(form, STOPS[name])
         return
     folder = read_folder(Path(config.template).expanduser())
     with TemplateProcess(
@@ -64,14 +77,8 @@ def text_form(config: ConvertConfig) -> Iterator[Form]:
                 "token that ends it, between {% generation %} and {% endgeneration %}"
             )
         words = sorted(folder.special, key=len, reverse=True)
-        yield _form(config, process.render, re.compile("|".join(map(re.escape, words)) or r"(?!)"))
-
-
-def stop_token(config: ConvertConfig) -> str:
-    """Return the token that ends a turn; empty where a template's folder names none."""
-    if config.template is None:
-        return STOPS[config.format]  # type: ignore[index]
-    return read_folder(Path(config.template).expanduser()).stop
+        special = re.compile("|".join(map(re.escape, words)) or r"(?!)")
+        yield TextForm(_form(config, process.render, special), folder.stop)
 
 
 def _form(config: ConvertConfig, render: _Render, special: "re.Pattern[str]") -> Form:
@@ -106,7 +113,7 @@ def _merged(messages: Sequence[Masked]) -> list[Masked]:
     return [*rest[:first], rest[first]._replace(content=said), *rest[first + 1 :]]
 
 
-def _refuse_endless(found: Rendered, special: "re.Pattern[str]") -> None:
+def _refuse_endless(found: "Rendered", special: "re.Pattern[str]") -> None:
     """Refuse blocks that leave out the token that ends the turn: nobody would learn to end."""
     for start, end in found.generated:
         after = special.match(found.text, end)
@@ -118,7 +125,7 @@ def _refuse_endless(found: Rendered, special: "re.Pattern[str]") -> None:
             )
 
 
-def _trained(found: Rendered, messages: Sequence[Masked]) -> list[tuple[int, int]]:
+def _trained(found: "Rendered", messages: Sequence[Masked]) -> list[tuple[int, int]]:
     """Where the trained turns are, of the texts that the template says are generated."""
     turns = [one for one in messages if one.role == "assistant"]
     if len(turns) != len(found.generated):

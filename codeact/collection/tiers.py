@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeact.collection.scan import Scan
-from codeact.collection.settings import SelectionSettings
+from codeact.collection.settings import TIER_NAMES, SelectionSettings
 from codeact.jsonl import SourceLine
 from codeact.recordings.trajectory import Experiment, TaskKey
 
@@ -29,7 +29,7 @@ class Label(IntEnum):
         return self.name.lower()
 
 
-TIERS = (Label.EASY, Label.MEDIUM, Label.STRONG)
+TIERS = tuple(Label[name.upper()] for name in TIER_NAMES)
 
 
 class DuplicateEpisode(NamedTuple):

@@ -125,17 +125,16 @@ def _composed(config: CollectConfig, arguments: Arguments) -> RecipeRuns:
             weak[name] = source
         else:
             weak[name] = _run_config(config, f"weak-{name}", words, arguments)
-    played = {name: one for name, one in weak.items() if isinstance(one, RunConfig)}
-    strong = _run_config(config, "strong", recipe.strong, arguments)
-    *there, strong = without_missing([*played.values(), strong])
-    played = dict(zip(played, there, strict=True))
-    for name, one in played.items():
+    runs = RecipeRuns(weak, _run_config(config, "strong", recipe.strong, arguments))
+    *there, strong = without_missing([*runs.to_play.values(), runs.strong])
+    runs = RecipeRuns({**weak, **dict(zip(runs.to_play, there, strict=True))}, strong)
+    for name, one in runs.to_play.items():
         if _tasks(one) != _tasks(strong):
             raise ConfigError(
                 f"recipe.weak.{name} has other tasks than recipe.strong; give data, task, limit "
                 "and total_limit in recipe.common"
             )
-    return RecipeRuns({**weak, **played}, strong)
+    return runs
 
 
 def _tasks(config: RunConfig) -> tuple[object, ...]:

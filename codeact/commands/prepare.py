@@ -31,6 +31,7 @@ from codeact.datasets.preparing.download import download
 from codeact.datasets.preparing.raw import HUB
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, TaskFileError
+from codeact.experiment.config.tasks import Missing
 from codeact.resources import data_folder
 from codeact.results.downloads import DownloadProgress
 
@@ -54,7 +55,7 @@ class PrepareConfig(Settings):
     the folder raw, or the address of one of them."""
     verify: bool
     """Whether what is fetched has to have the published sizes and digests."""
-    missing: Literal["refuse", "skip"]
+    missing: Missing
     """What to do about a data set of `codeact_instruct` whose raw files are not there."""
     sample: Literal["published"] | int | None
     """How many rows: `published` is what the published collection took, null is all."""

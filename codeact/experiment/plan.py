@@ -41,10 +41,7 @@ class LoadedSet(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All episodes of a run, in the order in which they are played.
-
-    `notices` are lines about the task files that the user should read.
-    """
+    """All episodes of a run, in the order in which they are played."""
 
     config: RunConfig
     assignments: list[Assignment]

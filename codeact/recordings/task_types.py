@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 TaskTypeOf = Callable[[str], str]
 """From a family's name to its task type; raises `ConfigError` for an unknown name."""
@@ -9,37 +10,35 @@ SplitOf = Callable[[str], str]
 """From a family's name to the split that its tasks are, or an empty text."""
 
 
-class TaskTypes(dict[str, str]):
-    """The task type of every data set of a run, looked up once each.
+class _OfSets(dict[str, str]):
+    """A fact of every data set of a run, looked up once each; `own` is its key there, if any.
 
     A data set may go by another name than its family's; the run's own configuration says which.
     """
 
-    def __init__(self, config: Path, task_type_of: TaskTypeOf) -> None:
+    own: ClassVar[str | None] = None
+
+    def __init__(self, config: Path, of_family: Callable[[str], str]) -> None:
         super().__init__()
         self._config = config
-        self._task_type_of = task_type_of
+        self._of_family = of_family
 
     def __missing__(self, task_name: str) -> str:
-        family = _of_set(self._config, task_name, "family") or task_name
-        self[task_name] = found = self._task_type_of(family)
-        return found
-
-
-class Splits(dict[str, str]):
-    """The split of every data set of a run: the configuration's word, else its family's."""
-
-    def __init__(self, config: Path, split_of: SplitOf) -> None:
-        super().__init__()
-        self._config = config
-        self._split_of = split_of
-
-    def __missing__(self, task_name: str) -> str:
-        told = _of_set(self._config, task_name, "split")
+        told = _of_set(self._config, task_name, self.own) if self.own else None
         if told is None:
-            told = self._split_of(_of_set(self._config, task_name, "family") or task_name)
+            told = self._of_family(_of_set(self._config, task_name, "family") or task_name)
         self[task_name] = told
         return told
+
+
+class TaskTypes(_OfSets):
+    """The task type of every data set of a run: that of its family."""
+
+
+class Splits(_OfSets):
+    """The split of every data set of a run: the configuration's word, else its family's."""
+
+    own = "split"
 
 
 def _of_set(config: Path, task_name: str, key: str) -> str | None:

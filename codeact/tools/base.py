@@ -118,7 +118,8 @@ class ToolBox:
         self._tools = tools
         self._broken = broken or {}
         """Plug-ins that could not be loaded, by the names of their entry points."""
-        self._worlds = worlds
+        self._worlds = [(frozenset(spec.name for spec in kind.specs), kind) for kind in worlds]
+        """Each with the names of its tools: a task with all of them plays in such a world."""
 
     def require(self, wanted: Collection[str]) -> None:
         """Raise `ConfigError` if tools of these names cannot be had.
@@ -126,10 +127,12 @@ class ToolBox:
         A world may need an installation. A tool may come from a broken plug-in: one whose entry
         point has the tool's name, or any broken one if no other has it.
         """
-        worlds = [kind for kind in self._worlds if _names(kind) <= set(wanted)]
-        for kind in worlds:
-            kind.require()
-        for name in sorted(set(wanted).difference(*map(_names, worlds))):
+        others = set(wanted)
+        for names, kind in self._worlds:
+            if names.issubset(wanted):
+                kind.require()
+                others -= names
+        for name in sorted(others):
             if name in self._broken:
                 raise self._broken[name]
             if self._broken and name not in self._tools and name not in _OURS:
@@ -165,11 +168,11 @@ class ToolBox:
         return self._world_of(task) is not None
 
     def _world_of(self, task: Task) -> WorldKind | None:
-        return next((kind for kind in self._worlds if _names(kind) <= set(task.tools)), None)
+        return next((kind for names, kind in self._worlds if names.issubset(task.tools)), None)
 
     async def probe(self) -> None:
         """Ask whether what is behind the tools works; raises `ToolFailure`."""
-        for kind in self._worlds:
+        for _, kind in self._worlds:
             await kind.probe()
         for tool in self._tools.values():
             if tool.probe is not None:
@@ -177,15 +180,11 @@ class ToolBox:
 
     async def close(self) -> None:
         """Close connections, and end all worlds."""
-        for kind in self._worlds:
+        for _, kind in self._worlds:
             await kind.close()
         for tool in self._tools.values():
             if tool.close is not None:
                 await tool.close()
-
-
-def _names(kind: WorldKind) -> set[str]:
-    return {spec.name for spec in kind.specs}
 
 
 def _watched(call: HostTool, delays: Delays) -> HostTool:

@@ -120,12 +120,16 @@ def test_a_task_holds_its_whole_game(raw: Path, tmp_path: Path) -> None:
     assert len(game) == 3
 
 
+def write_task(folder: Path) -> None:
+    row = {"id": "a/b", "prompt": "p", "reference": "", "task_type": "put", "game": "g"}
+    (folder / "alfworld.jsonl").write_text(json.dumps(row) + "\n")
+
+
 def test_without_the_engine_one_line_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    row = {"id": "a/b", "prompt": "p", "reference": "", "task_type": "put", "game": "g"}
-    (tmp_path / "alfworld.jsonl").write_text(json.dumps(row) + "\n")
+    write_task(tmp_path)
     for command in (["run", "model=scripted", f"run_dir={tmp_path}/run"], ["validate"]):
         assert main([*command, "task=alfworld", f"data={tmp_path}"]) == 1
         (line,) = capsys.readouterr().err.strip().splitlines()
@@ -137,8 +141,7 @@ def test_a_run_without_code_has_nothing_to_do_in_a_household(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    row = {"id": "a/b", "prompt": "p", "reference": "", "task_type": "put", "game": "g"}
-    (tmp_path / "alfworld.jsonl").write_text(json.dumps(row) + "\n")
+    write_task(tmp_path)
     words = ["run", "model=scripted", "task=alfworld", f"data={tmp_path}", "turns.use_tools=false"]
     assert main([*words, f"run_dir={tmp_path}/run"]) == 1
     assert "turns.use_tools=false leaves nothing to do in alfworld/a/b" in capsys.readouterr().err

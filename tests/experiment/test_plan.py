@@ -42,12 +42,16 @@ def test_a_set_of_another_size_is_told_and_played(data: Path) -> None:
     assert len(plan.assignments) == 2
 
 
-@pytest.mark.parametrize("more", [("run", "dry_run=true"), ("validate",)])
+@pytest.mark.parametrize(
+    "more",
+    [("run", "dry_run=true"), ("run", "model=scripted", "tracker=none", "limit=1"), ("validate",)],
+)
 def test_commands_print_it_once(
     local_sandbox: None, data: Path, more: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     command, *rest = more
-    assert main([command, *words(data, *rest)]) == 0
+    where = [f"run_dir={data}/run"] if command == "run" else []
+    assert main([command, *words(data, *rest, *where)]) == 0
     told = [line for line in capfd.readouterr().err.splitlines() if "published" in line]
     assert told == [TOLD.format(data / "strategyqa.jsonl")]
 

@@ -169,8 +169,8 @@ async def _play_jobs(
         listeners = Listeners([progress, *trackers(prepared, progress.notice)])
         if done:
             listeners.notice(f"{done} of {total} episodes are there already; playing the rest.")
-        for planned, job in zip(jobs, prepared, strict=True):
-            for notice in (*planned.plan.notices, *job.folder.notices):
+        for job in prepared:
+            for notice in job.folder.notices:
                 listeners.notice(notice)
             listeners.run_started(job)
         runner = Runner(

@@ -26,7 +26,7 @@ def _first_solution(task: Task) -> str | NoAnswer:
     try:
         known = json.loads(text)
     except ValueError:
-        return NoAnswer("field 'solutions' is no JSON list of programs")
+        known = None
     if not isinstance(known, list):
         return NoAnswer("field 'solutions' is no JSON list of programs")
     return str(known[0]) if known else NoAnswer("field 'solutions' is a list without a program")
