@@ -27,7 +27,7 @@ from typing import NamedTuple
 import aiohttp
 import uvloop
 
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.models.base import EpisodeKey, ModelClient, Request
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.vllm.settings import VllmSettings

@@ -47,7 +47,7 @@ class ModuleTests(NamedTuple):
     slow: tuple[str, ...] = ()
 
 
-_MACHINE = ("episode/test_machine.py",)
+_MACHINE = ("episode/test_machine.py", "episode/test_actions.py")
 _FEEDBACK = ("episode/test_feedback.py",)
 _LEAKS = ("episode/test_leaks.py",)
 _RECORDED = ("recordings/test_recorded_model.py",)
@@ -80,6 +80,7 @@ TESTS = {
     "episode/effects.py": ModuleTests((*_MACHINE, *_RECORD), _RECORDED),
     "episode/feedback.py": ModuleTests((*_FEEDBACK, *_MACHINE), _RECORDED),
     "episode/leaks.py": ModuleTests(_LEAKS, _FEEDBACK, ("episode/test_recorded_feedback.py",)),
+    "episode/messages.py": ModuleTests(_MACHINE, ("recordings/test_versions.py",)),
     "episode/machine.py": ModuleTests((*_MACHINE, *_FEEDBACK), _RECORDED),
     "episode/prompts/base.py": ModuleTests(_MACHINE, _RECORDED),
     "episode/prompts/code.py": ModuleTests(_MACHINE, _RECORDED),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 
 TAGS = ("execute", "solution")
 _OBSERVED = "Observation:\n"

@@ -8,7 +8,7 @@ from typing import Self
 
 from codeact.collection.settings import ContaminationSettings
 from codeact.datasets.task_files import task_rows
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.exceptions import TaskFileError
 from codeact.resources import resolve_path
 

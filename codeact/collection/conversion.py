@@ -8,7 +8,7 @@ import msgspec
 from codeact.collection.actions import ended
 from codeact.collection.settings import ConversionSettings
 from codeact.collection.tags import FEEDBACK, thoughts_untagged
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
 from codeact.recordings.published_paths import published_name
 from codeact.recordings.trajectory import Experiment, TaskKey, Trajectory

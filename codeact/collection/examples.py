@@ -11,7 +11,7 @@ from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig
 from codeact.collection.masks import Masked, masked
 from codeact.collection.tags import TagSettings, contradictions, rewritten, taken_marks
-from codeact.episode.effects import JSON
+from codeact.episode.messages import JSON
 from codeact.recordings.trajectory import Problem
 
 Form = Callable[[Conversation], JSON]

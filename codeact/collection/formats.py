@@ -19,7 +19,7 @@ from codeact.collection.mixing import MIXED, MixedSource, Mixer
 from codeact.collection.packing import PackReport, write_packed
 from codeact.collection.pairs import write_pairs
 from codeact.collection.texts import text_form
-from codeact.episode.effects import JSON
+from codeact.episode.messages import JSON
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.folders import whole_folder
 from codeact.recordings.trajectory import Problem

@@ -7,7 +7,7 @@ from typing import Any
 
 from codeact.collection.card import Split, card
 from codeact.collection.convert_settings import ConvertConfig
-from codeact.episode.effects import JSON
+from codeact.episode.messages import JSON
 from codeact.exceptions import ConfigError
 from codeact.recordings.trajectory import Problem
 

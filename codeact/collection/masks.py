@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from codeact.collection.actions import ended, of_agent, own_part
 from codeact.collection.tags import TagSettings, rewritten, rewritten_at
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 
 Preset = Literal["all", "worked", "successful_tail", "last"]
 

@@ -14,7 +14,7 @@ from codeact.collection.conversations import DataFile, conversation_files
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig, MixSettings
 from codeact.collection.examples import Form, encoded, examples
-from codeact.episode.effects import JSON
+from codeact.episode.messages import JSON
 from codeact.exceptions import ConfigError
 from codeact.recordings.trajectory import Problem
 

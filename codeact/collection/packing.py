@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from codeact.collection.encoding import Encode, EncodedText
-from codeact.episode.effects import JSON
+from codeact.episode.messages import JSON
 
 IGNORED = -100
 """The label of a token that is not trained, for torch and all that builds on it."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, cast
 import msgspec
 
 from codeact.collection.conversion import Conversation
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.jsonl import SourceLine
 
 Role = Literal["system", "user", "assistant"]

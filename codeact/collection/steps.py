@@ -26,7 +26,7 @@ from codeact.collection.settings import (
     StepSettings,
 )
 from codeact.collection.tokens import CountTokens, chatml, token_counter
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.episode.protocol import between_tags
 from codeact.exceptions import ConfigError
 

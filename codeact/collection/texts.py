@@ -16,7 +16,7 @@ from codeact.collection.convert_settings import ConvertConfig, TextFormat
 from codeact.collection.examples import Form, messages_of
 from codeact.collection.masks import Masked
 from codeact.collection.tokenizer_folder import read_folder
-from codeact.episode.effects import JSON
+from codeact.episode.messages import JSON
 from codeact.exceptions import ConfigError
 from codeact.resources import resolve_path
 

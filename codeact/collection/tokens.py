@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codeact.collection.conversations import conversation_files, data_set_of, read_conversations
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.episode.settings import Settings
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.folders import whole_folder

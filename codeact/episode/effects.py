@@ -6,26 +6,26 @@ result, or a `Failure`.
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal, TypedDict
+from typing import Literal
 
 import msgspec
 
+from codeact.episode.messages import Answer, Message, RequestOptions
 from codeact.exceptions import Cause
 
 
-class Message(TypedDict):
-    """One message of a conversation, in the chat APIs' own shape."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one request or of many; `cached` is the part of `prompt` served from a cache."""
+    """Tokens of one request or of many.
+
+    `cached` is the part of `prompt` served from a cache, and `cache_written` the part that a server
+    wrote into one for a price. `reasoning` is the part of `completion` that is no text.
+    """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
+    reasoning: int = 0
+    cache_written: int = 0
 
     @property
     def total(self) -> int:
@@ -36,6 +36,8 @@ class Usage(msgspec.Struct, frozen=True):
             self.prompt + other.prompt,
             self.completion + other.completion,
             self.cached + other.cached,
+            self.reasoning + other.reasoning,
+            self.cache_written + other.cache_written,
         )
 
 
@@ -44,7 +46,7 @@ class Complete(msgspec.Struct, frozen=True):
 
     messages: tuple[Message, ...]
     turn: int
-    stop: tuple[str, ...]
+    options: RequestOptions
 
 
 class Execute(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ class Critique(msgspec.Struct, frozen=True):
 
     messages: tuple[Message, ...]
     turn: int
-    stop: tuple[str, ...]
+    options: RequestOptions
 
 
 Effect = Complete | Execute | Grade | Critique
@@ -75,18 +77,19 @@ Effect = Complete | Execute | Grade | Critique
 class RestoredTurn(msgspec.Struct, frozen=True):
     """What a recorded episode's environment said in a turn that is played again.
 
-    It is shown in place of what the environment says now; None is what was not recorded.
+    It is shown in place of what the environment says now: an observation for each action of the
+    turn. None, and an observation too few, is what was not recorded.
     """
 
-    observation: str | None = None
+    observations: tuple[str, ...] = ()
     feedback: str | None = None
 
 
 Author = Literal["model", "person"]
 
 
-class Completion(msgspec.Struct, frozen=True):
-    """The result of `Complete` or `Critique`.
+class Completion(Answer, frozen=True):
+    """The result of `Complete` or `Critique`: an answer, and how it came about.
 
     `seconds` is wall time including retries; `retries` says why each earlier attempt failed. `cost`
     is in USD, None without configured prices. A `reused` completion came from the response cache:
@@ -166,12 +169,36 @@ class Failure(msgspec.Struct, frozen=True):
 Result = Completion | Execution | Verdict | Failure
 
 
-class Turn(msgspec.Struct, kw_only=True):
-    """One turn as recorded: the action, its result, and its cost in seconds and tokens."""
+ActionKind = Literal["execute", "propose", "invalid"]
 
-    action: Literal["execute", "propose", "invalid"]
+
+class ActionRecord(msgspec.Struct, kw_only=True):
+    """One of several actions of a turn, and its result, as recorded."""
+
+    action: ActionKind
+    content: str
+    observation: str = ""
+    status: Status | None = None
+    correct: bool | None = None
+    detail: str = ""
+    tool_call_id: str | None = None
+
+
+class Turn(msgspec.Struct, kw_only=True):
+    """One turn as recorded: the action, its result, and its cost in seconds and tokens.
+
+    A turn with several actions has them in `actions`. It is itself a proposal if one of them is,
+    else a cell if one is; `content` and `observation` are those of all, line after line.
+    """
+
+    action: ActionKind
     content: str
     """The code or the answer; empty when nothing could be parsed."""
+    message: int | None = None
+    """The place of the policy's message among the record's; None in records of version 1."""
+    text: str | None = None
+    """What the policy wrote, where its message does not give that (`protocol.policy_text`)."""
+    actions: tuple[ActionRecord, ...] = ()
     observation: str = ""
     status: Status | None = None
     correct: bool | None = None
@@ -243,6 +270,3 @@ class Counts(msgspec.Struct):
     @property
     def steps(self) -> int:
         return self.propose_solution + self.use_tool + self.invalid_action
-
-
-JSON = dict[str, Any]

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import NamedTuple, Self
 
 from codeact.episode import protocol
-from codeact.episode.effects import Message, Turn
+from codeact.episode.effects import Turn
+from codeact.episode.messages import Message, as_text
 from codeact.episode.task import Task
 
 _LONGEST = 200_000
@@ -97,7 +98,7 @@ class Known(NamedTuple):
 
         What the harness says by itself (how to act, what is left) tells nothing of the task.
         """
-        written = [m["content"] for m in messages if m["role"] == "assistant"]
+        written = [as_text(m) for m in messages if m["role"] == "assistant"]
         observed = [t.observation for t in turns if t.observation != protocol.PARSE_FAILURE]
         secrets = [str(task.reference), *([] if answer is None else [answer])]
         return cls(

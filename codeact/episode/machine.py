@@ -8,16 +8,22 @@ machine runs live, replays a transcript and is tested without a model or a sandb
          │      └──── neither ───────────────┤
       Complete <── Critique (if asked for) <─┴─> finished
 
+Most messages are one action. One with several has them performed in order, all in one turn, up to
+an answer that is wrong.
+
 A right answer ends an episode, and so does a cell after which the world that the tools act on
 (a household, say) reports the task as solved.
 """
 
-from typing import Literal
+from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
 from codeact.episode import protocol
 from codeact.episode.effects import (
+    ActionKind,
+    ActionRecord,
     Complete,
     Completion,
     Counts,
@@ -27,7 +33,6 @@ from codeact.episode.effects import (
     Execution,
     Failure,
     Grade,
-    Message,
     Outcome,
     RestoredTurn,
     Result,
@@ -44,7 +49,8 @@ from codeact.episode.feedback import (
     times_asked_again,
 )
 from codeact.episode.leaks import Known
-from codeact.episode.prompts import PromptStrategy
+from codeact.episode.messages import Message, RequestOptions, as_text
+from codeact.episode.prompts import Action, Observation, PromptStrategy
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task, ToolSpec
 
@@ -57,7 +63,7 @@ class Episode:
 
     `pending` is the effect that the episode waits for, None once it is finished; `advance` takes
     the result. Then `outcome`, `messages`, `turns` and `counts` tell what happened. Of a recorded
-    episode that is continued, `first_message` is what its policy read first.
+    episode that is continued, `opening` is what its policy read first.
     """
 
     def __init__(
@@ -70,7 +76,7 @@ class Episode:
         tools: tuple[ToolSpec, ...] = (),
         plain: bool = False,
         answer: str | None = None,
-        first_message: str | None = None,
+        opening: Sequence[Message] | None = None,
     ) -> None:
         """`answer` is a right one, which feedback should not give away, as the reference."""
         self.task = task
@@ -79,16 +85,18 @@ class Episode:
         self.tools = tools
         self.counts = Counts()
         self.turns: list[Turn] = []
-        first = first_message
-        if first is None:
-            first = strategy.first_message(task, task_type, settings.turns, tools)
-        self.messages: list[Message] = [{"role": "user", "content": first}]
+        if opening is None:
+            opening = strategy.opening(task, task_type, settings.turns, tools)
+        self.opening = tuple(opening)
+        self.messages: list[Message] = list(opening)
         self.outcome: Outcome | None = None
         self.seconds = 0.0
         self._answer = answer
         self._code = task_type == "code_generation"
-        self._stop = strategy.stop(plain=plain)
+        self._options = strategy.options(settings.turns, tools, plain=plain)
         self._restored: RestoredTurn | None = None
+        self._queue: deque[Action] = deque()
+        self._done: list[ActionRecord] = []
         self._unused = Completion("")
         self.pending: Effect | None = self._ask_policy()
 
@@ -135,20 +143,18 @@ class Episode:
             raise TypeError(f"{type(result).__name__} does not answer {type(effect).__name__}")
 
     def _ask_policy(self) -> Complete:
-        return Complete(tuple(self.messages), len(self.turns), self._stop)
+        return Complete(tuple(self.messages), len(self.turns), self._options)
 
     def _on_message(self, completion: Completion) -> None:
-        text = completion.text
         self._restored = completion.restored
-        self.messages.append({"role": "assistant", "content": self.strategy.assistant(text)})
-        action = self.strategy.parse(text)
-        parsed = bool(action.content)
-        recorded: Literal["execute", "propose", "invalid"] = action.kind
-        if action.kind == "execute" and not (parsed and self.settings.turns.use_tools):
-            recorded = "invalid"
+        message, text = self.strategy.assistant(completion), completion.text
+        self.messages.append(message)
+        actions = self.strategy.actions(completion, self.settings.turns)
         turn = Turn(
-            action=recorded,
-            content=action.content,
+            action=_kind(actions),
+            content="\n".join(action.content for action in actions),
+            message=len(self.messages) - 1,
+            text=text if protocol.policy_text(message["content"]) != text else None,
             usage=completion.usage,
             seconds={"model": completion.seconds},
             retries=completion.retries,
@@ -159,39 +165,70 @@ class Episode:
             original=completion.original,
         )
         self.turns.append(turn)
+        self.counts.propose_solution += turn.action == "propose"
+        self.counts.invalid_action += turn.action == "invalid"
+        self._queue, self._done = deque(actions), []
+        self._act()
+
+    def _act(self) -> None:
+        """Ask for the next action to be performed, or end the turn."""
         number = len(self.turns) - 1
-        if recorded == "propose":
-            self.counts.propose_solution += 1
-            if parsed:
+        while self._queue:
+            action = self._queue[0]
+            if action.refusal is not None:
+                self._performed(action.refusal)
+            elif action.kind == "propose":
                 self.pending = Grade(action.content, number)
                 return
-        elif recorded == "execute":
-            self.pending = Execute(action.content, number)
-            return
-        else:
-            self.counts.invalid_action += 1
-        turn.observation = protocol.PARSE_FAILURE
+            else:
+                self.pending = Execute(action.content, number)
+                return
         self._end_turn(success=False)
+
+    def _performed(self, observation: str) -> ActionRecord:
+        """Take the result of the next action."""
+        action = self._queue.popleft()
+        done = ActionRecord(
+            action=action.kind,
+            content=action.content,
+            observation=observation,
+            tool_call_id=action.tool_call_id,
+        )
+        self._done.append(done)
+        return done
+
+    def _keep_actions(self) -> None:
+        """Record what the turn's actions gave, as far as they were performed."""
+        turn = self.turns[-1]
+        turn.observation = "\n".join(done.observation for done in self._done)
+        if len(self._done) + len(self._queue) > 1:
+            turn.actions = tuple(self._done)
 
     def _on_execution(self, execution: Execution) -> None:
         turn = self.turns[-1]
-        if self._restored is not None and self._restored.observation is not None:
-            turn.observation = self._restored.observation
+        shown = protocol.render_execution(execution.output, state_lost=execution.state_lost)
+        if self._restored is not None:
+            recorded = self._restored.observations[len(self._done) :]
+            shown = recorded[0] if recorded else shown
+        self._performed(shown).status = execution.status
+        turn.seconds["sandbox"] = turn.seconds.get("sandbox", 0.0) + execution.seconds
+        self.counts.use_tool += turn.action == "execute" and turn.status is None
+        if turn.status in (None, "ok"):
+            turn.status = execution.status
+        if execution.solved:
+            self._end_turn(success=True)
         else:
-            turn.observation = protocol.render_execution(
-                execution.output, state_lost=execution.state_lost
-            )
-        turn.status = execution.status
-        turn.seconds["sandbox"] = execution.seconds
-        self.counts.use_tool += 1
-        self._end_turn(success=execution.solved)
+            self._act()
 
     def _on_verdict(self, verdict: Verdict) -> None:
         turn = self.turns[-1]
-        turn.correct = verdict.correct
-        turn.detail = verdict.detail
+        done = self._performed("" if verdict.correct else protocol.WRONG_ANSWER)
+        done.correct = turn.correct = verdict.correct
+        done.detail = turn.detail = verdict.detail
         turn.seconds["grader"] = verdict.seconds
-        turn.observation = "" if verdict.correct else protocol.WRONG_ANSWER
+        while self._queue and not verdict.correct:
+            # A turn is one proposal, so that it cannot try several answers.
+            self._performed(protocol.NOT_PERFORMED)
         self._end_turn(success=verdict.correct)
 
     def _on_feedback(self, critique: Critique, completion: Completion) -> None:
@@ -218,7 +255,8 @@ class Episode:
             self._give_feedback(comment.text)
 
     def _ask_feedback(self, messages: tuple[Message, ...]) -> None:
-        self.pending = Critique(messages, len(self.turns) - 1, protocol.FEEDBACK_STOP)
+        options = RequestOptions(protocol.FEEDBACK_STOP)
+        self.pending = Critique(messages, len(self.turns) - 1, options)
 
     def _give_feedback(self, feedback: str) -> None:
         self.turns[-1].feedback = feedback
@@ -226,15 +264,16 @@ class Episode:
 
     def _end_turn(self, *, success: bool) -> None:
         """Finish, or ask for feedback, or go to the next turn (docs/protocol.md, "The end")."""
+        self._keep_actions()
+        turn = self.turns[-1]
         self.outcome = self._ending(success)
         feedback = self.settings.feedback
         if self._restored is not None:
-            said = None if self.outcome else self._restored.feedback
-            self.turns[-1].feedback = said
+            turn.feedback = said = None if self.outcome else self._restored.feedback
             self._close_turn(said)
         elif self.outcome is not None or feedback.kind == "none":
             self._close_turn(None)
-        elif feedback.kind == "textual_sparse" and self.turns[-1].action != "propose":
+        elif feedback.kind == "textual_sparse" and turn.action != "propose":
             self._give_feedback(protocol.NOT_GIVEN)
         else:
             transcript = self._transcript()
@@ -248,10 +287,7 @@ class Episode:
             # Feedback takes time and tokens too, so check the limits again.
             self.outcome = self._over_limits()
         if self.outcome is None or not self.outcome.success:
-            content = self.strategy.environment(
-                self.turns[-1].observation, self.counts, self.settings.turns, feedback
-            )
-            self.messages.append({"role": "user", "content": content})
+            self.messages += self._environment(feedback)
         self.pending = None if self.outcome else self._ask_policy()
 
     def _ending(self, success: bool) -> Outcome | None:
@@ -274,6 +310,8 @@ class Episode:
 
     def _fail(self, failure: Failure) -> None:
         self._unused = Completion("", usage=failure.usage, cost=failure.cost)
+        if isinstance(self.pending, Execute | Grade):
+            self._keep_actions()
         if failure.out_of_time:
             self.outcome = Outcome(success=False, terminate_reason="max_seconds")
         else:
@@ -286,15 +324,25 @@ class Episode:
             )
         self.pending = None
 
+    def _environment(self, feedback: str | None) -> list[Message]:
+        observations = [Observation(one.observation, one.tool_call_id) for one in self._done]
+        turns = self.settings.turns
+        return self.strategy.environment(observations, self.counts, turns, feedback)
+
     def _transcript(self) -> str:
         """Return the conversation from the task on, with the observation of the current turn."""
         task = "Task:\n" + self.task.prompt
-        played = [message["content"] for message in self.messages[1:]]
-        current = self.strategy.environment(
-            self.turns[-1].observation, self.counts, self.settings.turns, None
-        )
-        return "\n\n".join(part.strip("\n") for part in [task, *played, current])
+        played = [*self.messages[len(self.opening) :], *self._environment(None)]
+        return "\n\n".join(part.strip("\n") for part in [task, *map(as_text, played)])
 
     @property
     def _visible_tools(self) -> tuple[ToolSpec, ...]:
         return self.tools if self.settings.turns.use_tools else ()
+
+
+def _kind(actions: Sequence[Action]) -> ActionKind:
+    """Return what a turn of these actions counts as."""
+    if not actions:
+        raise ValueError("the prompt strategy found no action in a message, not even a refused one")
+    kinds = {action.kind for action in actions}
+    return "propose" if "propose" in kinds else "execute" if "execute" in kinds else "invalid"

@@ -12,10 +12,12 @@ POLICY_STOP_PLAIN = (*POLICY_STOP, "\nHuman:")
 FEEDBACK_STOP = ("\nObservation:", "\nTask:", "\nAssistant:")
 
 ASSISTANT_PREFIX = "Assistant:"
+_ASSISTANT = f"{ASSISTANT_PREFIX}\n"
 NO_OUTPUT = "[Executed Successfully with No Output]"
 TRUNCATED = "...\n[Output Truncated]"
 MAX_OBSERVATION = 2000
 WRONG_ANSWER = "Your answer is wrong."
+NOT_PERFORMED = "Not performed, because the answer before it is wrong."
 NOT_GIVEN = "NOT GIVEN"
 """What sparse feedback says on turns without a proposal."""
 GOOD, BAD = "This is GOOD.", "This is BAD."
@@ -41,6 +43,22 @@ def render_execution(output: str, *, state_lost: bool) -> str:
         return render_output(output)
     before, _, notice = output.rpartition("\n")
     return f"{render_output(before)}\n{notice}" if before.strip() else notice
+
+
+def assistant_content(text: str) -> str:
+    """Render what a policy wrote as its message has it.
+
+    A line end of the policy's own is kept before the one that every message ends with.
+    """
+    if text == "":
+        return _ASSISTANT
+    prefix = "" if text.lstrip().startswith(ASSISTANT_PREFIX) else _ASSISTANT
+    return f"{prefix}{text}\n"
+
+
+def policy_text(content: str) -> str:
+    """Return what a policy wrote, of a message that `assistant_content` may have rendered."""
+    return content.removeprefix(_ASSISTANT).removesuffix("\n")
 
 
 def between_tags(text: str, tag: str) -> str:

@@ -6,9 +6,16 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Counts, Message, Outcome, Turn, Usage, valid_seconds
+from codeact.episode.effects import Counts, Outcome, Turn, Usage, valid_seconds
+from codeact.episode.messages import Message
 from codeact.exceptions import Cause
 
+VERSION = 2
+"""Of records, as they are written now; CHANGELOG.md says what each version brought.
+
+1: one user message in front, then texts of the policy and of the environment by turns.
+2: any messages in front, reasoning, tool calls and tools' messages; turns name their message.
+"""
 LONGEST_LINE = 1 << 28
 """The most bytes of a record's line, so that readers need bounded memory."""
 
@@ -62,7 +69,8 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     tries are in `attempts`, with theirs. An imported record has no settings digest; its `extra`
     has, under the name of the format that it came from, what no other field has a place for.
     `origin` is the recorded episode that this one continues, None where it began by itself. Of
-    `edited` turns, the message is not the policy's own but a person's, and so is the `model`.
+    `edited` turns, the message is not the policy's own but a person's, and so is the `model`. A
+    record without a `version` is of the first one.
     """
 
     id: str
@@ -79,6 +87,7 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     turns: list[Turn]
     counts: Counts
     outcome: Outcome
+    version: int = 1
     usage: Usage = Usage()
     feedback_usage: Usage = Usage()
     seconds: float = 0.0
@@ -90,6 +99,21 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     session: int | None = None
     origin: EpisodeOrigin | None = None
     edited: int = 0
+
+    def __post_init__(self) -> None:
+        if self.version > VERSION:
+            raise ValueError(
+                f"it is of version {self.version}, and this codeact reads versions up to "
+                f"{VERSION}: update codeact"
+            )
+
+    @property
+    def opening(self) -> list[Message]:
+        """The messages in front of the policy's first one."""
+        if self.version == 1:
+            return self.messages[:1]
+        first = self.turns[0].message if self.turns else None
+        return self.messages[:first]
 
 
 EDITED = "+person"
@@ -211,6 +235,7 @@ def placeholder_record(record: EpisodeRecord, why: str) -> EpisodeRecord:
         model=_text(record.model),
         turn_setting=_text(record.turn_setting),
         feedback=_text(record.feedback),
+        version=VERSION,
         messages=[],
         turns=[_bare(turn) for turn in _list(record.turns) if isinstance(turn, Turn)],
         counts=_counts(record.counts),

@@ -139,7 +139,7 @@ class Continuing:
             turns=len(turns),
         )
         same = episode.turn_setting == self._settings.turns.name
-        return Prefix(origin, turns, episode.first_message if same else None, primed)
+        return Prefix(origin, turns, episode.opening if same else None, primed)
 
     def _unfit(self, recorded: RecordedEpisode, prefix: Prefix, assignment: Assignment) -> str:
         """Return why an episode cannot be continued, or an empty text."""
@@ -162,14 +162,13 @@ class Continuing:
             self._settings,
             self._strategy,
             tools=self._tools.specs(task),
-            first_message=prefix.first_message,
+            opening=prefix.opening,
         )
         for number, turn in enumerate(prefix.turns, 1):
             episode.advance(restored_completion(turn))
-            if isinstance(episode.pending, Execute):
-                episode.advance(Execution(""))
-            elif isinstance(episode.pending, Grade):
-                episode.advance(Verdict(correct=False))
+            while isinstance(effect := episode.pending, Execute | Grade):
+                execute = isinstance(effect, Execute)
+                episode.advance(Execution("") if execute else Verdict(correct=False))
             if episode.outcome is not None:
                 reason, name = episode.outcome.terminate_reason, self._settings.turns.name
                 return f"ends with turn {number} under {name} ({reason}); allow more turns"

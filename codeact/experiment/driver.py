@@ -28,6 +28,7 @@ from codeact.episode.effects import (
 from codeact.episode.machine import Episode
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EDITED, EpisodeOrigin, EpisodeRecord, episode_id
+from codeact.episode.record import VERSION as RECORD_VERSION
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import (
@@ -121,7 +122,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
             tools=environment.tools.specs(assignment.task),
             plain=environment.policy.plain,
             answer=assignment.answer if environment.critic else None,
-            first_message=prefix.first_message if prefix else None,
+            opening=prefix.opening if prefix else None,
         )
     except Exception as error:
         return unplayed(assignment, environment, _fault(error, "the first message"))
@@ -276,11 +277,13 @@ class _EffectHandler:
         answer = await client.complete(
             Request(
                 effect.messages,
-                effect.stop,
+                effect.options.stop,
                 assignment.key,
                 effect.turn,
                 role=role,
                 seed=assignment.seed,
+                tools=effect.options.tools,
+                response_format=effect.options.response_format,
             )
         )
         if account is not None:
@@ -354,6 +357,7 @@ def _record(
         model=identity.model,
         turn_setting=settings.turns.name,
         feedback=identity.feedback,
+        version=RECORD_VERSION,
         messages=[],
         turns=[],
         counts=Counts(),

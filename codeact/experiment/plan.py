@@ -71,7 +71,7 @@ class Plan(NamedTuple):
         ]
 
     def first_prompt(self) -> str:
-        """Return the first message of the first episode, as the policy will read it."""
+        """Return the opening messages of the first episode, as the policy will read them."""
         first = self.assignments[0]
         episode = Episode(
             first.task,
@@ -79,9 +79,9 @@ class Plan(NamedTuple):
             self.config.episode,
             self.strategy,
             tools=self.tools.specs(first.task),
-            first_message=first.prefix.first_message if first.prefix else None,
+            opening=first.prefix.opening if first.prefix else None,
         )
-        return episode.messages[0]["content"]
+        return "\n".join(message["content"] for message in episode.opening)
 
 
 def load_sets(config: GradedSettings) -> list[LoadedSet]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from codeact.episode.prompts import PromptStrategy
+from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task
 from codeact.exceptions import EpisodeFailure
 from codeact.experiment.plan import LoadedSet
@@ -17,6 +18,8 @@ from codeact.recordings.episodes import RecordedEpisode, read_recordings
 from codeact.sandboxes.base import Sandbox
 
 Against = Literal["recorded", "mint", "strict"]
+_TURNS = TurnSettings(max_steps=1, max_propose_solution=1)
+"""Answers are found whatever the setting was."""
 _NO_TASK = "the task is not in the task file, or beyond its limit (data, limit, total_limit, ids)"
 
 
@@ -80,9 +83,10 @@ def _answers(episode: RecordedEpisode, strategy: PromptStrategy) -> Iterator[tup
     """Yield each proposal with its recorded verdict; only the last of a solved one was right."""
     last = len(episode.turns) - 1
     for number, turn in enumerate(episode.turns):
-        action = strategy.parse(turn.text)
-        if action.kind == "propose" and action.content:
-            yield action.content, episode.outcome.success and number == last
+        for action in strategy.actions(turn.answer, _TURNS):
+            if action.kind == "propose" and action.refusal is None:
+                yield action.content, episode.outcome.success and number == last
+                break  # a turn is one proposal
 
 
 class Regrader:

@@ -6,10 +6,12 @@ conversation goes on from the recorded words: an address or a time in them is no
 """
 
 import re
+from collections import Counter
 
 import msgspec
 
 from codeact.episode.effects import Completion, Execution, RestoredTurn, Verdict
+from codeact.episode.messages import Message
 from codeact.episode.protocol import render_execution
 from codeact.episode.record import EpisodeOrigin, PrefixDifference
 from codeact.exceptions import EpisodeFailure, GraderFailure, SandboxFailure, ToolFailure
@@ -35,13 +37,13 @@ _SHOWN = 200
 class Prefix(msgspec.Struct, frozen=True):
     """The turns of a recorded episode that are restored, at least none.
 
-    `first_message` is the recorded one, where it fits this run's turn setting. Recordings that
-    number the first cell ``[2]`` are `primed`: a hidden cell ran before it.
+    `opening` is the recorded one, where it fits this run's turn setting. Recordings that number the
+    first cell ``[2]`` are `primed`: a hidden cell ran before it.
     """
 
     origin: EpisodeOrigin
     turns: tuple[RecordedTurn, ...]
-    first_message: str | None = None
+    opening: tuple[Message, ...] | None = None
     primed: bool = False
 
 
@@ -51,6 +53,7 @@ class Restoration:
     def __init__(self, prefix: Prefix, tools: tuple[str, ...]) -> None:
         self.origin = prefix.origin
         self._turns = prefix.turns
+        self._cells: Counter[int] = Counter()
         self._code = ""
         self._tools = re.compile("|".join(map(re.escape, tools))) if tools else None
 
@@ -64,6 +67,7 @@ class Restoration:
     def check_execution(self, turn: int, code: str, live: Execution) -> None:
         """Compare what a cell of the prefix gave; raises `SandboxFailure` or `ToolFailure`."""
         recorded = self._recorded(turn)
+        self._cells[turn] += 1
         if recorded is None:
             return
         shown = render_execution(live.output, state_lost=live.state_lost)
@@ -83,10 +87,11 @@ class Restoration:
             raise self._differs(GraderFailure, turn, VERDICT, "wrong", "right")
 
     def _recorded(self, turn: int) -> str | None:
+        """Return the recorded observation of the turn's next cell."""
         if turn >= len(self._turns):
             return None
-        environment = self._turns[turn].environment
-        return None if environment is None else environment.observation
+        rest = self._turns[turn].observations[self._cells[turn] :]
+        return rest[0] if rest else None
 
     def _differs(
         self, failure: type[EpisodeFailure], turn: int, kind: str, recorded: str, live: str
@@ -120,11 +125,9 @@ def kind_of_difference(code: str, recorded: str, live: str) -> str:
 
 def restored_completion(turn: RecordedTurn) -> Completion:
     """Return the policy's message of a recorded turn, with what its environment said."""
-    environment = turn.environment
-    if environment is None:
-        return Completion(turn.text, restored=RestoredTurn())
-    said = RestoredTurn(environment.observation, environment.feedback)
-    return Completion(turn.text, restored=said)
+    said = RestoredTurn(turn.observations, turn.environment.feedback if turn.environment else None)
+    fields = msgspec.structs.asdict(turn.answer)
+    return Completion(**fields, restored=said)
 
 
 def _short(text: str) -> str:

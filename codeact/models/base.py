@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import msgspec
 from pydantic import Field
 
-from codeact.episode.effects import Completion, Message, Usage
+from codeact.episode.effects import Completion, Usage
+from codeact.episode.messages import JSON, Message, ToolSchema
 from codeact.episode.settings import Settings
 from codeact.plugins import resolve
 
@@ -26,7 +27,9 @@ class EpisodeKey(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """One request to a model.
 
-    `turn` counts from 0. `seed` is already specific to the sample; None sends none.
+    `turn` counts from 0. `seed` is already specific to the sample; None sends none. `tools` are
+    functions that the model may call, and `response_format` the form that its text has to have, as
+    the API words it.
     """
 
     messages: tuple[Message, ...]
@@ -35,6 +38,8 @@ class Request(msgspec.Struct, frozen=True):
     turn: int
     role: Role = "policy"
     seed: int | None = None
+    tools: tuple[ToolSchema, ...] = ()
+    response_format: JSON | None = None
 
 
 class ModelClient(Protocol):

@@ -86,7 +86,12 @@ class CachedModel:
     @staticmethod
     def _key(digest: "hashlib._Hash", request: Request) -> bytes:
         whole = digest.copy()
-        whole.update(_canonical(request))
+        # Requests without them have the key that they had before there were tools and formats.
+        asked = msgspec.to_builtins(request)
+        for name in ("tools", "response_format"):
+            if not asked[name]:
+                del asked[name]
+        whole.update(_canonical(asked))
         return whole.digest()
 
     def share(self, workers: int) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from codeact.episode.effects import Completion, Outcome, Usage
+from codeact.episode.messages import Answer
 from codeact.episode.record import EDITED
 from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
 from codeact.models.base import EpisodeKey, ModelSettings, Request, Role
@@ -48,7 +49,7 @@ class _Answers(msgspec.Struct, frozen=True, gc=False):
     """What is kept of one recorded episode."""
 
     identity: tuple[str, ...]
-    policy: tuple[str, ...]
+    policy: tuple[Answer, ...]
     feedback: tuple[str | None, ...]
     usage: tuple[tuple[Usage, Usage], ...]
     outcome: Outcome
@@ -118,13 +119,14 @@ class RecordedModel:
         if answers is None:
             raise ProviderFailure(self._missing([request.episode], 1))
         texts = answers.policy if request.role == "policy" else answers.feedback
-        text = texts[request.turn] if request.turn < len(texts) else None
-        if text is None:
+        found = texts[request.turn] if request.turn < len(texts) else None
+        if found is None:
             raise self._no_answer(request, answers)
-        usage = answers.usage[request.turn] if request.turn < len(answers.usage) else None
-        if usage is None:
-            return Completion(text=text)
-        return Completion(text=text, usage=usage[request.role == "feedback"])
+        given = answers.usage[request.turn] if request.turn < len(answers.usage) else None
+        usage = given[request.role == "feedback"] if given else Usage()
+        if isinstance(found, str):
+            return Completion(text=found, usage=usage)
+        return Completion(**msgspec.structs.asdict(found), usage=usage)
 
     def _no_answer(self, request: Request, answers: _Answers) -> ModelFailure | ProviderFailure:
         outcome, turns = answers.outcome, len(answers.policy)
@@ -145,7 +147,7 @@ class RecordedModel:
 
 def _answers(episode: RecordedEpisode) -> _Answers:
     record = episode.record
-    policy = tuple(turn.text for turn in episode.turns)
+    policy = tuple(turn.answer for turn in episode.turns)
     feedback = tuple(
         turn.environment.feedback if turn.environment else None for turn in episode.turns
     )
@@ -165,7 +167,7 @@ def _answers(episode: RecordedEpisode) -> _Answers:
 
 
 def _usage(
-    episode: RecordedEpisode, policy: Sequence[str], feedback: Sequence[str | None]
+    episode: RecordedEpisode, policy: Sequence[Answer], feedback: Sequence[str | None]
 ) -> tuple[tuple[Usage, Usage], ...]:
     """Return the tokens of policy and feedback by turn.
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from codeact.episode.effects import Completion
 from codeact.models.base import EpisodeKey, ModelSettings, Request, Role
 
-Answer = str | Completion
-Script = Callable[[Request], Answer]
+Scripted = str | Completion
+Script = Callable[[Request], Scripted]
 
 
 class ScriptedModel:
@@ -21,7 +21,11 @@ class ScriptedModel:
     """
 
     def __init__(
-        self, script: Script | Sequence[Answer], *, latency: float = 0.0, plain: bool = False
+        self,
+        script: Script | Sequence[Scripted],
+        *,
+        latency: float = 0.0,
+        plain: bool = False,
     ) -> None:
         self._script = script
         self._latency = latency

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from codeact.episode.causes import is_counted
-from codeact.episode.effects import Counts, Message, Outcome
+from codeact.episode.effects import Counts, Outcome
+from codeact.episode.messages import Message
 from codeact.episode.record import EpisodeRecord, decode
 from codeact.exceptions import RecordingError
 from codeact.jsonl import SourceLine, Unreadable
@@ -22,7 +23,7 @@ from codeact.recordings.published_lines import (
     decode_published,
 )
 from codeact.recordings.published_paths import PublishedPath, feedback_name, feedback_parts
-from codeact.recordings.transcript import RecordedTurn, prompt_of, turns_of
+from codeact.recordings.transcript import RecordedTurn, prompt_of, turns_of, turns_of_record
 
 _TERMINATE_REASON = Outcome.__annotations__["terminate_reason"]
 _MESSAGES = msgspec.json.Decoder(list[Message])
@@ -32,8 +33,8 @@ class RecordedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """One recorded episode, whatever it was recorded with.
 
     `feedback_model` and `feedback_kind` are empty without feedback. `family` is the task name
-    inside the record (``reasoning``, ``alfworld/put``). `prompt` is the task's text and
-    `first_message` all that the model saw first. `record` is the line of our own run folders.
+    inside the record (``reasoning``, ``alfworld/put``). `prompt` is the task's text and `opening`
+    all that the model saw first. `record` is the line of our own run folders.
     """
 
     model: str
@@ -47,7 +48,7 @@ class RecordedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     sample: int = 0
     prompt: str
-    first_message: str
+    opening: tuple[Message, ...]
     reference: Any = None
     metadata: dict[str, Any] = {}
     turns: tuple[RecordedTurn, ...]
@@ -57,6 +58,11 @@ class RecordedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     record: EpisodeRecord | None = None
     place: str = ""
     """File and line, for messages."""
+
+    @property
+    def first_message(self) -> str:
+        """The text of all that the model saw first."""
+        return "\n".join(message["content"] for message in self.opening)
 
     @property
     def feedback(self) -> str:
@@ -109,7 +115,8 @@ def episode_of_run(line: bytes, place: SourceLine) -> RecordedEpisode:
     if not record.messages and is_counted(record):
         raise ValueError("it has no messages")
     feedback_model, feedback_kind = feedback_parts(record.feedback)
-    first = record.messages[0]["content"] if record.messages else ""
+    opening = tuple(record.opening)
+    first = "\n".join(message["content"] for message in opening)
     imported = msgspec.convert(record.extra.get(MINT, {}), Imported)
     task = imported.line.get("task", {})
     counter = imported.line.get("state", {}).get("token_counter") or {}
@@ -125,10 +132,10 @@ def episode_of_run(line: bytes, place: SourceLine) -> RecordedEpisode:
         task_id=record.task_id,
         sample=record.sample,
         prompt=task.get("prompt", prompt_of(first)),
-        first_message=first,
+        opening=opening,
         reference=record.reference,
         metadata=task.get("metadata") or {},
-        turns=turns_of(record.messages, len(record.turns)),
+        turns=turns_of_record(record),
         counts=record.counts,
         outcome=record.outcome,
         tokens=msgspec.convert(counter, TokenCounter),
@@ -159,7 +166,7 @@ def episode_of_published(
         family=_given(task.task_name, "task.task_name"),
         task_id=str(task.task_id),
         prompt=msgspec.json.decode(_given(task.prompt, "task.prompt"), type=str),
-        first_message=history[0]["content"],
+        opening=(history[0],),
         reference=msgspec.json.decode(task.reference),
         metadata=msgspec.json.decode(task.metadata, type=dict[str, Any] | None) or {},
         turns=turns_of(history, state.agent_action_count.steps),

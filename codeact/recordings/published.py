@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from codeact.episode.effects import JSON, Message, Turn, Usage
+from codeact.episode.effects import Turn, Usage
+from codeact.episode.messages import JSON, Message
 from codeact.episode.protocol import between_tags
 from codeact.episode.record import EpisodeRecord
 from codeact.jsonl import SourceLine

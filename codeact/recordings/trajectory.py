@@ -8,7 +8,8 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 
 from codeact.episode.causes import HANDLING
-from codeact.episode.effects import Counts, Message, Outcome, Usage
+from codeact.episode.effects import Counts, Outcome, Usage
+from codeact.episode.messages import Message
 from codeact.episode.record import EpisodeOrigin
 from codeact.exceptions import Cause, ConfigError
 from codeact.jsonl import SourceLine, Unreadable

@@ -8,10 +8,11 @@ import re
 
 import msgspec
 
-from codeact.episode.effects import Message
-from codeact.episode.protocol import ASSISTANT_PREFIX, SEPARATOR
+from codeact.episode.effects import Turn
+from codeact.episode.messages import Answer, Message, answer_of
+from codeact.episode.protocol import SEPARATOR, policy_text
+from codeact.episode.record import EpisodeRecord
 
-_ASSISTANT = f"{ASSISTANT_PREFIX}\n"
 _LAST_STEP = "You should take the last step to propose a solution.\n"
 _ENVIRONMENT = re.compile(
     r"Observation:\n(?P<observation>.*)\n"
@@ -67,29 +68,22 @@ def parse_environment(message: str) -> EnvironmentMessage | None:
     return None
 
 
-def policy_text(content: str) -> str:
-    """Return what the model wrote in a recorded assistant message."""
-    return content.removeprefix(_ASSISTANT).removesuffix("\n")
-
-
-def assistant_content(text: str) -> str:
-    """Render what a model wrote as it is recorded; the inverse of `policy_text`."""
-    if text == "":
-        return _ASSISTANT
-    prefix = "" if text.lstrip().startswith(ASSISTANT_PREFIX) else _ASSISTANT
-    return f"{prefix}{text}\n"
-
-
 class RecordedTurn(msgspec.Struct, frozen=True):
     """What the model wrote, and the environment's reply if it was recorded.
 
     Published recordings lack the reply to an episode's last turn. `logged` is False for an empty
-    completion, which left no message.
+    completion, which left no message. `observations` are those of the turn's actions, in order.
     """
 
-    text: str
+    answer: Answer
     environment: EnvironmentMessage | None = None
     logged: bool = True
+    observations: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What the model wrote as text."""
+        return self.answer.text
 
 
 def prompt_of(first_message: str) -> str:
@@ -98,7 +92,7 @@ def prompt_of(first_message: str) -> str:
 
 
 def turns_of(messages: list[Message], steps: int) -> tuple[RecordedTurn, ...]:
-    """Pair each message of the model with the environment's reply.
+    """Pair each message of the model with the environment's reply, in the published form.
 
     An empty completion was not recorded as a message, though it took a step: two messages of the
     environment then follow each other.
@@ -108,15 +102,58 @@ def turns_of(messages: list[Message], steps: int) -> tuple[RecordedTurn, ...]:
     for message in messages[1:]:
         if message["role"] == "assistant":
             if text is not None:
-                turns.append(RecordedTurn(text))
+                turns.append(RecordedTurn(Answer(text=text)))
             text = policy_text(message["content"])
         else:
             environment = parse_environment(message["content"])
             if environment is None:
                 raise ValueError(f"not the environment's words: {message['content'][:80]!r}")
-            turns.append(RecordedTurn(text or "", environment, logged=text is not None))
+            turns.append(
+                RecordedTurn(
+                    Answer(text=text or ""),
+                    environment,
+                    logged=text is not None,
+                    observations=(environment.observation,),
+                )
+            )
             text = None
     if text is not None:
-        turns.append(RecordedTurn(text))
-    turns.extend(RecordedTurn("", logged=False) for _ in range(steps - len(turns)))
+        turns.append(RecordedTurn(Answer(text=text)))
+    turns.extend(RecordedTurn(Answer(), logged=False) for _ in range(steps - len(turns)))
     return tuple(turns)
+
+
+def turns_of_record(record: EpisodeRecord) -> tuple[RecordedTurn, ...]:
+    """Return the turns of a run's record; raises `ValueError` where it contradicts itself."""
+    if record.version == 1 or not record.messages:
+        return turns_of(record.messages, len(record.turns))
+    messages = record.messages
+    places = [_place(turn, number, messages) for number, turn in enumerate(record.turns, 1)]
+    ends = [*places, len(messages)][1:]
+    return tuple(
+        _recorded(turn, messages[place], messages[place + 1 : end])
+        for turn, place, end in zip(record.turns, places, ends, strict=True)
+    )
+
+
+def _place(turn: Turn, number: int, messages: list[Message]) -> int:
+    place = turn.message
+    if place is None or not 0 <= place < len(messages):
+        raise ValueError(f"its turn {number} names no message ({place} of {len(messages)})")
+    if messages[place]["role"] != "assistant":
+        raise ValueError(f"its turn {number} names a message of the {messages[place]['role']}")
+    return place
+
+
+def _recorded(turn: Turn, message: Message, after: list[Message]) -> RecordedTurn:
+    content = message["content"]
+    text = policy_text(content) if turn.text is None else turn.text
+    if not after:
+        return RecordedTurn(answer_of(message, text))
+    environment = parse_environment(after[-1]["content"]) or EnvironmentMessage(
+        turn.observation, feedback=turn.feedback
+    )
+    several = tuple(one.observation for one in turn.actions)
+    return RecordedTurn(
+        answer_of(message, text), environment, observations=several or (turn.observation,)
+    )

@@ -33,6 +33,7 @@ from codeact.tools import open_toolbox
 from codeact.tools.settings import SPEC
 
 TASK = Task(name="gsm8k", id="0", prompt="How many?", reference="42")
+FIVE = TurnSettings(max_steps=5, max_propose_solution=2)
 
 
 def episode(
@@ -350,4 +351,5 @@ def test_a_megabyte_of_unclosed_tags_is_parsed_in_linear_time() -> None:
 
 def test_the_plain_completion_stop_strings_have_one_more() -> None:
     strategy = CodeStrategy()
-    assert set(strategy.stop(plain=True)) - set(strategy.stop(plain=False)) == {"\nHuman:"}
+    plain, chat = (strategy.options(FIVE, (), plain=plain).stop for plain in (True, False))
+    assert set(plain) - set(chat) == {"\nHuman:"}

@@ -15,7 +15,6 @@ from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.experiment.replay import parse_feedback, parse_turns
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
-from codeact.recordings.transcript import assistant_content
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 RUNS = SHARED / "transcripts" / "gpt-3.5-turbo-0613" / "F=gpt-4-0613"
@@ -77,7 +76,7 @@ def test_every_kind_of_recorded_feedback_is_said_again_to_the_letter(kind: str) 
         one, comments = played(recorded, tasks[recorded.task_name, recorded.task_id])
         then = []
         for turn in recorded.turns:
-            then.append(assistant_content(turn.text))
+            then.append(protocol.assistant_content(turn.text))
             if turn.environment is not None:
                 then.append(turn.environment.render())
         now = [message["content"] for message in one.messages[1:]]

@@ -11,6 +11,7 @@ import yaml
 
 from codeact.cli import main
 from codeact.episode.effects import Execution, Usage, Verdict
+from codeact.episode.messages import Answer
 from codeact.episode.record import EpisodeOrigin, EpisodeRecord
 from codeact.exceptions import EpisodeFailure, GraderFailure, SandboxFailure, ToolFailure
 from codeact.experiment.comparing import DIFFERENT, EQUAL, RANDOM
@@ -232,7 +233,7 @@ def test_what_is_fleeting_is_told_from_another_state(
 ORIGIN = EpisodeOrigin(
     episode="e", place="f:1", model="m", turn_setting="t", sample=0, success=False, turns=1
 )
-PREFIX = Prefix(ORIGIN, (RecordedTurn("text", EnvironmentMessage("7")),))
+PREFIX = Prefix(ORIGIN, (RecordedTurn(Answer(), EnvironmentMessage("7"), observations=("7", "7")),))
 
 
 @pytest.mark.parametrize(

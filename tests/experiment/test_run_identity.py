@@ -11,7 +11,7 @@ import pytest
 
 from codeact.cli import main
 from codeact.episode.effects import Completion, Usage
-from codeact.episode.record import spent_on
+from codeact.episode.record import VERSION, spent_on
 from codeact.exceptions import BudgetExhausted, RunFolderError
 from codeact.experiment.budget import Account, BudgetSettings
 from codeact.experiment.identity import requested_run
@@ -59,6 +59,18 @@ def test_a_folder_of_before_identities_is_read_and_resumed(
     assert 'grading.mode: "strict" there, "mint" here' in said
     assert "turns.max_steps: 5 there, 3 here" in said
     assert (folder / EPISODES).read_bytes() == before
+
+
+def test_a_folder_with_records_of_version_1_goes_on_with_todays(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(OLD.with_name("run_of_version_2"), folder)
+    before = list(read_records(folder))
+    assert gsm8k(folder, "limit=4") == 0
+    records = list(read_records(folder))
+    assert records[:2] == before
+    assert [record.version for record in records] == [1, 1, VERSION, VERSION]
+    assert len({record.settings_digest for record in records}) == 1
+    assert summarize_folder(folder).overall.episodes == 4
 
 
 def test_an_old_folder_that_lacks_a_setting_of_today_has_its_default(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from codeact import wording
 from codeact.datasets import get
 from codeact.episode import protocol
+from codeact.episode.messages import Answer
 from codeact.episode.prompts import CodeStrategy
+from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task
 from codeact.graders import cues, denotation, lists
 from codeact.graders import text as short_text
@@ -96,10 +98,11 @@ SMALL: dict[str, Callable[[str], object]] = {
     "cleaned": cleaned,
     "commitment": lambda text: commitment(text, lambda part: part),
 }
+TURNS = TurnSettings(max_steps=5, max_propose_solution=2)
 LARGE: dict[str, Callable[[str], object]] = {
     **GRADINGS,
-    "parse": CodeStrategy().parse,
-    "assistant": CodeStrategy().assistant,
+    "actions": lambda text: CodeStrategy().actions(Answer(text=text), TURNS),
+    "assistant": lambda text: CodeStrategy().assistant(Answer(text=text)),
     "render_output": protocol.render_output,
     "render_execution": lambda text: protocol.render_execution(text, state_lost=True),
     "without_secrets": wording.without_secrets,

@@ -11,7 +11,8 @@ from email.utils import format_datetime
 import pytest
 from pydantic import ValidationError
 
-from codeact.episode.effects import Completion, Message, Usage
+from codeact.episode.effects import Completion, Usage
+from codeact.episode.messages import Message
 from codeact.episode.protocol import POLICY_STOP, POLICY_STOP_PLAIN
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request

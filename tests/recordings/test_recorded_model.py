@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from codeact.episode.effects import Completion, Counts, Message, Outcome, Turn, Usage
+from codeact.episode.effects import Completion, Counts, Outcome, Turn, Usage
+from codeact.episode.messages import Message
+from codeact.episode.protocol import assistant_content, policy_text
 from codeact.episode.record import EpisodeRecord, encode
 from codeact.exceptions import ModelFailure, ProviderFailure, RecordingError
 from codeact.models.base import EpisodeKey, Request
@@ -16,12 +18,7 @@ from codeact.models.recorded import RecordedModel, RecordedSettings
 from codeact.recordings.episodes import Selection, read_recordings
 from codeact.recordings.exchange import ImportConfig, import_trees
 from codeact.recordings.files import recording_files
-from codeact.recordings.transcript import (
-    EnvironmentMessage,
-    assistant_content,
-    parse_environment,
-    policy_text,
-)
+from codeact.recordings.transcript import EnvironmentMessage, parse_environment
 
 TRANSCRIPTS = Path(__file__).parents[3] / "shared" / "data" / "transcripts"
 FIRST = "Be helpful.\n\n---\n\nTask:\nexample\n\n---\n\nTask:\nAdd 1 and 1.\n"

@@ -1,23 +1,34 @@
 """What a prompt strategy is: all the words between the state machine and the policy."""
 
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from codeact.episode.effects import Counts
+from codeact.episode.effects import ActionKind, Counts
+from codeact.episode.messages import Answer, Message, RequestOptions
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task, ToolSpec
 
 
 class Action(msgspec.Struct, frozen=True):
-    """What a message of the policy means. `content` is the code or the answer.
+    """One thing that a message of the policy does. `content` is the code or the answer.
 
-    A ``propose`` with empty content is a proposal that could not be parsed: it still counts as a
-    proposal. An ``execute`` with empty content counts as an invalid action.
+    An action with a `refusal` is not performed: the policy reads the refusal as its observation. A
+    ``propose`` counts as a proposal even then. `tool_call_id` is the call that the action came by.
     """
 
-    kind: Literal["execute", "propose"]
+    kind: ActionKind
     content: str
+    refusal: str | None = None
+    tool_call_id: str | None = None
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What the policy is told of one of its actions."""
+
+    text: str
+    tool_call_id: str | None = None
 
 
 @runtime_checkable
@@ -26,26 +37,35 @@ class PromptStrategy(Protocol):
 
     name: str
 
-    def first_message(
+    def opening(
         self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
-    ) -> str:
-        """Instruction, tools, one in-context example and the task, as one user message."""
+    ) -> list[Message]:
+        """The messages before the policy's first one: instruction, tools, example and task."""
         ...
 
-    def stop(self, *, plain: bool) -> tuple[str, ...]:
-        """Stop strings of every policy request; `plain` for plain-completion models."""
+    def options(
+        self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool
+    ) -> RequestOptions:
+        """What every policy request carries; `plain` is for plain-completion models."""
         ...
 
-    def parse(self, text: str) -> Action:
-        """The action that a policy message is."""
+    def assistant(self, answer: Answer) -> Message:
+        """The policy's message as the conversation keeps it."""
         ...
 
-    def assistant(self, text: str) -> str:
-        """A policy message as the conversation keeps it."""
+    def actions(self, answer: Answer, turns: TurnSettings) -> Sequence[Action]:
+        """What a message of the policy does, in order: at least one action, perhaps refused.
+
+        It is read from the answer's text and tool calls, never from its reasoning.
+        """
         ...
 
     def environment(
-        self, observation: str, counts: Counts, turns: TurnSettings, feedback: str | None
-    ) -> str:
-        """The environment's message after a turn."""
+        self,
+        observations: Sequence[Observation],
+        counts: Counts,
+        turns: TurnSettings,
+        feedback: str | None,
+    ) -> list[Message]:
+        """The environment's messages after a turn; one observation for each of its actions."""
         ...

@@ -1,8 +1,11 @@
 """The `code` strategy: act by writing Python between tags (docs/protocol.md)."""
 
+from collections.abc import Sequence
+
 from codeact.episode import protocol
 from codeact.episode.effects import Counts
-from codeact.episode.prompts.base import Action
+from codeact.episode.messages import Answer, Message, RequestOptions, assistant_message
+from codeact.episode.prompts.base import Action, Observation
 from codeact.episode.prompts.examples import example_for
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task, ToolSpec
@@ -53,32 +56,43 @@ class CodeStrategy:
         parts = [head, example, f"Task:\n{task.prompt}"]
         return protocol.SEPARATOR.join(part.strip("\n") for part in parts) + "\n"
 
-    def stop(self, *, plain: bool) -> tuple[str, ...]:
-        return protocol.POLICY_STOP_PLAIN if plain else protocol.POLICY_STOP
+    def opening(
+        self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> list[Message]:
+        return [{"role": "user", "content": self.first_message(task, task_type, turns, tools)}]
 
-    def parse(self, text: str) -> Action:
-        """A solution wins over code in the same message (docs/protocol.md, "Actions")."""
-        if "<solution>" in text:
-            return Action("propose", protocol.between_tags(text, "solution"))
-        return Action("execute", protocol.between_tags(text, "execute"))
+    def options(
+        self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool
+    ) -> RequestOptions:
+        return RequestOptions(protocol.POLICY_STOP_PLAIN if plain else protocol.POLICY_STOP)
 
-    def assistant(self, text: str) -> str:
-        """A line end of the model's own is kept before the one that every message ends with."""
-        if text == "":
-            return f"{protocol.ASSISTANT_PREFIX}\n"
-        if not text.lstrip().startswith(protocol.ASSISTANT_PREFIX):
-            text = f"{protocol.ASSISTANT_PREFIX}\n{text}"
-        return f"{text}\n"
+    def assistant(self, answer: Answer) -> Message:
+        return assistant_message(answer, protocol.assistant_content(answer.text))
+
+    def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
+        """One action: a solution wins over code (docs/protocol.md, "Actions")."""
+        if "<solution>" in answer.text:
+            solution = protocol.between_tags(answer.text, "solution")
+            return [Action("propose", solution, None if solution else protocol.PARSE_FAILURE)]
+        code = protocol.between_tags(answer.text, "execute")
+        if code and turns.use_tools:
+            return [Action("execute", code)]
+        return [Action("invalid", code, protocol.PARSE_FAILURE)]
 
     def environment(
-        self, observation: str, counts: Counts, turns: TurnSettings, feedback: str | None
-    ) -> str:
-        lines = f"Observation:\n{observation}\n"
+        self,
+        observations: Sequence[Observation],
+        counts: Counts,
+        turns: TurnSettings,
+        feedback: str | None,
+    ) -> list[Message]:
+        observation = "\n".join(one.text for one in observations)
+        text = f"Observation:\n{observation}\n"
         if turns.count_down:
-            lines += count_down(counts, turns)
+            text += count_down(counts, turns)
         if feedback is not None:
-            lines += f"\nExpert feedback:\n{feedback}\n"
-        return lines
+            text += f"\nExpert feedback:\n{feedback}\n"
+        return [{"role": "user", "content": text}]
 
 
 def count_down(counts: Counts, turns: TurnSettings) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Message, Usage
+from codeact.episode.effects import Usage
+from codeact.episode.messages import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
 from codeact.web import number
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from codeact.episode.effects import Grade
 from codeact.episode.machine import Episode
+from codeact.episode.messages import as_text
 from codeact.models.person.terminal import terminal
 
 Part = Literal["policy", "user", "editor"]
@@ -32,14 +33,14 @@ class EpisodeView:
     def show(self, episode: Episode) -> None:
         """Show what is new since the last time."""
         if episode is not self._episode:
-            self._episode, self._messages, self._observed = episode, 1, 0
-            policy = self._part == "policy"
-            text = episode.messages[0]["content"] if policy else episode.task.prompt
+            self._episode, self._messages, self._observed = episode, len(episode.opening), 0
+            opening = "\n".join(message["content"] for message in episode.opening)
+            text = opening if self._part == "policy" else episode.task.prompt
             self._terminal.show(episode.task.key, text.strip("\n"))
         while self._messages < len(episode.messages):
             message = episode.messages[self._messages]
             self._messages += 1
-            text = message["content"].strip("\n")
+            text = as_text(message).strip("\n")
             if message["role"] == "assistant":
                 self._show_message(episode, text)
             elif self._part != "user":

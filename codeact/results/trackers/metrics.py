@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from codeact.episode.effects import Message
+from codeact.episode.messages import Message
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Load

@@ -28,7 +28,7 @@ _LAST_WORDS = 2000
 """Characters of a server's error output that a message has."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class EngineAnswer(msgspec.Struct, frozen=True):
     """What a household says, and whether its task is solved now."""
 
     text: str
@@ -44,7 +44,7 @@ class _Fault(msgspec.Struct, frozen=True):
     error: str
 
 
-_Said = TypeVar("_Said", Answer, _Greeting)
+_Said = TypeVar("_Said", EngineAnswer, _Greeting)
 
 
 class HouseholdProcess:
@@ -72,7 +72,7 @@ class HouseholdProcess:
         seconds = self._settings.start_seconds
         return (await self._ask({"load": packed}, seconds, "loading its game")).text
 
-    async def command(self, text: str) -> Answer:
+    async def command(self, text: str) -> EngineAnswer:
         """Do something in the household; raises `ToolFailure` when its process is lost.
 
         One at a time, and none must be cancelled: the next would take its answer.
@@ -87,11 +87,11 @@ class HouseholdProcess:
         self._kill()
         self._kill = _nothing
 
-    async def _ask(self, asked: Mapping[str, str], seconds: float, what: str) -> Answer:
+    async def _ask(self, asked: Mapping[str, str], seconds: float, what: str) -> EngineAnswer:
         if self._end:
             raise self._lost(self._end)
         self._writer.write(msgspec.json.encode(asked) + b"\n")
-        return await self._answer(Answer, seconds, what)
+        return await self._answer(EngineAnswer, seconds, what)
 
     async def _answer(self, kind: type[_Said], seconds: float, what: str) -> _Said:
         try:
