@@ -26,7 +26,7 @@ from .child import Inherited, become_session, furnish
 from .folders import wiped
 from .frames import LENGTH, Channel
 from .options import Options
-from .processes import PAGE, container_oom_kills, pid_namespace, statm, uid_lives
+from .processes import PAGE, container_oom_kills, pid_namespace, uid_lives
 from .shell import into_huge_pages, make_cells, preload, use_once
 from .slots import Reason, Slot, State
 from .sockets import SocketMemory, fewer_files
@@ -65,21 +65,9 @@ class Server:
 
     def run(self) -> None:
         self.make_slots()
-        gc.disable()  # What is imported stays; collections would take an eighth of the time.
-        loaded = preload(self.options["preload"])
-        use_once(sys.modules)
-        for name, source in self.options["modules"]:
-            module = sys.modules[name] = types.ModuleType(name)
-            exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-        self.options["modules"] = []
-        self.cells = make_cells(self.options["scratch"])
-        LIBC.prctl(4, 0, 0, 0, 0)
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-        into_huge_pages()
-        self.watch.base_pages, self.watch.base_resident = statm("self")
-        self.bounds = bounds_of(self.options["limits"], self.watch.base_pages * PAGE)
+        loaded = self.load()
+        base_pages, _ = self.watch.measure()
+        self.bounds = bounds_of(self.options["limits"], base_pages * PAGE)
         if self.sockets is None:
             files = resource.RLIMIT_NOFILE
             self.bounds[files] = min(self.bounds[files], fewer_files(self.options["limits"]))
@@ -90,10 +78,34 @@ class Server:
         if not select.select([self.control_door], [], [], self.options["patience"])[0]:
             return
         self.control = Channel(self.control_door.accept()[0].detach())
-        self.refill(pace=0.0)
+        self.refill(1)
         facts = {"pid": os.getpid(), "uids": self.uids, "run_cell": self.cells.failed}
         self.control.send({"ready": loaded, **facts})
+        # The first session begins meanwhile. Where it is the only one, no fork comes after it.
+        if len(self.slots) > 1:
+            into_huge_pages()
+            self.watch.measure()
+        self.refill(pace=0.0)
         self.loop()
+
+    def load(self) -> list[str]:
+        """Make all that sessions inherit; returns which of the libraries are installed."""
+        gc.disable()  # What is imported stays; collections would take an eighth of the time.
+        loaded = preload(self.options["preload"])
+        use_once(sys.modules)
+        # To make the shell collects garbage several times, and need not search all libraries.
+        gc.collect()
+        gc.freeze()
+        for name, source in self.options["modules"]:
+            module = sys.modules[name] = types.ModuleType(name)
+            exec(compile(source, f"<{name}>", "exec"), module.__dict__)
+        self.options["modules"] = []
+        self.cells = make_cells(self.options["scratch"])
+        LIBC.prctl(4, 0, 0, 0, 0)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        return loaded
 
     def make_slots(self) -> None:
         limits = self.options["limits"]
@@ -183,13 +195,13 @@ class Server:
             if slot.state == "waiting":
                 self.move(slot, "live")
 
-    def refill(self, *, pace: float = 0.02) -> None:
-        """Keep some children waiting, as long as there are free slots.
+    def refill(self, most: int | None = None, *, pace: float = 0.02) -> None:
+        """Keep some children waiting, as long as there are free slots: `most`, or all of `warm`.
 
         When many are taken at once, new ones come `pace` seconds apart, unless few are left:
         the sessions that were asked for come first.
         """
-        warm = self.options["warm"]
+        warm = most or self.options["warm"]
         self.full = True
         while self.free and self.waiting < warm:
             if self.waiting > min(warm // 4, FEW) and time.monotonic() < self.next_fork:
@@ -217,6 +229,7 @@ class Server:
             finally:
                 os._exit(0)
         slot.pid, slot.group, slot.reason, slot.last = pid, pid, None, False
+        slot.inherited = self.watch.resident
         self.move(self.free.pop(), "waiting")
         self.watch.by_pid[pid] = slot
         if self.options["apart"]:
