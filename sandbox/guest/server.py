@@ -27,7 +27,7 @@ from .folders import wiped
 from .frames import LENGTH, Channel
 from .options import Options
 from .processes import PAGE, container_oom_kills, pid_namespace, uid_lives
-from .shell import into_huge_pages, make_cells, preload, use_once
+from .shell import import_libraries, into_huge_pages, make_cells
 from .slots import Reason, Slot, State
 from .sockets import SocketMemory, fewer_files
 from .watch import Watch
@@ -90,12 +90,8 @@ class Server:
 
     def load(self) -> list[str]:
         """Make all that sessions inherit; returns which of the libraries are installed."""
-        gc.disable()  # What is imported stays; collections would take an eighth of the time.
-        loaded = preload(self.options["preload"])
-        use_once(sys.modules)
-        # To make the shell collects garbage several times, and need not search all libraries.
-        gc.collect()
-        gc.freeze()
+        loaded = import_libraries(self.options["preload"])
+        gc.disable()
         for name, source in self.options["modules"]:
             module = sys.modules[name] = types.ModuleType(name)
             exec(compile(source, f"<{name}>", "exec"), module.__dict__)

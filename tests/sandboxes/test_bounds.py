@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 
 from codeact.processes import pid_namespace
+from codeact.sandboxes.bubblewrap import find_bubblewrap
 from codeact.sandboxes.control_group import GroupLimits, left_groups, make_group
 from codeact.sandboxes.docker.executor import DockerSandbox
-from codeact.sandboxes.local import find_bubblewrap
 from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.sweep import sweep_groups
 from tests.conftest import engine_where_named
