@@ -1,8 +1,11 @@
 """What ``codeact run`` does with its configurations: plays them, records them, shows the table."""
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -109,6 +112,7 @@ async def _run(jobs: list[PlannedRun]) -> int:
     accounts = {name: Account(plan.config.budget) for name, plan in plans.items()}
     expect_trackers(plan.config for plan in plans.values())
     async with (
+        _provenances(plans) as provenances,
         Resources(_notice) as resources,
         open_backend(plans, accounts, resources) as backend,
     ):
@@ -117,7 +121,7 @@ async def _run(jobs: list[PlannedRun]) -> int:
         try:
             for job in jobs:
                 try:
-                    folders[job.name] = _open(job, backend)
+                    folders[job.name] = _open(job, backend, await provenances[job.name])
                 except CodeactError as error:
                     errors[job.name] = error
             if not folders:
@@ -136,17 +140,32 @@ async def _run(jobs: list[PlannedRun]) -> int:
     return _report(jobs, results._replace(errors={**errors, **results.errors}))
 
 
+@asynccontextmanager
+async def _provenances(
+    plans: Mapping[str, Plan],
+) -> AsyncIterator[dict[str, asyncio.Task[dict[str, Any]]]]:
+    """Find out where the runs come from, in threads, while sandboxes and models start."""
+    tasks = {
+        name: asyncio.create_task(asyncio.to_thread(provenance, plan.files, {}))
+        for name, plan in plans.items()
+    }
+    try:
+        yield tasks
+    finally:
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
 def _notice(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _open(job: PlannedRun, backend: ComputeBackend) -> RunFolder:
+def _open(job: PlannedRun, backend: ComputeBackend, came_from: dict[str, Any]) -> RunFolder:
     config, facts = job.plan.config, backend.facts.get(job.name, {})
     if job.sweep is not None:
         private_folder(Path(job.sweep))
     folder = RunFolder.open(job.path, requested_run(job.plan, facts))
     try:
-        folder.begin_run_session(provenance(job.plan.files, facts))
+        folder.begin_run_session({**came_from, "sandbox": facts})
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()
