@@ -22,11 +22,7 @@ def head_start(command: str, words: list[str]) -> Iterator[None]:
         yield
     finally:
         if (unused := HEAD_START.take()) is not None:
-            import asyncio
-
-            from codeact.sandboxes.local import discard
-
-            asyncio.run(discard(unused))
+            unused.discard()
 
 
 def _decides(word: str) -> bool:

@@ -1,8 +1,10 @@
 """How a guest is started on this machine: bubblewrap's command line, and what the guest sees."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,20 @@ def start_guest(
         )
 
 
+def kill_guest(process: "subprocess.Popen[bytes]") -> bool:
+    """Kill the guest, and leave bubblewrap to take note of its end; False if there is none.
+
+    Where bubblewrap is killed, the guest is an orphan while the kernel takes its memory back, and
+    nobody here can tell when that is over.
+    """
+    # The number of one that has ended may be another process's by now.
+    children = _children(process.pid) if process.poll() is None else []
+    for pid in children:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(children)
+
+
 def caged_command(
     bubblewrap: str, python: HostPython, folder: Path, group: ControlGroup | None
 ) -> list[str]:
@@ -103,3 +119,13 @@ def find_bubblewrap() -> str | None:
             return str(binary)
     beside = Path(sys.executable).with_name("bwrap")
     return str(beside) if beside.is_file() else None
+
+
+def _children(pid: int) -> list[int]:
+    """Return the children of a process that runs; none where the kernel does not tell."""
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except OSError:
+        return []

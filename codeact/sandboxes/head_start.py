@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from codeact.sandboxes.bubblewrap import (
     SERVER_PROCESSES,
     caged_command,
     find_bubblewrap,
+    kill_guest,
     start_guest,
 )
 from codeact.sandboxes.control_group import (
@@ -35,6 +37,7 @@ from codeact.sandboxes.owned_folder import new_folder
 
 EARLY_FILE = "early"
 """Where the guest looks for the libraries to import while its options are still to come."""
+_END_SECONDS = 10.0
 
 
 class EarlyGuest(NamedTuple):
@@ -43,6 +46,18 @@ class EarlyGuest(NamedTuple):
     folder: Path
     group: ControlGroup | None
     process: "subprocess.Popen[bytes]"
+
+    def discard(self) -> None:
+        """End it, where nobody needs it, with all that is its own; that blocks for a moment."""
+        try:
+            if kill_guest(self.process):
+                self.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        _remove(self.folder, self.group)
 
 
 class HeadStart:
@@ -85,11 +100,17 @@ def _started(bubblewrap: str) -> EarlyGuest | None:
             return EarlyGuest(folder, group, start_guest(command, folder, group))
     except OSError:
         pass
+    _remove(folder, group)
+    return None
+
+
+def _remove(folder: Path, group: ControlGroup | None) -> None:
+    deadline = time.monotonic() + _END_SECONDS
     for made in group.folders if group is not None else ():
-        remove_group(made)
+        while not remove_group(made) and time.monotonic() < deadline:
+            time.sleep(0.01)
     shutil.rmtree(folder, ignore_errors=True)
     JANITOR.forget(str(folder))
-    return None
 
 
 HEAD_START = HeadStart()

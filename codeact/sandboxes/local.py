@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -21,6 +20,7 @@ from codeact.sandboxes.bubblewrap import (
     SOCKETS,
     caged_command,
     find_bubblewrap,
+    kill_guest,
     start_guest,
 )
 from codeact.sandboxes.control_group import GroupLimits, make_group, most_memory_mb
@@ -76,7 +76,9 @@ class LocalSandbox(GuestSandbox):
         server = Server(early.folder if early is not None else None)
         try:
             if early is not None:
-                process = _take_over(server, early)
+                process = _LocalProcess(early.process, early.folder / LOG_FILE)
+                server.own(process)
+                server.join_group(early.group)
                 server.write_options(json.dumps(self._options(server)).encode())
             else:
                 await made_in_thread(lambda: make_group(self._together()), server.join_group)
@@ -101,7 +103,7 @@ class LocalSandbox(GuestSandbox):
             and (group is None or group.allow_processes(self._together().processes))
         ):
             return early
-        await discard(early)
+        await in_thread(early.discard)
         return None
 
     def _together(self) -> GroupLimits:
@@ -158,18 +160,7 @@ class _LocalProcess:
         return self._process.poll() is None
 
     async def stop(self) -> None:
-        """End the guest first, then bubblewrap, which takes note of its end.
-
-        Where bubblewrap is killed, the guest is an orphan while the kernel takes its memory back,
-        and nobody here can tell when that is over.
-        """
-        if self._process.poll() is not None:
-            return  # its number may be another process's by now
-        children = _children(self._process.pid)
-        for pid in children:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        if not children or not await self._ended(_OWN_END_TRIES):
+        if not kill_guest(self._process) or not await self._ended(_OWN_END_TRIES):
             self._process.kill()
             await self._ended(_END_TRIES)
 
@@ -184,30 +175,6 @@ class _LocalProcess:
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace")[-4000:]
         return ""
-
-
-async def discard(early: EarlyGuest) -> None:
-    """End a guest that has begun and that nobody needs, with all that is its own."""
-    server = Server(early.folder)
-    _take_over(server, early)
-    await server.close()
-
-
-def _take_over(server: Server, early: EarlyGuest) -> _LocalProcess:
-    process = _LocalProcess(early.process, early.folder / LOG_FILE)
-    server.own(process)
-    server.join_group(early.group)
-    return process
-
-
-def _children(pid: int) -> list[int]:
-    """Return the children of a process that runs; none where the kernel does not tell."""
-    try:
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
-    except OSError:
-        return []
 
 
 async def usable_bubblewrap() -> str | None:

@@ -34,6 +34,7 @@ from .watch import Watch
 
 globals()["__builtins__"] = BUILTINS
 FEW = 8  # Children that are waiting: with more than this, the next is in no hurry.
+MANY = 16  # With so many children, large pages are about to pay.
 CROWD = 8  # A session with more processes than this is the last to get a processor.
 LONGEST_PAUSE = 1.0  # Seconds between two looks of the watch, however long each takes.
 monotonic = time.monotonic
@@ -56,6 +57,7 @@ class Server:
         self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.next_look = self.next_fork = 0.0
+        self.forks = 0
         self.full = False  # whether there is no child to be forked ahead of need
         self.oom_kills = container_oom_kills()
         self.sockets = SocketMemory.where_known()
@@ -81,10 +83,7 @@ class Server:
         self.refill(1)
         facts = {"pid": os.getpid(), "uids": self.uids, "run_cell": self.cells.failed}
         self.control.send({"ready": loaded, **facts})
-        # The first session begins meanwhile. Where it is the only one, no fork comes after it.
-        if len(self.slots) > 1:
-            into_huge_pages()
-            self.watch.measure()
+        # The first session begins meanwhile.
         self.refill(pace=0.0)
         self.loop()
 
@@ -203,6 +202,9 @@ class Server:
             if self.waiting > min(warm // 4, FEW) and time.monotonic() < self.next_fork:
                 self.full = False
                 break
+            if self.forks == MANY:
+                into_huge_pages()
+                self.watch.measure()
             if not self.fork(self.free[-1]):
                 break
             self.next_fork = time.monotonic() + pace
@@ -226,6 +228,7 @@ class Server:
                 os._exit(0)
         slot.pid, slot.group, slot.reason, slot.last = pid, pid, None, False
         slot.inherited = self.watch.resident
+        self.forks += 1
         self.move(self.free.pop(), "waiting")
         self.watch.by_pid[pid] = slot
         if self.options["apart"]:

@@ -148,8 +148,8 @@ def into_huge_pages() -> None:
 
     A fork copies the list of all pages, and the end of a process frees it: most of the cost of a
     session. With numpy, pandas, scipy and sympy loaded, a session of one cell took 13.8 ms of
-    processor time, and 17.6 ms without this. Memory that a session writes to is still copied in
-    small pages.
+    processor time, and 17.6 ms without this. To copy the memory takes 20 to 160 ms, so that this
+    does not pay for a few sessions. Memory that a session writes to is still copied in small pages.
     """
     huge = 2 << 20
     with open("/proc/self/maps") as file:

@@ -13,7 +13,7 @@ from codeact.commands import head_start
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.sandboxes.guest_program import PRELOAD
 from codeact.sandboxes.head_start import HEAD_START, EarlyGuest
-from codeact.sandboxes.local import LocalSandbox, discard
+from codeact.sandboxes.local import LocalSandbox
 from codeact.sandboxes.settings import LocalSettings
 from codeact.sandboxes.start import start_sandbox
 
@@ -119,13 +119,13 @@ async def test_a_guest_that_has_ended_is_not_taken(early: EarlyGuest) -> None:
         await sandbox.close()
 
 
-async def test_no_process_may_be_begun_before_the_settings_allow_it(early: EarlyGuest) -> None:
+def test_no_process_may_be_begun_before_the_settings_allow_it(early: EarlyGuest) -> None:
     if early.group is None:
-        await discard(early)
+        early.discard()
         pytest.skip("there is no control group here")
     counts = [Path(folder) / "pids.max" for folder in early.group.folders]
     assert {int(file.read_text()) for file in counts if file.exists()} <= {64}
-    await discard(early)
+    early.discard()
 
 
 def test_a_command_that_is_refused_leaves_nothing(
