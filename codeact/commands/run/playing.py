@@ -31,7 +31,7 @@ from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
-from codeact.results.trackers import expect_trackers, trackers
+from codeact.results.trackers import expected_trackers, trackers
 from codeact.results.values import show_values, values_of, write_values
 
 
@@ -108,9 +108,14 @@ def _describe(job: PlannedRun) -> str:
 
 
 async def _run(jobs: list[PlannedRun]) -> int:
+    with expected_trackers(job.plan.config for job in jobs):
+        results = await _play(jobs)
+    return _report(jobs, results)
+
+
+async def _play(jobs: list[PlannedRun]) -> RunResults:
     plans = {job.name: job.plan for job in jobs}
     accounts = {name: Account(plan.config.budget) for name, plan in plans.items()}
-    expect_trackers(plan.config for plan in plans.values())
     async with (
         _provenances(plans) as provenances,
         Resources(_notice) as resources,
@@ -137,7 +142,7 @@ async def _run(jobs: list[PlannedRun]) -> int:
         finally:
             for folder in folders.values():
                 folder.close()
-    return _report(jobs, results._replace(errors={**errors, **results.errors}))
+    return results._replace(errors={**errors, **results.errors})
 
 
 @asynccontextmanager
