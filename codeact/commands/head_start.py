@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from codeact.sandboxes.head_start import HEAD_START
-
 _COMMANDS = ("replay", "run", "validate")
 _DECIDERS = (
     *("executor", "executor.preload", "executor.python", "executor.server_memory_mb"),
@@ -16,8 +14,12 @@ _DECIDERS = (
 @contextmanager
 def head_start(command: str, words: list[str]) -> Iterator[None]:
     """Have a sandbox begin, if the command will most likely need it; nothing unused is left."""
-    if command in _COMMANDS and not any(map(_decides, words)):
-        HEAD_START.begin()
+    if command not in _COMMANDS or any(map(_decides, words)):
+        yield
+        return
+    from codeact.sandboxes.head_start import HEAD_START
+
+    HEAD_START.begin()
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from codeact.exceptions import ExecutorUnavailable
 from codeact.sandboxes.bubblewrap import (
     SERVER_PROCESSES,
     caged_command,
@@ -68,10 +69,10 @@ class HeadStart:
         self._guest: EarlyGuest | None = None
 
     def begin(self) -> None:
-        """Start a guest, where that is sure to be as good as one that is started later.
+        """Start a guest, where it is sure to be as good as one that is started later.
 
-        It is not without bubblewrap, nor where systemd would make the control group, whose limits
-        cannot be changed any more. What fails here fails again later, and is reported then.
+        Without bubblewrap it would not be, nor where systemd makes the control group: a scope's
+        limits stay as they are. What fails here fails again later, and is reported then.
         """
         bubblewrap = find_bubblewrap()
         if bubblewrap is None:
@@ -81,14 +82,17 @@ class HeadStart:
                 self._guest = _started(bubblewrap)
 
     def take(self) -> EarlyGuest | None:
-        """Return the guest, if there is one and it runs; it is the caller's from now on."""
+        """Return the guest, if there is one; it is the caller's from now on."""
         with self._lock:
             guest, self._guest = self._guest, None
         return guest
 
 
 def _started(bubblewrap: str) -> EarlyGuest | None:
-    folder = new_folder()
+    try:
+        folder = new_folder()
+    except OSError:
+        return None
     group = None
     try:
         group = make_group(GroupLimits(most_memory_mb() << 20, SERVER_PROCESSES), scope=False)
@@ -98,7 +102,7 @@ def _started(bubblewrap: str) -> EarlyGuest | None:
             (folder / EARLY_FILE).write_text(json.dumps(PRELOAD))
             command = caged_command(bubblewrap, find_python(None), folder, group)
             return EarlyGuest(folder, group, start_guest(command, folder, group))
-    except OSError:
+    except (OSError, ExecutorUnavailable):
         pass
     _remove(folder, group)
     return None

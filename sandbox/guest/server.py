@@ -26,7 +26,7 @@ from .child import Inherited, become_session, furnish
 from .folders import wiped
 from .frames import LENGTH, Channel
 from .options import Options
-from .processes import PAGE, container_oom_kills, pid_namespace, uid_lives
+from .processes import PAGE, container_oom_kills, pid_namespace, statm, uid_lives
 from .shell import import_libraries, into_huge_pages, make_cells
 from .slots import Reason, Slot, State
 from .sockets import SocketMemory, fewer_files
@@ -58,6 +58,7 @@ class Server:
         self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.next_look = self.next_fork = 0.0
         self.forks = 0
+        self.resident = 0  # pages that a fork has of it from now on
         self.full = False  # whether there is no child to be forked ahead of need
         self.oom_kills = container_oom_kills()
         self.sockets = SocketMemory.where_known()
@@ -68,8 +69,8 @@ class Server:
     def run(self) -> None:
         self.make_slots()
         loaded = self.load()
-        base_pages, _ = self.watch.measure()
-        self.bounds = bounds_of(self.options["limits"], base_pages * PAGE)
+        self.watch.base_pages, self.resident = statm("self")
+        self.bounds = bounds_of(self.options["limits"], self.watch.base_pages * PAGE)
         if self.sockets is None:
             files = resource.RLIMIT_NOFILE
             self.bounds[files] = min(self.bounds[files], fewer_files(self.options["limits"]))
@@ -204,7 +205,7 @@ class Server:
                 break
             if self.forks == MANY:
                 into_huge_pages()
-                self.watch.measure()
+                _, self.resident = statm("self")
             if not self.fork(self.free[-1]):
                 break
             self.next_fork = time.monotonic() + pace
@@ -227,7 +228,7 @@ class Server:
             finally:
                 os._exit(0)
         slot.pid, slot.group, slot.reason, slot.last = pid, pid, None, False
-        slot.inherited = self.watch.resident
+        slot.inherited = self.resident
         self.forks += 1
         self.move(self.free.pop(), "waiting")
         self.watch.by_pid[pid] = slot

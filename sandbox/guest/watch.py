@@ -22,12 +22,7 @@ class Watch:
         self.options, self.slots, self.sockets, self.uids = options, slots, sockets, uids
         self.by_pid: dict[int, Slot] = {}
         self.by_namespace: dict[str, Slot] = {}
-        self.base_pages = self.resident = 0
-
-    def measure(self) -> tuple[int, int]:
-        """Note what the server has: of its forks, it does not count. Returns it, in pages."""
-        self.base_pages, self.resident = statm("self")
-        return self.base_pages, self.resident
+        self.base_pages = 0  # the server's address space before its first fork
 
     def used(self) -> dict[Slot, tuple[int, int]]:
         """Return bytes of memory and number of processes, by slot.

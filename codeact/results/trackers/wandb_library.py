@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 OPENING = 30.0
 UPLOADING = 60.0
 """Seconds for W&B to respond, and for it to take the rest when all is over."""
+_ENDING = 5.0
+"""Seconds for a process of W&B to end that has nothing to send."""
 
 
 def library() -> Any:
@@ -24,8 +26,8 @@ def library() -> Any:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    # W&B would import pandas, for a third of what it costs, to find that our lists are no tables of
-    # its. Told that there is none, it goes by the name of a value's class.
+    # To find that our lists are no data frames, W&B would import pandas, which takes as long as W&B
+    # itself. Told that there is no pandas, it goes by the name of a value's class.
     wandb.util.pd_available = "pandas" in sys.modules
     return wandb
 
@@ -97,7 +99,7 @@ class EarlyStart:
             end = threading.Thread(target=library().teardown, name="wandb end", daemon=True)
             end.start()
             # Where it still sends, W&B waits for that itself when the command exits.
-            end.join(OPENING)
+            end.join(_ENDING)
 
 
 def _set_up() -> None:
