@@ -5,6 +5,7 @@ import os
 import sys
 from importlib import import_module
 from keyword import iskeyword
+from typing import Any
 
 from codeact.commands import COMMANDS
 from codeact.exceptions import CodeactError
@@ -28,16 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
 
         _err(f"codeact: there is no command {words[0]!r} ({nearest(words[0], COMMANDS)})")
         return 2
-    return _run(words[0], words[1:])
+    return _run(words[0], words[1:], own=arguments is None)
 
 
-def _run(name: str, words: list[str]) -> int:
-    # What an import makes stays. To look through it for what does not costs 8 % of the start.
-    gc.disable()
-    command = import_module(f"codeact.commands.{name}{'_' if iskeyword(name) else ''}")
-    gc.enable()
+def _run(name: str, words: list[str], *, own: bool) -> int:
+    """Run a command; `own` is whether the process has been started for it."""
+    from codeact.commands.head_start import head_start
+
     try:
-        status: int = command.main(words)
+        with head_start(name, words):
+            command = _imported(f"codeact.commands.{name}{'_' if iskeyword(name) else ''}", own)
+            status: int = command.main(words)
         sys.stdout.flush()
     except CodeactError as error:
         _err(f"codeact {name}: {error}")
@@ -50,6 +52,16 @@ def _run(name: str, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
+
+
+def _imported(name: str, own: bool) -> Any:
+    """Import a module. To look for garbage among what stays is a tenth of a short command."""
+    gc.disable()
+    module = import_module(name)
+    if own:
+        gc.freeze()
+    gc.enable()
+    return module
 
 
 def _help() -> str:

@@ -7,6 +7,7 @@ import ast
 import inspect
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,17 @@ def threads_are_counted() -> None:
     assert during == before + 1, f"one more thread made {before} into {during}"
 
 
+def wandb_knows_tables_by_their_class() -> None:
+    import pandas
+    from wandb import util
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(util, "pd_available", False)
+        assert util.is_pandas_data_frame(pandas.DataFrame()), "it does not know one any more"
+        patched.setitem(sys.modules, "pandas", None)
+        assert not util.is_pandas_data_frame([["a"]]), "a list is taken for one"
+
+
 INTERFACES = [
     Interface(
         "textworld.envs.pddl.textgen._parse_and_convert",
@@ -177,6 +189,12 @@ INTERFACES = [
         "tests/helpers/wandb_files.py",
         "to read what the tracker wrote offline",
         wandb_writes_these_records,
+    ),
+    Interface(
+        "wandb.util.pd_available",
+        "codeact/results/trackers/wandb_library.py",
+        "to have no pandas imported for a list of rows",
+        wandb_knows_tables_by_their_class,
     ),
     Interface(
         "_thread._count",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from codeact.sandboxes.sandbox import guest_files
+from codeact.sandboxes.guest_program import guest_files
 
 ROOT = Path(__file__).parents[1]
 MOST_LINES = 400

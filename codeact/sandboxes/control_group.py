@@ -6,16 +6,14 @@ kernel's interface), below the nearest one above us whose memory controller is t
 (version 2), or by systemd as a scope. Where none of these works, there is no group.
 """
 
-import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from codeact.processes import pid_namespace
 from codeact.sandboxes.janitor import remove_group
@@ -24,6 +22,7 @@ from codeact.sandboxes.owner import process_lives, this_owner
 PREFIX = "codeact-"
 _ENTER = 'while [ "$1" != -- ]; do echo 0 >"$1" || exit 125; shift; done; shift; exec "$@"'
 _REMOVAL_TRIES = 1000
+_PROCESSES = "pids.max"
 _SYSTEMD = ("systemd-run", "--user", "--scope", "--quiet", "--collect")
 _OF_SYSTEMD = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
@@ -44,7 +43,7 @@ class GroupMount(NamedTuple):
     controllers: frozenset[str]
 
 
-class ControlGroup(msgspec.Struct, frozen=True):
+class ControlGroup(NamedTuple):
     """A group that was made for one server: a folder in each hierarchy, or a scope of systemd's."""
 
     kind: str
@@ -75,8 +74,15 @@ class ControlGroup(msgspec.Struct, frozen=True):
         names = {"v1": "memory.oom_control", "v2": "memory.events"}
         return f"{self.folders[0]}/{names[self.kind]}" if self.folders else None
 
+    def allow_processes(self, processes: int) -> bool:
+        """Set how many processes it may have, where it counts them; False if that fails."""
+        files = [Path(folder) / _PROCESSES for folder in self.folders]
+        return all(_set(file, processes) for file in files if file.exists())
+
     async def remove(self) -> None:
         """Kill what is left in the group, and remove it. Never raises."""
+        import asyncio  # A head start has a group before there is a loop.
+
         left = list(self.folders)
         for _ in range(_REMOVAL_TRIES):
             left = [folder for folder in left if not remove_group(folder)]
@@ -86,18 +92,37 @@ class ControlGroup(msgspec.Struct, frozen=True):
 
 
 def make_group(
-    limits: GroupLimits, *, mountinfo: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup"
+    limits: GroupLimits,
+    *,
+    scope: bool = True,
+    mountinfo: str = "/proc/self/mountinfo",
+    own: str = "/proc/self/cgroup",
 ) -> ControlGroup | None:
-    """Make a group with these limits and try to enter it; None where there cannot be one."""
+    """Make a group with these limits and try to enter it; None where there cannot be one.
+
+    Without `scope`, systemd is not asked for one.
+    """
     mounts, groups = _mounts(mountinfo), _groups(own)
     name = PREFIX + ".".join((*this_owner().split("/")[2:], secrets.token_hex(4)))
     group = _first_version(limits, name, mounts, groups)
-    group = group or _second_version(limits, name, mounts, groups) or _scope(limits)
+    group = group or _second_version(limits, name, mounts, groups)
+    group = group or (_scope(limits) if scope else None)
     if group is None or _runs(group):
         return group
     for folder in group.folders:
         remove_group(folder)
     return None
+
+
+def has_scopes() -> bool:
+    """Tell whether there may be a systemd to ask for a group."""
+    return shutil.which(_SYSTEMD[0]) is not None
+
+
+def most_memory_mb() -> int:
+    """Return what sessions may take of this machine's memory together: three quarters."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return pages * size // (1 << 20) * 3 // 4
 
 
 def left_groups(
@@ -123,7 +148,7 @@ def _first_version(
     folders = []
     for controller, wanted in (
         ("memory", {"memory.limit_in_bytes": limits.memory_bytes}),
-        ("pids", {"pids.max": limits.processes}),
+        ("pids", {_PROCESSES: limits.processes}),
     ):
         for mount in mounts:
             if mount.version == 1 and controller in mount.controllers and controller in groups:
@@ -153,7 +178,7 @@ def _second_version(
                 folder = _made(parent, name, {"memory.max": bound})
                 if folder is not None:
                     _set(folder / "memory.swap.max", 0)
-                    _set(folder / "pids.max", limits.processes)
+                    _set(folder / _PROCESSES, limits.processes)
                     return ControlGroup("v2", bound, (str(folder),))
             # A group above ours lacks our own limit, which must hold all the same.
             ours = " ".join(_words(parent / "memory.max"))

@@ -1,15 +1,14 @@
 """What every executor shares: one server, started when needed and again when it died."""
 
 import asyncio
-import hashlib
 import importlib.resources
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping
-from pathlib import Path
 from typing import Any
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 from codeact.sandboxes.base import GRADER_MODULES, HostTool, Session
+from codeact.sandboxes.guest_program import guest_digest
 from codeact.sandboxes.server import Server
 from codeact.sandboxes.session import GuestSession
 from codeact.sandboxes.settings import AnyExecutorSettings
@@ -165,23 +164,3 @@ def guest_modules() -> list[list[str]]:
         [f"{GRADER_MODULES}.{name}", folder.joinpath(f"{name}.py").read_text("utf-8")]
         for name in _IN_ORDER
     ]
-
-
-def guest_digest() -> str:
-    """Return what tells one version of the guest program from another."""
-    digest = hashlib.sha256()
-    for path in guest_files():
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def guest_files() -> list[Path]:
-    """Return the guest's modules, in the order of their names."""
-    return sorted(guest_program().glob("*.py"))
-
-
-def guest_program() -> Path:
-    """Return the guest's folder: in an installed package, or in the source tree."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_data" / "sandbox" / "guest"
-    return installed if installed.is_dir() else package.parent / "sandbox" / "guest"

@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +17,7 @@ from codeact.sandboxes import frames
 from codeact.sandboxes.channel import Channel
 from codeact.sandboxes.control_group import ControlGroup
 from codeact.sandboxes.janitor import JANITOR
-from codeact.sandboxes.owner import this_owner
-from codeact.sandboxes.sweep import OWNER_FILE, PREFIX
+from codeact.sandboxes.owned_folder import new_folder
 
 OPTIONS_FILE = "options"
 """Where the guest looks for its options, among its sockets."""
@@ -105,10 +102,8 @@ class Server:
     If this process is killed, the janitor removes folder and group.
     """
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_short_tmp()))
-        (self.folder / OWNER_FILE).write_text(this_owner())
-        JANITOR.watch(str(self.folder))
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or new_folder()
         self.group: ControlGroup | None = None
         self.uid_base = 100_000_000 + random.SystemRandom().randrange(400_000) * _UID_SPAN
         self.facts: dict[str, Any] = {}
@@ -122,10 +117,11 @@ class Server:
         self._closing: asyncio.Future[None] | None = None
 
     def write_options(self, options: bytes) -> None:
-        """Write the guest's options to a file that only the guest can read."""
-        path = self.folder / OPTIONS_FILE
-        path.touch(0o600)
-        path.write_bytes(options)
+        """Write the guest's options, whole or not at all, to a file for the guest's eyes only."""
+        part = self.folder / f"{OPTIONS_FILE}.part"
+        part.touch(0o600)
+        part.write_bytes(options)
+        part.rename(self.folder / OPTIONS_FILE)
 
     def own(self, process: Process) -> None:
         """Take ownership of a process: `close` ends it."""
@@ -305,9 +301,3 @@ class Server:
         for end in self._ends.values():
             if not end.done():
                 end.set_result(None)
-
-
-def _short_tmp() -> str:
-    """Return a folder for sockets, whose paths may have at most 107 bytes."""
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= 60 else os.path.realpath("/tmp")  # noqa: S108

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from codeact.episode.settings import Settings
+from codeact.sandboxes.guest_program import PRELOAD
 
 _INCIDENTAL = frozenset(
     {
@@ -65,7 +66,7 @@ class ExecutorSettings(Settings):
     can need, or 64 where there are no episodes."""
     warm: int = Field(default=4, ge=1)
     """Interpreters forked ahead of need."""
-    preload: Names = ("numpy", "pandas", "sympy", "math_verify")
+    preload: Names = PRELOAD
     """Libraries imported once, before any session; those not installed are passed over."""
     start_seconds: float = Field(default=60.0, gt=0)
     """How long a server may take to start, and a session's setup code to run."""

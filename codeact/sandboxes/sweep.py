@@ -11,10 +11,9 @@ import msgspec
 
 from codeact.sandboxes.control_group import left_groups
 from codeact.sandboxes.janitor import remove_group
+from codeact.sandboxes.owned_folder import OWNER_FILE, PREFIX
 from codeact.sandboxes.owner import owner_lives
 
-PREFIX = "codeact-sandbox-"
-OWNER_FILE = "owner"
 UNNAMED_SECONDS = 600.0
 GROUP_SECONDS = 2.0
 

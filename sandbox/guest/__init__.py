@@ -8,7 +8,8 @@ A waiting child accepts one connection and is then the interpreter of that conne
 the host directly; the server is not in between.
 
 Two sockets are in a folder that only the server's uid may enter. The server reads its options from
-the file ``options`` there and removes it: every session could read a command line.
+the file ``options`` there and removes it: every session could read a command line. Where the owner
+has left the file ``early``, the server imports the libraries that it lists while it waits for them.
 
 * ``control``: one connection, the owner's. When it ends, the server ends, and with the server every
   process in here. Host to guest: ``{"kill": slot, "generation": n}`` and ``{"ping": n}``. Guest to

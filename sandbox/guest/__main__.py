@@ -12,8 +12,9 @@ def main() -> None:
     if relay:
         from guest.relay import Relay
     else:
-        from guest.options import read_options
+        from guest.options import read_early, read_options
         from guest.server import Server
+        from guest.shell import import_libraries
     # From here on nobody finds our modules by name: a cell's imports are its own.
     del sys.path[0]
     for name in [name for name in sys.modules if name.partition(".")[0] == "guest"]:
@@ -21,6 +22,7 @@ def main() -> None:
     if relay:
         Relay(sys.argv[2]).run()
     else:
+        import_libraries(read_early(sys.argv[1]))
         Server(read_options(sys.argv[1])).run()
     os._exit(0)
 

@@ -8,6 +8,7 @@ from . import BUILTINS
 from .frames import DECODE
 
 globals()["__builtins__"] = BUILTINS
+EARLY_FILE = "early"
 OPTIONS_SECONDS = 60.0  # How long the server waits for its options, from wherever they come.
 
 
@@ -40,6 +41,20 @@ class Options(TypedDict):
     sockets: str
     slot_root: str
     scratch: str
+
+
+def read_early(folder: str) -> list[str]:
+    """Return the libraries to import while the options are still to come; mostly none.
+
+    The owner has left them before this program began, in a file of their own.
+    """
+    try:
+        with open(f"{folder}/{EARLY_FILE}", "rb") as file:
+            names: list[str] = DECODE(file.read().decode())
+    except FileNotFoundError:
+        return []
+    os.unlink(f"{folder}/{EARLY_FILE}")
+    return names
 
 
 def read_options(folder: str) -> Options:

@@ -27,13 +27,14 @@ from .folders import wiped
 from .frames import LENGTH, Channel
 from .options import Options
 from .processes import PAGE, container_oom_kills, pid_namespace, statm, uid_lives
-from .shell import into_huge_pages, make_cells, preload, use_once
+from .shell import import_libraries, into_huge_pages, make_cells
 from .slots import Reason, Slot, State
 from .sockets import SocketMemory, fewer_files
 from .watch import Watch
 
 globals()["__builtins__"] = BUILTINS
 FEW = 8  # Children that are waiting: with more than this, the next is in no hurry.
+MANY = 16  # With so many children, large pages are about to pay.
 CROWD = 8  # A session with more processes than this is the last to get a processor.
 LONGEST_PAUSE = 1.0  # Seconds between two looks of the watch, however long each takes.
 monotonic = time.monotonic
@@ -56,6 +57,8 @@ class Server:
         self.wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.taken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.next_look = self.next_fork = 0.0
+        self.forks = 0
+        self.resident = 0  # pages that a fork has of it from now on
         self.full = False  # whether there is no child to be forked ahead of need
         self.oom_kills = container_oom_kills()
         self.sockets = SocketMemory.where_known()
@@ -65,20 +68,8 @@ class Server:
 
     def run(self) -> None:
         self.make_slots()
-        gc.disable()  # What is imported stays; collections would take an eighth of the time.
-        loaded = preload(self.options["preload"])
-        use_once(sys.modules)
-        for name, source in self.options["modules"]:
-            module = sys.modules[name] = types.ModuleType(name)
-            exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-        self.options["modules"] = []
-        self.cells = make_cells(self.options["scratch"])
-        LIBC.prctl(4, 0, 0, 0, 0)
-        gc.collect()
-        gc.freeze()
-        gc.enable()
-        into_huge_pages()
-        self.watch.base_pages, self.watch.base_resident = statm("self")
+        loaded = self.load()
+        self.watch.base_pages, self.resident = statm("self")
         self.bounds = bounds_of(self.options["limits"], self.watch.base_pages * PAGE)
         if self.sockets is None:
             files = resource.RLIMIT_NOFILE
@@ -90,10 +81,27 @@ class Server:
         if not select.select([self.control_door], [], [], self.options["patience"])[0]:
             return
         self.control = Channel(self.control_door.accept()[0].detach())
-        self.refill(pace=0.0)
+        self.refill(1)
         facts = {"pid": os.getpid(), "uids": self.uids, "run_cell": self.cells.failed}
         self.control.send({"ready": loaded, **facts})
+        # The first session begins meanwhile.
+        self.refill(pace=0.0)
         self.loop()
+
+    def load(self) -> list[str]:
+        """Make all that sessions inherit; returns which of the libraries are installed."""
+        loaded = import_libraries(self.options["preload"])
+        gc.disable()
+        for name, source in self.options["modules"]:
+            module = sys.modules[name] = types.ModuleType(name)
+            exec(compile(source, f"<{name}>", "exec"), module.__dict__)
+        self.options["modules"] = []
+        self.cells = make_cells(self.options["scratch"])
+        LIBC.prctl(4, 0, 0, 0, 0)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        return loaded
 
     def make_slots(self) -> None:
         limits = self.options["limits"]
@@ -183,18 +191,21 @@ class Server:
             if slot.state == "waiting":
                 self.move(slot, "live")
 
-    def refill(self, *, pace: float = 0.02) -> None:
-        """Keep some children waiting, as long as there are free slots.
+    def refill(self, most: int | None = None, *, pace: float = 0.02) -> None:
+        """Keep some children waiting, as long as there are free slots: `most`, or all of `warm`.
 
         When many are taken at once, new ones come `pace` seconds apart, unless few are left:
         the sessions that were asked for come first.
         """
-        warm = self.options["warm"]
+        warm = most or self.options["warm"]
         self.full = True
         while self.free and self.waiting < warm:
             if self.waiting > min(warm // 4, FEW) and time.monotonic() < self.next_fork:
                 self.full = False
                 break
+            if self.forks == MANY:
+                into_huge_pages()
+                _, self.resident = statm("self")
             if not self.fork(self.free[-1]):
                 break
             self.next_fork = time.monotonic() + pace
@@ -217,6 +228,8 @@ class Server:
             finally:
                 os._exit(0)
         slot.pid, slot.group, slot.reason, slot.last = pid, pid, None, False
+        slot.inherited = self.resident
+        self.forks += 1
         self.move(self.free.pop(), "waiting")
         self.watch.by_pid[pid] = slot
         if self.options["apart"]:

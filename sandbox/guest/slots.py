@@ -18,6 +18,7 @@ class Slot:
         self.generation = 0
         self.pid = 0
         self.group = 0
+        self.inherited = 0  # pages that were resident in the server when it forked the child
         self.state: State = "free"  # set by `Server.move`; who is waiting, is so for a host
         self.reason: Reason | None = None  # why it ends
         self.code = 0

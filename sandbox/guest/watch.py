@@ -22,7 +22,7 @@ class Watch:
         self.options, self.slots, self.sockets, self.uids = options, slots, sockets, uids
         self.by_pid: dict[int, Slot] = {}
         self.by_namespace: dict[str, Slot] = {}
-        self.base_pages = self.base_resident = 0
+        self.base_pages = 0  # the server's address space before its first fork
 
     def used(self) -> dict[Slot, tuple[int, int]]:
         """Return bytes of memory and number of processes, by slot.
@@ -40,7 +40,7 @@ class Watch:
                 continue
             pages, resident = statm(name)
             # A fork of ours shares what the server had loaded; a program started anew does not.
-            own = resident - self.base_resident if pages >= self.base_pages else resident
+            own = resident - slot.inherited if pages >= self.base_pages else resident
             size, count = used.get(slot, (held.get(slot, 0), 0))
             used[slot] = size + max(0, own) * PAGE + open_files(name) * DESCRIPTOR, count + 1
         return used

@@ -13,9 +13,20 @@ from tests.helpers.commands import launch
 
 @pytest.mark.parametrize("tracker", ["none", "wandb"])
 def test_no_process_of_a_run_outlives_it(tmp_path: Path, tracker: str) -> None:
+    words = ("task=gsm8k", "data=pkg://codeact.sample/tasks", "limit=1", f"tracker={tracker}")
+    names = names_of_what_ran("run", *words, f"run_dir={tmp_path / 'run'}")
+    assert any(name.endswith("janitor.py") for name in names), "no janitor was seen to run"
+    assert any("bwrap" in name for name in names), "no sandbox was seen to run"
+    if tracker == "wandb":
+        assert any(name.endswith("wandb-core") for name in names), "no W&B was seen to run"
+        # Again, where every episode is there: W&B starts, and is sent nothing.
+        names_of_what_ran("run", *words, f"run_dir={tmp_path / 'run'}")
+
+
+def names_of_what_ran(*words: str) -> set[str]:
+    """Run a command; see that nothing it started is left, and return the words of all that."""
     command = launch(
-        *("run", "task=gsm8k", "data=pkg://codeact.sample/tasks", "limit=1"),
-        *(f"tracker={tracker}", f"run_dir={tmp_path / 'run'}"),
+        *words,
         env={**os.environ, "WANDB_MODE": "offline"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -34,10 +45,7 @@ def test_no_process_of_a_run_outlives_it(tmp_path: Path, tracker: str) -> None:
     assert left == []
     with pytest.raises(ProcessLookupError):
         os.killpg(command.pid, 0)
-    assert any(name.endswith("janitor.py") for name in names), "no janitor was seen to run"
-    assert any("bwrap" in name for name in names), "no sandbox was seen to run"
-    if tracker == "wandb":
-        assert any(name.endswith("wandb-core") for name in names), "no W&B was seen to run"
+    return names
 
 
 def _descendants(pid: int) -> set[psutil.Process]:

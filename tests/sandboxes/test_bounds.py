@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 
 from codeact.processes import pid_namespace
+from codeact.sandboxes.bubblewrap import find_bubblewrap
 from codeact.sandboxes.control_group import GroupLimits, left_groups, make_group
 from codeact.sandboxes.docker.executor import DockerSandbox
-from codeact.sandboxes.local import find_bubblewrap
 from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.sweep import sweep_groups
 from tests.conftest import engine_where_named
@@ -207,6 +207,25 @@ async def test_no_capabilities_and_nothing_to_read_of_the_server(sandbox: GuestS
 
 
 # ---------------------------------------------------------------------------- control groups
+
+
+async def test_each_is_charged_for_its_own_memory_however_many_came_before() -> None:
+    # The server takes more than a session may have, and other pages once it has forked 16 times.
+    sandbox = await started("local", memory_mb=96, preload=("numpy", "sympy", "pandas"))
+    hold = "import time\nkept = bytearray(b'x') * (80 << 20)\ntime.sleep(0.4)\nlen(kept) >> 20"
+    four = f"import os\nkept = None\nos.fork()\nos.fork()\n{hold}\ntime.sleep(20)"
+    try:
+        async with await sandbox.session() as first:
+            for _ in range(18):
+                async with await sandbox.session() as one:
+                    await one.execute("1")
+            async with await sandbox.session() as last:
+                results = await asyncio.gather(first.execute(hold), last.execute(hold))
+                assert [result.output for result in results] == ["Out[1]: 80\n"] * 2
+                assert (await last.execute(four, seconds=20)).status == "oom"
+            assert (await first.execute("len(kept) >> 20")).output == "Out[2]: 80\n"
+    finally:
+        await sandbox.close()
 
 
 async def test_the_local_server_lives_in_a_group_with_limits() -> None:

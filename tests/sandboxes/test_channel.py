@@ -7,7 +7,7 @@ from typing import Any
 
 from codeact.sandboxes.channel import Channel
 from codeact.sandboxes.docker.relay import FRAME
-from codeact.sandboxes.sandbox import guest_program
+from codeact.sandboxes.guest_program import guest_program
 from codeact.sandboxes.settings import DockerSettings, LocalSettings
 
 

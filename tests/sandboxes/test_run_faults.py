@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from codeact.recordings.run_folder import EPISODES, latest_records
-from codeact.sandboxes.sandbox import guest_digest
+from codeact.sandboxes.guest_program import guest_digest
 from tests.conftest import Engine, own_engine
 from tests.helpers.commands import codeact, launch
 from tests.helpers.vllm_runs import is_alive, wait_for

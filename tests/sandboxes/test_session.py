@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
-from codeact.sandboxes.sandbox import GuestSandbox, guest_files
+from codeact.sandboxes.guest_program import guest_files
+from codeact.sandboxes.sandbox import GuestSandbox
 from tests.conftest import engine_where_named
 from tests.helpers.sandboxes import EXECUTORS, started
 

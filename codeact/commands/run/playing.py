@@ -1,8 +1,11 @@
 """What ``codeact run`` does with its configurations: plays them, records them, shows the table."""
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -28,7 +31,7 @@ from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
-from codeact.results.trackers import expect_trackers, trackers
+from codeact.results.trackers import expected_trackers, trackers
 from codeact.results.values import show_values, values_of, write_values
 
 
@@ -105,10 +108,16 @@ def _describe(job: PlannedRun) -> str:
 
 
 async def _run(jobs: list[PlannedRun]) -> int:
+    with expected_trackers(job.plan.config for job in jobs):
+        results = await _play(jobs)
+    return _report(jobs, results)
+
+
+async def _play(jobs: list[PlannedRun]) -> RunResults:
     plans = {job.name: job.plan for job in jobs}
     accounts = {name: Account(plan.config.budget) for name, plan in plans.items()}
-    expect_trackers(plan.config for plan in plans.values())
     async with (
+        _provenances(plans) as provenances,
         Resources(_notice) as resources,
         open_backend(plans, accounts, resources) as backend,
     ):
@@ -117,7 +126,7 @@ async def _run(jobs: list[PlannedRun]) -> int:
         try:
             for job in jobs:
                 try:
-                    folders[job.name] = _open(job, backend)
+                    folders[job.name] = _open(job, backend, await provenances[job.name])
                 except CodeactError as error:
                     errors[job.name] = error
             if not folders:
@@ -133,20 +142,35 @@ async def _run(jobs: list[PlannedRun]) -> int:
         finally:
             for folder in folders.values():
                 folder.close()
-    return _report(jobs, results._replace(errors={**errors, **results.errors}))
+    return results._replace(errors={**errors, **results.errors})
+
+
+@asynccontextmanager
+async def _provenances(
+    plans: Mapping[str, Plan],
+) -> AsyncIterator[dict[str, asyncio.Task[dict[str, Any]]]]:
+    """Find out where the runs come from, in threads, while sandboxes and models start."""
+    tasks = {
+        name: asyncio.create_task(asyncio.to_thread(provenance, plan.files, {}))
+        for name, plan in plans.items()
+    }
+    try:
+        yield tasks
+    finally:
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 def _notice(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _open(job: PlannedRun, backend: ComputeBackend) -> RunFolder:
+def _open(job: PlannedRun, backend: ComputeBackend, came_from: dict[str, Any]) -> RunFolder:
     config, facts = job.plan.config, backend.facts.get(job.name, {})
     if job.sweep is not None:
         private_folder(Path(job.sweep))
     folder = RunFolder.open(job.path, requested_run(job.plan, facts))
     try:
-        folder.begin_run_session(provenance(job.plan.files, facts))
+        folder.begin_run_session({**came_from, "sandbox": facts})
         folder.write_text(CONFIG, to_yaml(config.model_dump()))
     except BaseException:
         folder.close()

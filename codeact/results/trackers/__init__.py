@@ -1,19 +1,26 @@
 """Which trackers listen to a command's runs."""
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from codeact.experiment.config.schema import RunConfig, WandbTracker
 from codeact.experiment.events import Job, Listener
 
 
-def expect_trackers(configs: Iterable[RunConfig]) -> None:
-    """Start to import what `trackers` will need, which takes seconds, while sandboxes start."""
-    if any(map(_tracked, configs)):
-        from codeact.results.trackers.wandb_library import load
+@contextmanager
+def expected_trackers(configs: Iterable[RunConfig]) -> Iterator[None]:
+    """Have what `trackers` will need imported and started while sandboxes start."""
+    if not any(map(_tracked, configs)):
+        yield
+        return
+    from codeact.results.trackers.wandb_library import EarlyStart
 
-        threading.Thread(target=load, name="wandb import", daemon=True).start()
+    early = EarlyStart()
+    try:
+        yield
+    finally:
+        early.close()
 
 
 def trackers(jobs: Sequence[Job], notice: Callable[[str], None]) -> list[Listener]:

@@ -1,6 +1,8 @@
 """Imports and calls W&B's library, as quietly as possible."""
 
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 OPENING = 30.0
 UPLOADING = 60.0
 """Seconds for W&B to respond, and for it to take the rest when all is over."""
+_ENDING = 5.0
+"""Seconds for a process of W&B to end that has nothing to send."""
 
 
 def library() -> Any:
@@ -22,15 +26,10 @@ def library() -> Any:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
+    # To find that our lists are no data frames, W&B would import pandas, which takes as long as W&B
+    # itself. Told that there is no pandas, it goes by the name of a value's class.
+    wandb.util.pd_available = "pandas" in sys.modules
     return wandb
-
-
-def load() -> None:
-    """Import W&B with what it would otherwise import at a run's first and last moments."""
-    # The caller who uses it later reports what is wrong.
-    with suppress(Exception):
-        library().Table(columns=["-"], data=[["-"]])
-        import_module("wandb.apis.public")
 
 
 def why_offline(mode: str) -> str | None:
@@ -64,6 +63,48 @@ _QUIET: dict[str, Any] = {
     "init_timeout": OPENING,
     "finish_timeout": UPLOADING,
 }
+
+
+class EarlyStart:
+    """Has W&B imported, and its process started, while a run begins.
+
+    The import takes half a second, and W&B looks five times a second whether its process is there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._start: threading.Thread | None = None
+        threading.Thread(target=self._import, name="wandb import", daemon=True).start()
+
+    def _import(self) -> None:
+        # The caller who uses it later reports what is wrong.
+        with suppress(Exception):
+            found = library()
+            with self._lock:
+                if self._closed:
+                    return
+                self._start = threading.Thread(target=_set_up, name="wandb start", daemon=True)
+                self._start.start()
+            # What would otherwise be imported at a run's first and last moments.
+            found.Table(columns=["-"], data=[["-"]])
+            import_module("wandb.apis.public")
+
+    def close(self) -> None:
+        """See that W&B's process is gone, also where no run was sent; it waits a bounded time."""
+        with self._lock:
+            self._closed = True
+        if self._start is not None:
+            self._start.join(OPENING)
+            end = threading.Thread(target=library().teardown, name="wandb end", daemon=True)
+            end.start()
+            # Where it still sends, W&B waits for that itself when the command exits.
+            end.join(_ENDING)
+
+
+def _set_up() -> None:
+    with suppress(Exception):
+        library().setup(settings=library().Settings(**_QUIET))
 
 
 def open_run(folder: Path, mode: str, **described: Any) -> "wandb.Run":

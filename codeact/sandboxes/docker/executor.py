@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 from codeact.sandboxes.base import Session
+from codeact.sandboxes.bubblewrap import ENVIRONMENT
 from codeact.sandboxes.channel import Channel
+from codeact.sandboxes.control_group import most_memory_mb
 from codeact.sandboxes.docker.engine import connect
 from codeact.sandboxes.docker.pool import ServerPool
 from codeact.sandboxes.docker.relay import Relay
 from codeact.sandboxes.docker.sweep import sweep_containers
+from codeact.sandboxes.guest_program import guest_digest, guest_program
 from codeact.sandboxes.host_python import SYSTEM, SYSTEM_FILES, HostPython, find_python
-from codeact.sandboxes.local import ENVIRONMENT, most_memory_mb
 from codeact.sandboxes.owner import labels
-from codeact.sandboxes.sandbox import GuestSandbox, guest_digest, guest_modules, guest_program
+from codeact.sandboxes.sandbox import GuestSandbox, guest_modules
 from codeact.sandboxes.server import Server
 from codeact.sandboxes.settings import DockerSettings
 from codeact.sandboxes.threads import in_thread, made_in_thread
@@ -76,7 +78,7 @@ class DockerSandbox(GuestSandbox):
         )
         await in_thread(sweep_containers, self.settings.engine)
         if self.settings.image == "host":
-            self._python = await find_python(self.settings.python)
+            self._python = await in_thread(find_python, self.settings.python)
             self._image = await in_thread(ensure_empty_image, self._client)
         else:
             await in_thread(check_image, self._client, self.settings.image)

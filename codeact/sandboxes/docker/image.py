@@ -12,7 +12,7 @@ import msgspec
 
 from codeact.exceptions import ConfigError, ExecutorUnavailable
 from codeact.sandboxes.docker.engine import connect
-from codeact.sandboxes.sandbox import guest_digest, guest_files, guest_program
+from codeact.sandboxes.guest_program import guest_digest, guest_files, guest_program
 from codeact.sandboxes.settings import ImageSettings
 from codeact.sandboxes.threads import in_thread
 
