@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codeact.cli import main
-from codeact.models.openai import client as openai_api
+from codeact.models.remote import client as remote_client
 from codeact.recordings.run_folder import read_records
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.serving import threaded
@@ -19,8 +19,8 @@ def test_a_run_through_a_storm_ends_with_every_episode_finished_once(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.1)
     dice = random.Random(11)
     faults: list[Reply | None] = [
         *[Reply(status=429, headers={"Retry-After": "0"})] * 30,

@@ -16,9 +16,9 @@ from codeact.episode.messages import Message
 from codeact.episode.protocol import POLICY_STOP, POLICY_STOP_PLAIN
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings
+from codeact.models.remote import client as remote_client
 from codeact.web import proxy_of
 from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.ports import free_port
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.usefixtures("each_transport")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.1)
 
 
 def ask(messages=HELLO, **more) -> Request:

@@ -12,9 +12,9 @@ import pytest
 
 from codeact.exceptions import ConfigError, ProviderFailure
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
+from codeact.models.remote import client as remote_client
 from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.transports import CHOSEN
 
@@ -24,7 +24,7 @@ TOOLS = {"tools": [{"type": "function", "function": {"name": "é"}}], "logit_bia
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
 
 
 def settings_of(base_url: str, **given: object) -> OpenAISettings:
@@ -89,8 +89,8 @@ OVERSIZED = {
 async def test_no_more_is_read_of_an_answer_than_the_limit(
     reply: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codeact.models.openai.lean.MAX_BODY", 2**19)
-    monkeypatch.setattr("codeact.models.openai.sdk.MAX_BODY", 2**19)
+    monkeypatch.setattr("codeact.models.remote.lean.MAX_BODY", 2**19)
+    monkeypatch.setattr("codeact.models.remote.sdk.MAX_BODY", 2**19)
     async with FakeApi([reply]) as server:
         with pytest.raises(ProviderFailure, match="the answer is longer than 524288 bytes"):
             await ask(server.base_url)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from codeact import web
-from codeact.models.openai import wire
-from codeact.models.openai.exchange import Response
-from codeact.models.openai.settings import EndpointSettings
+from codeact.models.remote.errors import is_wrong_model, parse_error
+from codeact.models.remote.exchange import Response
+from codeact.models.remote.settings import RemoteSettings
 
 _REJECTED = {401, 402, 403, 404, 405, 410}
 
@@ -22,7 +22,7 @@ class Rejection(NamedTuple):
 
 
 def rejection(
-    settings: EndpointSettings, url: str, response: Response, words: Words
+    settings: RemoteSettings, url: str, response: Response, words: Words
 ) -> Rejection | None:
     """Return the rejection in a response: a wrong address, key or model, or a web page.
 
@@ -38,16 +38,16 @@ def rejection(
         return Rejection(why, may_pass=status < 300)
     if status == 200:
         return None
-    error = wire.parse_error(response.body)
+    error = parse_error(response.body)
     no_quota = status == 429 and error.code == "insufficient_quota"
-    no_model = status in (400, 404, 422) and wire.is_wrong_model(error)
+    no_model = status in (400, 404, 422) and is_wrong_model(error)
     if not (300 <= status < 400 or status in _REJECTED or no_quota or no_model):
         return None
     return Rejection(refusal(settings, url, status, words(error.message), no_model=no_model), False)
 
 
 def refusal(
-    settings: EndpointSettings, url: str, status: int, words: str, *, no_model: bool = False
+    settings: RemoteSettings, url: str, status: int, words: str, *, no_model: bool = False
 ) -> str:
     """Return what was refused, and what to do about it."""
     name = settings.credential_env

@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from codeact import web
-from codeact.models.openai import wire
-from codeact.models.openai.exchange import Response
-from codeact.models.openai.refusals import rejection
-from codeact.models.openai.settings import EndpointSettings
-from codeact.models.openai.transport import Connections, RequestFailed
+from codeact.models.remote.encoding import InvalidResponse, decode, encode
+from codeact.models.remote.exchange import Response
+from codeact.models.remote.refusals import rejection
+from codeact.models.remote.settings import RemoteSettings
+from codeact.models.remote.transport import Connections, RequestFailed
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,18 @@ class ProbeFailure(NamedTuple):
 class Probe:
     """Checks the servers of a model, with connections of its own."""
 
-    def __init__(self, settings: EndpointSettings, route: str, connections: Connections) -> None:
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        route: str,
+        connections: Connections,
+        question: dict[str, Any],
+    ) -> None:
+        """`question` is the body of a request for one token."""
         self._settings = settings
         self._route = route
         self._connections = connections
+        self._question = encode(question)
 
     async def check(self) -> list[ServerCheck]:
         """Check every server, all at once."""
@@ -135,7 +143,7 @@ class Probe:
         url = f"{base_url}/{self._route}"
         words = self._connections.words
         try:
-            response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
+            response = await self._connections.fetch(url, _ASK_SECONDS, self._question)
         except (aiohttp.ClientError, OSError, RequestFailed) as error:
             why = str(error) or type(error).__name__
             return ProbeFailure(f"{url} did not answer: {words(why)}", lasting=False)
@@ -147,14 +155,6 @@ class Probe:
             what = web.seen(response.status, response.headers, response.body)
             return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)
         return None
-
-    def _question(self) -> bytes:
-        body: dict[str, Any] = {"model": self._settings.model_id, "max_tokens": 1}
-        if self._settings.api == "completion":
-            body["prompt"] = "Hello"
-        else:
-            body["messages"] = [{"role": "user", "content": "Hello"}]
-        return wire.encode(body)
 
 
 def _lasting(failure: ProbeFailure | None) -> str | None:
@@ -170,9 +170,9 @@ def _listed(response: Response) -> dict[str, dict[str, Any]] | None:
     if response.status != 200:
         return None
     try:
-        data = wire.decode(response.body)["data"]
+        data = decode(response.body)["data"]
         return {str(model["id"]): model for model in data}
-    except (wire.InvalidResponse, LookupError, TypeError):
+    except (InvalidResponse, LookupError, TypeError):
         return None
 
 
