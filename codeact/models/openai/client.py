@@ -55,5 +55,5 @@ class OpenAIClient(RemoteClient):
             body["messages"] = [{"role": "user", "content": "Hello"}]
         return body
 
-    def _parse(self, body: bytes) -> ServerCompletion:
+    def _parse(self, body: bytes, request: Request) -> ServerCompletion:
         return wire.parse_completion(body)

@@ -52,6 +52,7 @@ class EndpointSettings(RemoteSettings):
 
     client_class = "codeact.models.openai.client:OpenAIClient"
     sdk_class = "codeact.models.openai.sdk:SdkTransport"
+    checked_keys = "name, base_url, api, sampling"
 
     api: Literal["chat", "completion"] = "chat"
     """`chat` for chat completions, `completion` for plain ones."""

@@ -10,7 +10,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 from codeact.episode.effects import Completion, Usage
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
@@ -97,6 +97,8 @@ class RemoteClient(ABC):
     """Completes requests through one pool of connections; bound to the loop of its first use."""
 
     plain = False
+    busy: ClassVar[frozenset[int]] = frozenset({429})
+    """Statuses by which a server asks for fewer requests."""
 
     def __init__(self, settings: RemoteSettings, route: str) -> None:
         """`route` is what comes after the server's address."""
@@ -119,7 +121,7 @@ class RemoteClient(ABC):
         """Return the body of the smallest request, which asks for one token."""
 
     @abstractmethod
-    def _parse(self, body: bytes) -> ServerCompletion:
+    def _parse(self, body: bytes, request: Request) -> ServerCompletion:
         """Read a completion; raises `InvalidResponse` for anything else."""
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
@@ -211,7 +213,7 @@ class RemoteClient(ABC):
             admission.endpoint.count()
             taken = None
             response = await self._connections.post(admission.endpoint.url, content)
-            answer = self._read(response, admission)
+            answer = self._read(response, admission, request)
             taken = None if answer.usage is None else answer.usage.total
         except RequestFailed as failed:
             # A request that broke off may have been processed.
@@ -239,13 +241,13 @@ class RemoteClient(ABC):
             # It closed meanwhile, and a long wait would end in another minute.
             self._rate_limiter.settle(reservation, 0)
 
-    def _read(self, response: Response, admission: Admission) -> ServerCompletion:
+    def _read(self, response: Response, admission: Admission, request: Request) -> ServerCompletion:
         """Read a completion; its headers say when the next request may be sent."""
         endpoint = admission.endpoint
         if response.status != 200:
             raise self._failure(response, endpoint)
         try:
-            answer = self._parse(response.body)
+            answer = self._parse(response.body, request)
         except InvalidResponse as invalid:
             rejected = self._rejection(response, endpoint)
             raise rejected or RequestFailed(self._connections.words(str(invalid))) from None
@@ -286,7 +288,9 @@ class RemoteClient(ABC):
         wait = retry_after(response.headers)
         if wait is None and status == 429:
             wait = reset_after(response.headers)
-        kind: FailureKind = "busy" if status == 429 else "broken" if status >= 500 else "other"
+        kind: FailureKind = "broken" if status >= 500 else "other"
+        if status in self.busy:
+            kind = "busy"
         return RequestFailed(f"HTTP {status}: {message}", kind, wait)
 
     def _after(

@@ -30,7 +30,12 @@ def parse_error(body: bytes) -> ServerError:
     return ServerError(message if isinstance(message, str) else json.dumps(message), str(code))
 
 
-_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+_CONTEXT_CODES = {
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "request_too_large",  # Anthropic, beyond 32 MB
+    "string_above_max_length",
+}
 _CONTEXT_WORDS = re.compile(
     r"maximum context length"  # OpenAI, vLLM, DeepSeek, Mistral
     r"|max(?:imum)? model (?:len|length)|max_model_len"  # vLLM, older and newer
@@ -66,13 +71,25 @@ def is_wrong_model(error: ServerError) -> bool:
     return error.code in _MODEL_CODES or _MODEL_WORDS.search(error.message[:2000]) is not None
 
 
+_NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)  # Anthropic, by status 400
+
+
+def is_out_of_quota(status: int, error: ServerError) -> bool:
+    """Whether the server refused because the account may spend no more."""
+    if status == 402 or (status == 429 and error.code == "insufficient_quota"):
+        return True
+    return status == 400 and _NO_CREDIT.search(error.message[:2000]) is not None
+
+
 _LIMIT = re.compile(
-    r"(?:context length|context window|model[ _]len\w*)\D{0,20}(\d+)", re.IGNORECASE
+    r"(?:context length|context window|model[ _]len\w*|context limit: \d+ \+ \d+)\D{0,20}(\d+)",
+    re.IGNORECASE,
 )
 _PROMPT = re.compile(
     r"(\d+) (?:in|from) (?:the|your) (?:messages|prompt|input)"
     r"|(?:at least |contains )(\d+) (?:input )?tokens"
-    r"|(\d+) of text input",
+    r"|(\d+) of text input"
+    r"|context limit: (\d+) \+ \d+ >",  # Anthropic
     re.IGNORECASE,
 )
 

@@ -75,7 +75,7 @@ class Probe:
         import aiohttp
 
         try:
-            response = await self._connections.fetch(f"{base_url}/models", _LIST_SECONDS)
+            response = await self._connections.fetch(self._list_of(base_url), _LIST_SECONDS)
         except (TimeoutError, aiohttp.ServerDisconnectedError) as error:
             log.warning("%s: slow to list its models: %s", base_url, error)
         except (aiohttp.ClientConnectionError, OSError) as error:
@@ -85,6 +85,9 @@ class Probe:
         else:
             return await self._judge(base_url, response)
         return ServerCheck(base_url)
+
+    def _list_of(self, base_url: str) -> str:
+        return f"{base_url}/{self._settings.models_route}"
 
     async def _judge(self, base_url: str, response: Response) -> ServerCheck:
         """Interpret a server's list of models."""
@@ -102,7 +105,7 @@ class Probe:
 
     async def _wrong(self, base_url: str, response: Response) -> str | None:
         """Return why a server without a list of models is no use; None if that is uncertain."""
-        url, words = f"{base_url}/models", self._connections.words
+        url, words = self._list_of(base_url), self._connections.words
         rejected = rejection(self._settings, url, response, words)
         if rejected is None or response.status == 401:
             return None if rejected is None else rejected.why
@@ -117,15 +120,16 @@ class Probe:
         if base_url.endswith("/v1") or not self._settings.lists_models:
             return None
         try:
-            response = await self._connections.fetch(f"{better}/models", _LIST_SECONDS)
+            response = await self._connections.fetch(self._list_of(better), _LIST_SECONDS)
         except (aiohttp.ClientError, OSError, RequestFailed):
             return None
         return better if _listed(response) is not None else None
 
     async def _check_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> ServerCheck:
         name = self._settings.model_id
-        if self._settings.lists_models and name in listed:
-            return ServerCheck(base_url, serves=_facts(listed[name]))
+        found = self._settings.listed_as(listed) if self._settings.lists_models else None
+        if found is not None:
+            return ServerCheck(base_url, serves=_facts(listed[found]))
         near = get_close_matches(name, listed, n=1) or list(listed)[:5]
         what = f"{base_url} does not list a model {name}; it has {near}"
         # Gateways accept more names than they list, so one token is asked for.

@@ -73,6 +73,10 @@ class RemoteSettings(ModelSettings):
 
     sdk_class: ClassVar[str] = ""
     """The transport by the vendor's own package, as ``module:Class``."""
+    models_route: ClassVar[str] = "models"
+    """Where a server lists its models, after its address."""
+    checked_keys: ClassVar[str] = "name, base_url, sampling"
+    """Settings to check where a server refuses a request."""
 
     kind: str
     """The kind of endpoint."""
@@ -130,6 +134,10 @@ class RemoteSettings(ModelSettings):
     def naming_key(self) -> str:
         """The key of the `model_id`."""
         return "model.name"
+
+    def listed_as(self, listed: dict[str, Any]) -> str | None:
+        """Return the name of the model in a server's list; None if it is not there."""
+        return self.model_id if self.model_id in listed else None
 
     @property
     def lists_models(self) -> bool:
