@@ -85,6 +85,13 @@ class FakeApi:
     address gets. `hits` counts all requests by path.
     """
 
+    routes: tuple[str, ...] = (
+        "/v1/chat/completions",
+        "/v1/completions",
+        # As Azure has it.
+        "/openai/deployments/{name}/chat/completions",
+    )
+
     def __init__(
         self, replies: Sequence[Reply | str] | Handler = ("ok",), *, latency: float = 0.0
     ) -> None:
@@ -105,11 +112,10 @@ class FakeApi:
 
     async def start(self, port: int = 0) -> Self:
         app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._handle)
-        app.router.add_post("/v1/completions", self._handle)
+        for route in self.routes:
+            app.router.add_post(route, self._handle)
         app.router.add_get("/v1/models", self._handle_models)
         # As Azure has it.
-        app.router.add_post("/openai/deployments/{name}/chat/completions", self._handle)
         app.router.add_get("/openai/models", self._handle_models)
         app.router.add_route("*", "/{path:.*}", self._handle_elsewhere)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

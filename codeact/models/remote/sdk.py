@@ -81,7 +81,7 @@ class PackageTransport(ABC):
         except self.refused as refused:
             answer = refused.response  # type: ignore[attr-defined]
         except self.broken as error:
-            raise _aiohttp_error(error) from None
+            raise _first_error(error) from None
         return Response(answer.status_code, answer.headers, answer.content)
 
     def _route(self, url: str) -> tuple[Any, str]:
@@ -109,11 +109,11 @@ class PackageTransport(ABC):
             await client.close()
 
 
-def _aiohttp_error(error: BaseException) -> Exception:
-    """Return what aiohttp said before two libraries renamed it."""
+def _first_error(error: BaseException) -> Exception:
+    """Return what aiohttp or our own reading said before two libraries renamed it."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, aiohttp.ClientError | OSError):
+        if isinstance(cause, aiohttp.ClientError | OSError | web.TooLong):
             return cause
         cause = cause.__cause__
     return aiohttp.ClientPayloadError(f"{type(error.__cause__).__name__}: {error.__cause__}")
