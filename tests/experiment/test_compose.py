@@ -167,7 +167,7 @@ def test_every_command_composes(command: str, schema: type, overrides: tuple[str
         (["model=a,b"], ["gives model several values", "codeact run -m model=a,b"]),
         (["samples=1,2"], ["gives samples several values", "codeact run -m samples=1,2"]),
         (["turns=max7_p3"], ["turns.max_steps=7 turns.max_propose_solution=3"]),
-        (["temperature=1"], ["'model.sampling.temperature' with model=azure, model=openai"]),
+        (["temperature=1"], ["'model.sampling.temperature' with model=anthropic, model=azure"]),
         (
             ["model=openai", "model.name=m", "temperature=1"],
             ["did you mean 'model.sampling.temperature'?"],

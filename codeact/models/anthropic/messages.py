@@ -61,7 +61,11 @@ def _add(sent: list[JSON], role: str, blocks: list[JSON]) -> None:
     if not blocks:
         return
     if sent and sent[-1]["role"] == role:
-        sent[-1]["content"] += blocks
+        before = sent[-1]["content"]
+        if before[0]["type"] not in THOUGHTS:
+            # An answer's thoughts come first, or not at all.
+            blocks = [block for block in blocks if block["type"] not in THOUGHTS]
+        before += blocks
     else:
         sent.append({"role": role, "content": blocks})
 
