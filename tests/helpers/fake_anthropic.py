@@ -54,6 +54,8 @@ class FakeAnthropic(FakeApi):
         self.key: str | None = None
         self.output = 7
         self.cache: set[str] = set()
+        self.usages: list[dict[str, Any]] = []
+        """What each answer said that it took."""
 
     def _next(self, seen: Seen) -> Reply:
         refusal = self._refusal(seen)
@@ -83,6 +85,7 @@ class FakeAnthropic(FakeApi):
             usage = self._usage(seen.body) | {"output_tokens": self.output}
             if thoughts := getattr(reply, "thinking_tokens", 0):
                 usage["output_tokens_details"] = {"thinking_tokens": thoughts}
+        self.usages.append(usage or {})
         return {
             "id": "msg_fake",
             "type": "message",
