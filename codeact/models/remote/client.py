@@ -16,6 +16,7 @@ from codeact.episode.effects import Completion, Usage
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request, Role
 from codeact.models.pace import RateLimiter, Reservation
+from codeact.models.remote.attempts import AttemptFailed, ContextOverflow, RequestHistory
 from codeact.models.remote.encoding import (
     InvalidResponse,
     ServerCompletion,
@@ -48,49 +49,6 @@ _UNLUCKY = 0.25
 
 To be refused with the crowd of a wave, whose first refusal has lowered the limit, takes nothing.
 """
-
-
-class _ContextOverflow(Exception):
-    def __init__(self, error: ServerError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-class _RequestHistory:
-    """What has happened to a request so far; `spent` counts the retries it has used up."""
-
-    def __init__(self) -> None:
-        self.started = self.last = time.monotonic()
-        self.failures: list[str] = []
-        self.spent = 0.0
-        self.pages = 0
-
-    def add(self, reason: str, weight: float = 1.0) -> None:
-        self.failures.append(reason)
-        self.spent += weight
-        self.last = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def failure(self, url: str, because: str = "") -> ProviderFailure:
-        """Return the failure of a request whose retries are used up."""
-        times = "1 attempt" if len(self.failures) == 1 else f"{len(self.failures)} attempts"
-        return ProviderFailure(
-            f"{url} gave no usable answer in {times} over {self.seconds:.1f} s; "
-            f"the last: {self.failures[-1]}{because}"
-        )
-
-
-class _AttemptFailed(Exception):
-    """An attempt failed. `elsewhere`: another server can be asked at once."""
-
-    def __init__(self, failed: RequestFailed, endpoint: Endpoint, *, elsewhere: bool) -> None:
-        super().__init__(failed.reason)
-        self.wait = failed.wait
-        self.url = endpoint.url
-        self.elsewhere = elsewhere
 
 
 class RemoteClient(ABC):
@@ -185,23 +143,23 @@ class RemoteClient(ABC):
         return [endpoint.stats() for endpoint in self._endpoints.members]
 
     async def complete(self, request: Request) -> Completion:
-        history = _RequestHistory()
+        history = RequestHistory()
         body = self._body(request)
         while True:
             try:
                 answer = await self._attempt(request, body, history)
-            except _ContextOverflow as overflow:
+            except ContextOverflow as overflow:
                 room = room_left(overflow.error)
                 self._shrink(body, room, overflow.error)
                 history.add(f"context full: asked again for {room} tokens")
-            except _AttemptFailed as attempt:
+            except AttemptFailed as attempt:
                 if not attempt.elsewhere:
                     await self._pause(history, attempt)
             else:
                 return self._completion(answer, request, history)
 
     async def _attempt(
-        self, request: Request, body: dict[str, Any], history: _RequestHistory
+        self, request: Request, body: dict[str, Any], history: RequestHistory
     ) -> ServerCompletion:
         content = encode(body)
         charged = len(content) // 4 + (body.get("max_tokens") or 0)
@@ -219,7 +177,7 @@ class RemoteClient(ABC):
             # A request that broke off may have been processed.
             taken = 0 if failed.kind in ("busy", "unreachable", "rejected") else None
             raise self._after(failed, admission, history) from failed
-        except (ProviderFailure, _ContextOverflow):
+        except (ProviderFailure, ContextOverflow):
             taken = 0
             raise
         except asyncio.CancelledError:
@@ -272,7 +230,7 @@ class RemoteClient(ABC):
 
     def _failure(
         self, response: Response, endpoint: Endpoint
-    ) -> ProviderFailure | RequestFailed | _ContextOverflow:
+    ) -> ProviderFailure | RequestFailed | ContextOverflow:
         status = response.status
         error = parse_error(response.body)
         message = self._connections.words(error.message)
@@ -282,7 +240,7 @@ class RemoteClient(ABC):
         if status < 500:
             endpoint.breaker.succeeded()
         if full:
-            return _ContextOverflow(error)
+            return ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
             return ProviderFailure(refusal(self._settings, endpoint.url, status, message))
         wait = retry_after(response.headers)
@@ -294,7 +252,7 @@ class RemoteClient(ABC):
         return RequestFailed(f"HTTP {status}: {message}", kind, wait)
 
     def _after(
-        self, failed: RequestFailed, admission: Admission, history: _RequestHistory
+        self, failed: RequestFailed, admission: Admission, history: RequestHistory
     ) -> Exception:
         """Report a failure to the server's limit and circuit; returns what the request raises."""
         if failed.kind == "rejected":
@@ -319,10 +277,10 @@ class RemoteClient(ABC):
                 left = self._endpoints.failed(endpoint, for_certain=for_certain)
                 elsewhere = left and for_certain
         history.add(failed.reason, 0.0 if elsewhere else weight)
-        return _AttemptFailed(failed, endpoint, elsewhere=elsewhere)
+        return AttemptFailed(failed, endpoint, elsewhere=elsewhere)
 
     def _after_rejection(
-        self, failed: RequestFailed, endpoint: Endpoint, history: _RequestHistory
+        self, failed: RequestFailed, endpoint: Endpoint, history: RequestHistory
     ) -> Exception:
         """Leave out a server that rejects us; if all do, no retry helps."""
         endpoint.errors += 1
@@ -337,7 +295,7 @@ class RemoteClient(ABC):
                 )
         # Another server is down for a while, or this was one page of a proxy.
         history.add(failed.reason, 0.0 if elsewhere or hopeless else 1.0)
-        return _AttemptFailed(failed, endpoint, elsewhere=elsewhere)
+        return AttemptFailed(failed, endpoint, elsewhere=elsewhere)
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: ServerError) -> None:
         """Shorten the request to fit, once; raises `ModelFailure` if that is impossible."""
@@ -355,7 +313,7 @@ class RemoteClient(ABC):
             )
         body["max_tokens"] = room
 
-    async def _pause(self, history: _RequestHistory, attempt: _AttemptFailed) -> None:
+    async def _pause(self, history: RequestHistory, attempt: AttemptFailed) -> None:
         settings = self._settings
         wait = attempt.wait
         too_long = wait is not None and wait > settings.timeout.wait
@@ -370,7 +328,7 @@ class RemoteClient(ABC):
         await asyncio.sleep(jittered if wait is None else wait + jittered / 10)
 
     def _completion(
-        self, answer: ServerCompletion, request: Request, history: _RequestHistory
+        self, answer: ServerCompletion, request: Request, history: RequestHistory
     ) -> Completion:
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
