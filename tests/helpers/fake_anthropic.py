@@ -3,6 +3,8 @@
 It refuses what the API refuses, in the API's words, and counts what its cache holds: a prefix of
 blocks is found where an earlier request had a breakpoint, at most 20 blocks in front of one of this
 request's. A token of it is a letter of a block's JSON, so that counts are exact.
+
+By itself: ``python -m tests.helpers.fake_anthropic --port 8000 --latency 0.5``.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.helpers.fake_api import FakeApi, Handler, Reply, Seen
+from tests.helpers.fake_api import FakeApi, Handler, Reply, Seen, main
 
 _LOOKBACK = 20
 _KNOWN = {
@@ -230,3 +232,7 @@ def _message_faults(messages: list[dict[str, Any]]) -> Iterator[str]:
             yield "The final block in an assistant message cannot be `thinking`."
         if last.get("text", "").rstrip() != last.get("text", ""):
             yield "messages: final assistant content cannot end with trailing whitespace"
+
+
+if __name__ == "__main__":
+    main(FakeAnthropic)

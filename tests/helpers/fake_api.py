@@ -195,21 +195,22 @@ class FakeApi:
         return response
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    api = FakeApi([replace(Reply(), text=options.text)], latency=options.latency)
+async def _serve(server: type[FakeApi], options: argparse.Namespace) -> None:
+    api = server([replace(Reply(), text=options.text)], latency=options.latency)
     api.keep_log = False
     await api.start(options.port)
     print(api.base_url, flush=True)  # noqa: T201 (a script's answer: where to connect)
     await asyncio.Event().wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def main(server: type[FakeApi] = FakeApi) -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=server.__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--text", default="<execute>\nprint(1)\n</execute>")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parser.parse_args()))
+        asyncio.run(_serve(server, parser.parse_args()))
 
 
 if __name__ == "__main__":
