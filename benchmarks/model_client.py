@@ -2,9 +2,9 @@
 
 ``python benchmarks/model_client.py [--requests 2000] [--concurrency 200]``
 
-Compares codeact's client with either transport, and, for the lean one, with all that it can do
-besides (two addresses with affinity, limits a minute, a response cache that is written), with the
-openai package by itself: with its default transport, with its aiohttp transport, and with that and
+Compares codeact's clients of both APIs with either transport, and, for one, with all that it can
+do besides (two addresses with affinity, limits a minute, a response cache that is written), with
+the openai package by itself: with its default transport, with its aiohttp transport, and with that and
 its parsing of answers left out. Every client runs in a process of its own; what it imports is not
 counted.
 """
