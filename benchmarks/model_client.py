@@ -4,9 +4,9 @@
 
 Compares codeact's clients of both APIs with either transport, and, for one, with all that it can
 do besides (two addresses with affinity, limits a minute, a response cache that is written), with
-the openai package by itself: with its default transport, with its aiohttp transport, and with that and
-its parsing of answers left out. Every client runs in a process of its own; what it imports is not
-counted.
+the openai package by itself: with its default transport, with its aiohttp transport, and with that
+and its parsing of answers left out. Every client runs in a process of its own; what it imports is
+not counted.
 """
 
 # ruff: noqa: D103 (a program, not a library)

@@ -149,6 +149,13 @@ def test_what_is_no_answer_is_refused(body: object) -> None:
         parse_completion(json.dumps(body).encode())
 
 
+def test_what_no_record_could_hold_is_replaced() -> None:
+    body = b'{"content": [{"type": "odd", "at": NaN, "to": 1e999, "text": "a\\ud800"}]}'
+    assert parse_completion(body).reasoning_details == (
+        {"type": "odd", "at": None, "to": None, "text": "a\ufffd"},
+    )
+
+
 def test_the_prompt_includes_what_the_cache_read_and_wrote() -> None:
     usage = {
         "input_tokens": 50,

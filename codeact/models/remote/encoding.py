@@ -48,13 +48,18 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; raises `InvalidResponse` for anything else."""
+    """Read a JSON object; raises `InvalidResponse` for anything else.
+
+    Lone surrogates in it are replaced, and numbers that are not finite are null: no record could
+    hold them.
+    """
     try:
         payload = msgspec.json.decode(body)
     except ValueError:
         # The standard library accepts what some servers send and msgspec refuses (surrogates, NaN).
         try:
-            payload = json.loads(body.decode())
+            loose = json.loads(body.decode(), parse_constant=_no_number, parse_float=_finite)
+            payload = json.loads(clean(json.dumps(loose, ensure_ascii=False)))
         except UnicodeDecodeError:
             raise InvalidResponse("the answer is not UTF-8") from None
         except (ValueError, RecursionError):
@@ -68,6 +73,15 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def _head(body: bytes) -> str:
     return repr(body[:60].decode(errors="replace")) if body else "it is empty"
+
+
+def _no_number(_: str) -> None:
+    """NaN and the infinities are null."""
+
+
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
 def count(value: object) -> int:
