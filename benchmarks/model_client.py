@@ -2,11 +2,11 @@
 
 ``python benchmarks/model_client.py [--requests 2000] [--concurrency 200]``
 
-Compares codeact's client with either transport, and, for the lean one, with all that it can do
-besides (two addresses with affinity, limits a minute, a response cache that is written), with the
-openai package by itself: with its default transport, with its aiohttp transport, and with that and
-its parsing of answers left out. Every client runs in a process of its own; what it imports is not
-counted.
+Compares codeact's clients of both APIs with either transport, and, for one, with all that it can
+do besides (two addresses with affinity, limits a minute, a response cache that is written), with
+the openai package by itself: with its default transport, with its aiohttp transport, and with that
+and its parsing of answers left out. Every client runs in a process of its own; what it imports is
+not counted.
 """
 
 # ruff: noqa: D103 (a program, not a library)
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ MESSAGES = (
 )
 STOP = ("\nObservation:", "\nExpert feedback:", "\nTask:", "\n---")
 SAMPLING = {"temperature": 0.0, "max_tokens": 1024}
-FAKE_API = Path(__file__).parents[1] / "tests" / "helpers" / "fake_api.py"
+ROOT = Path(__file__).parents[1]
+FAKE_API = "tests.helpers.fake_api"
+FAKE_ANTHROPIC = "tests.helpers.fake_anthropic"
 
 Ask = Callable[[], Awaitable[Any]]
 
@@ -65,19 +67,24 @@ async def openai_sdk(
 
 @contextlib.asynccontextmanager
 async def ours(
-    base_url: str, concurrency: int, *, transport: str, everything: bool = False
+    base_url: str,
+    concurrency: int,
+    *,
+    transport: str,
+    everything: bool = False,
+    kind: str = "openai",
 ) -> AsyncIterator[Ask]:
     from codeact.models.base import EpisodeKey, ModelClient, Request
     from codeact.models.cache import CachedModel, ResponseStore
-    from codeact.models.openai.settings import OpenAISettings
+    from codeact.models.registry import parse_settings
 
-    values = {"kind": "openai", "name": "m", "base_url": base_url, "sampling": SAMPLING}
-    values |= {"concurrency": concurrency, "transport": transport}
+    values = {"kind": kind, "name": "m", "base_url": base_url, "sampling": SAMPLING}
+    values |= {"concurrency": concurrency, "transport": transport, "api_key_env": None}
     if everything:
         values["base_urls"] = [base_url.replace("127.0.0.1", "localhost")]
         values["prices"] = {"prompt": 1.0, "completion": 2.0}
         values |= {"requests_per_minute": 1_000_000, "tokens_per_minute": 10**10}
-    settings = OpenAISettings.model_validate(values)
+    settings = parse_settings(values)
     numbers = itertools.count()
 
     def request() -> Request:
@@ -99,6 +106,8 @@ CLIENTS: dict[str, Callable[[str, int], contextlib.AbstractAsyncContextManager[A
     "codeact, transport=lean": lambda u, c: ours(u, c, transport="lean"),
     "codeact, transport=sdk": lambda u, c: ours(u, c, transport="sdk"),
     "codeact, lean, with everything": lambda u, c: ours(u, c, transport="lean", everything=True),
+    "codeact, Claude, lean": lambda u, c: ours(u, c, transport="lean", kind="anthropic"),
+    "codeact, Claude, sdk": lambda u, c: ours(u, c, transport="sdk", kind="anthropic"),
     "openai, default transport": lambda u, c: openai_sdk(u, c, aio=False, raw=False),
     "openai, aiohttp transport": lambda u, c: openai_sdk(u, c, aio=True, raw=False),
     "openai, aiohttp, not parsed": lambda u, c: openai_sdk(u, c, aio=True, raw=True),
@@ -130,16 +139,29 @@ def in_own_process(name: str, base_url: str, options: argparse.Namespace) -> dic
     return found
 
 
-def compare(options: argparse.Namespace) -> None:
-    command = [sys.executable, str(FAKE_API), "--latency", str(options.latency)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@contextlib.contextmanager
+def served(module: str, latency: float) -> Iterator[str]:
+    """Run a server of the tests by itself; yields its address."""
+    command = [sys.executable, "-m", module, "--latency", str(latency)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert server.stdout is not None
     try:
-        base_url = server.stdout.readline().strip()
+        yield server.stdout.readline().strip()
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def compare(options: argparse.Namespace) -> None:
+    with (
+        served(FAKE_API, options.latency) as api,
+        served(FAKE_ANTHROPIC, options.latency) as claude,
+    ):
         print(
             f"{options.requests} requests, {options.concurrency} at once, {options.latency} s each"
         )
         for name in CLIENTS:
+            base_url = claude if "Claude" in name else api
             rounds = [in_own_process(name, base_url, options) for _ in range(options.rounds)]
             median = {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
             print(
@@ -147,9 +169,6 @@ def compare(options: argparse.Namespace) -> None:
                 f" {median['wall']:6.2f} s wall {median['mb']:5.0f} MB",
                 flush=True,
             )
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 def main() -> None:

@@ -51,14 +51,14 @@ def test_the_wheel_runs_its_own_sample_suite(installed: Path, tmp_path: Path) ->
 
 @pytest.mark.timeout(300)
 @pytest.mark.slow  # as the first one, it builds the wheel
-def test_the_wheel_declares_vllm_as_an_extra(installed: Path) -> None:
+def test_the_wheel_declares_its_extras(installed: Path) -> None:
     program = (
         "from importlib.metadata import metadata; found = metadata('codeact');"
         "print(*found.get_all('Provides-Extra'), *found.get_all('Requires-Dist'), sep='\\n')"
     )
     python = installed.parent / "python"
     declared = subprocess.check_output([str(python), "-c", program], text=True).splitlines()
-    assert {"repl", "vllm"} <= set(declared)
+    assert {"anthropic", "repl", "vllm"} <= set(declared)
     (vllm,) = [line for line in declared if line.startswith("vllm>")]
     assert "extra == 'vllm'" in vllm
     (openai,) = [line for line in declared if line.startswith("openai")]

@@ -95,12 +95,16 @@ class Prices(Settings):
     """USD per million completion tokens."""
     cached: float | None = Field(default=None, ge=0)
     """None charges cached tokens like all others."""
+    cache_written: float | None = Field(default=None, ge=0)
+    """For tokens that the server wrote into its cache; None charges them like all others."""
 
     def cost(self, usage: Usage) -> float:
         """Return the cost of a request in USD."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = usage.prompt - usage.cached
         total = fresh * self.prompt + usage.cached * cached + usage.completion * self.completion
+        if self.cache_written is not None:
+            total += usage.cache_written * (self.cache_written - self.prompt)
         return total / 1e6
 
 

@@ -19,6 +19,7 @@ MODELS = Registry(
     wanted="a subclass of codeact.models.base.ModelSettings",
     part=_settings,
     ours={
+        "anthropic": "codeact.models.anthropic.settings:AnthropicSettings",
         "azure": "codeact.models.openai.settings:AzureSettings",
         "openai": "codeact.models.openai.settings:OpenAISettings",
         "person": "codeact.models.person.settings:PersonSettings",

@@ -16,7 +16,7 @@ from codeact.models.vllm.settings import VllmSettings
 from codeact.resources import data_folder
 
 HOSTED = {
-    "anthropic": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "anthropic_compatible": ("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
     "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
     "gemini": ("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
     "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
@@ -24,7 +24,7 @@ HOSTED = {
     "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
 }
 GIVEN = {
-    **{("model", name): ["model.name=m"] for name in ("openai", "server", *HOSTED)},
+    **{("model", name): ["model.name=m"] for name in ("openai", "server", "anthropic", *HOSTED)},
     ("model", "azure"): ["model.name=m", "model.base_url=https://r.openai.azure.com"],
     ("model", "vllm"): ["model.model=m", "model.name=m"],
     ("prompt", "recorded"): ["prompt.source=f"],
@@ -167,7 +167,7 @@ def test_every_command_composes(command: str, schema: type, overrides: tuple[str
         (["model=a,b"], ["gives model several values", "codeact run -m model=a,b"]),
         (["samples=1,2"], ["gives samples several values", "codeact run -m samples=1,2"]),
         (["turns=max7_p3"], ["turns.max_steps=7 turns.max_propose_solution=3"]),
-        (["temperature=1"], ["'model.sampling.temperature' with model=azure, model=openai"]),
+        (["temperature=1"], ["'model.sampling.temperature' with model=anthropic, model=azure"]),
         (
             ["model=openai", "model.name=m", "temperature=1"],
             ["did you mean 'model.sampling.temperature'?"],

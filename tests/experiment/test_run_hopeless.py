@@ -14,7 +14,7 @@ from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause, ProviderFailure, RunStopped, SandboxFailure
 from codeact.experiment.circuit_breaker import RunCircuitBreaker
 from codeact.experiment.probing import probe
-from codeact.models.openai import client as openai_api
+from codeact.models.remote import client as remote_client
 from codeact.recordings.run_folder import latest_records, read_records
 from tests.experiment.test_driver import ready
 from tests.helpers.commands import codeact
@@ -214,7 +214,7 @@ async def test_a_sandbox_is_tried_by_a_session() -> None:
 async def test_a_model_that_comes_back_while_it_is_tried_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_api, "_PROBE_PAUSES", (0.01, 0.02))
+    monkeypatch.setattr(remote_client, "_PROBE_PAUSES", (0.01, 0.02))
     replies = [Reply(status=503), Reply(status=503), "ok"]
     async with FakeApi(replies) as api:
         words = ["model=server", "model.name=m", f"model.base_url={api.base_url}"]

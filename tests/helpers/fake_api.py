@@ -85,6 +85,13 @@ class FakeApi:
     address gets. `hits` counts all requests by path.
     """
 
+    routes: tuple[str, ...] = (
+        "/v1/chat/completions",
+        "/v1/completions",
+        # As Azure has it.
+        "/openai/deployments/{name}/chat/completions",
+    )
+
     def __init__(
         self, replies: Sequence[Reply | str] | Handler = ("ok",), *, latency: float = 0.0
     ) -> None:
@@ -105,11 +112,10 @@ class FakeApi:
 
     async def start(self, port: int = 0) -> Self:
         app = web.Application(client_max_size=64 * 2**20)
-        app.router.add_post("/v1/chat/completions", self._handle)
-        app.router.add_post("/v1/completions", self._handle)
+        for route in self.routes:
+            app.router.add_post(route, self._handle)
         app.router.add_get("/v1/models", self._handle_models)
         # As Azure has it.
-        app.router.add_post("/openai/deployments/{name}/chat/completions", self._handle)
         app.router.add_get("/openai/models", self._handle_models)
         app.router.add_route("*", "/{path:.*}", self._handle_elsewhere)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -189,21 +195,22 @@ class FakeApi:
         return response
 
 
-async def _serve(options: argparse.Namespace) -> None:
-    api = FakeApi([replace(Reply(), text=options.text)], latency=options.latency)
+async def _serve(server: type[FakeApi], options: argparse.Namespace) -> None:
+    api = server([replace(Reply(), text=options.text)], latency=options.latency)
     api.keep_log = False
     await api.start(options.port)
     print(api.base_url, flush=True)  # noqa: T201 (a script's answer: where to connect)
     await asyncio.Event().wait()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def main(server: type[FakeApi] = FakeApi) -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=server.__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--text", default="<execute>\nprint(1)\n</execute>")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parser.parse_args()))
+        asyncio.run(_serve(server, parser.parse_args()))
 
 
 if __name__ == "__main__":

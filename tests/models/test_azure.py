@@ -5,10 +5,10 @@ from pydantic import ValidationError
 
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import AzureSettings, OpenAISettings
 from codeact.models.registry import parse_settings
+from codeact.models.remote import client as remote_client
 from tests.helpers.fake_api import FakeApi, Reply
 
 REQUEST = Request(({"role": "user", "content": "hello"},), (), EpisodeKey("t", "1"), 0)
@@ -21,7 +21,7 @@ NOT_DEPLOYED = Reply(
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "top-secret")
     monkeypatch.setenv("AZURE_TOKEN", "entra-token")
 

@@ -7,20 +7,22 @@ from pathlib import Path
 import pytest
 
 from codeact.cli import main
-from codeact.models.openai import client as openai_api
+from codeact.models.remote import client as remote_client
 from codeact.recordings.run_folder import read_records
+from tests.helpers.fake_anthropic import FakeAnthropic
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.serving import threaded
 
 
-@pytest.mark.parametrize("model", ["server", "openai"])
+@pytest.mark.parametrize("model", ["server", "openai", "anthropic"])
 @pytest.mark.usefixtures("local_sandbox")
 def test_a_run_through_a_storm_ends_with_every_episode_finished_once(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.1)
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.1)
     dice = random.Random(11)
     faults: list[Reply | None] = [
         *[Reply(status=429, headers={"Retry-After": "0"})] * 30,
@@ -39,7 +41,8 @@ def test_a_run_through_a_storm_ends_with_every_episode_finished_once(
         first = len(seen.body["messages"]) == 1
         return Reply(text="<execute> 6 * 7 </execute>" if first else "<solution> 1 </solution>")
 
-    with threaded(FakeApi(reply)) as api:
+    server = FakeAnthropic if model == "anthropic" else FakeApi
+    with threaded(server(reply)) as api:
         words = ["run", f"model={model}", "model.name=m", f"model.base_url={api.base_url}"]
         words += ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
         words += ["samples=4", "turns=max2_p2", "model.timeout.total=1.0", "model.max_retries=20"]

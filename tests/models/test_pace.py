@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from codeact.exceptions import ProviderFailure
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.pace import AdaptiveLimit, AdmissionQueue, RateLimiter
+from codeact.models.remote import client as remote_client
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.transports import CHOSEN
 
@@ -27,8 +27,8 @@ both = pytest.mark.usefixtures("each_transport")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.05)
 
 
 def ask(number: int = 0) -> Request:
@@ -410,8 +410,8 @@ async def test_a_refusal_that_a_crowd_meets_uses_up_the_retries_of_one_request_o
 async def test_to_be_refused_while_others_are_answered_uses_up_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.3)  # the others are answered meanwhile
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.3)  # the others are answered meanwhile
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.3)
 
     def reply(seen: Seen, number: int) -> Reply:
         unlucky = seen.body["messages"][0]["content"] == "unlucky" and len(tries) < 5

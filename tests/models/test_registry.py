@@ -35,7 +35,7 @@ async def test_a_scripted_function_sees_the_request():
     assert (await model.complete(ask(4))).text == "turn 4"
 
 
-@pytest.mark.parametrize("kind", ["openai", "recorded", "scripted"])
+@pytest.mark.parametrize("kind", ["anthropic", "openai", "recorded", "scripted"])
 def test_our_kinds_are_listed(kind):
     assert kind in factory.model_kinds()
 
@@ -46,7 +46,7 @@ def test_a_misspelt_kind_names_the_nearest():
 
 
 def test_a_model_without_a_kind_is_refused():
-    with pytest.raises(ConfigError, match="a model needs a kind, one of: azure, openai"):
+    with pytest.raises(ConfigError, match="a model needs a kind, one of: anthropic, azure, openai"):
         parse_settings({"name": "m"})
 
 

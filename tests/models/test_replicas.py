@@ -10,9 +10,9 @@ import pytest
 from codeact.exceptions import ConfigError, ProviderFailure
 from codeact.models import replicas as endpoints
 from codeact.models.base import EpisodeKey, Request, Role
-from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
+from codeact.models.remote import client as remote_client
 from codeact.models.replicas import CircuitBreaker, Endpoints
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.transports import CHOSEN
@@ -25,8 +25,8 @@ both = pytest.mark.usefixtures("each_transport")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.05)
     monkeypatch.setattr(endpoints, "_FIRST_PAUSE", 0.1)
     monkeypatch.setattr(endpoints, "_LONGEST_PAUSE", 0.4)
 
@@ -172,8 +172,8 @@ def test_a_trial_that_was_called_off_is_no_verdict() -> None:
 async def test_a_refused_connection_goes_elsewhere_at_once_and_uses_up_no_retry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 1000.0)
-    monkeypatch.setattr(openai_api, "_LONGEST_PAUSE", 1000.0)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 1000.0)
     async with FakeApi() as up, FakeApi() as down:
         client = client_of(down, up, max_retries=0)
         await down.stop()

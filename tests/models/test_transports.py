@@ -10,21 +10,23 @@ from base64 import b64decode
 
 import pytest
 
+from codeact.episode.messages import Message
 from codeact.exceptions import ConfigError, ProviderFailure
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.openai import client as openai_api
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings
+from codeact.models.remote import client as remote_client
+from codeact.models.remote.settings import RemoteSettings
+from tests.helpers.apis import Api
 from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.transports import CHOSEN
 
-both = pytest.mark.usefixtures("each_transport")
 TOOLS = {"tools": [{"type": "function", "function": {"name": "é"}}], "logit_bias": {"7": 1.5}}
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
 
 
 def settings_of(base_url: str, **given: object) -> OpenAISettings:
@@ -32,12 +34,23 @@ def settings_of(base_url: str, **given: object) -> OpenAISettings:
     return OpenAISettings.model_validate({**known, **given})
 
 
+def request(number: int = 1) -> Request:
+    messages: tuple[Message, ...] = ({"role": "user", "content": "1 < 2 \ud800 \u2028 é"},)
+    return Request(messages, ("\nTask:",), EpisodeKey("t", str(number)), 0, seed=3)
+
+
 async def ask(base_url: str, **given: object) -> str:
-    client = OpenAIClient(settings_of(base_url, **given))
-    messages = ({"role": "user", "content": "1 < 2 \ud800 \u2028 é"},)
+    return await asked(settings_of(base_url, **given))
+
+
+async def ask_by(api: Api, base_url: str, **given: object) -> str:
+    return await asked(api.settings(base_url, **{"max_retries": 0, **given}))
+
+
+async def asked(settings: RemoteSettings) -> str:
+    client = settings.create()
     try:
-        request = Request(messages, ("\nTask:",), EpisodeKey("t", "1"), 0, seed=3)  # type: ignore[arg-type]
-        return (await client.complete(request)).text
+        return (await client.complete(request())).text
     finally:
         await client.close()
 
@@ -63,7 +76,7 @@ def test_a_transport_is_no_part_of_what_an_experiment_is() -> None:
     assert "transport" not in one.identity()
 
 
-@both
+@pytest.mark.usefixtures("each_transport")
 async def test_fields_that_no_library_knows_reach_our_own_reader() -> None:
     """DeepSeek's name for cached tokens; the openai package has no such field."""
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 8}
@@ -84,35 +97,37 @@ OVERSIZED = {
 }
 
 
-@both
 @pytest.mark.parametrize("reply", OVERSIZED.values(), ids=OVERSIZED.keys())
 async def test_no_more_is_read_of_an_answer_than_the_limit(
-    reply: Reply, monkeypatch: pytest.MonkeyPatch
+    each_api: Api, reply: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codeact.models.openai.lean.MAX_BODY", 2**19)
-    monkeypatch.setattr("codeact.models.openai.sdk.MAX_BODY", 2**19)
-    async with FakeApi([reply]) as server:
+    monkeypatch.setattr("codeact.models.remote.lean.MAX_BODY", 2**19)
+    monkeypatch.setattr("codeact.models.remote.sdk.MAX_BODY", 2**19)
+    async with each_api.server([reply]) as server:
         with pytest.raises(ProviderFailure, match="the answer is longer than 524288 bytes"):
-            await ask(server.base_url)
+            await ask_by(each_api, server.base_url)
 
 
-@both
-async def test_a_compressed_answer_is_read() -> None:
-    body = gzip.compress(b'{"choices": [{"message": {"content": "small"}}]}')
+async def test_a_compressed_answer_is_read(each_api: Api) -> None:
+    body = gzip.compress(
+        b'{"choices": [{"text": "small"}], "content": [{"type": "text", "text": "small"}]}'
+    )
     packed = Reply(body=body, headers={"Content-Encoding": "gzip"})
-    async with FakeApi([packed]) as server:
-        assert await ask(server.base_url) == "small"
+    async with each_api.server([packed]) as server:
+        assert await ask_by(each_api, server.base_url) == "small"
 
 
-@both
-async def test_a_broken_compression_is_a_fault_of_the_server() -> None:
-    async with FakeApi([Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"})]) as server:
+async def test_a_broken_compression_is_a_fault_of_the_server(each_api: Api) -> None:
+    async with each_api.server(
+        [Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"})]
+    ) as server:
         with pytest.raises(ProviderFailure, match="1 attempt"):
-            await ask(server.base_url)
+            await ask_by(each_api, server.base_url)
 
 
-@both
-async def test_a_connection_that_closes_without_an_answer_is_a_fault_of_the_server() -> None:
+async def test_a_connection_that_closes_without_an_answer_is_a_fault_of_the_server(
+    each_api: Api,
+) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -120,11 +135,12 @@ async def test_a_connection_that_closes_without_an_answer_is_a_fault_of_the_serv
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ProviderFailure, match="the last: ServerDisconnectedError"):
-            await ask(f"http://127.0.0.1:{port}/v1")
+            await ask_by(each_api, f"http://127.0.0.1:{port}/v1")
 
 
-@both
-async def test_a_server_that_takes_no_connection_is_left_after_the_time_to_connect() -> None:
+async def test_a_server_that_takes_no_connection_is_left_after_the_time_to_connect(
+    each_api: Api,
+) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
@@ -136,11 +152,12 @@ async def test_a_server_that_takes_no_connection_is_left_after_the_time_to_conne
                 caller.setblocking(False)
                 caller.connect_ex(address)
             with pytest.raises(ProviderFailure, match="the last: ConnectionTimeoutError"):
-                await ask(f"http://127.0.0.1:{address[1]}/v1", timeout={"connect": 0.2})
+                await ask_by(
+                    each_api, f"http://127.0.0.1:{address[1]}/v1", timeout={"connect": 0.2}
+                )
 
 
-@both
-async def test_what_is_no_http_is_a_fault_of_the_server() -> None:
+async def test_what_is_no_http_is_a_fault_of_the_server(each_api: Api) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
@@ -149,34 +166,35 @@ async def test_what_is_no_http_is_a_fault_of_the_server() -> None:
     async with await asyncio.start_server(babble, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ProviderFailure, match=r"1 attempt .*the last: ClientResponseError"):
-            await ask(f"http://127.0.0.1:{port}/v1")
+            await ask_by(each_api, f"http://127.0.0.1:{port}/v1")
 
 
-@both
 async def test_a_redirect_takes_neither_key_nor_prompt_elsewhere(
+    each_api: Api,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SOME_KEY", "top-secret")
-    async with FakeApi() as elsewhere:
+    async with each_api.server() as elsewhere:
         moved = Reply(status=307, headers={"Location": f"{elsewhere.base_url}/chat/completions"})
-        async with FakeApi([moved]) as server:
+        async with each_api.server([moved]) as server:
             with pytest.raises(ProviderFailure, match="final address"):
-                await ask(server.base_url, api_key_env="SOME_KEY")
+                await ask_by(each_api, server.base_url, api_key_env="SOME_KEY")
         assert elsewhere.hits.total() == 0
 
 
-@both
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:openai")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:anthropic")
 async def test_requests_and_checks_go_through_the_proxy_of_the_environment(
+    each_api: Api,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with FakeApi() as proxy:
+    async with each_api.server() as proxy:
         address = proxy.base_url.removesuffix("/v1").removeprefix("http://")
         monkeypatch.setenv("http_proxy", f"me:p%20w@{address}")
         monkeypatch.delenv("no_proxy", raising=False)
-        client = OpenAIClient(settings_of("http://model.invalid/v1"))
+        client = each_api.settings("http://model.invalid/v1").create()
         await client.check()
-        answer = await client.complete(Request((), (), EpisodeKey("t", "1"), 0))
+        answer = await client.complete(request())
         await client.close()
         assert answer.text == "ok"
         (seen,) = proxy.seen
@@ -185,22 +203,21 @@ async def test_requests_and_checks_go_through_the_proxy_of_the_environment(
         assert proxy.hits["/v1/models"] == 1
 
 
-@both
-async def test_use_proxy_false_goes_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with FakeApi() as proxy:
+async def test_use_proxy_false_goes_without_one(
+    each_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with each_api.server() as proxy:
         monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
         with pytest.raises(ProviderFailure, match="1 attempt"):
-            await ask("http://model.invalid/v1", use_proxy=False)
+            await ask_by(each_api, "http://model.invalid/v1", use_proxy=False)
         assert proxy.hits.total() == 0
 
 
-@both
-async def test_more_are_under_way_than_a_library_allows_by_itself() -> None:
+async def test_more_are_under_way_than_a_library_allows_by_itself(each_api: Api) -> None:
     """aiohttp opens 100 connections where nobody says otherwise."""
-    async with FakeApi([Reply(latency=0.5)]) as server:
-        client = OpenAIClient(settings_of(server.base_url, concurrency=150))
-        requests = [Request((), (), EpisodeKey("t", str(number)), 0) for number in range(150)]
-        await asyncio.gather(*(client.complete(request) for request in requests))
+    async with each_api.server([Reply(latency=0.5)]) as server:
+        client = each_api.settings(server.base_url, concurrency=150).create()
+        await asyncio.gather(*(client.complete(request(number)) for number in range(150)))
         await client.close()
         assert server.peak_in_flight == 150
 

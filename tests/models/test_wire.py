@@ -6,16 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from codeact.episode.effects import Usage
-from codeact.models.openai.wire import (
-    ServerError,
-    clean,
-    cut_at_stop,
-    is_context_overflow,
-    parse_completion,
-    parse_error,
-    reset_after,
-    room_left,
-)
+from codeact.models.openai.wire import parse_completion
+from codeact.models.remote.encoding import clean, cut_at_stop
+from codeact.models.remote.errors import ServerError, is_context_overflow, parse_error, room_left
+from codeact.models.remote.headers import reset_after
 from codeact.web import retry_after
 
 OPENAI = (

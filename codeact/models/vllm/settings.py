@@ -16,7 +16,8 @@ from pydantic import Field, field_validator
 
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
-from codeact.models.openai.settings import OpenAISettings, SamplingSettings, TimeoutSettings
+from codeact.models.openai.settings import OpenAISettings, SamplingSettings
+from codeact.models.remote.settings import TimeoutSettings
 from codeact.plugins import resolve
 
 MODULE = "vllm.entrypoints.openai.api_server"

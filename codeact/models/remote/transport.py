@@ -1,12 +1,13 @@
-"""Connections to OpenAI-compatible servers: their key, their transport, and how exchanges fail."""
+"""Connections to the servers of a model: their key, their transport, and how exchanges fail."""
 
 import os
 from typing import Literal
 
 from codeact import web
 from codeact.exceptions import ConfigError
-from codeact.models.openai.exchange import Deadlines, HttpTransport, Response
-from codeact.models.openai.settings import EndpointSettings
+from codeact.models.remote.exchange import Deadlines, HttpTransport, Response
+from codeact.models.remote.settings import RemoteSettings
+from codeact.plugins import resolve
 
 _MAX_WORDS = 300
 
@@ -39,7 +40,7 @@ class RequestFailed(Exception):
 class Connections:
     """One pool of connections to all servers of a model; bound to the loop of its first use."""
 
-    def __init__(self, settings: EndpointSettings) -> None:
+    def __init__(self, settings: RemoteSettings) -> None:
         self._settings = settings
         self._transport: HttpTransport | None = None
         self._key = ""
@@ -102,12 +103,13 @@ class Connections:
         return self._transport
 
     def _new_transport(self, deadlines: Deadlines) -> HttpTransport:
-        # Each imports what is slow: aiohttp, and the openai package.
+        # Each imports what is slow: aiohttp, and the vendor's package.
         if self._settings.transport == "sdk":
-            from codeact.models.openai.sdk import SdkTransport
-
-            return SdkTransport(self._settings, self._key, deadlines)
-        from codeact.models.openai.lean import LeanTransport
+            found: HttpTransport = resolve(self._settings.sdk_class)(
+                self._settings, self._key, deadlines
+            )
+            return found
+        from codeact.models.remote.lean import LeanTransport
 
         return LeanTransport(self._settings, self._key, deadlines)
 

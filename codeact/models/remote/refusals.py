@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from codeact import web
-from codeact.models.openai import wire
-from codeact.models.openai.exchange import Response
-from codeact.models.openai.settings import EndpointSettings
+from codeact.models.remote.errors import is_out_of_quota, is_wrong_model, parse_error
+from codeact.models.remote.exchange import Response
+from codeact.models.remote.settings import RemoteSettings
 
 _REJECTED = {401, 402, 403, 404, 405, 410}
 
@@ -22,7 +22,7 @@ class Rejection(NamedTuple):
 
 
 def rejection(
-    settings: EndpointSettings, url: str, response: Response, words: Words
+    settings: RemoteSettings, url: str, response: Response, words: Words
 ) -> Rejection | None:
     """Return the rejection in a response: a wrong address, key or model, or a web page.
 
@@ -38,27 +38,35 @@ def rejection(
         return Rejection(why, may_pass=status < 300)
     if status == 200:
         return None
-    error = wire.parse_error(response.body)
-    no_quota = status == 429 and error.code == "insufficient_quota"
-    no_model = status in (400, 404, 422) and wire.is_wrong_model(error)
+    error = parse_error(response.body)
+    no_quota = is_out_of_quota(status, error)
+    no_model = status in (400, 404, 422) and is_wrong_model(error)
     if not (300 <= status < 400 or status in _REJECTED or no_quota or no_model):
         return None
-    return Rejection(refusal(settings, url, status, words(error.message), no_model=no_model), False)
+    said = words(error.message)
+    why = refusal(settings, url, status, said, no_model=no_model, no_quota=no_quota)
+    return Rejection(why, False)
 
 
 def refusal(
-    settings: EndpointSettings, url: str, status: int, words: str, *, no_model: bool = False
+    settings: RemoteSettings,
+    url: str,
+    status: int,
+    words: str,
+    *,
+    no_model: bool = False,
+    no_quota: bool = False,
 ) -> str:
     """Return what was refused, and what to do about it."""
     name = settings.credential_env
     key = f"check the key in {name}" if name else "name the variable of its key in api_key_env"
     advice = {
         401: key,
-        402: "the account's quota is used up",
         403: f"{key} (and see what that key gives access to)",
-        429: "the account's quota is used up",
-    }.get(status, "check the model's settings (name, base_url, api, sampling)")
-    if no_model:
+    }.get(status, f"check the model's settings ({settings.checked_keys})")
+    if no_quota:
+        advice = "the account's quota is used up"
+    elif no_model:
         advice = f"check {settings.naming} ({settings.naming_key})"
     elif status in (404, 405, 410):
         advice = f"check {settings.naming}, and base_url{_version(url)}"

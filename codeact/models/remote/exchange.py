@@ -1,4 +1,4 @@
-"""One exchange with a server: what every transport offers, the lean one and the SDK's alike."""
+"""One exchange with a server: what every transport offers, lean or by a vendor's package."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol

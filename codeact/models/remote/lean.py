@@ -1,23 +1,20 @@
-"""The lean transport: aiohttp alone, for a quarter of the CPU time that the SDK's takes."""
+"""The lean transport: aiohttp alone, for a quarter of a package's CPU time."""
 
 import aiohttp
 
 from codeact import web
-from codeact.models.openai.exchange import KEEPALIVE, MAX_BODY, Deadlines, Method, Response
-from codeact.models.openai.settings import EndpointSettings
+from codeact.models.remote.exchange import KEEPALIVE, MAX_BODY, Deadlines, Method, Response
+from codeact.models.remote.settings import RemoteSettings
 
 
 class LeanTransport:
     """Connections to all servers of a model through aiohttp."""
 
-    def __init__(self, settings: EndpointSettings, key: str, deadlines: Deadlines) -> None:
+    def __init__(self, settings: RemoteSettings, key: str, deadlines: Deadlines) -> None:
         self._use_proxy = settings.use_proxy
         self._proxies: dict[str, str | None] = {}
-        headers = {"Content-Type": "application/json"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
         self._session = aiohttp.ClientSession(
-            headers=headers,
+            headers={"Content-Type": "application/json", **settings.headers(key)},
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
             timeout=aiohttp.ClientTimeout(total=deadlines.total, sock_connect=deadlines.connect),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from codeact import web
-from codeact.models.openai import wire
-from codeact.models.openai.exchange import Response
-from codeact.models.openai.refusals import rejection
-from codeact.models.openai.settings import EndpointSettings
-from codeact.models.openai.transport import Connections, RequestFailed
+from codeact.models.remote.encoding import InvalidResponse, decode, encode
+from codeact.models.remote.exchange import Response
+from codeact.models.remote.refusals import rejection
+from codeact.models.remote.settings import RemoteSettings
+from codeact.models.remote.transport import Connections, RequestFailed
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,18 @@ class ProbeFailure(NamedTuple):
 class Probe:
     """Checks the servers of a model, with connections of its own."""
 
-    def __init__(self, settings: EndpointSettings, route: str, connections: Connections) -> None:
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        route: str,
+        connections: Connections,
+        question: dict[str, Any],
+    ) -> None:
+        """`question` is the body of a request for one token."""
         self._settings = settings
         self._route = route
         self._connections = connections
+        self._question = encode(question)
 
     async def check(self) -> list[ServerCheck]:
         """Check every server, all at once."""
@@ -67,7 +75,7 @@ class Probe:
         import aiohttp
 
         try:
-            response = await self._connections.fetch(f"{base_url}/models", _LIST_SECONDS)
+            response = await self._connections.fetch(self._list_of(base_url), _LIST_SECONDS)
         except (TimeoutError, aiohttp.ServerDisconnectedError) as error:
             log.warning("%s: slow to list its models: %s", base_url, error)
         except (aiohttp.ClientConnectionError, OSError) as error:
@@ -77,6 +85,9 @@ class Probe:
         else:
             return await self._judge(base_url, response)
         return ServerCheck(base_url)
+
+    def _list_of(self, base_url: str) -> str:
+        return f"{base_url}/{self._settings.models_route}"
 
     async def _judge(self, base_url: str, response: Response) -> ServerCheck:
         """Interpret a server's list of models."""
@@ -94,7 +105,7 @@ class Probe:
 
     async def _wrong(self, base_url: str, response: Response) -> str | None:
         """Return why a server without a list of models is no use; None if that is uncertain."""
-        url, words = f"{base_url}/models", self._connections.words
+        url, words = self._list_of(base_url), self._connections.words
         rejected = rejection(self._settings, url, response, words)
         if rejected is None or response.status == 401:
             return None if rejected is None else rejected.why
@@ -109,15 +120,16 @@ class Probe:
         if base_url.endswith("/v1") or not self._settings.lists_models:
             return None
         try:
-            response = await self._connections.fetch(f"{better}/models", _LIST_SECONDS)
+            response = await self._connections.fetch(self._list_of(better), _LIST_SECONDS)
         except (aiohttp.ClientError, OSError, RequestFailed):
             return None
         return better if _listed(response) is not None else None
 
     async def _check_model(self, base_url: str, listed: dict[str, dict[str, Any]]) -> ServerCheck:
         name = self._settings.model_id
-        if self._settings.lists_models and name in listed:
-            return ServerCheck(base_url, serves=_facts(listed[name]))
+        found = self._settings.listed_as(listed) if self._settings.lists_models else None
+        if found is not None:
+            return ServerCheck(base_url, serves=_facts(listed[found]))
         near = get_close_matches(name, listed, n=1) or list(listed)[:5]
         what = f"{base_url} does not list a model {name}; it has {near}"
         # Gateways accept more names than they list, so one token is asked for.
@@ -135,7 +147,7 @@ class Probe:
         url = f"{base_url}/{self._route}"
         words = self._connections.words
         try:
-            response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
+            response = await self._connections.fetch(url, _ASK_SECONDS, self._question)
         except (aiohttp.ClientError, OSError, RequestFailed) as error:
             why = str(error) or type(error).__name__
             return ProbeFailure(f"{url} did not answer: {words(why)}", lasting=False)
@@ -147,14 +159,6 @@ class Probe:
             what = web.seen(response.status, response.headers, response.body)
             return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)
         return None
-
-    def _question(self) -> bytes:
-        body: dict[str, Any] = {"model": self._settings.model_id, "max_tokens": 1}
-        if self._settings.api == "completion":
-            body["prompt"] = "Hello"
-        else:
-            body["messages"] = [{"role": "user", "content": "Hello"}]
-        return wire.encode(body)
 
 
 def _lasting(failure: ProbeFailure | None) -> str | None:
@@ -170,9 +174,9 @@ def _listed(response: Response) -> dict[str, dict[str, Any]] | None:
     if response.status != 200:
         return None
     try:
-        data = wire.decode(response.body)["data"]
+        data = decode(response.body)["data"]
         return {str(model["id"]): model for model in data}
-    except (wire.InvalidResponse, LookupError, TypeError):
+    except (InvalidResponse, LookupError, TypeError):
         return None
 
 

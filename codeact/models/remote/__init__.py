@@ -1,0 +1,1 @@
+"""Models behind an HTTP address, whatever their API: limits, retries, replicas, connections."""
