@@ -21,6 +21,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from codeact.models.openai.probe import REHEARSAL
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -59,6 +61,12 @@ Handler = Callable[[Seen, int], Reply | str]
 """Called with the request and its number, from 0."""
 
 
+def _first(body: dict[str, Any]) -> object:
+    """Return the text of the first message."""
+    messages = body.get("messages") or [{}]
+    return messages[0].get("content")
+
+
 def _error(reply: Reply) -> dict[str, Any]:
     return {"error": {"message": reply.text, "type": "fake", "code": reply.status}}
 
@@ -82,7 +90,8 @@ class FakeApi:
 
     `replies` is a list, used one by one (its last one for good), or a function. `models` are what
     it lists, `models_reply` is an answer in place of that list, `elsewhere` is what any other
-    address gets. `hits` counts all requests by path.
+    address gets. `hits` counts all requests by path. `takes` answers the `rehearsals`, in which a
+    client finds out whether the server takes a run's parameters; they are not in `seen`.
     """
 
     def __init__(
@@ -91,6 +100,8 @@ class FakeApi:
         self.replies = replies
         self.latency = latency
         self.seen: list[Seen] = []
+        self.rehearsals: list[Seen] = []
+        self.takes: Callable[[Seen], Reply | str] = lambda seen: "ok"
         self.count = 0
         self.keep_log = True
         self.models: Sequence[str | dict[str, Any]] = ("m",)
@@ -144,6 +155,10 @@ class FakeApi:
         content = await request.read()
         query = dict(request.query)
         seen = Seen(request.path, request.headers, json.loads(content), content, query)
+        if REHEARSAL in (_first(seen.body), seen.body.get("prompt")):
+            self.rehearsals.append(seen)
+            reply = self.takes(seen)
+            return await self._answer(request, Reply(reply) if isinstance(reply, str) else reply)
         if self.keep_log:
             self.seen.append(seen)
         reply = self._next(seen)

@@ -16,12 +16,15 @@ from collections.abc import Collection
 from typing import Any
 
 from codeact.episode.effects import Completion, Usage
+from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request, Role
 from codeact.models.openai import wire
 from codeact.models.openai.exchange import Response
-from codeact.models.openai.probe import Probe, ServerCheck
+from codeact.models.openai.parameters import refused_parameter
+from codeact.models.openai.probe import Probe, ServerCheck, no_server
 from codeact.models.openai.refusals import refusal, rejection
+from codeact.models.openai.requests import RequestWriter, parameters
 from codeact.models.openai.settings import EndpointSettings
 from codeact.models.openai.transport import Connections, FailureKind, RequestFailed
 from codeact.models.pace import RateLimiter, Reservation
@@ -95,9 +98,11 @@ class OpenAIClient:
         )
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
+        self._writer = RequestWriter(settings)
         self._probe = Probe(settings, route, self._connections)
         self._checks: list[ServerCheck] | None = None
         self._told_no_usage = False
+        self._rehearsed: dict[str, Any] | None = None
 
     async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
         """Refuse a missing key, and servers of which none can answer.
@@ -111,7 +116,7 @@ class OpenAIClient:
         refused = [(check, why) for check in self._checks if (why := check.refusal) is not None]
         if len(refused) == len(self._checks):
             self._checks = None
-            raise ConfigError(_no_server([check for check, _ in refused]))
+            raise ConfigError(no_server([check for check, _ in refused]))
         for check, why in refused:
             endpoint = next(
                 one for one in self._endpoints.members if one.base_url == check.base_url
@@ -121,6 +126,20 @@ class OpenAIClient:
             else:
                 self._endpoints.failed(endpoint, for_certain=True)
                 log.warning("%s; the other servers take its episodes", why)
+
+    async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
+        """Ask for one token with what the run's requests carry; `probe=false` skips it."""
+        if self.plain and (options.tools or options.response_format is not None):
+            raise ConfigError(
+                "api=completion sends one text, and the prompt strategy wants function calls or a "
+                "response format: give api=chat, or another prompt"
+            )
+        carried = parameters(self._settings, options, seed)
+        if not self._settings.probe or carried == self._rehearsed:
+            return
+        if refused := await self._probe.rehearse(carried):
+            raise ConfigError(f"{'; '.join(refused)} (model.probe=false skips this check)")
+        self._rehearsed = carried
 
     async def probe(self) -> None:
         """Ask every server for one token; raises `ProviderFailure` if none gives it."""
@@ -161,7 +180,7 @@ class OpenAIClient:
 
     async def complete(self, request: Request) -> Completion:
         history = _RequestHistory()
-        body = self._body(request)
+        body = self._writer.body(request)
         while True:
             try:
                 answer = await self._attempt(request, body, history)
@@ -175,33 +194,11 @@ class OpenAIClient:
             else:
                 return self._completion(answer, request, history)
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        settings = self._settings
-        sampling = settings.sampling
-        body: dict[str, Any] = {"model": settings.model_id}
-        if self.plain:
-            body["prompt"] = wire.render_plain(request.messages)
-        else:
-            body["messages"] = request.messages
-        seed = request.seed if request.seed is not None else sampling.seed
-        if sampling.seed == "none":
-            seed = None
-        optional = {
-            "stop": request.stop[: settings.stop_limit],
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-            "seed": seed,
-        }
-        body.update({key: value for key, value in optional.items() if value not in (None, ())})
-        body.update(sampling.extra)
-        return body
-
     async def _attempt(
         self, request: Request, body: dict[str, Any], history: _RequestHistory
     ) -> wire.ServerCompletion:
         content = wire.encode(body)
-        charged = len(content) // 4 + (body.get("max_tokens") or 0)
+        charged = len(content) // 4 + (body.get(self._settings.length_key) or 0)
         reservation: Reservation | None = None
         taken: int | None = 0
         admission = await self._endpoints.enter(request)
@@ -210,7 +207,7 @@ class OpenAIClient:
             admission.endpoint.count()
             taken = None
             response = await self._connections.post(admission.endpoint.url, content)
-            answer = self._read(response, admission)
+            answer = self._read(response, admission, request.turn, body)
             taken = None if answer.usage is None else answer.usage.total
         except RequestFailed as failed:
             # A request that broke off may have been processed.
@@ -238,13 +235,15 @@ class OpenAIClient:
             # It closed meanwhile, and a long wait would end in another minute.
             self._rate_limiter.settle(reservation, 0)
 
-    def _read(self, response: Response, admission: Admission) -> wire.ServerCompletion:
+    def _read(
+        self, response: Response, admission: Admission, turn: int, body: dict[str, Any]
+    ) -> wire.ServerCompletion:
         """Read a completion; its headers say when the next request may be sent."""
-        endpoint = admission.endpoint
+        endpoint, tags = admission.endpoint, self._settings.reasoning.tags
         if response.status != 200:
-            raise self._failure(response, endpoint)
+            raise self._failure(response, endpoint, body)
         try:
-            answer = wire.parse_completion(response.body)
+            answer = wire.parse_completion(response.body, turn, tags=tags)
         except wire.InvalidResponse as invalid:
             rejected = self._rejection(response, endpoint)
             raise rejected or RequestFailed(self._connections.words(str(invalid))) from None
@@ -268,7 +267,7 @@ class OpenAIClient:
             endpoint.limit.close(time.monotonic() + wait)
 
     def _failure(
-        self, response: Response, endpoint: Endpoint
+        self, response: Response, endpoint: Endpoint, body: dict[str, Any]
     ) -> ProviderFailure | RequestFailed | _ContextOverflow:
         status = response.status
         error = wire.parse_error(response.body)
@@ -281,7 +280,11 @@ class OpenAIClient:
         if full:
             return _ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
-            return ProviderFailure(refusal(self._settings, endpoint.url, status, message))
+            refused = refused_parameter(status, error, body)
+            return ProviderFailure(
+                refusal(self._settings, endpoint.url, status, message, refused=refused),
+                final=refused is not None,
+            )
         wait = retry_after(response.headers)
         if wait is None and status == 429:
             wait = wire.reset_after(response.headers)
@@ -336,10 +339,11 @@ class OpenAIClient:
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: wire.ServerError) -> None:
         """Shorten the request to fit, once; raises `ModelFailure` if that is impossible."""
-        wanted, limit = body.get("max_tokens"), wire.context_limit(error)
+        key = self._settings.length_key
+        wanted, limit = body.get(key), wire.context_limit(error)
         if wanted is not None and limit is not None and wanted >= limit:
             raise ProviderFailure(
-                f"max_tokens={wanted} leaves no room for any prompt in the context of "
+                f"{key}={wanted} leaves no room for any prompt in the context of "
                 f"{self._settings.name}, {limit} tokens: lower sampling.max_tokens"
             )
         fits = room is not None and room > 0 and (wanted is None or room < wanted)
@@ -348,7 +352,7 @@ class OpenAIClient:
                 f"the conversation no longer fits the context of {self._settings.name}: "
                 f"{self._connections.words(error.message)}"
             )
-        body["max_tokens"] = room
+        body[key] = room
 
     async def _pause(self, history: _RequestHistory, attempt: _AttemptFailed) -> None:
         settings = self._settings
@@ -374,9 +378,15 @@ class OpenAIClient:
                 self._settings.base_url,
             )
         prices = self._settings.prices
-        text, cut = wire.cut_at_stop(answer.text, request.stop)
+        read = answer.answer
+        self._writer.learn(read.spelling)
+        text, cut = wire.cut_at_stop(read.text, request.stop)
         return Completion(
             text=text,
+            reasoning=read.reasoning,
+            reasoning_details=read.reasoning_details,
+            tool_calls=read.tool_calls,
+            cut=cut,
             usage=answer.usage or Usage(),
             seconds=history.seconds,
             finish_reason="stop" if cut else answer.finish_reason,
@@ -386,11 +396,3 @@ class OpenAIClient:
 
     async def close(self) -> None:
         await self._connections.close()
-
-
-def _no_server(checks: list[ServerCheck]) -> str:
-    """Return why no server can be used, and what to do about it."""
-    reasons = "; ".join(str(check.refusal) for check in checks)
-    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
-    skip = "probe=false skips this check"
-    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from codeact import web
 from codeact.models.openai import wire
 from codeact.models.openai.exchange import Response
+from codeact.models.openai.parameters import RefusedParameter
 from codeact.models.openai.settings import EndpointSettings
 
 _REJECTED = {401, 402, 403, 404, 405, 410}
@@ -47,7 +48,13 @@ def rejection(
 
 
 def refusal(
-    settings: EndpointSettings, url: str, status: int, words: str, *, no_model: bool = False
+    settings: EndpointSettings,
+    url: str,
+    status: int,
+    words: str,
+    *,
+    no_model: bool = False,
+    refused: RefusedParameter | None = None,
 ) -> str:
     """Return what was refused, and what to do about it."""
     name = settings.credential_env
@@ -58,7 +65,9 @@ def refusal(
         403: f"{key} (and see what that key gives access to)",
         429: "the account's quota is used up",
     }.get(status, "check the model's settings (name, base_url, api, sampling)")
-    if no_model:
+    if refused is not None:
+        advice = f"it does not take {refused.name}: {refused.advice}"
+    elif no_model:
         advice = f"check {settings.naming} ({settings.naming_key})"
     elif status in (404, 405, 410):
         advice = f"check {settings.naming}, and base_url{_version(url)}"

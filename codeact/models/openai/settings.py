@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 
 from codeact.episode.settings import Settings
 from codeact.models.base import ModelSettings, without_none
+from codeact.models.openai.reasoning import ReasoningSettings
 
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
 
@@ -28,7 +29,8 @@ class SamplingSettings(Settings):
     """A seed for requests of a run that has none; null has no other than the run's. `none` never
     sends one, for servers that refuse the field."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of the request's body, sent as they are."""
+    """Further keys of the request's body, sent as they are. `tools` and `response_format` that the
+    prompt asks for take their place."""
 
     @field_validator("extra")
     @classmethod
@@ -104,6 +106,7 @@ class EndpointSettings(ModelSettings):
             "requests_per_minute",
             "tokens_per_minute",
             "stop_limit",
+            "length_key",
             "probe",
         }
     )
@@ -133,6 +136,8 @@ class EndpointSettings(ModelSettings):
     """`chat` for chat completions, `completion` for plain ones."""
     sampling: SamplingSettings = SamplingSettings()
     """How the model samples."""
+    reasoning: ReasoningSettings = ReasoningSettings()
+    """What is asked of the model's reasoning, and what later turns see of it."""
     timeout: TimeoutSettings = TimeoutSettings()
     """How long is waited."""
     max_retries: int = Field(default=6, ge=0)
@@ -146,6 +151,8 @@ class EndpointSettings(ModelSettings):
     stop_limit: int | None = Field(default=4, ge=0)
     """How many stop strings the server takes (OpenAI: 4); the others are enforced here. Null is
     any number."""
+    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls `sampling.max_tokens`; reasoning models of OpenAI want the second."""
     overflow: Literal["fail", "shrink"] = "fail"
     """When prompt and `max_tokens` do not fit the context: `fail` ends the episode, `shrink`
     asks for as many tokens as there is room for."""
@@ -153,8 +160,17 @@ class EndpointSettings(ModelSettings):
     """Whether `check` asks the server for its models before the run starts."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers; a revision only where there is one."""
-        return without_none(super().identity(), "revision")
+        """What decides the answers; a revision, and how to reason, only where that is said."""
+        return without_none(super().identity(), "revision", "reasoning")
+
+    @model_validator(mode="after")
+    def _has_a_place_for_reasoning(self) -> Self:
+        if self.api == "completion" and self.reasoning.history != "drop":
+            raise ValueError(
+                f"reasoning.history={self.reasoning.history} has no place in api=completion, which "
+                "sends one text: give reasoning.history=drop, or api=chat"
+            )
+        return self
 
     @property
     def model_id(self) -> str:

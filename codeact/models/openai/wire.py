@@ -12,6 +12,8 @@ import msgspec
 from codeact.episode.effects import Usage
 from codeact.episode.messages import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
+from codeact.models.openai.messages import ReadAnswer, read_answer
+from codeact.models.openai.usage import read_usage
 from codeact.web import number
 
 
@@ -22,16 +24,17 @@ class InvalidResponse(ValueError):
 class ServerCompletion(msgspec.Struct, frozen=True):
     """A completion as the server sent it; `usage` is None if it reported none."""
 
-    text: str
+    answer: ReadAnswer
     finish_reason: str
     usage: Usage | None
 
 
 class ServerError(msgspec.Struct, frozen=True):
-    """A server's own description of a failure."""
+    """A server's own description of a failure; `param` is what it says is wrong, if it does."""
 
     message: str
     code: str = ""
+    param: str = ""
 
 
 def render_plain(messages: Sequence[Message]) -> str:
@@ -70,7 +73,7 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(ends)], True) if ends else (text, False)
 
 
-def parse_completion(body: bytes) -> ServerCompletion:
+def parse_completion(body: bytes, turn: int = 0, *, tags: str | None = None) -> ServerCompletion:
     """Read a completion of either API; raises `InvalidResponse` for anything else.
 
     No text (null, or tool calls in its place) is an empty text: the protocol knows what that is.
@@ -83,27 +86,32 @@ def parse_completion(body: bytes) -> ServerCompletion:
         raise InvalidResponse("the answer has no choices")
     choice = choices[0]
     if isinstance(choice.get("message"), dict):
-        content = choice["message"].get("content")
+        message = choice["message"]
     elif "text" in choice:
-        content = choice["text"]
+        message = {"content": choice["text"]}
     else:
         raise InvalidResponse("the answer's choice has neither message nor text")
     reason = choice.get("finish_reason")
     return ServerCompletion(
-        text=clean(_text(content)),
+        answer=read_answer(message, turn, tags=tags),
         finish_reason=reason if isinstance(reason, str) else "unknown",
-        usage=_usage(payload.get("usage")),
+        usage=read_usage(payload.get("usage")),
     )
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; raises `InvalidResponse` for anything else."""
+    """Read a JSON object; raises `InvalidResponse` for anything else.
+
+    Lone surrogates in it are replaced, and numbers that are not finite are null: no record could
+    hold them.
+    """
     try:
         payload = msgspec.json.decode(body)
     except ValueError:
         # The standard library accepts what some servers send and msgspec refuses (surrogates, NaN).
         try:
-            payload = json.loads(body.decode())
+            loose = json.loads(body.decode(), parse_constant=_no_number, parse_float=_finite)
+            payload = json.loads(clean(json.dumps(loose, ensure_ascii=False)))
         except UnicodeDecodeError:
             raise InvalidResponse("the answer is not UTF-8") from None
         except (ValueError, RecursionError):
@@ -119,33 +127,13 @@ def _head(body: bytes) -> str:
     return repr(body[:60].decode(errors="replace")) if body else "it is empty"
 
 
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "".join(part for part in parts if isinstance(part, str))
-    return ""
+def _no_number(_: str) -> None:
+    """NaN and the infinities are null."""
 
 
-def _usage(usage: object) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    prompt = _count(usage.get("prompt_tokens"))
-    cached = _count(cached if cached is not None else usage.get("prompt_cache_hit_tokens"))
-    return Usage(
-        prompt=prompt,
-        completion=_count(usage.get("completion_tokens")),
-        cached=min(cached, prompt),
-    )
-
-
-def _count(value: object) -> int:
-    if isinstance(value, int | float) and math.isfinite(value):
-        return max(0, int(value))
-    return 0
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
 def parse_error(body: bytes) -> ServerError:
@@ -159,7 +147,21 @@ def parse_error(body: bytes) -> ServerError:
         return ServerError(str(inner))
     message = inner.get("message") or inner.get("detail") or inner
     code = inner.get("code") or inner.get("type") or ""
-    return ServerError(message if isinstance(message, str) else json.dumps(message), str(code))
+    words = message if isinstance(message, str) else json.dumps(message)
+    return ServerError(words, str(code), _param(inner, payload))
+
+
+def _param(*parts: dict[str, Any]) -> str:
+    """Return what an error says is wrong: OpenAI's ``param``, or the place that FastAPI names."""
+    for part in parts:
+        if isinstance(param := part.get("param"), str) and param:
+            return param
+        for key in ("detail", "message"):
+            detail = part.get(key)
+            first = detail[0] if isinstance(detail, list) and detail else None
+            if isinstance(first, dict) and isinstance(place := first.get("loc"), list):
+                return ".".join(str(one) for one in place if one != "body")
+    return ""
 
 
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}

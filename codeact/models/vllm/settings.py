@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
+from codeact.models.openai.reasoning import ReasoningSettings
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings, TimeoutSettings
 from codeact.plugins import resolve
 
@@ -139,6 +140,9 @@ class VllmSettings(ModelSettings):
     """`chat` for chat completions, `completion` for plain ones."""
     sampling: SamplingSettings = SamplingSettings()
     """How the model samples."""
+    reasoning: ReasoningSettings = ReasoningSettings()
+    """What is asked of the model's reasoning, and what later turns see of it. Which parser splits
+    it off is vLLM's own flag, ``args.reasoning_parser``."""
     timeout: TimeoutSettings = TimeoutSettings()
     """How long is waited."""
     concurrency: int = Field(default=256, ge=1)
@@ -182,7 +186,8 @@ class VllmSettings(ModelSettings):
         """What decides the completions: `args` without those for speed and memory only."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
-        return {**without_none(super().identity(), "revision"), "args": decisive}
+        found = without_none(super().identity(), "revision", "reasoning")
+        return {**found, "args": decisive}
 
     def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Its addresses are others each time, and the settings say what it is."""
@@ -250,6 +255,7 @@ class VllmSettings(ModelSettings):
             use_proxy=False,
             api=self.api,
             sampling=self.sampling,
+            reasoning=self.reasoning,
             timeout=self.timeout,
             max_retries=_GROWING_PAUSES + math.ceil(self.start_seconds / _LONGEST_PAUSE),
             concurrency=self.concurrency,
