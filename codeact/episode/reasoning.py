@@ -3,7 +3,7 @@
 A server may ignore the field in which reasoning comes back, and a chat template may leave it out,
 both without a word. But servers count the tokens of each prompt. From one turn to the next a prompt
 grows by what the model wrote, by what the environment said to it, and by the reasoning, if that is
-there. The first is known in tokens, and the second is estimated by its length.
+there. The first is known in tokens, and the second is bounded by its length.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,9 @@ from codeact.episode.record import EpisodeRecord
 
 _OVERHEAD = 32
 """Tokens that headers of messages and counting may make up between two turns."""
-_DOUBT = 0.75
-"""By how much of itself an estimate by length may be wrong: digits and code have shorter tokens."""
+_LEAST = 0.4
+"""How much of the tokens estimated by its length a text has at the least. At the most, each byte is
+one: so digits are with some models."""
 _DENSITY = (0.1, 1.0)
 """Tokens of a character, at the least and at the most."""
 
@@ -26,7 +27,7 @@ _DENSITY = (0.1, 1.0)
 class ReasoningSent(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one turn's reasoning in the next turn's prompt; turns count from 1.
 
-    The prompt grew by `growth` tokens; without the `reasoning` it would have been `expected`.
+    The prompt grew by `growth` tokens; without the `reasoning` that would be about `expected`.
     """
 
     reasoning: int
@@ -39,10 +40,11 @@ class ReasoningSent(msgspec.Struct, frozen=True, kw_only=True):
 def reasoning_sent(record: EpisodeRecord) -> list[ReasoningSent]:
     """Return what can be told of an episode's turns with reasoning, each by the turn after it.
 
-    It reached the model if the prompt grew by at least half of it more than expected. Nothing is
-    said of a turn whose reasoning is shorter than the doubt about the rest, of a restored or edited
-    turn, and of one whose tokens no server has counted. Where only the last message's reasoning is
-    sent, that of the turn before leaves the prompt at the same time, which is allowed for.
+    It reached the model if the prompt grew by more than all that was said can be, and it did not if
+    the prompt grew by less than the least of that and half of the reasoning. Nothing is said of a
+    turn where neither is so, of a restored or edited one, and of one whose tokens no server has
+    counted. Where only the last message's reasoning is sent, that of the turn before leaves the
+    prompt at the same time, which is allowed for.
     """
     if record.version == 1 or not any(map(_has_reasoning, record.messages)):
         return []
@@ -88,12 +90,19 @@ def _judged(
     written, thought = _parts(messages[place], turn, density)
     if turn.cut:
         written = round(density * len(messages[place]["content"]))
-    said = density * _length(messages[place + 1 : end])
+    between = messages[place + 1 : end]
+    said = density * _length(between)
+    most = (
+        written
+        + sum(len(message["content"].encode("utf-8", "replace")) for message in between)
+        + _OVERHEAD
+    )
+    least = written + _LEAST * said - _OVERHEAD + thought / 2
     growth = after.usage.prompt - turn.usage.prompt
-    if thought / 2 < _DOUBT * said + _OVERHEAD:
+    if least <= growth + left <= most or thought <= 2 * _OVERHEAD:
         return None
+    reached = growth + left >= least
     expected = round(written + said)
-    reached = growth + left >= expected + thought / 2
     return ReasoningSent(reasoning=thought, growth=growth, expected=expected, reached=reached)
 
 

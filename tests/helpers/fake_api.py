@@ -29,7 +29,8 @@ class Reply:
     """One answer: a completion with `text`, or any fault.
 
     `hang` is where the server stops for good: before it answers, or in the middle of the body.
-    `cut` closes the connection in the middle of the body. `body` replaces the JSON.
+    `cut` closes the connection in the middle of the body. `body` replaces the JSON. `message` has
+    further fields of the assistant's message.
     """
 
     text: str | None = "ok"
@@ -39,6 +40,7 @@ class Reply:
     latency: float = 0.0
     hang: str = ""
     cut: bool = False
+    message: dict[str, Any] = field(default_factory=dict)
     tool_calls: list[Any] | None = None
     finish_reason: str = "stop"
     usage: dict[str, Any] | None = field(
@@ -74,7 +76,7 @@ def _error(reply: Reply) -> dict[str, Any]:
 def _completion(reply: Reply, path: str) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish_reason}
     if path.endswith("/chat/completions"):
-        choice["message"] = {"role": "assistant", "content": reply.text}
+        choice["message"] = {"role": "assistant", "content": reply.text, **reply.message}
         if reply.tool_calls is not None:
             choice["message"]["tool_calls"] = reply.tool_calls
     else:

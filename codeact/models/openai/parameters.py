@@ -9,8 +9,8 @@ from codeact.models.openai import wire
 _STATUSES = {400, 422}
 _REFUSING = re.compile(
     r"(?i)unsupported|unrecogni[sz]ed|unknown|unexpected|deprecated|invalid|incompatible|missing"
-    r"|not (?:be )?(?:supported?|permitted|allowed|available|accept\w*|a valid|both)|n't support"
-    r"|no longer support|\bonly\b|\brequires?\b|must be|\bfixed\b|does not recognize"
+    r"|not (?:be )?(?:support(?:ed)?|permitted|allowed|available|accept\w*|a valid|both)"
+    r"|n't support|no longer support|\bonly\b|\brequires?\b|must be|\bfixed\b|does not recognize"
 )
 _ABOUT_ITS_VALUE = re.compile(
     r"(?i)too (?:large|small|long|low|high)|at (?:least|most)|(?:below|above) (?:the )?(?:min|max)"

@@ -255,13 +255,20 @@ class VllmSettings(ModelSettings):
             use_proxy=False,
             api=self.api,
             sampling=self.sampling,
-            reasoning=self.reasoning,
+            reasoning=self._reasoning,
             timeout=self.timeout,
             max_retries=_GROWING_PAUSES + math.ceil(self.start_seconds / _LONGEST_PAUSE),
             concurrency=self.concurrency,
             stop_limit=self.stop_limit,
             overflow=self.overflow,
         )
+
+    @property
+    def _reasoning(self) -> ReasoningSettings:
+        """With the spelling that vLLM reads in what is sent to it, where none is set."""
+        if self.reasoning.spelling is not None or self.reasoning.tags is not None:
+            return self.reasoning
+        return self.reasoning.model_copy(update={"spelling": "reasoning"})
 
     def command(self) -> tuple[str, ...]:
         """What comes after the interpreter; host and port are added on the server's node."""
