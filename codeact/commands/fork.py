@@ -16,6 +16,7 @@ from typing import Any
 from codeact.commands.arguments import Arguments, configurations, parse
 from codeact.commands.help import tell_if_asked
 from codeact.exceptions import ConfigError
+from codeact.experiment.config.compose import as_group
 from codeact.experiment.config.schema import RunConfig
 from codeact.recordings.run_folder import CONFIG
 from codeact.resources import data_folder
@@ -65,8 +66,10 @@ def _based_on(file: Path, overrides: Sequence[str]) -> str:
         if isinstance(one, dict)
         for key, option in one.items()
     }
-    named = {word.lstrip("+~").partition("=")[0] for word in overrides}
-    chosen = [key for key in groups if key in named or ("feedback" in named and "@" in key)]
+    named = {word.lstrip("+~").partition("=")[0] for word in map(as_group, overrides)}
+    dialects = [key for key in groups if key in named and key.startswith("model/dialect@")]
+    whole = [key for key in groups if not key.startswith("model/dialect@")]
+    chosen = [key for key in whole if key in named or ("feedback" in named and "@" in key)]
     tree = {**ours, **{key: one for key, one in _tree(file).items() if key not in _OWN}}
     _open_paths(tree)
     for key in chosen:
@@ -77,7 +80,9 @@ def _based_on(file: Path, overrides: Sequence[str]) -> str:
         node.pop(last, None)
     if isinstance(executor := tree.get("executor"), dict):
         executor["slots"] = None  # as many as the episodes that are played at once need
-    tree["defaults"] = [*({key: groups[key]} for key in chosen), "_self_"]
+    # A dialect changes some keys of a model, be it the run's own.
+    last = [{key: groups[key]} for key in dialects]
+    tree["defaults"] = [*({key: groups[key]} for key in chosen), "_self_", *last]
     return OmegaConf.to_yaml(OmegaConf.create(tree))
 
 

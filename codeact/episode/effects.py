@@ -95,13 +95,15 @@ class Completion(Answer, frozen=True):
     is in USD, None without configured prices. A `reused` completion came from the response cache:
     its usage is what it took originally, and it costs nothing now. `author` is who wrote the text;
     where a person edited what the model wrote, that is `original`. A `restored` completion is that
-    of a recorded turn, which is played again.
+    of a recorded turn, which is played again. A `cut` one went on after a stop string, for a server
+    that stops at none: the rest was paid for and is not part of it.
     """
 
     text: str
     usage: Usage = Usage()
     seconds: float = 0.0
     finish_reason: str = "stop"
+    cut: bool = False
     retries: tuple[str, ...] = ()
     cost: float | None = None
     reused: bool = False
@@ -227,6 +229,8 @@ class Turn(msgspec.Struct, kw_only=True):
     """Who wrote the message that was acted on."""
     original: str | None = None
     """What the model wrote, where a person edited it."""
+    cut: bool = False
+    """Whether the model wrote on after a stop string, and what followed was left out here."""
 
     def __post_init__(self) -> None:
         if type(self.reused) is not bool:

@@ -163,6 +163,7 @@ class Episode:
             restored=completion.restored is not None,
             author=completion.author,
             original=completion.original,
+            cut=completion.cut,
         )
         self.turns.append(turn)
         self.counts.propose_solution += turn.action == "propose"

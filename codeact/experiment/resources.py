@@ -1,13 +1,16 @@
 """What runs share: model clients and sandboxes, opened once for equal settings."""
 
 import logging
+import re
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.schema import PlaySettings, digest_of
-from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
+from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Rehearsed, Role
 from codeact.models.cache import CachedModel, ResponseStore
 from codeact.models.registry import create_client
 from codeact.sandboxes.base import Sandbox
@@ -17,6 +20,13 @@ from codeact.tools import ToolBox
 from codeact.wording import with_whole_keys
 
 log = logging.getLogger(__name__)
+
+
+class Rehearsal(NamedTuple):
+    """What a run's requests will carry: it depends on the client, and has the run's seed."""
+
+    options: Callable[[ModelClient], RequestOptions]
+    seed: int | None
 
 
 class Cache(NamedTuple):
@@ -85,9 +95,11 @@ class Resources:
         settings: ModelSettings,
         keys: list[EpisodeKey],
         role: Role = "policy",
+        *,
         cache: Cache | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> ModelClient:
-        """Return a client that passed its check, which costs nothing."""
+        """Return a client that passed its check, which costs nothing but a token."""
         kept = None if cache is None else (cache.folder, cache.settings.identity())
         key = "model" + digest_of((settings.model_dump(), kept))
         if key not in self._open:
@@ -99,10 +111,13 @@ class Resources:
         found: ModelClient = self._open[key]
         try:
             await found.check(keys, role)
+            if rehearsal is not None and isinstance(found, Rehearsed):
+                await found.rehearse(rehearsal.options(found), rehearsal.seed)
         except ConfigError as error:
             group = "feedback.model" if role == "feedback" else "model"
             fields = type(settings).model_fields
-            raise type(error)(with_whole_keys(str(error), group, fields)) from error
+            said = re.sub(r"(?<![\w.])model\.(?=[a-z_])", f"{group}.", str(error))
+            raise type(error)(with_whole_keys(said, group, fields)) from error
         return found
 
     def _store(self, folder: str) -> ResponseStore:

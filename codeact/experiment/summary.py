@@ -11,6 +11,7 @@ import msgspec
 
 from codeact.episode.causes import is_counted, is_own_success
 from codeact.episode.effects import Usage, total_cost
+from codeact.episode.reasoning import reasoning_sent
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.run_folder import read_records
 
@@ -48,6 +49,12 @@ class Tally(msgspec.Struct):
     asked_again: int = 0
     """How often feedback was asked for anew."""
     edited: int = 0
+    reasoning_checked: int = 0
+    """Turns of whose reasoning the next prompt tells whether it was sent back; that of
+    `reasoning_lost` of them was not in it."""
+    reasoning_lost: int = 0
+    cut: int = 0
+    """Turns whose text was cut at a stop string here, as the server stops at none."""
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
@@ -81,8 +88,12 @@ class Tally(msgspec.Struct):
             self.checked_feedback += turn.leaks is not None
             self.leaks += bool(turn.leaks)
             self.asked_again += turn.asked_again
+            self.cut += turn.cut
             self.fresh += turn.fresh
             self.fresh_feedback += turn.fresh_feedback
+        for sent in reasoning_sent(record):
+            self.reasoning_checked += 1
+            self.reasoning_lost += not sent.reached
         for attempt in record.attempts:
             self.retried = {**self.retried, attempt.cause: self.retried.get(attempt.cause, 0) + 1}
             self.lost += attempt.usage + attempt.feedback_usage

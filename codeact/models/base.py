@@ -8,7 +8,7 @@ import msgspec
 from pydantic import Field
 
 from codeact.episode.effects import Completion, Usage
-from codeact.episode.messages import JSON, Message, ToolSchema
+from codeact.episode.messages import JSON, Message, RequestOptions, ToolSchema
 from codeact.episode.settings import Settings
 from codeact.plugins import resolve
 
@@ -86,6 +86,15 @@ class Probed(Protocol):
         ...
 
 
+@runtime_checkable
+class Rehearsed(Protocol):
+    """A client that can find out whether its model takes what a run's requests carry."""
+
+    async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
+        """Ask for one token with all of that; raises `ConfigError` if something is refused."""
+        ...
+
+
 class Prices(Settings):
     """USD per million tokens. `cached` is for prompt tokens out of the server's prefix cache."""
 
@@ -152,5 +161,12 @@ class ModelSettings(Settings):
 
 
 def without_none(identity: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Leave out fields that are None, so that identities from before they existed stay the same."""
-    return {key: value for key, value in identity.items() if value is not None or key not in names}
+    """Leave out fields that are None, or groups of fields that have nothing to say.
+
+    So identities from before they existed stay the same.
+    """
+    return {
+        key: value
+        for key, value in identity.items()
+        if key not in names or (value is not None and value != {})
+    }

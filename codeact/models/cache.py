@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from codeact.episode.effects import Completion
+from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError
 from codeact.models.base import (
     EpisodeKey,
     ModelClient,
     ModelSettings,
     Probed,
+    Rehearsed,
     Request,
     Role,
     SharesLimits,
@@ -59,6 +61,11 @@ class CachedModel:
         """Ask the model itself."""
         if isinstance(self._client, Probed):
             await self._client.probe()
+
+    async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
+        """Ask the model itself, even where every answer may be in the cache."""
+        if isinstance(self._client, Rehearsed):
+            await self._client.rehearse(options, seed)
 
     async def serving(self) -> list[dict[str, Any]]:
         """What the model itself says."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from aiohttp import web
+from codeact.models.remote.probe import REHEARSAL
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Reply:
     """One answer: a completion with `text`, or any fault.
 
     `hang` is where the server stops for good: before it answers, or in the middle of the body.
-    `cut` closes the connection in the middle of the body. `body` replaces the JSON.
+    `cut` closes the connection in the middle of the body. `body` replaces the JSON. `message` has
+    further fields of the assistant's message.
     """
 
     text: str | None = "ok"
@@ -37,6 +39,7 @@ class Reply:
     latency: float = 0.0
     hang: str = ""
     cut: bool = False
+    message: dict[str, Any] = field(default_factory=dict)
     tool_calls: list[Any] | None = None
     finish_reason: str = "stop"
     usage: dict[str, Any] | None = field(
@@ -59,6 +62,12 @@ Handler = Callable[[Seen, int], Reply | str]
 """Called with the request and its number, from 0."""
 
 
+def _first(body: dict[str, Any]) -> object:
+    """Return the text of the first message."""
+    messages = body.get("messages") or [{}]
+    return messages[0].get("content")
+
+
 def _error(reply: Reply) -> dict[str, Any]:
     return {"error": {"message": reply.text, "type": "fake", "code": reply.status}}
 
@@ -66,7 +75,7 @@ def _error(reply: Reply) -> dict[str, Any]:
 def _completion(reply: Reply, path: str) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": 0, "finish_reason": reply.finish_reason}
     if path.endswith("/chat/completions"):
-        choice["message"] = {"role": "assistant", "content": reply.text}
+        choice["message"] = {"role": "assistant", "content": reply.text, **reply.message}
         if reply.tool_calls is not None:
             choice["message"]["tool_calls"] = reply.tool_calls
     else:
@@ -82,7 +91,8 @@ class FakeApi:
 
     `replies` is a list, used one by one (its last one for good), or a function. `models` are what
     it lists, `models_reply` is an answer in place of that list, `elsewhere` is what any other
-    address gets. `hits` counts all requests by path.
+    address gets. `hits` counts all requests by path. `takes` answers the `rehearsals`, in which a
+    client finds out whether the server takes a run's parameters; they are not in `seen`.
     """
 
     routes: tuple[str, ...] = (
@@ -98,6 +108,8 @@ class FakeApi:
         self.replies = replies
         self.latency = latency
         self.seen: list[Seen] = []
+        self.rehearsals: list[Seen] = []
+        self.takes: Callable[[Seen], Reply | str] = lambda seen: "ok"
         self.count = 0
         self.keep_log = True
         self.models: Sequence[str | dict[str, Any]] = ("m",)
@@ -150,6 +162,10 @@ class FakeApi:
         content = await request.read()
         query = dict(request.query)
         seen = Seen(request.path, request.headers, json.loads(content), content, query)
+        if REHEARSAL in (_first(seen.body), seen.body.get("prompt")):
+            self.rehearsals.append(seen)
+            reply = self.takes(seen)
+            return await self._answer(request, Reply(reply) if isinstance(reply, str) else reply)
         if self.keep_log:
             self.seen.append(seen)
         reply = self._next(seen)

@@ -20,6 +20,7 @@ from codeact.experiment.events import Job, Listeners
 from codeact.experiment.failures import FAILURES, to_lines
 from codeact.experiment.identity import requested_run
 from codeact.experiment.plan import Plan, make_plan
+from codeact.experiment.reasoning_watch import ReasoningWatch
 from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner, RunnerResult
 from codeact.experiment.summary import Summary, summarize_folder
@@ -190,7 +191,8 @@ async def _play_jobs(
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
     person = terminal() if any(job.plan.config.person for job in jobs) else None
     with make_progress(total, done, config.progress_seconds, live=person is None) as progress:
-        listeners = Listeners([progress, *trackers(prepared, progress.notice)])
+        watch = ReasoningWatch(progress.notice)
+        listeners = Listeners([progress, watch, *trackers(prepared, progress.notice)])
         if done:
             listeners.notice(f"{done} of {total} episodes are there already; playing the rest.")
         for job in prepared:

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from codeact.episode.messages import RequestOptions
 from codeact.episode.prompts import PromptStrategy
+from codeact.episode.protocol import FEEDBACK_STOP
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.attending import view_of
@@ -14,7 +16,7 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
-from codeact.experiment.resources import Cache, Resources
+from codeact.experiment.resources import Cache, Rehearsal, Resources
 from codeact.models.base import EpisodeKey, ModelSettings
 from codeact.models.person.editor import MessageEditor
 from codeact.models.person.settings import PersonSettings
@@ -82,12 +84,26 @@ async def environment(
         critic = None
         if config.feedback.kind != "none" and config.feedback.model is not None:
             kept = cache(asked.feedback.model)
-            critic = await resources.client(config.feedback.model, keys, "feedback", kept)
+            critic = await resources.client(
+                config.feedback.model,
+                keys,
+                "feedback",
+                cache=kept,
+                rehearsal=Rehearsal(lambda _: RequestOptions(FEEDBACK_STOP), config.seed),
+            )
         return Environment(
             identity=identity_of(config),
             settings=config.episode,
             strategy=strategy,
-            policy=await resources.client(config.model, keys, cache=cache(asked.model)),
+            policy=await resources.client(
+                config.model,
+                keys,
+                cache=cache(asked.model),
+                rehearsal=Rehearsal(
+                    lambda client: strategy.options(config.turns, (), plain=client.plain),
+                    config.seed,
+                ),
+            ),
             critic=critic,
             sandbox=await sandbox,
             tools=resources.tools(config, tools),

@@ -30,6 +30,7 @@ _SHOWN = 4
 """Keys of one ending, that are suggested."""
 _SWEPT = {"run", "fork"}
 """Commands that take ``-m``."""
+_DIALECT = re.compile(r"^((?:feedback\.)?model)\.dialect=")
 _TAKES_SEVERAL = {"task"}
 """Groups that take a list of options, which are composed into one."""
 
@@ -66,7 +67,13 @@ class Invocation(NamedTuple):
     def all_overrides(self) -> list[str]:
         """Overrides with the other folder put on Hydra's search path."""
         others = ",".join(literal(f"file://{folder}") for folder in self.folders[1:])
-        return [*([f"hydra.searchpath=[{others}]"] if others else []), *self.overrides]
+        words = map(as_group, self.overrides)
+        return [*([f"hydra.searchpath=[{others}]"] if others else []), *words]
+
+
+def as_group(word: str) -> str:
+    """Write ``model.dialect=NAME`` as Hydra has it: an option that fills keys of the model."""
+    return _DIALECT.sub(r"model/dialect@\1=", word)
 
 
 class Composed(NamedTuple):
@@ -230,12 +237,16 @@ def _files(name: str, config: DictConfig, choices: Mapping[Any, Any]) -> dict[st
     """Which YAML file fills which package."""
     folders = _folders(config)
     found = {"": _locate(name, folders)}
-    for group, choice in choices.items():
+    for group, choice in sorted(choices.items(), key=lambda one: "model/dialect" in str(one[0])):
         path, _, package = str(group).partition("@")
         if path.startswith("hydra/") or choice is None:
             continue
         places = [_locate(f"{path}/{option}", folders) for option in options_in(str(choice))]
-        found[package or path.replace("/", ".")] = ", ".join(places)
+        filled = package or path.replace("/", ".")
+        if str(group).startswith("model/dialect@"):
+            # It fills some keys of what another option has filled.
+            places = [found[filled], *(places if choice != "none" else [])]
+        found[filled] = ", ".join(places)
     return found
 
 

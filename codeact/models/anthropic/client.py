@@ -73,11 +73,12 @@ class AnthropicClient(RemoteClient):
             config["format"] = _output_format(request.response_format)
         return config
 
-    def _question(self) -> dict[str, Any]:
+    def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
         return {
             "model": self._settings.model_id,
+            **carried,
             "max_tokens": 1,
-            "messages": [{"role": "user", "content": "Hello"}],
+            "messages": [{"role": "user", "content": words}],
         }
 
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:

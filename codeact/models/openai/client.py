@@ -9,8 +9,11 @@ lean with limits per minute, two servers and a response cache. The openai packag
 
 from typing import Any
 
+from codeact.episode.messages import RequestOptions
+from codeact.exceptions import ConfigError
 from codeact.models.base import Request
 from codeact.models.openai import wire
+from codeact.models.openai.requests import RequestWriter, parameters, question
 from codeact.models.openai.settings import EndpointSettings
 from codeact.models.remote.client import RemoteClient
 from codeact.models.remote.encoding import ServerCompletion
@@ -23,37 +26,25 @@ class OpenAIClient(RemoteClient):
 
     def __init__(self, settings: EndpointSettings) -> None:
         self.plain = settings.api == "completion"
+        self.length_key = settings.length_key
+        self._writer = RequestWriter(settings)
         super().__init__(settings, "completions" if self.plain else "chat/completions")
 
     def _body(self, request: Request) -> dict[str, Any]:
-        settings = self._settings
-        sampling = settings.sampling
-        body: dict[str, Any] = {"model": settings.model_id}
-        if self.plain:
-            body["prompt"] = wire.render_plain(request.messages)
-        else:
-            body["messages"] = request.messages
-        seed = request.seed if request.seed is not None else sampling.seed
-        if sampling.seed == "none":
-            seed = None
-        optional = {
-            "stop": request.stop[: settings.stop_limit],
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-            "seed": seed,
-        }
-        body.update({key: value for key, value in optional.items() if value not in (None, ())})
-        body.update(sampling.extra)
-        return body
+        return self._writer.body(request)
 
-    def _question(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self._settings.model_id, "max_tokens": 1}
-        if self.plain:
-            body["prompt"] = "Hello"
-        else:
-            body["messages"] = [{"role": "user", "content": "Hello"}]
-        return body
+    def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+        if self.plain and (options.tools or options.response_format is not None):
+            raise ConfigError(
+                "api=completion sends one text, and the prompt strategy wants function calls or a "
+                "response format: give api=chat, or another prompt"
+            )
+        return parameters(self._settings, options, seed)
+
+    def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
+        return question(self._settings, words, carried)
 
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
-        return wire.parse_completion(body)
+        found = wire.parse_completion(body, request.turn, tags=self._settings.reasoning.tags)
+        self._writer.learn(found.spelling)
+        return found.completion

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from codeact.episode.settings import Settings
 from codeact.models.base import without_none
+from codeact.models.openai.reasoning import ReasoningSettings
 from codeact.models.remote.settings import RemoteSettings, ServerAddress, VariableName
 
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
@@ -28,7 +29,8 @@ class SamplingSettings(Settings):
     """A seed for requests of a run that has none; null has no other than the run's. `none` never
     sends one, for servers that refuse the field."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of the request's body, sent as they are."""
+    """Further keys of the request's body, sent as they are. `tools` and `response_format` that the
+    prompt asks for take their place."""
 
     @field_validator("extra")
     @classmethod
@@ -53,11 +55,29 @@ class EndpointSettings(RemoteSettings):
     client_class = "codeact.models.openai.client:OpenAIClient"
     sdk_class = "codeact.models.openai.sdk:SdkTransport"
     checked_keys = "name, base_url, api, sampling"
+    incidental = RemoteSettings.incidental | {"length_key"}
 
     api: Literal["chat", "completion"] = "chat"
     """`chat` for chat completions, `completion` for plain ones."""
     sampling: SamplingSettings = SamplingSettings()
     """How the model samples."""
+    reasoning: ReasoningSettings = ReasoningSettings()
+    """What is asked of the model's reasoning, and what later turns see of it."""
+    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls `sampling.max_tokens`; reasoning models of OpenAI want the second."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers; a revision, and how to reason, only where that is said."""
+        return without_none(super().identity(), "revision", "reasoning")
+
+    @model_validator(mode="after")
+    def _has_a_place_for_reasoning(self) -> Self:
+        if self.api == "completion" and self.reasoning.history != "drop":
+            raise ValueError(
+                f"reasoning.history={self.reasoning.history} has no place in api=completion, which "
+                "sends one text: give reasoning.history=drop, or api=chat"
+            )
+        return self
 
 
 class OpenAISettings(EndpointSettings):

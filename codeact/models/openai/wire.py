@@ -1,11 +1,14 @@
 """Encodes requests for OpenAI-compatible servers and decodes responses; no I/O here."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from codeact.episode.effects import Usage
 from codeact.episode.messages import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
-from codeact.models.remote.encoding import InvalidResponse, ServerCompletion, clean, count, decode
+from codeact.models.openai.messages import read_answer
+from codeact.models.openai.reasoning import Spelling
+from codeact.models.openai.usage import read_usage
+from codeact.models.remote.encoding import InvalidResponse, ServerCompletion, decode
 from codeact.models.remote.errors import parse_error
 
 
@@ -20,7 +23,14 @@ def render_plain(messages: Sequence[Message]) -> str:
     return "".join(parts) + ASSISTANT_PREFIX
 
 
-def parse_completion(body: bytes) -> ServerCompletion:
+class ReadCompletion(NamedTuple):
+    """A completion, and how its server spells reasoning; None where it has none."""
+
+    completion: ServerCompletion
+    spelling: Spelling | None
+
+
+def parse_completion(body: bytes, turn: int = 0, *, tags: str | None = None) -> ReadCompletion:
     """Read a completion of either API; raises `InvalidResponse` for anything else.
 
     No text (null, or tool calls in its place) is an empty text: the protocol knows what that is.
@@ -33,37 +43,19 @@ def parse_completion(body: bytes) -> ServerCompletion:
         raise InvalidResponse("the answer has no choices")
     choice = choices[0]
     if isinstance(choice.get("message"), dict):
-        content = choice["message"].get("content")
+        message = choice["message"]
     elif "text" in choice:
-        content = choice["text"]
+        message = {"content": choice["text"]}
     else:
         raise InvalidResponse("the answer's choice has neither message nor text")
     reason = choice.get("finish_reason")
-    return ServerCompletion(
-        text=clean(_text(content)),
+    read = read_answer(message, turn, tags=tags)
+    completion = ServerCompletion(
+        text=read.text,
+        reasoning=read.reasoning,
+        reasoning_details=read.reasoning_details,
+        tool_calls=read.tool_calls,
         finish_reason=reason if isinstance(reason, str) else "unknown",
-        usage=_usage(payload.get("usage")),
+        usage=read_usage(payload.get("usage")),
     )
-
-
-def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "".join(part for part in parts if isinstance(part, str))
-    return ""
-
-
-def _usage(usage: object) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    prompt = count(usage.get("prompt_tokens"))
-    cached = count(cached if cached is not None else usage.get("prompt_cache_hit_tokens"))
-    return Usage(
-        prompt=prompt,
-        completion=count(usage.get("completion_tokens")),
-        cached=min(cached, prompt),
-    )
+    return ReadCompletion(completion, read.spelling)

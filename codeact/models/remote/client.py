@@ -13,6 +13,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from codeact.episode.effects import Completion, Usage
+from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request, Role
 from codeact.models.pace import RateLimiter, Reservation
@@ -32,7 +33,8 @@ from codeact.models.remote.errors import (
 )
 from codeact.models.remote.exchange import Response
 from codeact.models.remote.headers import reset_after
-from codeact.models.remote.probe import Probe, ServerCheck
+from codeact.models.remote.parameters import refused_parameter
+from codeact.models.remote.probe import Probe, ServerCheck, no_server
 from codeact.models.remote.refusals import refusal, rejection
 from codeact.models.remote.settings import RemoteSettings
 from codeact.models.remote.transport import Connections, FailureKind, RequestFailed
@@ -57,6 +59,8 @@ class RemoteClient(ABC):
     plain = False
     busy: ClassVar[frozenset[int]] = frozenset({429})
     """Statuses by which a server asks for fewer requests."""
+    length_key = "max_tokens"
+    """What a request calls the most tokens of an answer."""
 
     def __init__(self, settings: RemoteSettings, route: str) -> None:
         """`route` is what comes after the server's address."""
@@ -66,8 +70,9 @@ class RemoteClient(ABC):
         )
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
-        self._probe = Probe(settings, route, self._connections, self._question())
+        self._probe = Probe(settings, route, self._connections, self._question)
         self._checks: list[ServerCheck] | None = None
+        self._rehearsed: dict[str, Any] | None = None
         self._told_no_usage = False
 
     @abstractmethod
@@ -75,8 +80,12 @@ class RemoteClient(ABC):
         """Return the body of a request."""
 
     @abstractmethod
-    def _question(self) -> dict[str, Any]:
-        """Return the body of the smallest request, which asks for one token."""
+    def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a request for one token, which carries these parameters."""
+
+    def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+        """Return what a run's requests carry beside their messages, as far as it is rehearsed."""
+        return {}
 
     @abstractmethod
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
@@ -94,7 +103,7 @@ class RemoteClient(ABC):
         refused = [(check, why) for check in self._checks if (why := check.refusal) is not None]
         if len(refused) == len(self._checks):
             self._checks = None
-            raise ConfigError(_no_server([check for check, _ in refused]))
+            raise ConfigError(no_server([check for check, _ in refused]))
         for check, why in refused:
             endpoint = next(
                 one for one in self._endpoints.members if one.base_url == check.base_url
@@ -104,6 +113,15 @@ class RemoteClient(ABC):
             else:
                 self._endpoints.failed(endpoint, for_certain=True)
                 log.warning("%s; the other servers take its episodes", why)
+
+    async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
+        """Ask for one token with what the run's requests carry; `probe=false` skips it."""
+        carried = self._carried(options, seed)
+        if not carried or not self._settings.probe or carried == self._rehearsed:
+            return
+        if refused := await self._probe.rehearse(carried):
+            raise ConfigError(f"{'; '.join(refused)} (model.probe=false skips this check)")
+        self._rehearsed = carried
 
     async def probe(self) -> None:
         """Ask every server for one token; raises `ProviderFailure` if none gives it."""
@@ -162,7 +180,7 @@ class RemoteClient(ABC):
         self, request: Request, body: dict[str, Any], history: RequestHistory
     ) -> ServerCompletion:
         content = encode(body)
-        charged = len(content) // 4 + (body.get("max_tokens") or 0)
+        charged = len(content) // 4 + (body.get(self.length_key) or 0)
         reservation: Reservation | None = None
         taken: int | None = 0
         admission = await self._endpoints.enter(request)
@@ -171,7 +189,7 @@ class RemoteClient(ABC):
             admission.endpoint.count()
             taken = None
             response = await self._connections.post(admission.endpoint.url, content)
-            answer = self._read(response, admission, request)
+            answer = self._read(response, admission, request, body)
             taken = None if answer.usage is None else answer.usage.total
         except RequestFailed as failed:
             # A request that broke off may have been processed.
@@ -199,11 +217,13 @@ class RemoteClient(ABC):
             # It closed meanwhile, and a long wait would end in another minute.
             self._rate_limiter.settle(reservation, 0)
 
-    def _read(self, response: Response, admission: Admission, request: Request) -> ServerCompletion:
+    def _read(
+        self, response: Response, admission: Admission, request: Request, body: dict[str, Any]
+    ) -> ServerCompletion:
         """Read a completion; its headers say when the next request may be sent."""
         endpoint = admission.endpoint
         if response.status != 200:
-            raise self._failure(response, endpoint)
+            raise self._failure(response, endpoint, body)
         try:
             answer = self._parse(response.body, request)
         except InvalidResponse as invalid:
@@ -229,7 +249,7 @@ class RemoteClient(ABC):
             endpoint.limit.close(time.monotonic() + wait)
 
     def _failure(
-        self, response: Response, endpoint: Endpoint
+        self, response: Response, endpoint: Endpoint, body: dict[str, Any]
     ) -> ProviderFailure | RequestFailed | ContextOverflow:
         status = response.status
         error = parse_error(response.body)
@@ -242,7 +262,11 @@ class RemoteClient(ABC):
         if full:
             return ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
-            return ProviderFailure(refusal(self._settings, endpoint.url, status, message))
+            refused = refused_parameter(status, error, body)
+            return ProviderFailure(
+                refusal(self._settings, endpoint.url, status, message, refused=refused),
+                final=refused is not None,
+            )
         wait = retry_after(response.headers)
         if wait is None and status == 429:
             wait = reset_after(response.headers)
@@ -299,10 +323,11 @@ class RemoteClient(ABC):
 
     def _shrink(self, body: dict[str, Any], room: int | None, error: ServerError) -> None:
         """Shorten the request to fit, once; raises `ModelFailure` if that is impossible."""
-        wanted, limit = body.get("max_tokens"), context_limit(error)
+        key = self.length_key
+        wanted, limit = body.get(key), context_limit(error)
         if wanted is not None and limit is not None and wanted >= limit:
             raise ProviderFailure(
-                f"max_tokens={wanted} leaves no room for any prompt in the context of "
+                f"{key}={wanted} leaves no room for any prompt in the context of "
                 f"{self._settings.name}, {limit} tokens: lower sampling.max_tokens"
             )
         fits = room is not None and room > 0 and (wanted is None or room < wanted)
@@ -311,7 +336,7 @@ class RemoteClient(ABC):
                 f"the conversation no longer fits the context of {self._settings.name}: "
                 f"{self._connections.words(error.message)}"
             )
-        body["max_tokens"] = room
+        body[key] = room
 
     async def _pause(self, history: RequestHistory, attempt: AttemptFailed) -> None:
         settings = self._settings
@@ -343,6 +368,7 @@ class RemoteClient(ABC):
             reasoning=answer.reasoning,
             reasoning_details=answer.reasoning_details,
             tool_calls=answer.tool_calls,
+            cut=cut,
             usage=answer.usage or Usage(),
             seconds=history.seconds,
             finish_reason="stop" if cut else answer.finish_reason,
@@ -352,11 +378,3 @@ class RemoteClient(ABC):
 
     async def close(self) -> None:
         await self._connections.close()
-
-
-def _no_server(checks: list[ServerCheck]) -> str:
-    """Return why no server can be used, and what to do about it."""
-    reasons = "; ".join(str(check.refusal) for check in checks)
-    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
-    skip = "probe=false skips this check"
-    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"

@@ -10,10 +10,11 @@ from codeact.models.remote.encoding import InvalidResponse, decode
 
 
 class ServerError(msgspec.Struct, frozen=True):
-    """A server's own description of a failure."""
+    """A server's own description of a failure; `param` is what it says is wrong, if it does."""
 
     message: str
     code: str = ""
+    param: str = ""
 
 
 def parse_error(body: bytes) -> ServerError:
@@ -27,7 +28,21 @@ def parse_error(body: bytes) -> ServerError:
         return ServerError(str(inner))
     message = inner.get("message") or inner.get("detail") or inner
     code = inner.get("code") or inner.get("type") or ""
-    return ServerError(message if isinstance(message, str) else json.dumps(message), str(code))
+    words = message if isinstance(message, str) else json.dumps(message)
+    return ServerError(words, str(code), _param(inner, payload))
+
+
+def _param(*parts: dict[str, Any]) -> str:
+    """Return what an error says is wrong: OpenAI's ``param``, or the place that FastAPI names."""
+    for part in parts:
+        if isinstance(param := part.get("param"), str) and param:
+            return param
+        for key in ("detail", "message"):
+            detail = part.get(key)
+            first = detail[0] if isinstance(detail, list) and detail else None
+            if isinstance(first, dict) and isinstance(place := first.get("loc"), list):
+                return ".".join(str(one) for one in place if one != "body")
+    return ""
 
 
 _CONTEXT_CODES = {

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from codeact import web
 from codeact.models.remote.encoding import InvalidResponse, decode, encode
+from codeact.models.remote.errors import is_context_overflow, parse_error
 from codeact.models.remote.exchange import Response
-from codeact.models.remote.refusals import rejection
+from codeact.models.remote.parameters import RefusedParameter, refused_parameter
+from codeact.models.remote.refusals import refusal, rejection
 from codeact.models.remote.settings import RemoteSettings
 from codeact.models.remote.transport import Connections, RequestFailed
 
@@ -17,6 +20,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+QUESTION, REHEARSAL = "Hello", "Hello again"
+"""What a server is asked when it is looked for, and once it is found."""
 _LIST_SECONDS = 10.0
 _ASK_SECONDS = 30.0
 """How long a server may take to list its models, and to answer with one token."""
@@ -41,10 +46,14 @@ class ServerCheck(NamedTuple):
 
 
 class ProbeFailure(NamedTuple):
-    """Why a server did not complete a small request; `lasting` if it never will."""
+    """Why a server did not complete a small request; `lasting` if it never will.
+
+    `parameter` says that it is one of the request's parameters that the server does not take.
+    """
 
     why: str
     lasting: bool
+    parameter: bool = False
 
 
 class Probe:
@@ -55,13 +64,14 @@ class Probe:
         settings: RemoteSettings,
         route: str,
         connections: Connections,
-        question: dict[str, Any],
+        question: Callable[[str, dict[str, Any]], dict[str, Any]],
     ) -> None:
-        """`question` is the body of a request for one token."""
+        """`question` makes a request for one token, of words and of what it carries beside them."""
         self._settings = settings
         self._route = route
         self._connections = connections
-        self._question = encode(question)
+        self._question = question
+        self._carried: dict[str, Any] = {}
 
     async def check(self) -> list[ServerCheck]:
         """Check every server, all at once."""
@@ -70,6 +80,16 @@ class Probe:
     async def ask(self) -> list[ProbeFailure | None]:
         """Ask every server for one token; None for each one that gives it."""
         return await _each(self._settings.addresses, self._ask)
+
+    async def rehearse(self, carried: dict[str, Any]) -> list[str]:
+        """Ask every server with a run's own parameters; returns why some do not take those.
+
+        `ask` has them too from now on.
+        """
+        self._carried = carried
+        ask = partial(self._ask, words=REHEARSAL)
+        found = await _each(self._settings.addresses, ask)
+        return [one.why for one in found if one is not None and one.parameter]
 
     async def _check(self, base_url: str) -> ServerCheck:
         import aiohttp
@@ -141,24 +161,45 @@ class Probe:
         log.warning("%s", what)
         return ServerCheck(base_url)
 
-    async def _ask(self, base_url: str) -> ProbeFailure | None:
+    async def _ask(self, base_url: str, words: str = QUESTION) -> ProbeFailure | None:
         import aiohttp
 
         url = f"{base_url}/{self._route}"
-        words = self._connections.words
+        shortened = self._connections.words
+        body = encode(self._question(words, self._carried))
         try:
-            response = await self._connections.fetch(url, _ASK_SECONDS, self._question)
+            response = await self._connections.fetch(url, _ASK_SECONDS, body)
         except (aiohttp.ClientError, OSError, RequestFailed) as error:
             why = str(error) or type(error).__name__
-            return ProbeFailure(f"{url} did not answer: {words(why)}", lasting=False)
-        rejected = rejection(self._settings, url, response, words)
+            return ProbeFailure(f"{url} did not answer: {shortened(why)}", lasting=False)
+        rejected = rejection(self._settings, url, response, shortened)
         if rejected is not None:
             return ProbeFailure(rejected.why, lasting=True)
-        # The right server may still refuse this request, with status 400 for example.
+        if (refused := self._refused(response)) is not None:
+            said = shortened(parse_error(response.body).message)
+            why = refusal(self._settings, url, response.status, said, refused=refused)
+            return ProbeFailure(why, lasting=True, parameter=True)
+        # The right server may still refuse this request, which is short, with status 400.
         if response.status >= 500 or response.status in (408, 425, 429):
             what = web.seen(response.status, response.headers, response.body)
-            return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)
+            return ProbeFailure(f"{url} did not answer: {shortened(what)}", lasting=False)
         return None
+
+    def _refused(self, response: Response) -> RefusedParameter | None:
+        """Return the parameter that a server does not take; one token is too few for some."""
+        error = parse_error(response.body) if response.status != 200 else None
+        if error is None or is_context_overflow(error):
+            return None
+        refused = refused_parameter(response.status, error, self._carried)
+        return None if refused is None or refused.value else refused
+
+
+def no_server(checks: list[ServerCheck]) -> str:
+    """Return why no server can be used, and what to do about it."""
+    reasons = "; ".join(str(check.refusal) for check in checks)
+    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
+    skip = "probe=false skips this check"
+    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"
 
 
 def _lasting(failure: ProbeFailure | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from codeact import web
 from codeact.models.remote.errors import is_out_of_quota, is_wrong_model, parse_error
 from codeact.models.remote.exchange import Response
+from codeact.models.remote.parameters import RefusedParameter
 from codeact.models.remote.settings import RemoteSettings
 
 _REJECTED = {401, 402, 403, 404, 405, 410}
@@ -56,6 +57,7 @@ def refusal(
     *,
     no_model: bool = False,
     no_quota: bool = False,
+    refused: RefusedParameter | None = None,
 ) -> str:
     """Return what was refused, and what to do about it."""
     name = settings.credential_env
@@ -66,6 +68,8 @@ def refusal(
     }.get(status, f"check the model's settings ({settings.checked_keys})")
     if no_quota:
         advice = "the account's quota is used up"
+    elif refused is not None:
+        advice = f"it does not take {refused.name}: {refused.advice}"
     elif no_model:
         advice = f"check {settings.naming} ({settings.naming_key})"
     elif status in (404, 405, 410):

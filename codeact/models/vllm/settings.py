@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
+from codeact.models.openai.reasoning import ReasoningSettings
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings
 from codeact.models.remote.settings import TimeoutSettings
 from codeact.plugins import resolve
@@ -140,6 +141,9 @@ class VllmSettings(ModelSettings):
     """`chat` for chat completions, `completion` for plain ones."""
     sampling: SamplingSettings = SamplingSettings()
     """How the model samples."""
+    reasoning: ReasoningSettings = ReasoningSettings()
+    """What is asked of the model's reasoning, and what later turns see of it. Which parser splits
+    it off is vLLM's own flag, ``args.reasoning_parser``."""
     timeout: TimeoutSettings = TimeoutSettings()
     """How long is waited."""
     concurrency: int = Field(default=256, ge=1)
@@ -183,7 +187,8 @@ class VllmSettings(ModelSettings):
         """What decides the completions: `args` without those for speed and memory only."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
-        return {**without_none(super().identity(), "revision"), "args": decisive}
+        found = without_none(super().identity(), "revision", "reasoning")
+        return {**found, "args": decisive}
 
     def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Its addresses are others each time, and the settings say what it is."""
@@ -251,12 +256,20 @@ class VllmSettings(ModelSettings):
             use_proxy=False,
             api=self.api,
             sampling=self.sampling,
+            reasoning=self._reasoning,
             timeout=self.timeout,
             max_retries=_GROWING_PAUSES + math.ceil(self.start_seconds / _LONGEST_PAUSE),
             concurrency=self.concurrency,
             stop_limit=self.stop_limit,
             overflow=self.overflow,
         )
+
+    @property
+    def _reasoning(self) -> ReasoningSettings:
+        """With the spelling that vLLM reads in what is sent to it, where none is set."""
+        if self.reasoning.spelling is not None or self.reasoning.tags is not None:
+            return self.reasoning
+        return self.reasoning.model_copy(update={"spelling": "reasoning"})
 
     def command(self) -> tuple[str, ...]:
         """What comes after the interpreter; host and port are added on the server's node."""

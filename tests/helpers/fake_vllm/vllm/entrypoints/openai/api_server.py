@@ -21,6 +21,7 @@ from typing import Any
 from aiohttp import web
 
 FIRST = "<thought> A look. </thought>\n<execute> 6 * 7 </execute>"
+REHEARSAL = "Hello again"
 LAST = "The answer is <solution> 42 </solution>"
 
 
@@ -44,12 +45,17 @@ class Server:
     async def chat(self, request: web.Request) -> web.Response:
         body = await request.json()
         messages = body["messages"]
+        if messages[0]["content"] == REHEARSAL:
+            return self.answer("ok")
         self.asked += 1
         self.note(first=messages[0]["content"], seed=body["seed"], messages=len(messages))
         if self.asked == int(os.environ.get("FAKE_VLLM_DIE", "0")):
             os._exit(1)
         await asyncio.sleep(float(os.environ.get("FAKE_VLLM_SECONDS", "0")))
-        message = {"role": "assistant", "content": FIRST if len(messages) < 3 else LAST}
+        return self.answer(FIRST if len(messages) < 3 else LAST)
+
+    def answer(self, text: str) -> web.Response:
+        message = {"role": "assistant", "content": text}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
         return web.json_response({"id": "fake", "choices": [choice], "usage": usage})
