@@ -168,4 +168,4 @@ def test_a_limit_with_room_left_holds_nobody_back(remaining):
 def test_cached_tokens_are_never_more_than_the_prompt():
     usage = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}
     body = json.dumps({"choices": [{"text": ""}], "usage": usage}).encode()
-    assert parse_completion(body).usage == Usage(5, 0, 5)
+    assert parse_completion(body).completion.usage == Usage(5, 0, 5)
