@@ -7,7 +7,7 @@ Python's own numbers takes eight times the memory. A prompt is kept as what is n
 import sys
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -50,13 +50,14 @@ class PrefixBreak(msgspec.Struct, frozen=True, kw_only=True):
     """Where a prompt first does not extend what the server had seen.
 
     `turn` is that of the prompt, from 1. From place `at` on, counted in ids, `seen` is what the
-    server had seen and `sent` what the prompt has: texts, or ids where no text could be had. The
-    `place` is in the ``prompt`` of the turn before, or in what it ``sampled``.
+    server had seen and `sent` what the prompt has: texts, which begin a few ids before that, or ids
+    where nobody could tell the texts. The `place` is in what was ``sampled`` in the turn before, or
+    in its ``prompt``.
     """
 
     turn: int
     at: int
-    place: str
+    place: Literal["prompt", "sampled"]
     seen: str
     sent: str
 
