@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from codeact.episode.messages import Answer, Message, RequestOptions
+from codeact.episode.tokens import CompletionTokens
 from codeact.exceptions import Cause
 
 
@@ -96,7 +97,8 @@ class Completion(Answer, frozen=True):
     its usage is what it took originally, and it costs nothing now. `author` is who wrote the text;
     where a person edited what the model wrote, that is `original`. A `restored` completion is that
     of a recorded turn, which is played again. A `cut` one went on after a stop string, for a server
-    that stops at none: the rest was paid for and is not part of it.
+    that stops at none: the rest was paid for and is not part of it. `tokens` are the exact ones of
+    the request, where they are recorded.
     """
 
     text: str
@@ -110,6 +112,7 @@ class Completion(Answer, frozen=True):
     author: Author = "model"
     original: str | None = None
     restored: RestoredTurn | None = None
+    tokens: CompletionTokens | None = None
 
 
 def valid_seconds(seconds: float) -> float:

@@ -21,7 +21,10 @@ STRATEGIES = Registry(
     sort="prompt.strategy",
     wanted="a class with all that codeact.episode.prompts.PromptStrategy has",
     part=_made,
-    ours={"code": "codeact.episode.prompts:CodeStrategy"},
+    ours={
+        "code": "codeact.episode.prompts:CodeStrategy",
+        "code_verbatim": "codeact.episode.prompts:VerbatimStrategy",
+    },
 )
 
 

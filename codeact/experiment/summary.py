@@ -13,6 +13,7 @@ from codeact.episode.causes import is_counted, is_own_success
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.reasoning import reasoning_sent
 from codeact.episode.record import EpisodeRecord
+from codeact.experiment.token_totals import TokenTotals
 from codeact.recordings.run_folder import read_records
 
 
@@ -128,6 +129,8 @@ class Summary:
         self.by_task: dict[str, Tally] = {}
         self.by_turns: dict[int, Tally] = {}
         self.failures: list[FailedEpisode] = []
+        self.tokens = TokenTotals()
+        """The exact tokens, where they are recorded."""
         self._seconds: dict[str, array[float]] = {}
 
     def add(self, record: EpisodeRecord) -> None:
@@ -135,6 +138,7 @@ class Summary:
         self.overall.add(record)
         self.by_task.setdefault(record.task_name, Tally()).add(record)
         self.by_turns.setdefault(len(record.turns), Tally()).add(record)
+        self.tokens.add(record)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 if turn.restored and effect == "model":
@@ -153,11 +157,13 @@ class Summary:
 
     def document(self) -> dict[str, Any]:
         """Return the content of ``summary.json`` as JSON data."""
+        tokens = {"tokens": self.tokens.document()} if self.tokens.requests else {}
         return {
             "overall": self.overall.document(),
             "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
             "by_turns": {str(n): tally.document() for n, tally in sorted(self.by_turns.items())},
             "latency": msgspec.to_builtins(self.latency),
+            **tokens,
             "failures": msgspec.to_builtins(self.failures),
         }
 

@@ -16,6 +16,7 @@ import pytest
 
 from codeact.cli import main
 from codeact.recordings.run_folder import SPENT, latest_records, read_records
+from codeact.recordings.token_file import read_tokens
 from tests.helpers.alfworld import (
     needs_archive,
     needs_engine,
@@ -27,6 +28,7 @@ from tests.helpers.alfworld import (
 from tests.helpers.fake_api import FakeApi
 from tests.helpers.ray_cluster import Driver, add_node, cluster, worker_pids
 from tests.helpers.serving import threaded
+from tests.helpers.toy_vllm import ANSWER, CELL, END, ToyVllm
 
 pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600), pytest.mark.ray]
 
@@ -101,6 +103,21 @@ def test_the_records_are_those_of_one_process(ray_cluster: Any, tmp_path: Path) 
     assert session["sandbox"]["executor"] == "local"
     assert session["sandbox"]["ray"]["workers"] == 2
     assert session["sandbox"]["ray"]["nodes"] == 1
+
+
+def test_exact_tokens_come_from_workers_to_the_run_folder(ray_cluster: Any, tmp_path: Path) -> None:
+    toy = ToyVllm(tmp_path)
+    with threaded(toy.api):
+        words = toy.words("samples=4", "turns=max2_p1", "compute.workers=2")
+        run = Driver(ray_cluster, tmp_path / "run", *words[1:])
+        assert run.finish() == 0, run.stderr
+    records = {record.id: record for record in latest_records(tmp_path / "run")}
+    tokens = {one.episode: one for one in read_tokens(tmp_path / "run")}
+    assert len(records) == 4
+    assert tokens.keys() == records.keys()
+    for one in tokens.values():
+        sampled = [toy.text(turn.sampled) for turn in one.turns]
+        assert sampled == [CELL + END, ANSWER + END]
 
 
 @needs_archive

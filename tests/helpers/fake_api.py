@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from aiohttp import web
+
 from codeact.models.remote.probe import REHEARSAL
 
 
@@ -116,6 +117,8 @@ class FakeApi:
         self.models_status = 200
         self.models_reply: Reply | None = None
         self.elsewhere = Reply(status=404, text="no such page")
+        self.detokenize: Callable[[list[int]], str] | None = None
+        """As vLLM's, which stands beside the API; None has none."""
         self.hits: Counter[str] = Counter()
         self.base_url = ""
         self.in_flight = self.peak_in_flight = 0
@@ -129,6 +132,7 @@ class FakeApi:
         app.router.add_get("/v1/models", self._handle_models)
         # As Azure has it.
         app.router.add_get("/openai/models", self._handle_models)
+        app.router.add_post("/detokenize", self._handle_detokenize)
         app.router.add_route("*", "/{path:.*}", self._handle_elsewhere)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -183,6 +187,13 @@ class FakeApi:
         listed = [{"id": m} if isinstance(m, str) else m for m in self.models]
         data = {"object": "list", "data": listed}
         return web.json_response(data, status=self.models_status)
+
+    async def _handle_detokenize(self, request: web.Request) -> web.StreamResponse:
+        if self.detokenize is None:
+            return await self._handle_elsewhere(request)
+        self.hits[request.path] += 1
+        asked = await request.json()
+        return web.json_response({"prompt": self.detokenize(asked["tokens"])})
 
     async def _handle_elsewhere(self, request: web.Request) -> web.StreamResponse:
         self.hits[request.path] += 1

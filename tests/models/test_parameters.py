@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from codeact.models.remote.parameters import refused_parameter
 
 from codeact.cli import main
 from codeact.episode.messages import RequestOptions
@@ -12,6 +11,7 @@ from codeact.exceptions import ConfigError, ProviderFailure
 from codeact.models.base import EpisodeKey, Request
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.openai.wire import parse_error
+from codeact.models.remote.parameters import refused_parameter
 from tests.helpers.commands import codeact
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.serving import threaded

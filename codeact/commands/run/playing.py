@@ -30,6 +30,7 @@ from codeact.files import private_folder
 from codeact.models.person.terminal import terminal
 from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
+from codeact.results.exact_tokens import show_tokens
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expected_trackers, trackers
@@ -251,6 +252,7 @@ def _report(jobs: list[PlannedRun], results: RunResults) -> int:
     else:
         _report_sweep(Path(jobs[0].sweep), jobs, results)
     _report_values(jobs, summaries)
+    show_tokens(summaries)
     files = {job.name: str(job.path / FAILURES) for job in jobs if job.name in summaries}
     failed = show_failures(summaries, files)
     for job in jobs:

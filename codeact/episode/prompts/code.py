@@ -95,6 +95,19 @@ class CodeStrategy:
         return [{"role": "user", "content": text}]
 
 
+class VerbatimStrategy(CodeStrategy):
+    """As `CodeStrategy`, but the policy reads its own messages exactly as it wrote them.
+
+    So a prompt extends, token by token, what the server has seen: `CodeStrategy` puts a line in
+    front of each message and a line end behind it, as the published transcripts have them.
+    """
+
+    name = "code_verbatim"
+
+    def assistant(self, answer: Answer) -> Message:
+        return assistant_message(answer, answer.text)
+
+
 def count_down(counts: Counts, turns: TurnSettings) -> str:
     """What is left, and the nudge before the last step."""
     steps = turns.max_steps - counts.steps

@@ -10,6 +10,8 @@ from codeact.models.base import without_none
 from codeact.models.openai.reasoning import ReasoningSettings
 from codeact.models.remote.settings import RemoteSettings, ServerAddress, VariableName
 
+TOKENIZER = "tokenizer.json"
+"""The file of a model's folder that has its tokenizer."""
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
 
 
@@ -55,7 +57,7 @@ class EndpointSettings(RemoteSettings):
     client_class = "codeact.models.openai.client:OpenAIClient"
     sdk_class = "codeact.models.openai.sdk:SdkTransport"
     checked_keys = "name, base_url, api, sampling"
-    incidental = RemoteSettings.incidental | {"length_key"}
+    incidental = RemoteSettings.incidental | {"length_key", "tokenizer"}
 
     api: Literal["chat", "completion"] = "chat"
     """`chat` for chat completions, `completion` for plain ones."""
@@ -66,9 +68,16 @@ class EndpointSettings(RemoteSettings):
     length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the server calls `sampling.max_tokens`; reasoning models of OpenAI want the second."""
 
+    tokens: Literal["exact"] | None = None
+    """`exact` records the ids of every prompt and answer, with log probabilities, in a file of the
+    run folder; the servers have to be vLLM. Null counts tokens."""
+    tokenizer: str | None = None
+    """The folder of the model's `tokenizer.json`, by which exact tokens are compared with the texts
+    of their answers; null compares nothing."""
+
     def identity(self) -> dict[str, Any]:
-        """What decides the answers; a revision, and how to reason, only where that is said."""
-        return without_none(super().identity(), "revision", "reasoning")
+        """What decides the answers, and what is kept of them; only what there is."""
+        return without_none(super().identity(), "revision", "reasoning", "tokens")
 
     @model_validator(mode="after")
     def _has_a_place_for_reasoning(self) -> Self:
@@ -112,6 +121,10 @@ class AzureSettings(EndpointSettings):
     """The version of Azure's API, a date."""
     token_env: VariableName | None = None
     """The environment variable that holds a token of Microsoft Entra ID, sent in place of a key."""
+    tokens: None = None
+    """Null: Azure gives no token ids."""
+    tokenizer: None = None
+    """Null: there are no ids to compare with texts."""
 
     @model_validator(mode="after")
     def _is_a_deployment(self) -> Self:

@@ -21,6 +21,7 @@ from codeact.models.remote.attempts import AttemptFailed, ContextOverflow, Reque
 from codeact.models.remote.encoding import (
     InvalidResponse,
     ServerCompletion,
+    UnusableAnswer,
     cut_at_stop,
     encode,
 )
@@ -34,7 +35,7 @@ from codeact.models.remote.errors import (
 from codeact.models.remote.exchange import Response
 from codeact.models.remote.headers import reset_after
 from codeact.models.remote.parameters import refused_parameter
-from codeact.models.remote.probe import Probe, ServerCheck, no_server
+from codeact.models.remote.probe import Demands, Probe, ServerCheck, no_server
 from codeact.models.remote.refusals import refusal, rejection
 from codeact.models.remote.settings import RemoteSettings
 from codeact.models.remote.transport import Connections, FailureKind, RequestFailed
@@ -61,6 +62,8 @@ class RemoteClient(ABC):
     """Statuses by which a server asks for fewer requests."""
     length_key = "max_tokens"
     """What a request calls the most tokens of an answer."""
+    demands: Demands | None = None
+    """What every answer has to have beside a text."""
 
     def __init__(self, settings: RemoteSettings, route: str) -> None:
         """`route` is what comes after the server's address."""
@@ -70,7 +73,7 @@ class RemoteClient(ABC):
         )
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
-        self._probe = Probe(settings, route, self._connections, self._question)
+        self._probe = Probe(settings, route, self._connections, self._question, self.demands)
         self._checks: list[ServerCheck] | None = None
         self._rehearsed: dict[str, Any] | None = None
         self._told_no_usage = False
@@ -97,7 +100,7 @@ class RemoteClient(ABC):
         A server that cannot answer is left out from the start if another one can.
         """
         self._connections.read_key()
-        if not self._settings.probe or self._checks is not None:
+        if self._checks is not None or not (self._settings.probe or self.demands):
             return
         self._checks = await self._probe.check()
         refused = [(check, why) for check in self._checks if (why := check.refusal) is not None]
@@ -195,6 +198,9 @@ class RemoteClient(ABC):
             # A request that broke off may have been processed.
             taken = 0 if failed.kind in ("busy", "unreachable", "rejected") else None
             raise self._after(failed, admission, history) from failed
+        except UnusableAnswer as unusable:
+            why = self._connections.words(str(unusable))
+            raise ProviderFailure(f"{admission.endpoint.url}: {why}") from None
         except (ProviderFailure, ContextOverflow):
             taken = 0
             raise
@@ -369,6 +375,7 @@ class RemoteClient(ABC):
             reasoning_details=answer.reasoning_details,
             tool_calls=answer.tool_calls,
             cut=cut,
+            tokens=answer.tokens,
             usage=answer.usage or Usage(),
             seconds=history.seconds,
             finish_reason="stop" if cut else answer.finish_reason,

@@ -9,17 +9,26 @@ import msgspec
 
 from codeact.episode.effects import Usage
 from codeact.episode.messages import Answer
+from codeact.episode.tokens import CompletionTokens
 
 
 class InvalidResponse(ValueError):
     """The server sent status 200 and something that is no completion."""
 
 
+class UnusableAnswer(ValueError):
+    """The server sent a completion without what was asked for; it would do so again."""
+
+
 class ServerCompletion(Answer, frozen=True, kw_only=True):
-    """A completion as the server sent it; `usage` is None if it reported none."""
+    """A completion as the server sent it; `usage` is None if it reported none.
+
+    `tokens` are the exact ones, where they were asked for.
+    """
 
     finish_reason: str
     usage: Usage | None
+    tokens: CompletionTokens | None = None
 
 
 def clean(text: str) -> str:

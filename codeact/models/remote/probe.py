@@ -5,10 +5,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from codeact import web
-from codeact.models.remote.encoding import InvalidResponse, decode, encode
+from codeact.models.remote.encoding import InvalidResponse, UnusableAnswer, decode, encode
 from codeact.models.remote.errors import is_context_overflow, parse_error
 from codeact.models.remote.exchange import Response
 from codeact.models.remote.parameters import RefusedParameter, refused_parameter
@@ -56,6 +56,18 @@ class ProbeFailure(NamedTuple):
     parameter: bool = False
 
 
+class Demands(Protocol):
+    """What answers have to have beside a text."""
+
+    def refused(self, words: str) -> str:
+        """Say that a server refuses what it is asked by, in its own words, and what to do."""
+        ...
+
+    def check(self, body: bytes) -> None:
+        """Refuse an answer that lacks it: `UnusableAnswer`."""
+        ...
+
+
 class Probe:
     """Checks the servers of a model, with connections of its own."""
 
@@ -65,12 +77,14 @@ class Probe:
         route: str,
         connections: Connections,
         question: Callable[[str, dict[str, Any]], dict[str, Any]],
+        demands: Demands | None = None,
     ) -> None:
         """`question` makes a request for one token, of words and of what it carries beside them."""
         self._settings = settings
         self._route = route
         self._connections = connections
         self._question = question
+        self._demands = demands
         self._carried: dict[str, Any] = {}
 
     async def check(self) -> list[ServerCheck]:
@@ -92,6 +106,15 @@ class Probe:
         return [one.why for one in found if one is not None and one.parameter]
 
     async def _check(self, base_url: str) -> ServerCheck:
+        found = ServerCheck(base_url)
+        if self._settings.probe:
+            found = await self._check_list(base_url)
+        if self._demands is not None and found.refusal is None:
+            # Nothing can be recorded of a server that ignores what it is asked for.
+            found = found._replace(wrong=_lasting(await self._ask(base_url)))
+        return found
+
+    async def _check_list(self, base_url: str) -> ServerCheck:
         import aiohttp
 
         try:
@@ -183,6 +206,20 @@ class Probe:
         if response.status >= 500 or response.status in (408, 425, 429):
             what = web.seen(response.status, response.headers, response.body)
             return ProbeFailure(f"{url} did not answer: {shortened(what)}", lasting=False)
+        return self._lacking(url, response)
+
+    def _lacking(self, url: str, response: Response) -> ProbeFailure | None:
+        """Return what a server's answer lacks of the demands, or how it refuses them."""
+        if self._demands is None:
+            return None
+        words = self._connections.words
+        if response.status != 200:
+            said = f"HTTP {response.status}: {words(parse_error(response.body).message)}"
+            return ProbeFailure(f"{url} {self._demands.refused(said)}", lasting=True)
+        try:
+            self._demands.check(response.body)
+        except UnusableAnswer as error:
+            return ProbeFailure(f"{url}: {words(str(error))}", lasting=True)
         return None
 
     def _refused(self, response: Response) -> RefusedParameter | None:
