@@ -5,6 +5,7 @@ environment follow each other.
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -137,11 +138,17 @@ def turns_of_record(record: EpisodeRecord) -> tuple[RecordedTurn, ...]:
 
 
 def _place(turn: Turn, number: int, messages: list[Message]) -> int:
-    place = turn.message
-    if place is None or not 0 <= place < len(messages):
-        raise ValueError(f"its turn {number} names no message ({place} of {len(messages)})")
-    if messages[place]["role"] != "assistant":
-        raise ValueError(f"its turn {number} names a message of the {messages[place]['role']}")
+    return policy_place(turn.message, number, len(messages), lambda place: messages[place]["role"])
+
+
+def policy_place(
+    place: int | None, number: int, messages: int, role_at: Callable[[int], str]
+) -> int:
+    """Return the place of a turn's message; raises `ValueError` where it is not the policy's."""
+    if place is None or not 0 <= place < messages:
+        raise ValueError(f"its turn {number} names no message ({place} of {messages})")
+    if (role := role_at(place)) != "assistant":
+        raise ValueError(f"its turn {number} names a message of the {role}")
     return place
 
 
