@@ -49,6 +49,8 @@ class ConvertConfig(Settings):
     loss: Preset | None
     """Which turns are trained: `all`, those that `worked`, the `successful_tail` or the `last`;
     null writes no mask."""
+    reasoning: Literal["keep", "drop"]
+    """Whether messages keep the reasoning that a server gave apart from their text."""
     tags: TagSettings
     """The text around code and solutions."""
     selection: SelectionSettings

@@ -14,7 +14,7 @@ from codeact.collection.conversations import DataFile, conversation_files
 from codeact.collection.convert_settings import ConvertConfig
 from codeact.collection.encoding import Encode, encoder
 from codeact.collection.examples import Form, encoded, examples, reformed
-from codeact.collection.hub import push, write_card, write_split
+from codeact.collection.hub import MORE, SplitRows, push, write_card, write_split
 from codeact.collection.mixing import MIXED, MixedSource, Mixer
 from codeact.collection.packing import PackReport, write_packed
 from codeact.collection.pairs import write_pairs
@@ -58,7 +58,7 @@ def convert_files(config: ConvertConfig) -> Converted:
                 folder / "pairs.jsonl",
                 settings=config.selection,
                 most=config.pairs,
-                reform=lambda conversation: reformed(conversation, config.tags),
+                reform=lambda conversation: reformed(conversation, config),
                 problems=done.problems,
             )
         else:
@@ -155,13 +155,26 @@ def _write_packed(
 def _write_hf(outputs: list[_Output], folder: Path, config: ConvertConfig, done: Converted) -> None:
     """One split for each output, as parquet, and the card."""
     splits = []
-    masked = config.loss is not None
-    for output in outputs:
-        split = write_split(output.examples, folder, output.name, output.sources, masked=masked)
-        if split is None:
-            place = ", ".join(map(str, output.sources))
-            done.problems.append(Problem(place, "has no conversation"))
-        else:
-            done.examples[split.file] = split.examples
-            splits.append(split)
+    with ExitStack() as stack:
+        found = []
+        for output in outputs:
+            found.append(SplitRows(output.examples, folder.parent))
+            stack.callback(found[-1].close)
+        keys = set().union(*(rows.keys for rows in found))
+        more = [key for key in MORE if key in keys]
+        for output, rows in zip(outputs, found, strict=True):
+            split = write_split(
+                rows,
+                folder,
+                output.name,
+                output.sources,
+                masked=config.loss is not None,
+                more=more,
+            )
+            if split is None:
+                place = ", ".join(map(str, output.sources))
+                done.problems.append(Problem(place, "has no conversation"))
+            else:
+                done.examples[split.file] = split.examples
+                splits.append(split)
     write_card(splits, folder, config, done.problems)
