@@ -8,6 +8,7 @@ import msgspec
 
 from codeact.episode.effects import Counts, Outcome, Turn, Usage, valid_seconds
 from codeact.episode.messages import Message
+from codeact.episode.tokens import PackedTurn, TokenReport
 from codeact.exceptions import Cause
 
 VERSION = 2
@@ -21,7 +22,10 @@ LONGEST_LINE = 1 << 28
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An earlier attempt at an episode, which failed for no fault of the policy, and its cost."""
+    """An earlier attempt at an episode, which failed for no fault of the policy, and its cost.
+
+    Its `tokens` are on their way to their own file, as those of the record.
+    """
 
     cause: Cause
     error: str
@@ -30,6 +34,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     feedback_cost: float | None = None
     seconds: float = 0.0
+    tokens: list[PackedTurn] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PrefixDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +75,9 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     has, under the name of the format that it came from, what no other field has a place for.
     `origin` is the recorded episode that this one continues, None where it began by itself. Of
     `edited` turns, the message is not the policy's own but a person's, and so is the `model`. A
-    record without a `version` is of the first one.
+    record without a `version` is of the first one. Where exact tokens are recorded, `token_report`
+    is what they come to; the `tokens` themselves are with the record until a run folder writes them
+    to a file of their own, and in no line.
     """
 
     id: str
@@ -99,6 +106,8 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     session: int | None = None
     origin: EpisodeOrigin | None = None
     edited: int = 0
+    token_report: TokenReport | None = None
+    tokens: list[PackedTurn] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         refuse_later(self.version)
@@ -128,6 +137,12 @@ EDITED = "+person"
 def episode_id(task_name: str, task_id: str, settings_digest: str, sample: int) -> str:
     """Name an episode within its run folder."""
     return f"{task_name}/{task_id}/{settings_digest}/{sample}"
+
+
+def without_tokens(record: EpisodeRecord) -> EpisodeRecord:
+    """Return a record as its line has it: exact tokens have a file of their own."""
+    attempts = [msgspec.structs.replace(one, tokens=msgspec.UNSET) for one in record.attempts]
+    return msgspec.structs.replace(record, attempts=attempts, tokens=msgspec.UNSET)
 
 
 def encode(record: EpisodeRecord) -> bytes:

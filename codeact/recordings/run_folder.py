@@ -2,10 +2,10 @@
 
 ``episodes.jsonl`` is append-only, one finished episode a line. A line counts once its newline is on
 disk: an unfinished last line, left by a crash, is cut off when the folder is opened again, and its
-episode is played again.
+episode is played again. Where exact tokens are recorded, their file has the units of an episode
+before its line is written (`codeact.recordings.token_units`).
 """
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -25,6 +25,7 @@ from codeact.episode.record import (
     episode_id,
     placeholder_record,
     spent_on,
+    without_tokens,
 )
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing
@@ -32,14 +33,16 @@ from codeact.jsonl import Unreadable, decoded_lines
 from codeact.recordings.definition import IDENTITY, RequestedDefinition
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
+from codeact.recordings.token_units import NO_ROOM, TokenFile, TokenUnit, UnitKey
 
 EPISODES = "episodes.jsonl"
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
 SPENT = "spent.json"
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+EXACT = ("model.tokens", "exact")
+"""The setting of a run that records exact tokens, in its definition."""
+_REVISIONS = ("model.revision", "model.args.revision")
 
 
 class Spent(NamedTuple):
@@ -73,7 +76,7 @@ class RunFolder:
         self.definition = asked.new if played is None else asked.resumed(path, played)
         self.digest = self.definition.digest
         """What stands for the run's settings in its records."""
-        self.finished = found.finished
+        self.finished = {*found.counted}
         self.spent = Spent(found.tokens, found.usd)
         """At the time of opening: as kept, and never less than the records say."""
         self.session: int | None = None
@@ -83,6 +86,8 @@ class RunFolder:
         self._file = file
         self._lock = lock
         self._size = os.fstat(file).st_size
+        self._counted = found.counted
+        self._tokens: TokenFile | None = None
 
     @classmethod
     def open(cls, path: Path, asked: RequestedDefinition) -> Self:
@@ -105,6 +110,7 @@ class RunFolder:
             _cut_torn_line(file)
             folder = cls(path, file, lock, asked)
             folder.write_text(IDENTITY, _json(folder.definition))
+            folder._open_tokens()
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -112,9 +118,23 @@ class RunFolder:
             raise
         return folder
 
+    def _open_tokens(self) -> None:
+        """Go on with the file of exact tokens; an episode whose tokens it lacks is owed again."""
+        if self.definition.values.get(EXACT[0]) != EXACT[1]:
+            return
+        self._tokens = TokenFile.open(self.path)
+        lacking = {one for one, key in self._counted.items() if key not in self._tokens.units}
+        self.finished -= lacking
+        if lacking:
+            self.notices.append(
+                f"{self._tokens.path}: lacks the tokens of {len(lacking):,} finished episodes, "
+                "which are played again"
+            )
+
     def append(self, record: EpisodeRecord) -> EpisodeRecord:
         """Append one episode as part of this run and session; returns the record written.
 
+        Its exact tokens are not part of the line: they are written first, to their own file.
         If the episode's own record could not be read back, that is one of a harness failure.
         Raises `RunFolderError` and leaves no part of a line behind; after `DiskFull` the same
         record may be written later.
@@ -123,15 +143,42 @@ class RunFolder:
         if record.settings_digest != self.digest:
             record.settings_digest = self.digest
             record.id = episode_id(record.task_name, record.task_id, self.digest, record.sample)
+        written = without_tokens(record)
         try:
-            line = checked_line(record) + b"\n"
+            line = checked_line(written) + b"\n"
         except UnwritableRecord as error:
-            record = placeholder_record(record, str(error))
-            line = checked_line(record) + b"\n"
-        self._write(line, record.id)
-        if is_counted(record):
-            self.finished.add(EpisodeIdentity.of(record))
-        return record
+            written = placeholder_record(written, str(error))
+            line = checked_line(written) + b"\n"
+        if self._tokens is None:
+            self._write(line, written.id)
+        else:
+            before = self._tokens.append(self._units(record))
+            try:
+                self._write(line, written.id)
+            except BaseException:
+                self._tokens.cut(before)
+                raise
+        if is_counted(written):
+            self.finished.add(EpisodeIdentity.of(written))
+        return written
+
+    def _units(self, record: EpisodeRecord) -> list[TokenUnit]:
+        """Return the units of an episode's attempts, the one that ended it last."""
+        values = self.definition.values
+        revision = next((values[key] for key in _REVISIONS if values.get(key) is not None), None)
+        tried = [*(attempt.tokens for attempt in record.attempts), record.tokens]
+        return [
+            TokenUnit(
+                episode=record.id,
+                attempt=number,
+                session=record.session,
+                model=record.model,
+                revision=None if revision is None else str(revision),
+                turns=[] if isinstance(turns, msgspec.UnsetType) else turns,
+            )
+            for number, turns in enumerate(tried)
+            if turns or number == len(record.attempts)
+        ]
 
     def _write(self, line: bytes, name: str) -> None:
         try:
@@ -185,6 +232,8 @@ class RunFolder:
         """Close the folder, so that other processes may write it."""
         self._lock.release()
         os.close(self._file)
+        if self._tokens is not None:
+            self._tokens.close()
 
 
 def _json(value: Any) -> str:
@@ -238,7 +287,8 @@ class _Found:
 
     def __init__(self) -> None:
         self.digest: str | None = None
-        self.finished: set[EpisodeIdentity] = set()
+        self.counted: dict[EpisodeIdentity, UnitKey] = {}
+        """The finished episodes, with what their last record's exact tokens would be found by."""
         self.tokens = 0
         self.usd = 0.0
 
@@ -253,7 +303,8 @@ def _look_through(path: Path) -> _Found:
             )
         found.digest = record.settings_digest
         if is_counted(record):
-            found.finished.add(EpisodeIdentity.of(record))
+            key = UnitKey(record.id, record.session, len(record.attempts))
+            found.counted[EpisodeIdentity.of(record)] = key
         tokens, usd = spent_on(record)
         found.tokens += tokens
         found.usd += usd
