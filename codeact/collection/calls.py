@@ -26,23 +26,23 @@ def of_template(calls: Sequence[ToolCall]) -> list[JSON]:
     Raises `ValueError` where the model wrote something else.
     """
     made = of_api(calls)
-    for call in made:
-        function = call["function"]
-        function["arguments"] = _object(function["name"], function["arguments"])
+    for call, one in zip(calls, made, strict=True):
+        if (arguments := arguments_of(call)) is None:
+            raise ValueError(
+                f"it calls {call['name']} with arguments that are no JSON object, which is all "
+                "that chat templates take"
+            )
+        one["function"]["arguments"] = arguments
     return made
 
 
-def _object(name: str, arguments: str) -> JSON:
+def arguments_of(call: ToolCall) -> JSON | None:
+    """Return a call's arguments; None where what the model wrote is no JSON object."""
     try:
-        found = msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise ValueError(  # noqa: TRY004 - of the text's value
-            f"it calls {name} with arguments that are no JSON object, which is all that chat "
-            "templates take"
-        )
-    return found
+        found = msgspec.json.decode(call["arguments"])
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def flat(calls: Any, number: int) -> list[ToolCall]:
