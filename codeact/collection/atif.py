@@ -42,6 +42,7 @@ def trajectory(
         step = _step(number, turn, one, told[number], ids.get(number))
         if not reasoning:
             step.pop("reasoning_content", None)
+            step["extra"].pop("reasoning_details", None)
         steps.append(step)
     if not steps:
         raise ValueError("has no messages")
