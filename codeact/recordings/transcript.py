@@ -99,27 +99,27 @@ def turns_of(messages: list[Message], steps: int) -> tuple[RecordedTurn, ...]:
     environment then follow each other.
     """
     turns: list[RecordedTurn] = []
-    text: str | None = None
+    answer: Answer | None = None
     for message in messages[1:]:
         if message["role"] == "assistant":
-            if text is not None:
-                turns.append(RecordedTurn(Answer(text=text)))
-            text = policy_text(message["content"])
+            if answer is not None:
+                turns.append(RecordedTurn(answer))
+            answer = answer_of(message, policy_text(message["content"]))
         else:
             environment = parse_environment(message["content"])
             if environment is None:
                 raise ValueError(f"not the environment's words: {message['content'][:80]!r}")
             turns.append(
                 RecordedTurn(
-                    Answer(text=text or ""),
+                    answer or Answer(),
                     environment,
-                    logged=text is not None,
+                    logged=answer is not None,
                     observations=(environment.observation,),
                 )
             )
-            text = None
-    if text is not None:
-        turns.append(RecordedTurn(Answer(text=text)))
+            answer = None
+    if answer is not None:
+        turns.append(RecordedTurn(answer))
     turns.extend(RecordedTurn(Answer(), logged=False) for _ in range(steps - len(turns)))
     return tuple(turns)
 
