@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Literal, NamedTuple, cast
 
 import msgspec
@@ -227,7 +227,7 @@ def _export_run(path: Path, out: Path, config: ExportConfig, sets: _Sets, found:
 
 
 class _Line(NamedTuple):
-    file: Path
+    file: PurePosixPath
     content: bytes
 
 
