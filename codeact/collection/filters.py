@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from codeact.collection.actions import invented_at, trailing_text
-from codeact.collection.turn_views import (
+from codeact.collection.filter_views import (
     acted,
     all_failed,
     shown,

