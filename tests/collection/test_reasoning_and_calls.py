@@ -233,12 +233,13 @@ def test_a_turn_of_calls_failed_if_a_result_says_so(
 # Formats
 
 
-@pytest.fixture
-def selected(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def selected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``codeact select`` makes of both records."""
-    run = run_of(tmp_path / "run", reasoning_record(), calling_record())
-    assert main(["select", str(run), f"out={tmp_path / 'selected'}"]) == 0
-    return tmp_path / "selected" / "easy.jsonl"
+    root = tmp_path_factory.mktemp("selected")
+    run = run_of(root / "run", reasoning_record(), calling_record())
+    assert main(["select", str(run), f"out={root / 'selected'}"]) == 0
+    return root / "selected" / "easy.jsonl"
 
 
 def test_sft_is_flat_and_is_read_back(selected: Path, tmp_path: Path) -> None:

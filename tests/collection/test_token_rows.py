@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeact.cli import main
+from codeact.collection import token_rows
 from codeact.collection.convert_settings import ConvertConfig
 from codeact.collection.formats import convert_files
 from codeact.collection.token_rows import TokenRow, TokenWriter, chains
@@ -338,7 +339,10 @@ def test_settings_that_do_not_fit_are_refused(words: tuple[str, ...], said: str)
         validated(ConvertConfig, compose_config(Invocation("convert", given_words)))
 
 
-def test_memory_is_that_of_a_group_of_rows_however_many_there_are(tmp_path: Path) -> None:
+def test_memory_is_that_of_a_group_of_rows_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_rows, "_GROUP_IDS", 1 << 17)
     chain = chains(episode(([1] * 9000, [2] * 1000)))[0]
     row = TokenRow("e", "g", 0, 0, "m", None, 1.0, 1, chain)
 
@@ -351,5 +355,5 @@ def test_memory_is_that_of_a_group_of_rows_however_many_there_are(tmp_path: Path
             tracemalloc.stop()
         return found
 
-    assert peak(420) < 1.3 * peak(105)
-    assert pq.ParquetFile(tmp_path / "420.parquet").metadata.num_row_groups == 4
+    assert peak(56) < 1.3 * peak(14)
+    assert pq.ParquetFile(tmp_path / "56.parquet").metadata.num_row_groups == 4

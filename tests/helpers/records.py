@@ -106,7 +106,7 @@ def calling_record(task_id: str = "2") -> EpisodeRecord:
     record.messages = [
         {"role": "system", "content": "Call functions."},
         {"role": "user", "content": "Task:\nAn example."},
-        {"role": "assistant", "content": "", "tool_calls": [OTHER_CALL]},
+        {"role": "assistant", "content": "", "tool_calls": [OTHER_CALL.copy()]},
         {"role": "tool", "content": "2", "tool_call_id": "c2"},
         {"role": "assistant", "content": "It is 2."},
         {"role": "user", "content": "Task:\nAdd 1 and 1.\n"},
@@ -114,7 +114,7 @@ def calling_record(task_id: str = "2") -> EpisodeRecord:
             "role": "assistant",
             "content": "I look.",
             "reasoning": "Both at once.",
-            "tool_calls": [CALL, OTHER_CALL],
+            "tool_calls": [CALL.copy(), OTHER_CALL.copy()],
         },
         {"role": "tool", "content": "2\n", "tool_call_id": "c1"},
         {"role": "tool", "content": "NameError: no", "tool_call_id": "c2"},
