@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from codeact.episode.messages import Answer, Message, RequestOptions
+from codeact.episode.tokens import CompletionTokens
 from codeact.exceptions import Cause
 
 
@@ -95,7 +96,8 @@ class Completion(Answer, frozen=True):
     is in USD, None without configured prices. A `reused` completion came from the response cache:
     its usage is what it took originally, and it costs nothing now. `author` is who wrote the text;
     where a person edited what the model wrote, that is `original`. A `restored` completion is that
-    of a recorded turn, which is played again.
+    of a recorded turn, which is played again. `tokens` are the exact ones of the request, where
+    they are recorded.
     """
 
     text: str
@@ -108,6 +110,7 @@ class Completion(Answer, frozen=True):
     author: Author = "model"
     original: str | None = None
     restored: RestoredTurn | None = None
+    tokens: CompletionTokens | None = None
 
 
 def valid_seconds(seconds: float) -> float:

@@ -200,3 +200,7 @@ class TokenLog:
         if not broken:
             return None
         return Divergence(turn, kept, kept >= sampled_from, before, tokens.prompt)
+
+    def describe(self, first_break: PrefixBreak) -> None:
+        """Keep what the first divergence is in words."""
+        self.report = msgspec.structs.replace(self.report, first_break=first_break)

@@ -42,6 +42,7 @@ from codeact.exceptions import (
     UserFailure,
 )
 from codeact.experiment.budget import Account
+from codeact.experiment.prefixes import TokenRecorder
 from codeact.experiment.priming import primed
 from codeact.experiment.restoring import Prefix, Restoration
 from codeact.graders.base import Grader
@@ -141,6 +142,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
                 view.show(episode)
     record = record_of(assignment, environment.identity, episode)
     record.origin = handler.origin
+    handler.tokens.keep(record)
     return record
 
 
@@ -205,6 +207,7 @@ class _EffectHandler:
         self._opening: asyncio.Task[Session] | None = None
         self._tools: OpenTools | None = None
         self._delays = Delays()
+        self.tokens = TokenRecorder(environment.policy)
         prefix = assignment.prefix
         self._restoration = Restoration(prefix, assignment.task.tools) if prefix else None
 
@@ -266,6 +269,8 @@ class _EffectHandler:
         if view is not None and view.left:
             raise UserFailure(f"the person left in turn {effect.turn + 1}", final=True)
         completion = await self._ask(self._environment.policy, effect, "policy")
+        if completion.tokens is not None:
+            await self.tokens.add(effect.turn, completion.tokens)
         return completion if editor is None else await editor.edited(completion, effect.turn)
 
     async def _ask(

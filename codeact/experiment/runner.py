@@ -230,4 +230,5 @@ def _attempt(record: EpisodeRecord) -> Attempt:
         cost=record.cost,
         feedback_cost=record.feedback_cost,
         seconds=record.seconds,
+        tokens=record.tokens,
     )

@@ -1,6 +1,6 @@
 """The interface of model clients, for the policy and the feedback model alike."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -70,6 +70,15 @@ class SharesLimits(Protocol):
 
     def share(self, workers: int) -> None:
         """Use one of `workers` equal shares of every limit from now on, at least 1 of each."""
+        ...
+
+
+@runtime_checkable
+class Detokenizes(Protocol):
+    """A client that can tell the text of token ids."""
+
+    async def text_of(self, ids: Sequence[int]) -> str | None:
+        """Return the text of ids, special tokens included; None where nobody can tell."""
         ...
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import msgspec
 from codeact.episode.effects import Completion
 from codeact.exceptions import ConfigError
 from codeact.models.base import (
+    Detokenizes,
     EpisodeKey,
     ModelClient,
     ModelSettings,
@@ -93,6 +94,10 @@ class CachedModel:
                 del asked[name]
         whole.update(_canonical(asked))
         return whole.digest()
+
+    async def text_of(self, ids: Sequence[int]) -> str | None:
+        """What the model itself says."""
+        return await self._client.text_of(ids) if isinstance(self._client, Detokenizes) else None
 
     def share(self, workers: int) -> None:
         """Only what is asked of the model itself falls under its limits."""

@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from codeact.episode.effects import Completion, Usage
@@ -20,9 +20,10 @@ from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request, Role
 from codeact.models.openai import wire
 from codeact.models.openai.exchange import Response
-from codeact.models.openai.probe import Probe, ServerCheck
+from codeact.models.openai.probe import Probe, ServerCheck, no_server
 from codeact.models.openai.refusals import refusal, rejection
 from codeact.models.openai.settings import EndpointSettings
+from codeact.models.openai.tokens import ExactTokens, InvalidTokens
 from codeact.models.openai.transport import Connections, FailureKind, RequestFailed
 from codeact.models.pace import RateLimiter, Reservation
 from codeact.models.replicas import Admission, Endpoint, Endpoints, EndpointStats
@@ -95,7 +96,8 @@ class OpenAIClient:
         )
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
-        self._probe = Probe(settings, route, self._connections)
+        self._exact = ExactTokens(settings)
+        self._probe = Probe(settings, route, self._connections, self._exact)
         self._checks: list[ServerCheck] | None = None
         self._told_no_usage = False
 
@@ -105,13 +107,13 @@ class OpenAIClient:
         A server that cannot answer is left out from the start if another one can.
         """
         self._connections.read_key()
-        if not self._settings.probe or self._checks is not None:
+        if self._checks is not None or not (self._settings.probe or self._exact.fields):
             return
         self._checks = await self._probe.check()
         refused = [(check, why) for check in self._checks if (why := check.refusal) is not None]
         if len(refused) == len(self._checks):
             self._checks = None
-            raise ConfigError(_no_server([check for check, _ in refused]))
+            raise ConfigError(no_server([check for check, _ in refused]))
         for check, why in refused:
             endpoint = next(
                 one for one in self._endpoints.members if one.base_url == check.base_url
@@ -194,6 +196,7 @@ class OpenAIClient:
             "seed": seed,
         }
         body.update({key: value for key, value in optional.items() if value not in (None, ())})
+        body.update(self._exact.fields)
         body.update(sampling.extra)
         return body
 
@@ -211,11 +214,15 @@ class OpenAIClient:
             taken = None
             response = await self._connections.post(admission.endpoint.url, content)
             answer = self._read(response, admission)
+            answer = self._exact.added(answer, response.body, body)
             taken = None if answer.usage is None else answer.usage.total
         except RequestFailed as failed:
             # A request that broke off may have been processed.
             taken = 0 if failed.kind in ("busy", "unreachable", "rejected") else None
             raise self._after(failed, admission, history) from failed
+        except InvalidTokens as invalid:
+            why = self._connections.words(str(invalid))
+            raise ProviderFailure(f"{admission.endpoint.url}: {why}") from None
         except (ProviderFailure, _ContextOverflow):
             taken = 0
             raise
@@ -382,15 +389,12 @@ class OpenAIClient:
             finish_reason="stop" if cut else answer.finish_reason,
             retries=tuple(history.failures),
             cost=prices.cost(answer.usage) if prices and answer.usage else None,
+            tokens=answer.tokens,
         )
+
+    async def text_of(self, ids: Sequence[int]) -> str | None:
+        """Return the text of token ids, None where neither we nor the server can tell."""
+        return await self._exact.text_of(ids, self._connections)
 
     async def close(self) -> None:
         await self._connections.close()
-
-
-def _no_server(checks: list[ServerCheck]) -> str:
-    """Return why no server can be used, and what to do about it."""
-    reasons = "; ".join(str(check.refusal) for check in checks)
-    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
-    skip = "probe=false skips this check"
-    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"

@@ -11,6 +11,7 @@ from codeact.models.openai import wire
 from codeact.models.openai.exchange import Response
 from codeact.models.openai.refusals import rejection
 from codeact.models.openai.settings import EndpointSettings
+from codeact.models.openai.tokens import REMEDY, ExactTokens, InvalidTokens
 from codeact.models.openai.transport import Connections, RequestFailed
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,13 @@ class ProbeFailure(NamedTuple):
 class Probe:
     """Checks the servers of a model, with connections of its own."""
 
-    def __init__(self, settings: EndpointSettings, route: str, connections: Connections) -> None:
+    def __init__(
+        self, settings: EndpointSettings, route: str, connections: Connections, exact: ExactTokens
+    ) -> None:
         self._settings = settings
         self._route = route
         self._connections = connections
+        self._exact = exact
 
     async def check(self) -> list[ServerCheck]:
         """Check every server, all at once."""
@@ -64,6 +68,15 @@ class Probe:
         return await _each(self._settings.addresses, self._ask)
 
     async def _check(self, base_url: str) -> ServerCheck:
+        found = ServerCheck(base_url)
+        if self._settings.probe:
+            found = await self._check_list(base_url)
+        if self._exact.fields and found.refusal is None:
+            # Nothing can be recorded of a server that ignores what it is asked for.
+            found = found._replace(wrong=_lasting(await self._ask(base_url)))
+        return found
+
+    async def _check_list(self, base_url: str) -> ServerCheck:
         import aiohttp
 
         try:
@@ -146,15 +159,38 @@ class Probe:
         if response.status >= 500 or response.status in (408, 425, 429):
             what = web.seen(response.status, response.headers, response.body)
             return ProbeFailure(f"{url} did not answer: {words(what)}", lasting=False)
+        return self._without_tokens(url, response)
+
+    def _without_tokens(self, url: str, response: Response) -> ProbeFailure | None:
+        """Return why an answer has no exact tokens, where it should have them."""
+        if not self._exact.fields:
+            return None
+        if response.status != 200:
+            why = self._connections.words(wire.parse_error(response.body).message)
+            refused = f"{url} refuses a request for exact tokens: HTTP {response.status}: {why}"
+            return ProbeFailure(f"{refused}. {REMEDY}", lasting=True)
+        try:
+            self._exact.read(response.body)
+        except InvalidTokens as error:
+            return ProbeFailure(f"{url}: {self._connections.words(str(error))}", lasting=True)
         return None
 
     def _question(self) -> bytes:
         body: dict[str, Any] = {"model": self._settings.model_id, "max_tokens": 1}
+        body.update(self._exact.fields)
         if self._settings.api == "completion":
             body["prompt"] = "Hello"
         else:
             body["messages"] = [{"role": "user", "content": "Hello"}]
         return wire.encode(body)
+
+
+def no_server(checks: list[ServerCheck]) -> str:
+    """Return why no server can be used, and what to do about it."""
+    reasons = "; ".join(str(check.refusal) for check in checks)
+    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
+    skip = "probe=false skips this check"
+    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"
 
 
 def _lasting(failure: ProbeFailure | None) -> str | None:

@@ -9,6 +9,8 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 from codeact.episode.settings import Settings
 from codeact.models.base import ModelSettings, without_none
 
+TOKENIZER = "tokenizer.json"
+"""The file of a model's folder that has its tokenizer."""
 _RESERVED = {"messages", "prompt", "model", "stop", "stream", "n", "seed"}
 
 
@@ -105,6 +107,7 @@ class EndpointSettings(ModelSettings):
             "tokens_per_minute",
             "stop_limit",
             "probe",
+            "tokenizer",
         }
     )
 
@@ -151,10 +154,16 @@ class EndpointSettings(ModelSettings):
     asks for as many tokens as there is room for."""
     probe: bool = True
     """Whether `check` asks the server for its models before the run starts."""
+    tokens: Literal["exact"] | None = None
+    """`exact` records the ids of every prompt and answer, with log probabilities, in a file of the
+    run folder; the servers have to be vLLM. Null counts tokens."""
+    tokenizer: str | None = None
+    """The folder of the model's `tokenizer.json`, by which exact tokens are compared with the texts
+    of their answers; null compares nothing."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers; a revision only where there is one."""
-        return without_none(super().identity(), "revision")
+        """What decides the answers, and what is kept of them; only what there is."""
+        return without_none(super().identity(), "revision", "tokens")
 
     @property
     def model_id(self) -> str:
@@ -234,6 +243,10 @@ class AzureSettings(EndpointSettings):
     """The version of Azure's API, a date."""
     token_env: VariableName | None = None
     """The environment variable that holds a token of Microsoft Entra ID, sent in place of a key."""
+    tokens: None = None
+    """Null: Azure gives no token ids."""
+    tokenizer: None = None
+    """Null: there are no ids to compare with texts."""
 
     @model_validator(mode="after")
     def _is_a_deployment(self) -> Self:

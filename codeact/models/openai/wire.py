@@ -12,6 +12,7 @@ import msgspec
 from codeact.episode.effects import Usage
 from codeact.episode.messages import Message
 from codeact.episode.protocol import ASSISTANT_PREFIX
+from codeact.episode.tokens import CompletionTokens
 from codeact.web import number
 
 
@@ -20,11 +21,15 @@ class InvalidResponse(ValueError):
 
 
 class ServerCompletion(msgspec.Struct, frozen=True):
-    """A completion as the server sent it; `usage` is None if it reported none."""
+    """A completion as the server sent it; `usage` is None if it reported none.
+
+    `tokens` are the exact ones, where they were asked for.
+    """
 
     text: str
     finish_reason: str
     usage: Usage | None
+    tokens: CompletionTokens | None = None
 
 
 class ServerError(msgspec.Struct, frozen=True):

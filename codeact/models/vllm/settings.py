@@ -16,7 +16,12 @@ from pydantic import Field, field_validator
 
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelSettings, Notice, without_none
-from codeact.models.openai.settings import OpenAISettings, SamplingSettings, TimeoutSettings
+from codeact.models.openai.settings import (
+    TOKENIZER,
+    OpenAISettings,
+    SamplingSettings,
+    TimeoutSettings,
+)
 from codeact.plugins import resolve
 
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -108,7 +113,7 @@ class VllmSettings(ModelSettings):
 
     incidental = ModelSettings.incidental | (
         {"servers", "gpus", "python", "env", "start_seconds", "restarts", "log_dir"}
-        | {"timeout", "concurrency", "stop_limit", "affinity"}
+        | {"timeout", "concurrency", "stop_limit", "affinity", "tokenizer"}
     )
 
     kind: Literal["vllm"]
@@ -150,6 +155,12 @@ class VllmSettings(ModelSettings):
     asks for as many tokens as there is room for."""
     affinity: bool = True
     """Whether all turns of an episode go to one server, whose prefix cache then knows them."""
+    tokens: Literal["exact"] | None = None
+    """`exact` records the ids of every prompt and answer, with log probabilities, in a file of the
+    run folder. Null counts tokens."""
+    tokenizer: str | None = None
+    """The folder of the model's `tokenizer.json`, by which exact tokens are compared with the texts
+    of their answers; null is the folder of `model`, if it is one."""
 
     @field_validator("args")
     @classmethod
@@ -182,7 +193,7 @@ class VllmSettings(ModelSettings):
         """What decides the completions: `args` without those for speed and memory only."""
         args = {flag_name(key): value for key, value in self.args.items()}
         decisive = {flag: value for flag, value in args.items() if flag not in _HOW_NOT_WHAT}
-        return {**without_none(super().identity(), "revision"), "args": decisive}
+        return {**without_none(super().identity(), "revision", "tokens"), "args": decisive}
 
     def served_by(self, serving: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Its addresses are others each time, and the settings say what it is."""
@@ -255,7 +266,14 @@ class VllmSettings(ModelSettings):
             concurrency=self.concurrency,
             stop_limit=self.stop_limit,
             overflow=self.overflow,
+            tokens=self.tokens,
+            tokenizer=self._tokenizer_folder() if self.tokens else None,
         )
+
+    def _tokenizer_folder(self) -> str | None:
+        folder = Path(self.model).expanduser()
+        is_there = (folder / TOKENIZER).is_file()
+        return str(folder.absolute()) if self.tokenizer is None and is_there else self.tokenizer
 
     def command(self) -> tuple[str, ...]:
         """What comes after the interpreter; host and port are added on the server's node."""
