@@ -48,6 +48,7 @@ MARKS = [
     Mark("codeact chat", DRY, "asks a person"),
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),
+    Mark("codeact convert runs/exact", COMPOSED, "needs a run with model.tokens=exact"),
     Mark("codeact prepare", ("--cfg", "job"), "needs the network"),
     Mark("python docs/", ("--check",), "says whether what is in the tree is up to date"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),

@@ -43,6 +43,7 @@ def of_agent(messages: Sequence[Message]) -> bool:
         if one["role"] == "user"
         else "<execute>" in one["content"] or "<solution>" in one["content"]
         for one in messages
+        if one["role"] != "tool"
     )
 
 

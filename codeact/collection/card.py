@@ -17,18 +17,23 @@ _SHOWN = 40
 
 
 class Split(NamedTuple):
-    """One part of a data set: its file in the folder, and the files that it came from."""
+    """One part of a data set: its file in the folder, and the files that it came from.
+
+    `more` are the columns of its messages beside role, content and loss.
+    """
 
     name: str
     file: str
     sources: tuple[Path, ...]
     examples: int
+    more: tuple[str, ...] = ()
 
 
 def card(
     splits: Sequence[Split], *, licence: str, loss: str | None, tags: TagSettings, left_out: int
 ) -> str:
     """Return Markdown with YAML metadata. `left_out` are lines and conversations of no split."""
+    more = any(one.more for one in splits)
     reports = _reports(splits)
     head: dict[str, Any] = {"license": licence}
     if licence == UNKNOWN_LICENCE:
@@ -51,7 +56,10 @@ def card(
         "",
         "# Conversations of agents that act by writing code",
         "",
-        "`conversations` are messages with role and content.",
+        "`conversations` are messages with role and content; where the models reasoned or called "
+        "tools, also with `reasoning`, `tool_calls` and `tool_call_id`."
+        if more
+        else "`conversations` are messages with role and content.",
         "",
         *_table(("split", "examples"), [(one.name, f"{one.examples:,}") for one in splits]),
         "",

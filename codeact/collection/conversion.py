@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -42,42 +43,105 @@ def conversation_id(
 def convert(trajectory: Trajectory, settings: ConversionSettings) -> Conversation:
     """Return the conversation of a trajectory; raises `ValueError` where there is none.
 
-    The environment's last message is left out: nothing follows it.
+    What the environment said last is left out: nothing follows it.
     """
-    first, *rest = trajectory.messages
-    if rest and rest[-1]["role"] == "user":
-        rest.pop()
-    if not rest:
+    begin, end = _bounds(trajectory)
+    if begin >= end:
         raise ValueError("there is no answer of the model in it")
-    without_label = _LABELS[settings.label]
-    messages = _opening(first["content"], settings)
-    for message in rest:
-        text = message["content"].strip()
-        if message["role"] == "assistant":
-            text = without_label(_thoughts_untagged(text))
-            if settings.thoughts == "untagged":
-                text = _outside_code(text, thoughts_untagged)
-            if settings.after_action == "cut":
-                text = ended(text) or text
-        elif settings.thoughts == "untagged":
-            observation, heading, feedback = text.partition(FEEDBACK)
-            text = observation + heading + thoughts_untagged(feedback)
-        messages.append({"role": message["role"], "content": text})
+    messages = _opening(trajectory, begin, settings)
+    messages += [_converted(message, settings) for message in trajectory.messages[begin:end]]
     task, experiment = trajectory.task, trajectory.experiment
     return Conversation(conversation_id(task, experiment, trajectory.sample, settings), messages)
 
 
-def _opening(first: str, settings: ConversionSettings) -> list[Message]:
-    """Return instruction and task, without the example between them."""
+def shared_messages(trajectory: Trajectory, conversation: Conversation) -> int:
+    """Return how many of a conversation's first messages its own policy did not bring about.
+
+    They are the opening, and the restored turns of the episode that it continues.
+    """
+    own = _bounds(trajectory).end - first_own_message(trajectory)
+    return len(conversation.conversations) - max(own, 0)
+
+
+def first_own_message(trajectory: Trajectory) -> int:
+    """Return the place of the first message that is the own policy's, in the history."""
+    if trajectory.played is None:
+        return 1 + 2 * trajectory.restored
+    places = [*trajectory.places, len(trajectory.history)]
+    return places[min(trajectory.restored, len(places) - 1)]
+
+
+class _Bounds(NamedTuple):
+    """Where the turns of a history begin, and where what is kept of them ends."""
+
+    begin: int
+    end: int
+
+
+def _bounds(trajectory: Trajectory) -> _Bounds:
+    if trajectory.played is None:
+        messages = trajectory.messages
+        has_last = len(messages) > 1 and messages[-1]["role"] == "user"
+        return _Bounds(1, len(messages) - has_last)
+    places = trajectory.places
+    return _Bounds(places[0], places[-1] + 1) if places else _Bounds(0, 0)
+
+
+def _converted(message: Message, settings: ConversionSettings) -> Message:
+    """One message after the opening; tools' results stay as they are."""
+    if message["role"] == "tool":
+        return message.copy()
+    text = message["content"].strip()
+    if message["role"] == "assistant":
+        text = _LABELS[settings.label](_thoughts_untagged(text))
+        if settings.thoughts == "untagged":
+            text = _outside_code(text, thoughts_untagged)
+        if settings.after_action == "cut" and "tool_calls" not in message:
+            text = ended(text) or text
+    elif settings.thoughts == "untagged":
+        observation, heading, feedback = text.partition(FEEDBACK)
+        text = observation + heading + thoughts_untagged(feedback)
+    made: Message = {"role": message["role"], "content": text}
+    if "reasoning" in message:
+        made["reasoning"] = message["reasoning"]
+    if "tool_calls" in message:
+        made["tool_calls"] = message["tool_calls"]
+    return made
+
+
+def _opening(trajectory: Trajectory, begin: int, settings: ConversionSettings) -> list[Message]:
+    """Return instruction and task of the messages in front, without the examples among them."""
+    if trajectory.played is None:
+        instruction, task = _split(trajectory.messages[0]["content"])
+        return [_system(instruction, settings), {"role": "user", "content": task}]
+    opening = trajectory.messages[:begin]
+    if not opening or opening[-1]["role"] != "user":
+        raise ValueError("no message of the user with the task stands before its first turn")
+    # Examples that are messages end with an answer; what follows the last one is the task.
+    answers = [n for n, one in enumerate(opening) if one["role"] in ("assistant", "tool")]
+    after = answers[-1] + 1 if answers else 0
+    instructions = [one["content"].strip() for one in opening if one["role"] == "system"]
+    asked = [one["content"].strip() for one in opening[after:] if one["role"] == "user"]
+    if _TASK in asked[-1]:
+        instruction, asked[-1] = _split(asked[-1])
+        instructions.append(instruction.strip())
+    made = [_system("\n\n".join(instructions), settings)] if any(instructions) else []
+    made += [{"role": "user", "content": one} for one in asked]
+    return made
+
+
+def _split(first: str) -> tuple[str, str]:
+    """Split a first message into instruction and task, without the example between them."""
     instruction, *parts = first.split(_TASK, 2)
     if not parts:
         raise ValueError("its first message has no task after a line of dashes")
+    return instruction, f"Task:\n{parts[-1].strip()}"
+
+
+def _system(text: str, settings: ConversionSettings) -> Message:
     for replacement in settings.instruction:
-        instruction = instruction.replace(replacement.old, replacement.new)
-    return [
-        {"role": "system", "content": instruction.strip()},
-        {"role": "user", "content": f"Task:\n{parts[-1].strip()}"},
-    ]
+        text = text.replace(replacement.old, replacement.new)
+    return {"role": "system", "content": text.strip()}
 
 
 def _thoughts_untagged(text: str) -> str:

@@ -4,12 +4,15 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from codeact.collection.episode_choice import Episodes
 from codeact.collection.masks import Preset
 from codeact.collection.settings import SelectionSettings
 from codeact.collection.tags import TagSettings
 from codeact.episode.settings import Settings
 
 TextFormat = Literal["chatml", "llama3", "qwen3", "template"]
+RECORDED = ("preference", "tokens", "atif")
+"""Formats that are made of recorded episodes, and not of conversations."""
 TEXT_FORMATS: tuple[TextFormat, ...] = ("chatml", "llama3", "qwen3", "template")
 
 
@@ -41,14 +44,32 @@ class ConvertConfig(Settings):
     """
 
     source: str | list[str]
-    """Files of conversations or folders of them; for `preference`, recorded episodes."""
+    """Files of conversations or folders of them; for `preference`, `tokens` and `atif`, recorded
+    episodes."""
     out: str
     """The folder for what is written."""
-    format: Literal["sft", "openai", "hf", "preference", "chatml", "llama3", "qwen3", "template"]
-    """The form that is written: messages, preference pairs, or text by a chat format."""
+    format: Literal[
+        "sft",
+        "openai",
+        "hf",
+        "preference",
+        "tokens",
+        "atif",
+        "chatml",
+        "llama3",
+        "qwen3",
+        "template",
+    ]
+    """The form that is written: messages, preference pairs, exact tokens, trajectories by ATIF, or
+    text by a chat format."""
+    episodes: Episodes
+    """For `tokens` and `atif`: episodes that are `counted`, those that are `solved`, or `all`, also
+    those that failed for no fault of the policy."""
     loss: Preset | None
     """Which turns are trained: `all`, those that `worked`, the `successful_tail` or the `last`;
     null writes no mask."""
+    reasoning: Literal["keep", "drop"]
+    """Whether messages keep the reasoning that a server gave apart from their text."""
     tags: TagSettings
     """The text around code and solutions."""
     selection: SelectionSettings
@@ -72,7 +93,8 @@ class ConvertConfig(Settings):
     pack: int | None = Field(ge=8)
     """For text: tokens of a row that holds several examples; null writes text."""
     tokenizer: str | None
-    """For `pack`: qwen3, llama3, or a folder with tokenizer.json; null is the format's own."""
+    """For `pack`: qwen3, llama3, or a folder with tokenizer.json; null is the format's own. For
+    `tokens`: the one whose vocabulary all ids must be in; null checks nothing."""
     mix: list[MixSettings]
     """Other conversations that are mixed in: a list of {path, weight} or {path, count}."""
     seed: int
@@ -97,12 +119,14 @@ class ConvertConfig(Settings):
             raise ValueError("variables are for format=template")
         if not self.is_text and (self.pack is not None or self.system != "keep"):
             raise ValueError(f"pack and system are for text: format={'|'.join(TEXT_FORMATS)}")
-        if self.tokenizer is not None and self.pack is None:
-            raise ValueError("tokenizer is for pack: text has no tokens yet")
+        if self.tokenizer is not None and self.pack is None and self.format != "tokens":
+            raise ValueError("tokenizer is for pack and format=tokens: text has no tokens yet")
         if self.pack is not None and self.loss is None:
             raise ValueError("pack needs loss=PRESET: packed rows say which tokens are trained")
-        if self.mix and self.format == "preference":
-            raise ValueError("mix is for conversations, and format=preference reads recordings")
+        if self.mix and self.format in RECORDED:
+            raise ValueError(f"mix is for conversations, and format={self.format} reads recordings")
+        if self.reasoning == "drop" and self.format == "tokens":
+            raise ValueError("reasoning=drop is for messages and text: tokens are as sampled")
         if sum(one.weight or 0 for one in self.mix) >= 1:
             raise ValueError("mix: the weights are shares of the whole, so their sum is below 1")
         return self

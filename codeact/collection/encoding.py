@@ -4,13 +4,16 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codeact.collection.tokenizer_folder import TOKENIZER
 from codeact.exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 BUNDLED = ("qwen3", "llama3")
 Ids = NDArray[np.int32]
@@ -63,7 +66,16 @@ def _bundled(name: str) -> Encode:
     return encode
 
 
-def _of_folder(folder: Path) -> Encode:
+def vocabulary_size(tokenizer: str) -> int:
+    """Return one more than the largest id of a tokenizer; raises `ConfigError`."""
+    if tokenizer in BUNDLED:
+        import quicktok
+
+        return int(quicktok.get_encoding(tokenizer).max_token_value) + 1
+    return max(_read(Path(tokenizer).expanduser()).get_vocab().values()) + 1
+
+
+def _read(folder: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     file = folder / TOKENIZER
@@ -72,9 +84,13 @@ def _of_folder(folder: Path) -> Encode:
             f"tokenizer={folder}: is neither {', '.join(BUNDLED)} nor a folder with {TOKENIZER}"
         )
     try:
-        tokens = Tokenizer.from_file(str(file))
+        return Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
         raise ConfigError(f"{file}: is no tokenizer ({error})") from error
+
+
+def _of_folder(folder: Path) -> Encode:
+    tokens = _read(folder)
     tokens.no_truncation()
     tokens.no_padding()
 

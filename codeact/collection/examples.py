@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from codeact.collection.actions import of_agent
+from codeact.collection.calls import of_api
 from codeact.collection.conversations import read_conversations
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig
@@ -46,11 +47,14 @@ def taken(conversation: Conversation, tags: TagSettings) -> str:
     return ""
 
 
-def reformed(conversation: Conversation, tags: TagSettings) -> str:
+def reformed(conversation: Conversation, config: ConvertConfig) -> str:
     """Give a conversation its form in place; says why where it cannot have it."""
+    tags = config.tags
     if reason := taken(conversation, tags):
         return f"is left out: {reason}"
     for one in conversation.conversations:
+        if config.reasoning == "drop":
+            one.pop("reasoning", None)
         one["content"] = rewritten(one["content"], tags)
         if reason := _contradiction(one["content"], one["role"], tags):
             return f"is left out: {reason}"
@@ -80,13 +84,17 @@ def messages_of(conversation: Conversation, config: ConvertConfig, *, cut: bool)
         for one in found:
             if reason := _contradiction(one.content, one.role, config.tags):
                 raise ValueError(reason)
+    if config.reasoning == "drop":
+        for one in found:
+            one.more.pop("reasoning", None)
     return found
 
 
 def sft(conversation: Conversation, config: ConvertConfig) -> JSON:
     """`loss` is true of messages that are trained as a whole.
 
-    One that is trained in part has `spans`: where each begins and ends, in characters.
+    One that is trained in part has `spans`: where each begins and ends, in characters of the
+    content. Its reasoning is trained, and its calls, which come after that, are not.
     """
     return _listed(conversation, config, cut=False)
 
@@ -99,7 +107,7 @@ def rows(conversation: Conversation, config: ConvertConfig) -> JSON:
 def _listed(conversation: Conversation, config: ConvertConfig, *, cut: bool) -> JSON:
     messages: list[JSON] = []
     for one in messages_of(conversation, config, cut=cut):
-        message: JSON = {"role": one.role, "content": one.content}
+        message: JSON = {"role": one.role, "content": one.content, **one.more}
         if config.loss is not None:
             message["loss"] = one.whole
         if one.trained and not one.whole and not cut:
@@ -109,9 +117,18 @@ def _listed(conversation: Conversation, config: ConvertConfig, *, cut: bool) -> 
 
 
 def openai(conversation: Conversation, config: ConvertConfig) -> JSON:
-    """The chat format; it calls the mask `weight`, has it for the assistant only, and has no id."""
+    """The chat format; it calls the mask `weight`, has it for the assistant only, and has no id.
+
+    Calls are in the API's shape. Reasoning is `reasoning_content`, as the servers that give it call
+    it.
+    """
     messages = rows(conversation, config)["conversations"]
     for message in messages:
+        if "reasoning" in message:
+            message["reasoning_content"] = message.pop("reasoning")
+        if "tool_calls" in message:
+            message["tool_calls"] = of_api(message["tool_calls"])
+            message["content"] = message["content"] or None
         trained = message.pop("loss", None)
         if trained is not None and message["role"] == "assistant":
             message["weight"] = int(trained)

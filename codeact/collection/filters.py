@@ -6,12 +6,19 @@ names those that it applies, in its order. docs/selection.md lists them.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from codeact.collection.actions import actions, invented_at, trailing_text
+from codeact.collection.actions import invented_at, trailing_text
+from codeact.collection.filter_views import (
+    acted,
+    all_failed,
+    shown,
+    task_text,
+    texts,
+    unanswered_actions,
+)
 from codeact.episode.effects import Counts
 from codeact.episode.protocol import PARSE_FAILURE
 from codeact.jsonl import SourceLine
@@ -115,8 +122,11 @@ def _invalid_only(trajectory: Trajectory, _: FilterSettings) -> bool:
     dropped=[example(CODE, WORKED, WORKED, PROPOSAL)],
 )
 def _odd_history(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """Drop trajectories where an empty answer left no message: roles do not alternate."""
-    return len(trajectory.history) % 2 == 0
+    """Drop trajectories where an empty answer left no message: roles do not alternate.
+
+    Where turns name their messages, none is missing.
+    """
+    return trajectory.played is not None or len(trajectory.history) % 2 == 0
 
 
 @register(
@@ -130,16 +140,7 @@ def _odd_history(trajectory: Trajectory, _: FilterSettings) -> bool:
 )
 def _all_turns_failed(trajectory: Trajectory, _: FilterSettings) -> bool:
     """Drop trajectories in which each turn before the last was a proposal or code that raised."""
-    between = [message["content"] for message in trajectory.messages[1:-1]]
-    return any(
-        "<solution>" not in answer and not ("<execute>" in answer and "Error" in observation)
-        for answer, observation in zip(between[::2], between[1::2], strict=False)
-    )
-
-
-def _turns(trajectory: Trajectory) -> Iterator[str]:
-    """What the model said, turn by turn."""
-    return (one["content"] for one in trajectory.messages if one["role"] == "assistant")
+    return not all_failed(trajectory)
 
 
 HABITS = ("several_actions", "invented_environment", "trailing_text")
@@ -166,8 +167,11 @@ PLANNED = "Assistant:\nOutput: a number. You have 2 steps left is what I read.\n
     ],
 )
 def _several_actions(trajectory: Trajectory, _: FilterSettings) -> bool:
-    """A turn has more than one action, so that its answer is not to one of them."""
-    return all(len(actions(turn)) <= 1 for turn in _turns(trajectory))
+    """A turn has more than one action, so that its answer is not to one of them.
+
+    Several that each got an observation of their own are no fault.
+    """
+    return not unanswered_actions(trajectory)
 
 
 @register(
@@ -196,7 +200,7 @@ def _several_actions(trajectory: Trajectory, _: FilterSettings) -> bool:
 )
 def _invented_environment(trajectory: Trajectory, _: FilterSettings) -> bool:
     """The model wrote what only the environment says: observations, count-downs, feedback."""
-    return all(invented_at(turn) is None for turn in _turns(trajectory))
+    return all(invented_at(turn) is None for turn in texts(trajectory))
 
 
 @register(
@@ -215,7 +219,7 @@ def _invented_environment(trajectory: Trajectory, _: FilterSettings) -> bool:
 )
 def _trailing_text(trajectory: Trajectory, _: FilterSettings) -> bool:
     """Drop turns that go on after an action, before the model could know its result."""
-    return not any(map(trailing_text, _turns(trajectory)))
+    return not any(map(trailing_text, texts(trajectory)))
 
 
 SAME = "Observation:\nOut[2]: 2\nYou have 2 steps left and 2 chances to propose solution left.\n"
@@ -246,7 +250,7 @@ def _repeated_turn(trajectory: Trajectory, _: FilterSettings) -> bool:
     With another cell in between it may be a test that is run again after a change.
     """
     last_cell, proposed = None, set()
-    for action, observation in _acted(trajectory):
+    for action, observation in acted(trajectory):
         if action.startswith("<solution>"):
             if action in proposed:
                 return False
@@ -256,25 +260,6 @@ def _repeated_turn(trajectory: Trajectory, _: FilterSettings) -> bool:
         else:
             last_cell = (action, observation)
     return True
-
-
-_FEEDBACK = "\nExpert feedback:"
-_COUNT_DOWN = re.compile(r"\nYou have -?\d+ steps left and -?\d+ chances to propose[^\n]*")
-_CELL_NUMBER = re.compile(r"\b(In|Out)\[\d+\]")
-
-
-def _acted(trajectory: Trajectory) -> Iterator[tuple[str, str]]:
-    """Yield the first action of each turn that has one, and what the environment said to it."""
-    for message, after in pairwise([*trajectory.messages[1:], None]):
-        if message is None or message["role"] != "assistant":
-            continue
-        if not (found := actions(message["content"])):
-            continue
-        tag, start, end = found[0]
-        inside = message["content"][start:end][len(tag) + 2 : -len(tag) - 3].strip()
-        said = after["content"] if after and after["role"] == "user" else ""
-        said = _COUNT_DOWN.sub("", said.partition(_FEEDBACK)[0])
-        yield f"<{tag}>{inside}", _CELL_NUMBER.sub(r"\1", said).strip()
 
 
 _COMMA = re.compile(r",(?<=\d,)(?=\d{3})")  # starts with a rare character, to be quick
@@ -308,9 +293,8 @@ def _gold_leak(trajectory: Trajectory, settings: FilterSettings) -> bool:
     one that stands in the task itself, nor what the protocol's own words say. What is no text,
     number or list of them is never shown.
     """
-    first, *rest = (message["content"] for message in trajectory.messages)
-    task = _normal(first.rpartition("\n---\n")[2])
-    pieces = [(_normal(said), by_others) for said, by_others in _shown_by(rest, settings.leaks)]
+    task = _normal(task_text(trajectory))
+    pieces = [(_normal(said), by_others) for said, by_others in shown(trajectory, settings.leaks)]
     for answer in _answers(msgspec.json.decode(trajectory.reference)):
         if _shows(task, answer):
             continue
@@ -340,17 +324,3 @@ def _answers(reference: object) -> Iterator[str]:
 def _normal(text: str) -> str:
     """Case, runs of white space and commas in numbers tell nothing."""
     return _COMMA.sub("", " ".join(text.casefold().split()))
-
-
-def _shown_by(rest: Sequence[str], leaks: str) -> Iterator[tuple[str, bool]]:
-    """What was said, piece by piece, and whether it counts as shown to the model."""
-    coded = False
-    for text in rest:
-        if not text.startswith("Observation:"):
-            coded = "<execute>" in text
-            yield text, False
-        else:
-            observation, _, feedback = text.partition(_FEEDBACK)
-            observation = _COUNT_DOWN.sub("", observation.replace(PARSE_FAILURE, ""))
-            yield observation, leaks == "observation" or not coded
-            yield feedback, True

@@ -10,15 +10,17 @@ from typing import IO, NamedTuple
 import msgspec
 
 from codeact.collection import examples as forms
+from codeact.collection.atif_export import AtifExport, write_trajectories
 from codeact.collection.conversations import DataFile, conversation_files
 from codeact.collection.convert_settings import ConvertConfig
 from codeact.collection.encoding import Encode, encoder
 from codeact.collection.examples import Form, encoded, examples, reformed
-from codeact.collection.hub import push, write_card, write_split
+from codeact.collection.hub import MORE, SplitRows, push, write_card, write_split
 from codeact.collection.mixing import MIXED, MixedSource, Mixer
 from codeact.collection.packing import PackReport, write_packed
 from codeact.collection.pairs import write_pairs
 from codeact.collection.texts import text_form
+from codeact.collection.token_export import ROWS_FILE, TokenExport, write_token_rows
 from codeact.episode.messages import JSON
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.folders import whole_folder
@@ -38,6 +40,8 @@ class Converted(msgspec.Struct):
     problems: list[Problem]
     mix: list[MixedSource] = []
     packing: dict[str, PackReport] = {}
+    tokens: TokenExport | None = None
+    atif: AtifExport | None = None
 
 
 class _Output(NamedTuple):
@@ -52,13 +56,31 @@ def convert_files(config: ConvertConfig) -> Converted:
     """Write the sources in a format, and push them on request."""
     done = Converted({}, [])
     with whole_folder(Path(config.out)) as folder:
-        if config.format == "preference":
+        if config.format == "tokens":
+            done.tokens = write_token_rows(
+                config.sources,
+                folder / ROWS_FILE,
+                episodes=config.episodes,
+                tokenizer=config.tokenizer,
+                problems=done.problems,
+            )
+            done.examples[ROWS_FILE] = done.tokens.rows
+        elif config.format == "atif":
+            done.atif = write_trajectories(
+                config.sources,
+                folder,
+                episodes=config.episodes,
+                reasoning=config.reasoning == "keep",
+                problems=done.problems,
+            )
+            done.examples["*.json"] = done.atif.trajectories
+        elif config.format == "preference":
             done.examples["pairs.jsonl"] = write_pairs(
                 config.sources,
                 folder / "pairs.jsonl",
                 settings=config.selection,
                 most=config.pairs,
-                reform=lambda conversation: reformed(conversation, config.tags),
+                reform=lambda conversation: reformed(conversation, config),
                 problems=done.problems,
             )
         else:
@@ -67,13 +89,21 @@ def convert_files(config: ConvertConfig) -> Converted:
             places = [f"\n{one.place}: {one.reason}" for one in done.problems]
             said = "".join(places[:_SAMPLE_OF_PROBLEMS])
             raise RecordingError(f"{', '.join(config.sources)}: gives no example{said}")
-        if done.mix or done.packing:
-            report = {"mix": done.mix, "packing": done.packing, "problems": len(done.problems)}
+        if report := _report(done):
             content = msgspec.json.format(msgspec.json.encode(report), indent=2)
             (folder / REPORT).write_bytes(content + b"\n")
     if config.push:
         push(Path(config.out), config)
     return done
+
+
+def _report(done: Converted) -> JSON:
+    """What ``conversion.json`` says; empty where the number of examples says all."""
+    if done.tokens is not None:
+        return {"tokens": done.tokens, "problems": len(done.problems)}
+    if done.mix or done.packing:
+        return {"mix": done.mix, "packing": done.packing, "problems": len(done.problems)}
+    return {}
 
 
 def _write_conversations(folder: Path, config: ConvertConfig, done: Converted) -> None:
@@ -155,13 +185,26 @@ def _write_packed(
 def _write_hf(outputs: list[_Output], folder: Path, config: ConvertConfig, done: Converted) -> None:
     """One split for each output, as parquet, and the card."""
     splits = []
-    masked = config.loss is not None
-    for output in outputs:
-        split = write_split(output.examples, folder, output.name, output.sources, masked=masked)
-        if split is None:
-            place = ", ".join(map(str, output.sources))
-            done.problems.append(Problem(place, "has no conversation"))
-        else:
-            done.examples[split.file] = split.examples
-            splits.append(split)
+    with ExitStack() as stack:
+        found = []
+        for output in outputs:
+            found.append(SplitRows(output.examples, folder.parent))
+            stack.callback(found[-1].close)
+        keys = set().union(*(rows.keys for rows in found))
+        more = [key for key in MORE if key in keys]
+        for output, rows in zip(outputs, found, strict=True):
+            split = write_split(
+                rows,
+                folder,
+                output.name,
+                output.sources,
+                masked=config.loss is not None,
+                more=more,
+            )
+            if split is None:
+                place = ", ".join(map(str, output.sources))
+                done.problems.append(Problem(place, "has no conversation"))
+            else:
+                done.examples[split.file] = split.examples
+                splits.append(split)
     write_card(splits, folder, config, done.problems)

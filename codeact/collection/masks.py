@@ -5,12 +5,14 @@ trained, nor what it wrote in the environment's place.
 """
 
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
-from codeact.collection.actions import ended, of_agent, own_part
+from codeact.collection.actions import ended, invented_at, of_agent, own_part
 from codeact.collection.tags import TagSettings, rewritten, rewritten_at
-from codeact.episode.messages import Message
+from codeact.episode.messages import JSON, Message
+from codeact.episode.protocol import WRONG_ANSWER
 
 Preset = Literal["all", "worked", "successful_tail", "last"]
 
@@ -19,6 +21,7 @@ _RAISED = re.compile(
 )
 """The last line of a traceback: an exception's name, with or without words."""
 _REFUSED = "I don't understand your input."
+_WRONG = re.compile(rf"^{re.escape(WRONG_ANSWER)}$", re.MULTILINE)
 
 
 def loss_mask(messages: Sequence[Message], preset: Preset) -> list[bool]:
@@ -26,7 +29,8 @@ def loss_mask(messages: Sequence[Message], preset: Preset) -> list[bool]:
 
     ``all``: every turn. ``worked``: all but failed turns. ``successful_tail``: the turns after the
     last failed one. ``last``: only the last turn. A turn failed if its proposal was not accepted,
-    its code raised, or it had no action. In a general conversation, without any action, none did.
+    its code raised, or it had no action. In a general conversation, without any action, none did. A
+    turn of tool calls failed if a result says so.
     """
     return _PRESETS[preset](messages)
 
@@ -53,16 +57,23 @@ def _last(messages: Sequence[Message]) -> list[bool]:
 
 
 class Masked(NamedTuple):
-    """A message as it is written, and the number of its first characters that are trained."""
+    """A message as it is written, and the number of its first characters that are trained.
+
+    `more` are its other keys: `reasoning`, which comes before the text and is trained where any of
+    that is, `tool_calls`, which come after it, and `tool_call_id`. `chosen` says whether anything
+    of the message is trained, so that one of calls alone can be.
+    """
 
     role: str
     content: str
     trained: int
+    more: JSON = {}  # noqa: RUF012 - nothing changes it
+    chosen: bool = False
 
     @property
     def whole(self) -> bool:
         """Whether all of it is trained."""
-        return 0 < self.trained == len(self.content)
+        return self.trained == len(self.content) and (self.trained > 0 or self.chosen)
 
 
 def masked(
@@ -83,19 +94,35 @@ def masked(
     done = []
     for number, (message, chosen) in enumerate(zip(messages, trained, strict=True)):
         role, text = message["role"], message["content"]
+        more: JSON = {key: message[key] for key in _MORE if key in message}  # type: ignore[literal-required]
         ours = chosen and number not in untrained
         if general:
-            done.append(Masked(role, text, len(text) if ours else 0))
-            continue
-        own = own_part(text) if ours else 0
-        if cut and 0 < own < len(text):
-            shorter = ended(text)
-            text, own = (text, 0) if shorter is None or len(shorter) != own else (shorter, own)
-        if own:
-            done.append(Masked(role, *rewritten_at(text, own, tags)))
+            own = len(text) if ours else 0
         else:
-            done.append(Masked(role, rewritten(text, tags), 0))
+            text, own = _of_agent(message, ours, tags, cut=cut)
+        done.append(Masked(role, text, own, more, ours and bool(own or (more and not text))))
     return done
+
+
+_MORE = ("reasoning", "tool_calls", "tool_call_id")
+
+
+def _of_agent(message: Message, ours: bool, tags: TagSettings, *, cut: bool) -> tuple[str, int]:
+    """A message's text in the form of `tags`, and how many characters of it are trained."""
+    text, calls = message["content"], "tool_calls" in message
+    own = 0
+    if ours:
+        # Where calls are the action, the text before them has none.
+        own = _before_invented(text) if calls else own_part(text)
+    if cut and 0 < own < len(text):
+        shorter = None if calls else ended(text)
+        text, own = (text, 0) if shorter is None or len(shorter) != own else (shorter, own)
+    return rewritten_at(text, own, tags) if own else (rewritten(text, tags), 0)
+
+
+def _before_invented(text: str) -> int:
+    invented = invented_at(text, [])
+    return len(text) if invented is None else invented
 
 
 _PRESETS: dict[Preset, Callable[[Sequence[Message]], list[bool]]] = {
@@ -108,6 +135,15 @@ _PRESETS: dict[Preset, Callable[[Sequence[Message]], list[bool]]] = {
 
 def _failed(messages: Sequence[Message]) -> list[bool]:
     """Whether each message is a turn that failed; the last has no answer that could say so."""
+    if any("tool_calls" in message for message in messages):
+        return [
+            message["role"] == "assistant"
+            and any(
+                _says_failure(one) or _WRONG.search(one["content"])
+                for one in _results(messages, number)
+            )
+            for number, message in enumerate(messages)
+        ]
     if not of_agent(messages):
         return [False] * len(messages)
     following = [*messages[1:], None]
@@ -117,8 +153,16 @@ def _failed(messages: Sequence[Message]) -> list[bool]:
     ]
 
 
+def _results(messages: Sequence[Message], number: int) -> Iterator[Message]:
+    """What the environment said to a message."""
+    return takewhile(lambda one: one["role"] != "assistant", messages[number + 1 :])
+
+
 def _is_failure(message: Message, answer: Message) -> bool:
-    if "<solution>" in message["content"]:
-        return True
+    content = message["content"]
+    return "<solution>" in content or "<execute>" not in content or _says_failure(answer)
+
+
+def _says_failure(answer: Message) -> bool:
     said = answer["content"].partition("\n\nExpert feedback:\n")[0]
-    return "<execute>" not in message["content"] or bool(_RAISED.search(said) or _REFUSED in said)
+    return bool(_RAISED.search(said) or _REFUSED in said)

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from hashlib import blake2b
 from typing import IO, NamedTuple
@@ -14,7 +14,7 @@ from codeact.collection.conversations import DataFile, conversation_files
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig, MixSettings
 from codeact.collection.examples import Form, encoded, examples
-from codeact.episode.messages import JSON
+from codeact.episode.messages import JSON, as_text
 from codeact.exceptions import ConfigError
 from codeact.recordings.trajectory import Problem
 
@@ -120,7 +120,7 @@ class Mixer:
         """Count what is known of a conversation; tells whether it may be mixed in."""
         messages = conversation.conversations
         asked = next((one["content"] for one in messages if one["role"] == "user"), "")
-        prompt, whole = _digest([asked]), _digest(one["content"] for one in messages)
+        prompt, whole = _digest([asked]), _digest(map(as_text, messages))
         prompts.add(prompt)
         found.known_prompts += prompt in self._prompts
         is_new = whole not in self._whole
@@ -166,7 +166,7 @@ def _fraction(settings: MixSettings) -> Fraction:
     return Fraction(repr(settings.weight)) if settings.weight else Fraction(0)
 
 
-def _digest(texts: "Iterator[str] | Sequence[str]") -> bytes:
+def _digest(texts: "Iterable[str]") -> bytes:
     """A digest that case and white space do not change."""
     said = "\0".join(" ".join(text.casefold().split()) for text in texts)
     return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -18,7 +18,12 @@ from typing import IO, NamedTuple
 import msgspec
 
 from codeact.collection.conversations import conversation_files, read_conversations
-from codeact.collection.conversion import Conversation, convert
+from codeact.collection.conversion import (
+    Conversation,
+    convert,
+    first_own_message,
+    shared_messages,
+)
 from codeact.collection.filters import FILTERS, HABITS
 from codeact.collection.scan import renaming
 from codeact.collection.settings import SelectionSettings
@@ -28,9 +33,6 @@ from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.files import source_files
 from codeact.recordings.trajectory import Problem, Trajectory, read_trajectories
 
-_OPENING = 2
-"""Instruction and task, which both sides share; each restored turn adds two messages."""
-
 
 class _Row(NamedTuple):
     """What is kept of a trajectory between the two times that it is read."""
@@ -39,15 +41,20 @@ class _Row(NamedTuple):
     model: str
     turns: int
     success: bool
-    restored: int
     place: SourceLine
 
 
 class _PreferencePair(NamedTuple):
     number: int
-    shared: int
     chosen: SourceLine
     rejected: SourceLine
+
+
+class _Side(NamedTuple):
+    """One of a pair: a conversation, and how many of its messages are the prompt."""
+
+    conversation: Conversation
+    shared: int
 
 
 class _Spool:
@@ -55,24 +62,24 @@ class _Spool:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._at: dict[SourceLine, tuple[int, int]] = {}
+        self._at: dict[SourceLine, tuple[int, int, int]] = {}
         self._end = 0
 
-    def add(self, place: SourceLine, conversation: Conversation) -> None:
-        content = msgspec.json.encode(conversation)
+    def add(self, place: SourceLine, one: _Side) -> None:
+        content = msgspec.json.encode(one.conversation)
         self._file.write(content)
-        self._at[place] = (self._end, len(content))
+        self._at[place] = (self._end, len(content), one.shared)
         self._end += len(content)
 
     def flush(self) -> None:
         self._file.flush()
 
-    def get(self, place: SourceLine) -> Conversation | None:
+    def get(self, place: SourceLine) -> _Side | None:
         if place not in self._at:
             return None
-        start, length = self._at[place]
+        start, length, shared = self._at[place]
         content = os.pread(self._file.fileno(), length, start)
-        return msgspec.json.decode(content, type=Conversation)
+        return _Side(msgspec.json.decode(content, type=Conversation), shared)
 
 
 def write_pairs(
@@ -105,14 +112,14 @@ def write_pairs(
             chosen, rejected = spool.get(pair.chosen), spool.get(pair.rejected)
             if chosen is None or rejected is None:
                 continue
-            if reason := reform(chosen) or reform(rejected):
+            if reason := reform(chosen.conversation) or reform(rejected.conversation):
                 problems.append(Problem(f"{pair.chosen}, {pair.rejected}", reason))
                 continue
             line = {
-                "id": f"{chosen.id}/{pair.number}",
-                "prompt": chosen.conversations[: pair.shared],
-                "chosen": chosen.conversations[pair.shared :],
-                "rejected": rejected.conversations[pair.shared :],
+                "id": f"{chosen.conversation.id}/{pair.number}",
+                "prompt": chosen.conversation.conversations[: chosen.shared],
+                "chosen": chosen.conversation.conversations[chosen.shared :],
+                "rejected": rejected.conversation.conversations[rejected.shared :],
             }
             file.write(msgspec.json.encode(line) + b"\n")
             written += 1
@@ -167,7 +174,6 @@ def _rows(
                         one.experiment.model,
                         one.turns,
                         one.success,
-                        one.restored,
                         one.place,
                     )
             except ValueError as error:
@@ -186,8 +192,10 @@ def _counts(one: Trajectory, settings: SelectionSettings) -> bool:
 
 def _opening(one: Trajectory) -> bytes:
     """A digest of the task and of all that the model saw first, restored turns included."""
-    restored = [message["content"] for message in one.messages[1 : 1 + 2 * one.restored]]
-    content = msgspec.json.encode([*one.task, one.messages[0]["content"], *restored])
+    seen = one.messages[: first_own_message(one)]
+    more = [{k: v for k, v in each.items() if k not in ("role", "content")} for each in seen]
+    said = [message["content"] for message in seen]
+    content = msgspec.json.encode([*one.task, *said, [each for each in more if each]])
     return blake2b(content, digest_size=16).digest()
 
 
@@ -202,8 +210,7 @@ def _paired(rows: Sequence[_Row], most: int) -> list[_PreferencePair]:
                 break
             rejected = next((row for row in unsolved if row.model == chosen.model), unsolved[0])
             unsolved.remove(rejected)
-            shared = _OPENING + 2 * chosen.restored
-            pairs.append(_PreferencePair(number, shared, chosen.place, rejected.place))
+            pairs.append(_PreferencePair(number, chosen.place, rejected.place))
     return pairs
 
 
@@ -224,7 +231,8 @@ def _keep_conversations(
             if isinstance(one, Unreadable) or one.place not in wanted:
                 continue
             try:
-                spool.add(one.place, convert(one, settings.conversion))
+                made = convert(one, settings.conversion)
+                spool.add(one.place, _Side(made, shared_messages(one, made)))
             except ValueError as error:
                 problems.append(Problem(str(one.place), f"has no form as a conversation: {error}"))
     spool.flush()

@@ -19,10 +19,10 @@ import msgspec
 
 from codeact.collection.templates import (
     LEAST_ALLOWED,
-    TIMES_ALLOWED,
     CompiledTemplate,
     Rendered,
     TemplateFailure,
+    allowed_characters,
 )
 from codeact.exceptions import ConfigError
 
@@ -83,10 +83,9 @@ class TemplateProcess:
     ) -> None:
         self.close()
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> Rendered:
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> Rendered:
         """Return the text of a conversation; raises `TemplateFailure` where there is none."""
-        said = sum(len(one["content"]) for one in messages)
-        allowed = _ESCAPED * max(LEAST_ALLOWED, TIMES_ALLOWED * said) + LEAST_ALLOWED
+        allowed = _ESCAPED * allowed_characters(messages) + LEAST_ALLOWED
         answer = self._ask(msgspec.json.encode(messages), self._seconds, allowed)
         if answer.rendered is None:
             raise TemplateFailure(answer.error or "the template gave no text")
@@ -172,7 +171,7 @@ def _serve() -> None:
     _say(_Answer(marks_generation=template.marks_generation))
     for line in sys.stdin.buffer:
         try:
-            messages = msgspec.json.decode(line, type=list[dict[str, str]])
+            messages = msgspec.json.decode(line, type=list[dict[str, Any]])
             _say(_Answer(rendered=template.render(messages, start.variables)))
         except TemplateFailure as error:
             _say(_Answer(error=str(error)))

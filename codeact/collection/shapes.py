@@ -2,6 +2,7 @@
 
 Ours is ``{id, conversations: [{role, content}]}``. ShareGPT has ``{from, value}`` in place of role
 and content, OpenAI's chat ``{messages: [{role, content}]}``, OpenOrca one question and response.
+Ours and OpenAI's may have reasoning, tool calls and tools' results.
 """
 
 from collections.abc import Mapping
@@ -10,11 +11,12 @@ from typing import Any, Literal, NoReturn, cast
 
 import msgspec
 
+from codeact.collection.calls import flat
 from codeact.collection.conversion import Conversation
-from codeact.episode.messages import Message
+from codeact.episode.messages import Message, ToolCall
 from codeact.jsonl import SourceLine
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 _ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -28,7 +30,7 @@ _ROLES: Mapping[str, Role] = {
     "bing": "assistant",
     "bard": "assistant",
 }
-_TOOLS = {"tool", "function", "function_call", "function_response", "observation", "tool_calls"}
+_TOOLS = {"function", "function_call", "function_response", "observation", "tool_calls", "tool"}
 
 
 class _Said(msgspec.Struct):
@@ -36,6 +38,9 @@ class _Said(msgspec.Struct):
 
     role: Role
     content: str
+    reasoning: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
     loss: bool | None = None
     spans: list[list[int]] | None = None
 
@@ -60,15 +65,24 @@ def conversation_of(line: bytes, place: SourceLine) -> Conversation:
         own = _OWN.decode(line)
     except msgspec.ValidationError as error:
         return _general(msgspec.json.decode(line), place, error)
-    messages: list[Message] = [
-        {"role": one.role, "content": one.content} for one in own.conversations
-    ]
+    messages = [_own_message(one) for one in own.conversations]
     untrained = [
         number
         for number, one in enumerate(own.conversations)
         if one.role == "assistant" and one.loss is False and not one.spans
     ]
     return Conversation(own.id, messages, untrained)
+
+
+def _own_message(one: _Said) -> Message:
+    message: Message = {"role": one.role, "content": one.content}
+    if one.reasoning is not None:
+        message["reasoning"] = one.reasoning
+    if one.tool_calls:
+        message["tool_calls"] = one.tool_calls
+    if one.tool_call_id is not None:
+        message["tool_call_id"] = one.tool_call_id
+    return message
 
 
 _OF_EPISODES = {"messages", "turns", "outcome"}
@@ -131,14 +145,35 @@ def _chat_message(one: Any, number: int) -> Message:
     """A message of OpenAI's chat, whose content may be in parts."""
     if not _has(one, "role"):
         raise ValueError(f"its message {number} has no role")
-    if one.get("tool_calls") or one.get("function_call"):
+    if one.get("function_call"):
         _refuse_tools(number)
+    calls = flat(one.get("tool_calls") or [], number)
     content = one.get("content")
+    if content is None and calls:
+        content = ""
     if isinstance(content, list):
         if any(not isinstance(part, dict) or part.get("type") != "text" for part in content):
             raise ValueError(f"its message {number} has parts that are no text")
         content = "".join(str(part.get("text", "")) for part in content)
-    return _message(one["role"], content, number)
+    if one["role"] == "tool" and isinstance(content, str):
+        called = one.get("tool_call_id")
+        return {"role": "tool", "content": content, "tool_call_id": str(called or "")}
+    message = _message(one["role"], content, number)
+    if calls:
+        message["tool_calls"] = calls
+    if (reasoning := _reasoning(one, number)) is not None:
+        message["reasoning"] = reasoning
+    return message
+
+
+def _reasoning(one: dict[str, Any], number: int) -> str | None:
+    """The reasoning beside a message's text, by either name that servers have for it."""
+    named = [one[key] for key in ("reasoning_content", "reasoning") if one.get(key) is not None]
+    if not named:
+        return None
+    if not isinstance(named[0], str) or any(other != named[0] for other in named):
+        raise ValueError(f"its message {number} has reasoning that is no text, or two of them")
+    return named[0]
 
 
 def _message(role: Any, content: Any, number: int) -> Message:
@@ -157,6 +192,6 @@ def _message(role: Any, content: Any, number: int) -> Message:
 
 def _refuse_tools(number: int) -> NoReturn:
     raise ValueError(
-        f"its message {number} calls a tool or is what one gave back, for which a conversation of "
-        "text has no form"
+        f"its message {number} calls a tool or is what one gave back in a shape without ids; "
+        "OpenAI's tool_calls and tool messages are read"
     )

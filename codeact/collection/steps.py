@@ -26,7 +26,7 @@ from codeact.collection.settings import (
     StepSettings,
 )
 from codeact.collection.tokens import CountTokens, chatml, token_counter
-from codeact.episode.messages import Message
+from codeact.episode.messages import Message, as_text
 from codeact.episode.protocol import between_tags
 from codeact.exceptions import ConfigError
 
@@ -225,12 +225,15 @@ def _messages(one: Candidate) -> list[Message]:
 
 
 def _answers(one: Candidate) -> str:
-    said = (each["content"] for each in _messages(one) if each["role"] == "assistant")
-    return "\n".join(said)
+    return "\n".join(as_text(each) for each in _messages(one) if each["role"] == "assistant")
 
 
 def _code(one: Candidate) -> str:
-    return between_tags(_answers(one), "execute")
+    """The code between tags, and the arguments of calls."""
+    said = [each for each in _messages(one) if each["role"] == "assistant"]
+    called = [call["arguments"] for each in said for call in each.get("tool_calls", ())]
+    code = between_tags("\n".join(each["content"] for each in said), "execute")
+    return "\n".join([code, *called] if called else [code])
 
 
 def _signature(text: str, permutations: int, seed: int) -> "MinHash":

@@ -21,6 +21,19 @@ LEAST_ALLOWED, TIMES_ALLOWED = 1 << 20, 16
 """A text may have so many characters, or so many times those of its messages."""
 
 
+def allowed_characters(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return the most characters that a text of these messages may have."""
+    return max(LEAST_ALLOWED, TIMES_ALLOWED * sum(map(_characters, messages)))
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(map(_characters, value.values()))
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 0
+
+
 class TemplateFailure(ValueError):
     """A template cannot be compiled, or refuses a conversation; the message says why."""
 
@@ -78,13 +91,12 @@ class CompiledTemplate:
         """Whether it has blocks that say what the model generates."""
 
     def render(
-        self, messages: Sequence[Mapping[str, str]], variables: Mapping[str, Any]
+        self, messages: Sequence[Mapping[str, Any]], variables: Mapping[str, Any]
     ) -> Rendered:
         """Return the text; raises `TemplateFailure` where the template refuses the messages."""
         generation = self._generation
         generation.written, generation.found = 0, []
-        said = sum(len(one["content"]) for one in messages)
-        allowed = max(LEAST_ALLOWED, TIMES_ALLOWED * said)
+        allowed = allowed_characters(messages)
         given: dict[str, Any] = {"tools": None, "documents": None, "add_generation_prompt": False}
         pieces = []
         try:

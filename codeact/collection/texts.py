@@ -2,21 +2,24 @@
 
 What is trained of a turn is what the model generates there: its words and the token that ends the
 turn, never the header. Messages are cut after their action, as in the form ``openai``, so that the
-end follows the action.
+end follows the action. Templates get reasoning and calls as transformers gives them; one that shows
+nothing of them is found out, and such conversations are refused.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from codeact.collection.calls import of_template
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig, TextFormat
 from codeact.collection.examples import Form, messages_of
 from codeact.collection.masks import Masked
 from codeact.collection.tokenizer_folder import read_folder
-from codeact.episode.messages import JSON
+from codeact.episode.messages import JSON, ToolCall
 from codeact.exceptions import ConfigError
 from codeact.resources import resolve_path
 
@@ -40,7 +43,7 @@ _TAIL = 20
 
 
 class _Render(Protocol):
-    def __call__(self, messages: Sequence[Mapping[str, str]]) -> "Rendered": ...
+    def __call__(self, messages: Sequence[Mapping[str, Any]]) -> "Rendered": ...
 
 
 class TextForm(NamedTuple):
@@ -82,16 +85,19 @@ def text_form(config: ConvertConfig) -> Iterator[TextForm]:
 
 
 def _form(config: ConvertConfig, render: _Render, special: "re.Pattern[str]") -> Form:
+    shows = _Shows(render)
+
     def form(conversation: Conversation) -> JSON:
         messages = messages_of(conversation, config, cut=True)
         if config.system == "merge":
             messages = _merged(messages)
         for number, one in enumerate(messages, 1):
-            if found := special.search(one.content):
+            if found := _said(one, special):
                 raise ValueError(
-                    f"its message {number} says {found[0]}, which is a token of the format's own"
+                    f"its message {number} says {found}, which is a token of the format's own"
                 )
-        rendered = render([{"role": one.role, "content": one.content} for one in messages])
+        shows.refuse_unshown(messages)
+        rendered = render(_given(messages))
         example: JSON = {"id": conversation.id, "text": rendered.text}
         if config.loss is not None:
             example["spans"] = _trained(rendered, messages)
@@ -99,6 +105,82 @@ def _form(config: ConvertConfig, render: _Render, special: "re.Pattern[str]") ->
         return example
 
     return form
+
+
+def _said(message: Masked, special: "re.Pattern[str]") -> str:
+    """A token of the format's own that anything of a message says; empty for none."""
+    calls = [text for call in message.more.get("tool_calls", ()) for text in call.values()]
+    for text in (message.content, message.more.get("reasoning", ""), *calls):
+        if found := special.search(text):
+            return found[0]
+    return ""
+
+
+def _given(messages: Sequence[Masked]) -> list[JSON]:
+    """Messages as transformers gives them to a template."""
+    given: list[JSON] = []
+    names: dict[str, str] = {}
+    for one in messages:
+        message: JSON = {"role": one.role, "content": one.content}
+        if "reasoning" in one.more:
+            message["reasoning_content"] = one.more["reasoning"]
+        if "tool_calls" in one.more:
+            message["tool_calls"] = of_template(one.more["tool_calls"])
+            names |= {call["id"]: call["name"] for call in one.more["tool_calls"]}
+        if "tool_call_id" in one.more:
+            called = one.more["tool_call_id"]
+            message |= {"tool_call_id": called, "name": names.get(called, "")}
+        given.append(message)
+    return given
+
+
+class _Shows:
+    """Whether a template shows reasoning and calls at all, which is asked of it once each."""
+
+    _WORD = "codeactprobe"
+
+    def __init__(self, render: _Render) -> None:
+        self._render = render
+
+    def refuse_unshown(self, messages: Sequence[Masked]) -> None:
+        """Raise `ValueError` for what the template would leave out of every conversation."""
+        if any("reasoning" in one.more for one in messages) and not self._reasoning:
+            raise ValueError(
+                "it has reasoning, of which this format shows nothing; give reasoning=drop, or the "
+                "template of a model that reasons"
+            )
+        calls = any("tool_calls" in one.more or one.role == "tool" for one in messages)
+        if calls and not self._calls:
+            raise ValueError(
+                "it has tool calls, of which this format shows nothing; give the template of a "
+                "model that calls tools"
+            )
+
+    @cached_property
+    def _reasoning(self) -> bool:
+        return self._are_shown(
+            {"role": "assistant", "content": "b", "reasoning_content": self._WORD}
+        )
+
+    @cached_property
+    def _calls(self) -> bool:
+        # Some templates take ids of nine letters and digits only.
+        call = ToolCall(id="callprobe", name=self._WORD, arguments='{"a": 1}')
+        return self._are_shown(
+            {"role": "assistant", "content": "", "tool_calls": of_template([call])},
+            {
+                "role": "tool",
+                "content": "b",
+                "tool_call_id": call["id"],
+                "name": call["name"],
+            },
+        )
+
+    def _are_shown(self, *messages: JSON) -> bool:
+        try:
+            return self._WORD in self._render([{"role": "user", "content": "a"}, *messages]).text
+        except ValueError:
+            return False
 
 
 def _merged(messages: Sequence[Masked]) -> list[Masked]:
@@ -135,7 +217,9 @@ def _trained(found: "Rendered", messages: Sequence[Masked]) -> list[tuple[int, i
         )
     spans = []
     for turn, (start, end) in zip(turns, found.generated, strict=True):
-        if turn.content.strip()[-_TAIL:] not in found.text[start:end]:
+        block = found.text[start:end]
+        names = [call["name"] for call in turn.more.get("tool_calls", ())]
+        if any(one not in block for one in (turn.content.strip()[-_TAIL:], *names)):
             raise ValueError("its template marks something else than a turn's words as generated")
         if turn.whole and start < end:
             spans.append((start, end))

@@ -94,7 +94,18 @@ class TokenLengths(NamedTuple):
 
 def chatml(messages: Sequence[Message]) -> str:
     """Render a conversation as ChatML (docs/selection.md, "Counting tokens")."""
-    return "".join(f"<|im_start|>{one['role']}\n{one['content']}<|im_end|>\n" for one in messages)
+    return "".join(f"<|im_start|>{one['role']}\n{_whole(one)}<|im_end|>\n" for one in messages)
+
+
+def _whole(message: Message) -> str:
+    """A message's text with its reasoning and calls, as Qwen3 writes them."""
+    text = message["content"]
+    if "reasoning" in message:
+        text = f"<think>\n{message['reasoning']}\n</think>\n\n{text}"
+    for call in message.get("tool_calls", ()):
+        said = f'{{"name": "{call["name"]}", "arguments": {call["arguments"]}}}'
+        text += f"\n<tool_call>\n{said}\n</tool_call>"
+    return text
 
 
 def token_counter(tokenizer: str) -> CountTokens:

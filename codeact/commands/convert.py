@@ -1,10 +1,12 @@
 """``codeact convert FILE... out=DIR format=FORMAT``: conversations as training programs read them.
 
 Each FILE is a file of conversations or a folder of them, as ``codeact select`` writes them or in
-the shapes of ShareGPT, OpenOrca and OpenAI; with format=preference, a run folder, a
+the shapes of ShareGPT, OpenOrca and OpenAI; with format=preference, tokens or atif, a run folder, a
 ``results.jsonl`` or a tree of either. Formats: sft, openai, hf (parquet with a card), preference;
-text by chatml, llama3, qwen3, or template with template=FOLDER, a tokenizer's. loss= says which
-turns are trained, tags= how code and solutions are marked. mix=[{path: FILE, weight: 0.3}] mixes
+text by chatml, llama3, qwen3, or template with template=FOLDER, a tokenizer's; tokens (parquet, of
+runs with model.tokens=exact) and atif (a JSON for each episode), whose episodes= says which. loss=
+says which turns are trained, reasoning=drop leaves reasoning out, tags= says how code and solutions
+are marked. mix=[{path: FILE, weight: 0.3}] mixes
 other conversations in, pack=4096 packs the tokens of text into rows. push=true sends an hf data
 set to a hub; licence= goes into its card.
 """

@@ -110,11 +110,7 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     tokens: list[PackedTurn] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        if self.version > VERSION:
-            raise ValueError(
-                f"it is of version {self.version}, and this codeact reads versions up to "
-                f"{VERSION}: update codeact"
-            )
+        refuse_later(self.version)
 
     @property
     def opening(self) -> list[Message]:
@@ -123,6 +119,15 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
             return self.messages[:1]
         first = self.turns[0].message if self.turns else None
         return self.messages[:first]
+
+
+def refuse_later(version: int) -> None:
+    """Raise `ValueError` for a record's version that is later than ours."""
+    if version > VERSION:
+        raise ValueError(
+            f"it is of version {version}, and this codeact reads versions up to {VERSION}: "
+            "update codeact"
+        )
 
 
 EDITED = "+person"

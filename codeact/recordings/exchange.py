@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Literal, NamedTuple, cast
 
 import msgspec
@@ -208,30 +208,45 @@ def _export_run(path: Path, out: Path, config: ExportConfig, sets: _Sets, found:
     mine: dict[str, IO[bytes]] = {}
     with ExitStack() as stack:
         for where, record in _run_records(path, found.problems):
-            place = str(where)
             if last[record.id] != where:
                 continue
-            if not is_counted(record):
-                reason = f"failed for no fault of the model's ({record.outcome.cause}); left out"
-                found.problems.append(Problem(place, reason))
-                continue
             try:
-                known = MINT in record.extra
-                task_type = "" if known else sets.task_types[record.task_name]
-                split = "" if known else sets.splits[record.task_name]
-            except ConfigError as error:
-                found.problems.append(Problem(place, f"is of a task of unknown type: {error}"))
+                line = _line_of(record, sets)
+            except ValueError as error:
+                found.problems.append(Problem(str(where), str(error)))
                 continue
-            where_to = published_path(record, task_type, split).file
-            name = f"{where_to}{'.gz' if config.gzip else ''}"
+            name = f"{line.file}{'.gz' if config.gzip else ''}"
             if name not in mine:
                 if name in found.places:
                     raise ConfigError(
                         f"{path}: an earlier run has written {name}; export them one by one"
                     )
                 mine[name] = _open(out / name, stack)
-            mine[name].write(msgspec.json.encode(to_published(record, task_type)) + b"\n")
+            mine[name].write(line.content + b"\n")
             found.places[name] = found.places.get(name, 0) + 1
+
+
+class _Line(NamedTuple):
+    file: PurePosixPath
+    content: bytes
+
+
+def _line_of(record: EpisodeRecord, sets: _Sets) -> _Line:
+    """The published line of a record; raises `ValueError` where it has none."""
+    if not is_counted(record):
+        raise ValueError(f"failed for no fault of the model's ({record.outcome.cause}); left out")
+    try:
+        known = MINT in record.extra
+        task_type = "" if known else sets.task_types[record.task_name]
+        split = "" if known else sets.splits[record.task_name]
+    except ConfigError as error:
+        raise ValueError(f"is of a task of unknown type: {error}") from error
+    try:
+        line = to_published(record, task_type)
+    except ValueError as error:
+        said = f"{error}, for which the published form has no place; left out"
+        raise ValueError(said) from error
+    return _Line(published_path(record, task_type, split).file, msgspec.json.encode(line))
 
 
 def _run_records(path: Path, problems: list[Problem]) -> Iterator[_Placed]:

@@ -13,7 +13,7 @@ from codeact.jsonl import SourceLine
 from codeact.recordings.episodes import RecordedEpisode, episode_of_published
 from codeact.recordings.published_lines import MINT, Imported
 from codeact.recordings.published_paths import PublishedPath, feedback_parts
-from codeact.recordings.transcript import RecordedTurn, prompt_of
+from codeact.recordings.transcript import RecordedTurn, parse_environment, prompt_of
 
 
 def to_record(where: PublishedPath, content: bytes, place: SourceLine) -> EpisodeRecord:
@@ -62,13 +62,30 @@ def to_published(record: EpisodeRecord, task_type: str) -> JSON:
     """The JSON object of a record; that of an imported one is equal to what was imported.
 
     A record of our own does not hold its task's file: metadata are empty, and the task's name is
-    its type.
+    its type. Its messages keep their reasoning beside role and content. Raises `ValueError` for a
+    conversation that the published form has no place for.
     """
     imported = msgspec.convert(record.extra.get(MINT), Imported | None)
     if imported is None:
+        _refuse_other_forms(record)
         return _own(record, task_type)
     line = imported.line
     return {**line, "state": {**_of_state(record), **line["state"]}}
+
+
+def _refuse_other_forms(record: EpisodeRecord) -> None:
+    """Refuse all but a message with the task, and then the policy and the environment in turns."""
+    if record.version == 1:
+        return
+    if [one["role"] for one in record.opening] not in (["user"], []):
+        raise ValueError("does not begin with one message of the user")
+    if any(turn.actions for turn in record.turns):
+        raise ValueError("has a turn of several actions")
+    for number, one in enumerate(record.messages):
+        if one["role"] not in ("user", "assistant") or one.get("tool_calls"):
+            raise ValueError(f"has tool calls, or a message of another role (message {number + 1})")
+        if number and one["role"] == "user" and parse_environment(one["content"]) is None:
+            raise ValueError(f"has words of the environment in another form (message {number + 1})")
 
 
 def published_path(record: EpisodeRecord, task_type: str, split: str) -> PublishedPath:

@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple, Self
 import msgspec
 
 from codeact.episode.causes import HANDLING
-from codeact.episode.effects import Counts, Outcome, Usage
+from codeact.episode.effects import ActionKind, ActionRecord, Counts, Outcome, Usage
 from codeact.episode.messages import Message
-from codeact.episode.record import EpisodeOrigin
+from codeact.episode.record import EpisodeOrigin, refuse_later
 from codeact.exceptions import Cause, ConfigError
 from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings.lines import OfLine, recorded_lines
@@ -18,8 +18,16 @@ from codeact.recordings.published_lines import Imported, decode_published
 from codeact.recordings.published_paths import PublishedPath, feedback_name, feedback_parts
 from codeact.recordings.run_folder import CONFIG
 from codeact.recordings.task_types import TaskTypeOf, TaskTypes
+from codeact.recordings.transcript import policy_place
 
 _MESSAGES = msgspec.json.Decoder(Message)
+
+
+class _Role(msgspec.Struct):
+    role: str
+
+
+_ROLE = msgspec.json.Decoder(_Role)
 
 
 class TaskKey(NamedTuple):
@@ -63,12 +71,25 @@ class Tokens(msgspec.Struct, frozen=True):
     completion: int = 0
 
 
+class PlayedTurn(msgspec.Struct, frozen=True):
+    """The part of a `Turn` that training data needs; a test compares the two."""
+
+    action: ActionKind
+    content: str
+    message: int | None = None
+    actions: tuple[ActionRecord, ...] = ()
+    observation: str = ""
+    feedback: str | None = None
+
+
 class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     """One episode. `history` is its messages, undecoded until `messages` is asked for.
 
     `record` is the id within a run folder, by which a later line replaces an earlier one; it is
     empty in published recordings. The first `restored` turns are those of another episode, which
-    this one continues: its own policy did not write them.
+    this one continues: its own policy did not write them. `played` are the turns of a record that
+    says which message is whose; where it is None, one message of the user stands in front, and then
+    the policy and the environment take turns.
     """
 
     task: TaskKey
@@ -83,12 +104,18 @@ class Trajectory(msgspec.Struct, kw_only=True, dict=True):
     cause: Cause | None = None
     restored: int = 0
     tokens: Tokens | None = None
+    played: list[PlayedTurn] | None = None
     place: SourceLine
 
     @property
     def turns(self) -> int:
-        """Half of the number of messages, rounded down."""
-        return len(self.history) // 2
+        """The number of turns: where no turn names its message, half of all messages."""
+        return len(self.history) // 2 if self.played is None else len(self.played)
+
+    @property
+    def places(self) -> list[int]:
+        """Where the policy's messages are in a history with `played` turns."""
+        return [turn.message for turn in self.played or () if turn.message is not None]
 
     @property
     def counted(self) -> bool:
@@ -168,14 +195,32 @@ class PartialRecord(msgspec.Struct):
     turn_setting: str
     feedback: str
     messages: list[msgspec.Raw]
+    turns: msgspec.Raw
     counts: Counts
     outcome: Outcome
+    version: int = 1
     usage: Usage = Usage()
     reference: msgspec.Raw = msgspec.Raw(b"null")
     extra: _Extra = msgspec.field(default_factory=_Extra)
     origin: EpisodeOrigin | None = None
 
+    def __post_init__(self) -> None:
+        refuse_later(self.version)
 
+    def played(self) -> list[PlayedTurn] | None:
+        """Its turns, if they name their messages; raises `ValueError` where one does not."""
+        if self.version == 1 or not self.messages:
+            return None
+        turns = _TURNS.decode(self.turns)
+        for number, turn in enumerate(turns, 1):
+            policy_place(turn.message, number, len(self.messages), self._role)
+        return turns
+
+    def _role(self, place: int) -> str:
+        return _ROLE.decode(self.messages[place]).role
+
+
+_TURNS = msgspec.json.Decoder(list[PlayedTurn])
 _RECORD = msgspec.json.Decoder(PartialRecord)
 
 
@@ -206,5 +251,6 @@ def _of_run(task_types: TaskTypes, rename: Rename, content: bytes, place: Source
         cause=record.outcome.cause,
         restored=record.origin.turns if record.origin else 0,
         tokens=Tokens(record.usage.prompt, record.usage.completion),
+        played=record.played(),
         place=place,
     )

@@ -5,6 +5,7 @@ environment follow each other.
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -98,27 +99,27 @@ def turns_of(messages: list[Message], steps: int) -> tuple[RecordedTurn, ...]:
     environment then follow each other.
     """
     turns: list[RecordedTurn] = []
-    text: str | None = None
+    answer: Answer | None = None
     for message in messages[1:]:
         if message["role"] == "assistant":
-            if text is not None:
-                turns.append(RecordedTurn(Answer(text=text)))
-            text = policy_text(message["content"])
+            if answer is not None:
+                turns.append(RecordedTurn(answer))
+            answer = answer_of(message, policy_text(message["content"]))
         else:
             environment = parse_environment(message["content"])
             if environment is None:
                 raise ValueError(f"not the environment's words: {message['content'][:80]!r}")
             turns.append(
                 RecordedTurn(
-                    Answer(text=text or ""),
+                    answer or Answer(),
                     environment,
-                    logged=text is not None,
+                    logged=answer is not None,
                     observations=(environment.observation,),
                 )
             )
-            text = None
-    if text is not None:
-        turns.append(RecordedTurn(Answer(text=text)))
+            answer = None
+    if answer is not None:
+        turns.append(RecordedTurn(answer))
     turns.extend(RecordedTurn(Answer(), logged=False) for _ in range(steps - len(turns)))
     return tuple(turns)
 
@@ -137,11 +138,17 @@ def turns_of_record(record: EpisodeRecord) -> tuple[RecordedTurn, ...]:
 
 
 def _place(turn: Turn, number: int, messages: list[Message]) -> int:
-    place = turn.message
-    if place is None or not 0 <= place < len(messages):
-        raise ValueError(f"its turn {number} names no message ({place} of {len(messages)})")
-    if messages[place]["role"] != "assistant":
-        raise ValueError(f"its turn {number} names a message of the {messages[place]['role']}")
+    return policy_place(turn.message, number, len(messages), lambda place: messages[place]["role"])
+
+
+def policy_place(
+    place: int | None, number: int, messages: int, role_at: Callable[[int], str]
+) -> int:
+    """Return the place of a turn's message; raises `ValueError` where it is not the policy's."""
+    if place is None or not 0 <= place < messages:
+        raise ValueError(f"its turn {number} names no message ({place} of {messages})")
+    if (role := role_at(place)) != "assistant":
+        raise ValueError(f"its turn {number} names a message of the {role}")
     return place
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from codeact.collection.formats import Converted
 from codeact.collection.mixing import MixedSource
 from codeact.collection.packing import PackReport
+from codeact.collection.token_export import TokenExport
 from codeact.collection.tokens import ALL, TokenReport
 from codeact.experiment.summary import Summary
 from codeact.recordings.exchange import Exchange
@@ -68,6 +69,10 @@ def show_converted(done: Converted, out: str) -> None:
     """Print every file that was written, with its number of examples, and what was mixed."""
     if done.mix:
         _show_mix(done.mix)
+    if done.tokens is not None:
+        sys.stdout.write(_tokens(done.tokens))
+    if done.atif is not None and done.atif.left_out:
+        sys.stdout.write(_left_out(done.atif.left_out))
     for name, examples in done.examples.items():
         if (packing := done.packing.get(name)) is None:
             sys.stdout.write(f"{out}/{name}: {examples:,} examples\n")
@@ -91,6 +96,21 @@ def _show_mix(mix: list[MixedSource]) -> None:
             *(f"{n:,}" for n in (one.duplicates, one.known_prompts, one.contaminated)),
         )
     wide_console().print(table)
+
+
+def _tokens(found: TokenExport) -> str:
+    said = f"{found.episodes:,} episodes, {found.tokens:,} tokens, {found.trained:,} trained\n"
+    if found.differing:
+        said += (
+            f"the servers' own accounts say {found.reported:,}; for {found.differing:,} episodes "
+            "they differ from the ids\n"
+        )
+    return said + _left_out(found.left_out)
+
+
+def _left_out(reasons: Mapping[str, int]) -> str:
+    said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+    return f"left out: {said}\n" if said else ""
 
 
 def _packed(found: PackReport) -> str:

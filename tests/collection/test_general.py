@@ -66,7 +66,18 @@ BAD = {
     "message 2 calls a tool": {
         "messages": [
             {"role": "user", "content": "x"},
-            {"role": "assistant", "content": None, "tool_calls": [{}]},
+            {"role": "assistant", "content": None, "function_call": {"name": "f"}},
+        ]
+    },
+    "a tool call of its message 1 has no name": {
+        "messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]
+    },
+    "the tool_calls of its message 1 are no list": {
+        "messages": [{"role": "assistant", "content": None, "tool_calls": {"name": "f"}}]
+    },
+    "reasoning that is no text, or two of them": {
+        "messages": [
+            {"role": "assistant", "content": "x", "reasoning": "a", "reasoning_content": "b"}
         ]
     },
     "message 1 calls a tool": {"conversations": [{"from": "observation", "value": "x"}]},

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,13 +12,14 @@ import pytest
 from codeact.cli import main
 from codeact.datasets import split_of, task_type_of
 from codeact.episode.effects import Outcome
-from codeact.episode.record import encode
+from codeact.episode.record import EpisodeRecord, encode
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.recordings.episodes import read_recordings
 from codeact.recordings.exchange import ExportConfig, ImportConfig, export_runs, import_trees
 from codeact.recordings.run_folder import read_records
 from codeact.recordings.trajectory import read_trajectories
 from tests.collection.test_collection import FIRST, PROPOSAL, line, recorded, run_record
+from tests.helpers.records import CALL, calling_record, reasoning_record
 
 TRANSCRIPTS = Path(__file__).parents[3] / "shared" / "data" / "transcripts"
 PER_FILE = 3
@@ -238,3 +240,62 @@ def test_two_runs_are_not_mixed_in_one_file(tmp_path: Path) -> None:
         export_runs(config, task_type_of, split_of)
     shutil.rmtree(tmp_path / "b")
     export_runs(config, task_type_of, split_of)
+
+
+def test_reasoning_goes_out_beside_the_text_and_comes_back(tmp_path: Path) -> None:
+    record = reasoning_record()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "episodes.jsonl").write_bytes(encode(record) + b"\n")
+    tree, runs = tmp_path / "tree", tmp_path / "runs"
+    config = ExportConfig(source=str(tmp_path / "run"), out=str(tree), format="mint", gzip=False)
+    assert export_runs(config, task_type_of, split_of).problems == []
+    import_trees(ImportConfig(source=str(tree), out=str(runs)))
+    for source in (tree, runs):
+        (episode,) = read_recordings(source)
+        assert [turn.answer.reasoning for turn in episode.turns] == ["I add.\n", "So it is 2."]
+    (again,) = (one for run in runs.rglob("episodes.jsonl") for one in read_records(run.parent))
+    assert again.messages == record.messages
+
+
+def _with_a_system_message(record: EpisodeRecord) -> None:
+    record.messages.insert(0, {"role": "system", "content": "Think."})
+    for turn in record.turns:
+        turn.message = (turn.message or 0) + 1
+
+
+def _with_other_words(record: EpisodeRecord) -> None:
+    record.messages[2]["content"] = "You have 4 steps left."
+
+
+def _with_a_call(record: EpisodeRecord) -> None:
+    record.messages[1]["tool_calls"] = [CALL]
+
+
+def _with_two_actions(record: EpisodeRecord) -> None:
+    record.turns[0].actions = calling_record().turns[0].actions
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_with_a_system_message, "does not begin with one message of the user"),
+        (_with_other_words, "has words of the environment in another form (message 3)"),
+        (_with_a_call, "has tool calls, or a message of another role (message 2)"),
+        (_with_two_actions, "has a turn of several actions"),
+    ],
+)
+def test_a_conversation_that_the_published_form_has_no_place_for_is_left_out_and_said(
+    change: Callable[[EpisodeRecord], None], said: str, tmp_path: Path
+) -> None:
+    record = reasoning_record("2")
+    change(record)
+    lines = encode(reasoning_record()) + b"\n" + encode(record) + b"\n"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "episodes.jsonl").write_bytes(lines)
+    out = tmp_path / "out"
+    config = ExportConfig(source=str(tmp_path / "run"), out=str(out), format="mint", gzip=False)
+    done = export_runs(config, task_type_of, split_of)
+    (problem,) = done.problems
+    assert problem.place.endswith("episodes.jsonl:2")
+    assert said in problem.reason
+    assert done.episodes == 1

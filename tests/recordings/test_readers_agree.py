@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from codeact.datasets import split_of, task_type_of
-from codeact.episode.effects import Outcome
+from codeact.episode.effects import Outcome, Turn
 from codeact.episode.record import EpisodeRecord, encode, placeholder_record
 from codeact.exceptions import RecordingError, RunFolderError
 from codeact.jsonl import Unreadable
@@ -18,7 +18,7 @@ from codeact.recordings.episodes import read_recordings
 from codeact.recordings.exchange import ExportConfig, ImportConfig, export_runs, import_trees
 from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.run_folder import EPISODES, read_records
-from codeact.recordings.trajectory import PartialRecord, read_trajectories
+from codeact.recordings.trajectory import PartialRecord, PlayedTurn, read_trajectories
 from tests.collection.test_collection import recorded, run_record
 from tests.recordings.test_exchange import full
 
@@ -157,11 +157,15 @@ def test_what_is_read_of_a_record_is_what_a_record_is() -> None:
         for kind in (PartialRecord, EpisodeRecord)
     )
     assert ours.keys() <= theirs.keys()
-    undecoded = {"messages", "reference", "extra", "sample"}
+    undecoded = {"messages", "turns", "reference", "extra", "sample"}
     hints = typing.get_type_hints(EpisodeRecord)
     for name, field in ours.items():
         assert field.required == theirs[name].required, name
         assert name in undecoded or typing.get_type_hints(PartialRecord)[name] == hints[name]
+    whole_turn = {field.name: field for field in msgspec.structs.fields(Turn)}
+    for field in msgspec.structs.fields(PlayedTurn):
+        assert field.type == whole_turn[field.name].type, field.name
+        assert field.required == whole_turn[field.name].required, field.name
 
 
 @pytest.mark.parametrize(

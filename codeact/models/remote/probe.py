@@ -107,7 +107,7 @@ class Probe:
 
     async def _check(self, base_url: str) -> ServerCheck:
         found = ServerCheck(base_url)
-        if self._settings.probe:
+        if self._settings.probe or self._demands is None:
             found = await self._check_list(base_url)
         if self._demands is not None and found.refusal is None:
             # Nothing can be recorded of a server that ignores what it is asked for.

@@ -1,0 +1,63 @@
+"""Tool calls of messages in the shape of the chat APIs, and in that of chat templates."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from codeact.episode.messages import JSON, ToolCall
+
+
+def of_api(calls: Sequence[ToolCall]) -> list[JSON]:
+    """Return calls as the chat API has them; `arguments` stay the text that the model wrote."""
+    return [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": call["arguments"]},
+        }
+        for call in calls
+    ]
+
+
+def of_template(calls: Sequence[ToolCall]) -> list[JSON]:
+    """Return calls as chat templates take them, with an object of arguments.
+
+    Raises `ValueError` where the model wrote something else.
+    """
+    made = of_api(calls)
+    for call, one in zip(calls, made, strict=True):
+        if (arguments := arguments_of(call)) is None:
+            raise ValueError(
+                f"it calls {call['name']} with arguments that are no JSON object, which is all "
+                "that chat templates take"
+            )
+        one["function"]["arguments"] = arguments
+    return made
+
+
+def arguments_of(call: ToolCall) -> JSON | None:
+    """Return a call's arguments; None where what the model wrote is no JSON object."""
+    try:
+        found = msgspec.json.decode(call["arguments"])
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def flat(calls: Any, number: int) -> list[ToolCall]:
+    """Return the calls of message `number` of any of these shapes; raises `ValueError`."""
+    if not isinstance(calls, list):
+        raise ValueError(f"the tool_calls of its message {number} are no list")  # noqa: TRY004
+    return [_flat(call, number) for call in calls]
+
+
+def _flat(call: Any, number: int) -> ToolCall:
+    function = call.get("function", call) if isinstance(call, dict) else {}
+    if not isinstance(function, dict) or not isinstance(name := function.get("name"), str):
+        raise ValueError(f"a tool call of its message {number} has no name")  # noqa: TRY004
+    arguments = function.get("arguments", "")
+    if not isinstance(arguments, str):
+        arguments = msgspec.json.encode(arguments).decode()
+    found = call.get("id")
+    return ToolCall(id=found if isinstance(found, str) else "", name=name, arguments=arguments)
