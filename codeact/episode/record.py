@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from codeact.episode.accounts import PlayAccounts
 from codeact.episode.effects import Counts, Outcome, Turn, Usage, valid_seconds
 from codeact.episode.messages import Message
 from codeact.exceptions import Cause
@@ -30,6 +31,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     cost: float | None = None
     feedback_cost: float | None = None
     seconds: float = 0.0
+    accounts: PlayAccounts | None = None
 
 
 class PrefixDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +71,9 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     tries are in `attempts`, with theirs. An imported record has no settings digest; its `extra`
     has, under the name of the format that it came from, what no other field has a place for.
     `origin` is the recorded episode that this one continues, None where it began by itself. Of
-    `edited` turns, the message is not the policy's own but a person's, and so is the `model`. A
-    record without a `version` is of the first one.
+    `edited` turns, the message is not the policy's own but a person's, and so is the `model`.
+    `accounts` tell by whom tokens and costs were taken and what was free; records from before they
+    were kept have none. A record without a `version` is of the first one.
     """
 
     id: str
@@ -99,6 +102,7 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     session: int | None = None
     origin: EpisodeOrigin | None = None
     edited: int = 0
+    accounts: PlayAccounts | None = None
 
     def __post_init__(self) -> None:
         if self.version > VERSION:
@@ -249,6 +253,7 @@ def placeholder_record(record: EpisodeRecord, why: str) -> EpisodeRecord:
         feedback_cost=_cost(record.feedback_cost),
         attempts=[_attempt(one) for one in _list(record.attempts) if isinstance(one, Attempt)],
         session=_count(record.session) if record.session is not None else None,
+        accounts=_accounts(record.accounts),
     )
 
 
@@ -283,7 +288,18 @@ def _attempt(attempt: Attempt) -> Attempt:
         cost=_cost(attempt.cost),
         feedback_cost=_cost(attempt.feedback_cost),
         seconds=_seconds(attempt.seconds),
+        accounts=_accounts(attempt.accounts),
     )
+
+
+def _accounts(value: object) -> PlayAccounts | None:
+    """Return accounts as far as a line can hold them, else None."""
+    if not isinstance(value, PlayAccounts):
+        return None
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value), type=PlayAccounts)
+    except Exception:
+        return None
 
 
 def _text(value: object) -> str:
@@ -325,15 +341,3 @@ def _seconds(value: object) -> float:
 
 def _cost(value: object) -> float | None:
     return None if value is None else _seconds(value)
-
-
-def spent_on(record: EpisodeRecord) -> tuple[int, float]:
-    """Return tokens and USD of one record and its earlier attempts; reused completions are free."""
-    tokens, usd = 0, 0.0
-    for turn in record.turns:
-        tokens += turn.fresh.total + turn.fresh_feedback.total
-        usd += (turn.cost or 0.0) + (turn.feedback_cost or 0.0)
-    for attempt in record.attempts:
-        tokens += attempt.usage.total + attempt.feedback_usage.total
-        usd += (attempt.cost or 0.0) + (attempt.feedback_cost or 0.0)
-    return tokens, usd

@@ -102,6 +102,7 @@ class Runner:
         finally:
             looks.cancel()
             await asyncio.gather(*(breaker.close() for breaker in self._breakers.values()))
+            await self._backend.settle()
             self._tell_load()
         for result in done:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
@@ -230,4 +231,5 @@ def _attempt(record: EpisodeRecord) -> Attempt:
         cost=record.cost,
         feedback_cost=record.feedback_cost,
         seconds=record.seconds,
+        accounts=record.accounts,
     )

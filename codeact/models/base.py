@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import msgspec
 from pydantic import Field
 
+from codeact.episode.accounts import AccountLine
 from codeact.episode.effects import Completion, Usage
 from codeact.episode.messages import JSON, Message, ToolSchema
 from codeact.episode.settings import Settings
@@ -24,12 +25,29 @@ class EpisodeKey(msgspec.Struct, frozen=True):
     sample: int = 0
 
 
+class RequestMeter(msgspec.Struct):
+    """What a request takes beside the completion that it ends with; its client adds to it.
+
+    `discarded` are answers that came with their usage and could not be used. `unknown` counts what
+    was sent, may have been charged, and of which nobody said what it took: the connection broke,
+    the time was up, or the answer has no usage.
+    """
+
+    discarded: AccountLine = AccountLine()
+    unknown: int = 0
+
+    def discard(self, usage: Usage, prices: "Prices | None") -> None:
+        """Add an answer that cannot be used."""
+        cost = None if prices is None else prices.cost(usage)
+        self.discarded += AccountLine(1, usage, cost)
+
+
 class Request(msgspec.Struct, frozen=True):
     """One request to a model.
 
     `turn` counts from 0. `seed` is already specific to the sample; None sends none. `tools` are
     functions that the model may call, and `response_format` the form that its text has to have, as
-    the API words it.
+    the API words it. The client tells the `meter` what the completion does not.
     """
 
     messages: tuple[Message, ...]
@@ -40,6 +58,7 @@ class Request(msgspec.Struct, frozen=True):
     seed: int | None = None
     tools: tuple[ToolSchema, ...] = ()
     response_format: JSON | None = None
+    meter: RequestMeter = msgspec.field(default_factory=RequestMeter)
 
 
 class ModelClient(Protocol):
@@ -70,6 +89,15 @@ class SharesLimits(Protocol):
 
     def share(self, workers: int) -> None:
         """Use one of `workers` equal shares of every limit from now on, at least 1 of each."""
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A client that asks its servers for more than the run's requests, to check them."""
+
+    def take_checks(self) -> RequestMeter:
+        """Return what checks took since the last call."""
         ...
 
 

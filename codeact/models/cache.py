@@ -16,10 +16,12 @@ from codeact.episode.effects import Completion
 from codeact.exceptions import ConfigError
 from codeact.models.base import (
     EpisodeKey,
+    Metered,
     ModelClient,
     ModelSettings,
     Probed,
     Request,
+    RequestMeter,
     Role,
     SharesLimits,
 )
@@ -88,11 +90,16 @@ class CachedModel:
         whole = digest.copy()
         # Requests without them have the key that they had before there were tools and formats.
         asked = msgspec.to_builtins(request)
+        del asked["meter"]
         for name in ("tools", "response_format"):
             if not asked[name]:
                 del asked[name]
         whole.update(_canonical(asked))
         return whole.digest()
+
+    def take_checks(self) -> RequestMeter:
+        """Return what checks of the model itself took."""
+        return self._client.take_checks() if isinstance(self._client, Metered) else RequestMeter()
 
     def share(self, workers: int) -> None:
         """Only what is asked of the model itself falls under its limits."""

@@ -128,7 +128,7 @@ async def _run(jobs: list[PlannedRun]) -> int:
                 for j in opened
             ]
             for name, folder in folders.items():
-                accounts[name].charge(*folder.spent)
+                accounts[name].go_on(folder)
             results = await _play_jobs(opened, prepared, backend, accounts)
         finally:
             for folder in folders.values():
@@ -187,7 +187,7 @@ async def _play_jobs(
             results = RunResults(stopped, {}, dict(stopped.errors))
             for one in prepared:
                 try:
-                    _finish(one, results, listeners)
+                    _finish(one, accounts[one.name], results, listeners)
                 except CodeactError as error:
                     results.errors.setdefault(one.name, error)
         finally:
@@ -195,9 +195,10 @@ async def _play_jobs(
     return results
 
 
-def _finish(job: Job, results: RunResults, listeners: Listeners) -> None:
+def _finish(job: Job, account: Account, results: RunResults, listeners: Listeners) -> None:
     """Summarize a run; raises `RunFolderError`, which concerns that run alone."""
     summary = results.summaries[job.name] = summarize_folder(job.folder.path)
+    summary.accounts.compare(account.spent, job.folder.unlisted)
     _list_failures(job, summary, listeners)
     if job.name not in results.errors:
         job.folder.write_text(SUMMARY, summary.to_json())

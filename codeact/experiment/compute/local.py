@@ -9,6 +9,7 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.attending import view_of
+from codeact.experiment.booking import book_checks
 from codeact.experiment.budget import Account
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
@@ -39,6 +40,9 @@ class LocalBackend:
 
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
+
+    async def settle(self) -> None:
+        """Do nothing: every request is booked in this process as it ends."""
 
 
 async def open_local(
@@ -83,11 +87,13 @@ async def environment(
         if config.feedback.kind != "none" and config.feedback.model is not None:
             kept = cache(asked.feedback.model)
             critic = await resources.client(config.feedback.model, keys, "feedback", kept)
+        policy = await resources.client(config.model, keys, cache=cache(asked.model))
+        book_checks(account, [policy, critic])
         return Environment(
             identity=identity_of(config),
             settings=config.episode,
             strategy=strategy,
-            policy=await resources.client(config.model, keys, cache=cache(asked.model)),
+            policy=policy,
             critic=critic,
             sandbox=await sandbox,
             tools=resources.tools(config, tools),

@@ -17,10 +17,11 @@ from typing import Any
 
 from codeact.episode.effects import Completion, Usage
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
-from codeact.models.base import EpisodeKey, Request, Role
+from codeact.models.base import EpisodeKey, Request, RequestMeter, Role
 from codeact.models.openai import wire
+from codeact.models.openai.booking import book_failure
 from codeact.models.openai.exchange import Response
-from codeact.models.openai.probe import Probe, ServerCheck
+from codeact.models.openai.probe import Probe, ServerCheck, no_server
 from codeact.models.openai.refusals import refusal, rejection
 from codeact.models.openai.settings import EndpointSettings
 from codeact.models.openai.transport import Connections, FailureKind, RequestFailed
@@ -111,7 +112,7 @@ class OpenAIClient:
         refused = [(check, why) for check in self._checks if (why := check.refusal) is not None]
         if len(refused) == len(self._checks):
             self._checks = None
-            raise ConfigError(_no_server([check for check, _ in refused]))
+            raise ConfigError(no_server([check for check, _ in refused]))
         for check, why in refused:
             endpoint = next(
                 one for one in self._endpoints.members if one.base_url == check.base_url
@@ -147,6 +148,10 @@ class OpenAIClient:
             names = sorted(str(facts.get("root")) for facts in told.values())
             log.warning("the servers of %s have different models: %s", self._settings.name, names)
         return [told[key] for key in sorted(told)]
+
+    def take_checks(self) -> RequestMeter:
+        """Return what the probes took since the last call."""
+        return self._probe.take_meter()
 
     def share(self, workers: int) -> None:
         """Use one of `workers` shares of the limits: other processes use the same servers."""
@@ -203,6 +208,8 @@ class OpenAIClient:
         content = wire.encode(body)
         charged = len(content) // 4 + (body.get("max_tokens") or 0)
         reservation: Reservation | None = None
+        response: Response | None = None
+        answer: wire.ServerCompletion | None = None
         taken: int | None = 0
         admission = await self._endpoints.enter(request)
         try:
@@ -226,6 +233,9 @@ class OpenAIClient:
             if reservation is not None:
                 self._rate_limiter.settle(reservation, taken)
             admission.endpoint.queue.leave()
+            if answer is None:
+                prices, sent = self._settings.prices, taken is None
+                book_failure(request.meter, prices, response, perhaps_charged=sent)
         return answer
 
     async def _admitted(self, admission: Admission, charged: int) -> Reservation:
@@ -367,10 +377,11 @@ class OpenAIClient:
     def _completion(
         self, answer: wire.ServerCompletion, request: Request, history: _RequestHistory
     ) -> Completion:
+        request.meter.unknown += answer.usage is None
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
             log.warning(
-                "%s reports no token usage: its tokens count as 0, and its costs as unknown",
+                "%s reports no token usage: its tokens and costs count as unknown",
                 self._settings.base_url,
             )
         prices = self._settings.prices
@@ -386,11 +397,3 @@ class OpenAIClient:
 
     async def close(self) -> None:
         await self._connections.close()
-
-
-def _no_server(checks: list[ServerCheck]) -> str:
-    """Return why no server can be used, and what to do about it."""
-    reasons = "; ".join(str(check.refusal) for check in checks)
-    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
-    skip = "probe=false skips this check"
-    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"

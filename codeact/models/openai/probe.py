@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from codeact import web
+from codeact.models.base import RequestMeter
 from codeact.models.openai import wire
+from codeact.models.openai.booking import book_failure
 from codeact.models.openai.exchange import Response
 from codeact.models.openai.refusals import rejection
 from codeact.models.openai.settings import EndpointSettings
@@ -54,6 +56,12 @@ class Probe:
         self._settings = settings
         self._route = route
         self._connections = connections
+        self._meter = RequestMeter()
+
+    def take_meter(self) -> RequestMeter:
+        """Return what the questions took since the last call."""
+        meter, self._meter = self._meter, RequestMeter()
+        return meter
 
     async def check(self) -> list[ServerCheck]:
         """Check every server, all at once."""
@@ -137,8 +145,14 @@ class Probe:
         try:
             response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
         except (aiohttp.ClientError, OSError, RequestFailed) as error:
+            not_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            book_failure(
+                *(self._meter, self._settings.prices, None),
+                perhaps_charged=not isinstance(error, not_sent),
+            )
             why = str(error) or type(error).__name__
             return ProbeFailure(f"{url} did not answer: {words(why)}", lasting=False)
+        book_failure(self._meter, self._settings.prices, response, perhaps_charged=True)
         rejected = rejection(self._settings, url, response, words)
         if rejected is not None:
             return ProbeFailure(rejected.why, lasting=True)
@@ -155,6 +169,14 @@ class Probe:
         else:
             body["messages"] = [{"role": "user", "content": "Hello"}]
         return wire.encode(body)
+
+
+def no_server(checks: list[ServerCheck]) -> str:
+    """Return why no server can be used, and what to do about it."""
+    reasons = "; ".join(str(check.refusal) for check in checks)
+    start = "Start the server or correct base_url" if any(check.down for check in checks) else ""
+    skip = "probe=false skips this check"
+    return f"{reasons}. {start} ({skip})" if start else f"{reasons} ({skip})"
 
 
 def _lasting(failure: ProbeFailure | None) -> str | None:

@@ -142,6 +142,14 @@ def _usage(usage: object) -> Usage | None:
     )
 
 
+def reported_usage(body: bytes) -> Usage | None:
+    """Return the usage in an answer that may be anything else; None if there is none."""
+    try:
+        return _usage(decode(body).get("usage"))
+    except InvalidResponse:
+        return None
+
+
 def _count(value: object) -> int:
     if isinstance(value, int | float) and math.isfinite(value):
         return max(0, int(value))

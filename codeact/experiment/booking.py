@@ -1,0 +1,112 @@
+"""Books what the requests of an episode take, before the episode hears of their answers."""
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+
+from codeact.episode.accounts import AccountLine, PlayAccounts
+from codeact.episode.effects import Completion, Usage
+from codeact.episode.record import Attempt, EpisodeRecord
+from codeact.experiment.budget import Account
+from codeact.models.base import Metered, ModelClient, Request, RequestMeter
+from codeact.recordings.ledger import RequestLine
+
+_MOST = 1 << 40
+"""Tokens of one request that can be believed."""
+
+
+class PlayBook:
+    """The requests of one play of an episode; whatever becomes of one, its line is written."""
+
+    def __init__(self, account: Account, play: int, episode: str) -> None:
+        self._account = account
+        self._episode = episode
+        self._asked = 0
+        self.accounts = PlayAccounts(play=play)
+
+    async def complete(self, client: ModelClient, request: Request) -> Completion:
+        """Complete a request within the budget; raises what the client raises.
+
+        What a client says that no request can have taken counts as unknown.
+        """
+        self._account.admit()
+        self._asked += 1
+        line = RequestLine(
+            play=self.accounts.play or 0,
+            request=self._asked,
+            asked_by=request.role,
+            episode=self._episode,
+        )
+        self._account.book(line)
+        line = msgspec.structs.replace(line, episode="", ended=True)
+        try:
+            answer = _believable(await client.complete(request), request.meter)
+            line = msgspec.structs.replace(
+                line, answered=True, reused=answer.reused, usage=answer.usage, cost=answer.cost
+            )
+        finally:
+            # A request that is cancelled has been sent, too.
+            meter = request.meter
+            line = msgspec.structs.replace(line, discarded=meter.discarded, unknown=meter.unknown)
+            self.accounts += line.accounts
+            self._account.book(line)
+        return answer
+
+
+def enter(record: EpisodeRecord, accounts: PlayAccounts) -> None:
+    """Give a record the tokens and costs of the play that ended it."""
+    record.accounts = accounts
+    record.usage, record.cost = _all(accounts.policy, accounts.reused)
+    record.feedback_usage, record.feedback_cost = _all(accounts.feedback, accounts.reused_feedback)
+
+
+def attempt_of(error: str, accounts: PlayAccounts, seconds: float) -> Attempt:
+    """Return the attempt of a worker that was lost, with what is known of its requests."""
+    usage, cost = _all(accounts.policy, accounts.reused)
+    feedback_usage, feedback_cost = _all(accounts.feedback, accounts.reused_feedback)
+    return Attempt(
+        cause="harness",
+        error=error,
+        usage=usage,
+        feedback_usage=feedback_usage,
+        cost=cost,
+        feedback_cost=feedback_cost,
+        seconds=round(seconds, 6),
+        accounts=accounts,
+    )
+
+
+def _all(asked: AccountLine, reused: AccountLine) -> tuple[Usage, float | None]:
+    line = asked + reused
+    return line.usage, line.cost
+
+
+def book_checks(account: Account | None, clients: Iterable[ModelClient | None]) -> None:
+    """Book what checks of models have taken since the last time."""
+    for client in clients:
+        if account is None or not isinstance(client, Metered):
+            continue
+        meter = client.take_checks()
+        if meter != RequestMeter():
+            account.checks += 1
+            line = RequestLine(
+                play=0,
+                request=account.checks,
+                asked_by="check",
+                ended=True,
+                discarded=meter.discarded,
+                unknown=meter.unknown,
+            )
+            account.book(line)
+
+
+def _believable(answer: Completion, meter: RequestMeter) -> Completion:
+    """Return an answer whose usage and cost can be added up."""
+    usage, cost = answer.usage, answer.cost
+    if not all(type(n) is int and 0 <= n <= _MOST for n in msgspec.structs.astuple(usage)):
+        meter.unknown += not answer.reused
+        return msgspec.structs.replace(answer, usage=Usage(), cost=0.0 if answer.reused else None)
+    if cost is not None and not (math.isfinite(cost) and cost >= 0):
+        return msgspec.structs.replace(answer, cost=None)
+    return answer
