@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
@@ -36,22 +37,28 @@ class PlayBook:
             play=self.accounts.play or 0,
             request=self._asked,
             asked_by=request.role,
-            episode=self._episode,
+            part="begins",
         )
-        self._account.book(line)
-        line = msgspec.structs.replace(line, episode="", ended=True)
+        self._book(msgspec.structs.replace(line, episode=self._episode))
+        request.meter.listen = partial(self._book_attempt, line)
+        ends = msgspec.structs.replace(line, part="ends")
         try:
             answer = _believable(await client.complete(request), request.meter)
-            line = msgspec.structs.replace(
-                line, answered=True, reused=answer.reused, usage=answer.usage, cost=answer.cost
+            ends = msgspec.structs.replace(
+                ends, answered=True, reused=answer.reused, usage=answer.usage, cost=answer.cost
             )
         finally:
-            # A request that is cancelled has been sent, too.
-            meter = request.meter
-            line = msgspec.structs.replace(line, discarded=meter.discarded, unknown=meter.unknown)
-            self.accounts += line.accounts
-            self._account.book(line)
+            self._book(ends)
         return answer
+
+    def _book_attempt(self, line: RequestLine, discarded: AccountLine, unknown: int) -> None:
+        self._book(
+            msgspec.structs.replace(line, part="attempt", discarded=discarded, unknown=unknown)
+        )
+
+    def _book(self, line: RequestLine) -> None:
+        self.accounts += line.accounts
+        self._account.book(line)
 
 
 def enter(record: EpisodeRecord, accounts: PlayAccounts) -> None:
@@ -94,7 +101,7 @@ def book_checks(account: Account | None, clients: Iterable[ModelClient | None]) 
                 play=0,
                 request=account.checks,
                 asked_by="check",
-                ended=True,
+                part="ends",
                 discarded=meter.discarded,
                 unknown=meter.unknown,
             )
@@ -105,7 +112,8 @@ def _believable(answer: Completion, meter: RequestMeter) -> Completion:
     """Return an answer whose usage and cost can be added up."""
     usage, cost = answer.usage, answer.cost
     if not all(type(n) is int and 0 <= n <= _MOST for n in msgspec.structs.astuple(usage)):
-        meter.unknown += not answer.reused
+        if not answer.reused:
+            meter.miss()
         return msgspec.structs.replace(answer, usage=Usage(), cost=0.0 if answer.reused else None)
     if cost is not None and not (math.isfinite(cost) and cost >= 0):
         return msgspec.structs.replace(answer, cost=None)

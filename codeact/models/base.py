@@ -26,20 +26,31 @@ class EpisodeKey(msgspec.Struct, frozen=True):
 
 
 class RequestMeter(msgspec.Struct):
-    """What a request takes beside the completion that it ends with; its client adds to it.
+    """What a request takes beside the completion that it ends with; its client tells it.
 
     `discarded` are answers that came with their usage and could not be used. `unknown` counts what
     was sent, may have been charged, and of which nobody said what it took: the connection broke,
-    the time was up, or the answer has no usage.
+    the time was up, or the answer has no usage. `listen` hears of each at once.
     """
 
     discarded: AccountLine = AccountLine()
     unknown: int = 0
+    listen: Callable[[AccountLine, int], None] | None = None
 
     def discard(self, usage: Usage, prices: "Prices | None") -> None:
-        """Add an answer that cannot be used."""
+        """Add an answer that cannot be used, and said what it took."""
         cost = None if prices is None else prices.cost(usage)
-        self.discarded += AccountLine(1, usage, cost)
+        self._add(AccountLine(1, usage, cost), 0)
+
+    def miss(self) -> None:
+        """Add a request of which nobody says what it took."""
+        self._add(AccountLine(), 1)
+
+    def _add(self, discarded: AccountLine, unknown: int) -> None:
+        self.discarded += discarded
+        self.unknown += unknown
+        if self.listen is not None:
+            self.listen(discarded, unknown)
 
 
 class Request(msgspec.Struct, frozen=True):

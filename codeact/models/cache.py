@@ -35,6 +35,7 @@ _MAP_SIZE = 2**36
 """Bytes of address space; the file grows only with what is in it."""
 _READERS = 1024
 
+_KEYED = tuple(name for name in Request.__struct_fields__ if name != "meter")
 _COMPLETION = msgspec.json.Decoder(Completion)
 
 
@@ -89,8 +90,7 @@ class CachedModel:
     def _key(digest: "hashlib._Hash", request: Request) -> bytes:
         whole = digest.copy()
         # Requests without them have the key that they had before there were tools and formats.
-        asked = msgspec.to_builtins(request)
-        del asked["meter"]
+        asked = msgspec.to_builtins({name: getattr(request, name) for name in _KEYED})
         for name in ("tools", "response_format"):
             if not asked[name]:
                 del asked[name]

@@ -1,8 +1,8 @@
 """``requests.jsonl``: every request of a run, so that what was spent is known after any crash.
 
-Each request is two lines: one when it begins, one with what it took. Both are with the operating
-system before the episode goes on, so a killed process leaves at most the requests that were in
-flight unaccounted for, and those are counted.
+Each request is two lines or more: when it begins, when an attempt at it fails that was charged, and
+with what it took. They are with the operating system before the episode goes on, so of a killed
+process nothing is unknown but the requests that were in flight, and those are counted.
 """
 
 import logging
@@ -30,18 +30,18 @@ AskedBy = Literal["policy", "feedback", "check"]
 
 
 class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One line: a request begins, or has `ended` and this is what it took.
+    """One line: a request `begins`, an `attempt` at it failed, or it `ends`, answered or not.
 
     `play` counts the plays of episodes in a run folder from 1, and `request` those of a play.
-    Checks of a model belong to no play, so theirs is 0. A request that was given up or failed is
-    not `answered`; `discarded` and `unknown` are those of `PlayAccounts`.
+    Checks of a model belong to no play, so theirs is 0. `discarded` and `unknown` are those of
+    `PlayAccounts`.
     """
 
     play: int
     request: int
     asked_by: AskedBy
+    part: Literal["begins", "attempt", "ends"]
     episode: str = ""
-    ended: bool = False
     answered: bool = False
     reused: bool = False
     usage: Usage = Usage()
@@ -51,7 +51,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
     @property
     def accounts(self) -> PlayAccounts:
-        """The request as accounts; one that only begins has taken nothing."""
+        """What this line adds to the accounts of its play."""
         line = AccountLine(1, self.usage, self.cost) if self.answered else NOTHING
         by_policy = self.asked_by == "policy"
         return PlayAccounts(
@@ -77,11 +77,9 @@ class PlaySum:
     def add(self, line: RequestLine) -> None:
         """Take one more line of the play in."""
         self.episode = line.episode or self.episode
-        if line.ended:
-            self._in_flight -= 1
+        self._in_flight += {"begins": 1, "attempt": 0, "ends": -1}[line.part]
+        if line.part != "begins":
             self._accounts += line.accounts
-        else:
-            self._in_flight += 1
 
     @property
     def accounts(self) -> PlayAccounts:

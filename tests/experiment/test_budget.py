@@ -49,12 +49,12 @@ def test_a_resumed_run_goes_on_from_what_was_spent() -> None:
 
 
 def ended(**what: Any) -> RequestLine:
-    return RequestLine(play=1, request=1, asked_by="policy", ended=True, answered=True, **what)
+    return RequestLine(play=1, request=1, asked_by="policy", part="ends", answered=True, **what)
 
 
 def test_a_request_costs_its_tokens_and_dollars_unless_it_is_reused() -> None:
     account, listed = Account(BudgetSettings()), list[RequestLine]()
-    begun = RequestLine(play=1, request=1, asked_by="policy")
+    begun = RequestLine(play=1, request=1, asked_by="policy", part="begins")
     lines = [
         begun,
         ended(usage=Usage(3, 2), cost=0.5),

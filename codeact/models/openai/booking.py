@@ -20,5 +20,5 @@ def book_failure(
     usage = None if response is None else wire.reported_usage(response.body)
     if usage is not None and usage.total:
         meter.discard(usage, prices)
-    elif response is None or response.status in _PERHAPS_CHARGED:
-        meter.unknown += perhaps_charged
+    elif perhaps_charged and (response is None or response.status in _PERHAPS_CHARGED):
+        meter.miss()

@@ -377,7 +377,8 @@ class OpenAIClient:
     def _completion(
         self, answer: wire.ServerCompletion, request: Request, history: _RequestHistory
     ) -> Completion:
-        request.meter.unknown += answer.usage is None
+        if answer.usage is None:
+            request.meter.miss()
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
             log.warning(
