@@ -1,7 +1,8 @@
 """Books what the requests of an episode take, before the episode hears of their answers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import msgspec
@@ -89,23 +90,42 @@ def _all(asked: AccountLine, reused: AccountLine) -> tuple[Usage, float | None]:
     return line.usage, line.cost
 
 
-def book_checks(account: Account | None, clients: Iterable[ModelClient | None]) -> None:
-    """Book what checks of models have taken since the last time."""
+def book_checks(account: Account, clients: Iterable[ModelClient | None]) -> None:
+    """Book what checks of models have taken before there was an account."""
     for client in clients:
-        if account is None or not isinstance(client, Metered):
-            continue
-        meter = client.take_checks()
-        if meter != RequestMeter():
-            account.checks += 1
-            line = RequestLine(
-                play=0,
-                request=account.checks,
-                asked_by="check",
-                part="ends",
-                discarded=meter.discarded,
-                unknown=meter.unknown,
-            )
-            account.book(line)
+        if isinstance(client, Metered):
+            meter = client.checks.take()
+            if meter.discarded or meter.unknown:
+                _book_check(account, meter.discarded, meter.unknown)
+
+
+@contextmanager
+def booking_checks(account: Account, client: ModelClient) -> Iterator[None]:
+    """Book what checks of a model take, as they take it."""
+    if not isinstance(client, Metered):
+        yield
+        return
+    meter = client.checks
+    meter.listen = partial(_book_check, account)
+    try:
+        yield
+    finally:
+        meter.listen = None
+        meter.take()
+
+
+def _book_check(account: Account, discarded: AccountLine, unknown: int) -> None:
+    account.checks += 1
+    account.book(
+        RequestLine(
+            play=0,
+            request=account.checks,
+            asked_by="check",
+            part="ends",
+            discarded=discarded,
+            unknown=unknown,
+        )
+    )
 
 
 def _believable(answer: Completion, meter: RequestMeter) -> Completion:

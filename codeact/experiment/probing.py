@@ -1,7 +1,8 @@
 """Probes what episodes depend on: the models, the sandbox, the services behind tools."""
 
 from codeact.exceptions import Cause, CodeactError, ProviderFailure, SandboxFailure
-from codeact.experiment.booking import book_checks
+from codeact.experiment.booking import booking_checks
+from codeact.experiment.budget import Account, BudgetSettings
 from codeact.experiment.driver import Environment
 from codeact.models.base import ModelClient, Probed
 
@@ -32,11 +33,10 @@ async def _model(key: str, client: ModelClient, environment: Environment) -> Non
     if not isinstance(client, Probed):
         return
     try:
-        await client.probe()
+        with booking_checks(environment.account or Account(BudgetSettings()), client):
+            await client.probe()
     except CodeactError as error:
         raise ProviderFailure(f"{key}: {error}") from error
-    finally:
-        book_checks(environment.account, [client])
 
 
 async def _sandbox(environment: Environment) -> None:

@@ -46,6 +46,12 @@ class RequestMeter(msgspec.Struct):
         """Add a request of which nobody says what it took."""
         self._add(AccountLine(), 1)
 
+    def take(self) -> "RequestMeter":
+        """Return what there is so far, and begin anew."""
+        taken = RequestMeter(self.discarded, self.unknown)
+        self.discarded, self.unknown = AccountLine(), 0
+        return taken
+
     def _add(self, discarded: AccountLine, unknown: int) -> None:
         self.discarded += discarded
         self.unknown += unknown
@@ -107,8 +113,9 @@ class SharesLimits(Protocol):
 class Metered(Protocol):
     """A client that asks its servers for more than the run's requests, to check them."""
 
-    def take_checks(self) -> RequestMeter:
-        """Return what checks took since the last call."""
+    @property
+    def checks(self) -> RequestMeter:
+        """What checks take."""
         ...
 
 

@@ -97,9 +97,10 @@ class CachedModel:
         whole.update(_canonical(asked))
         return whole.digest()
 
-    def take_checks(self) -> RequestMeter:
-        """Return what checks of the model itself took."""
-        return self._client.take_checks() if isinstance(self._client, Metered) else RequestMeter()
+    @property
+    def checks(self) -> RequestMeter:
+        """What checks of the model itself take."""
+        return self._client.checks if isinstance(self._client, Metered) else RequestMeter()
 
     def share(self, workers: int) -> None:
         """Only what is asked of the model itself falls under its limits."""

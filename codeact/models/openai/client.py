@@ -149,9 +149,10 @@ class OpenAIClient:
             log.warning("the servers of %s have different models: %s", self._settings.name, names)
         return [told[key] for key in sorted(told)]
 
-    def take_checks(self) -> RequestMeter:
-        """Return what the probes took since the last call."""
-        return self._probe.take_meter()
+    @property
+    def checks(self) -> RequestMeter:
+        """What the probes take."""
+        return self._probe.meter
 
     def share(self, workers: int) -> None:
         """Use one of `workers` shares of the limits: other processes use the same servers."""

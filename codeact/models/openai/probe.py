@@ -56,12 +56,7 @@ class Probe:
         self._settings = settings
         self._route = route
         self._connections = connections
-        self._meter = RequestMeter()
-
-    def take_meter(self) -> RequestMeter:
-        """Return what the questions took since the last call."""
-        meter, self._meter = self._meter, RequestMeter()
-        return meter
+        self.meter = RequestMeter()
 
     async def check(self) -> list[ServerCheck]:
         """Check every server, all at once."""
@@ -142,17 +137,16 @@ class Probe:
 
         url = f"{base_url}/{self._route}"
         words = self._connections.words
+        response, sent = None, True
         try:
             response = await self._connections.fetch(url, _ASK_SECONDS, self._question())
         except (aiohttp.ClientError, OSError, RequestFailed) as error:
             not_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-            book_failure(
-                *(self._meter, self._settings.prices, None),
-                perhaps_charged=not isinstance(error, not_sent),
-            )
+            sent = not isinstance(error, not_sent)
             why = str(error) or type(error).__name__
             return ProbeFailure(f"{url} did not answer: {words(why)}", lasting=False)
-        book_failure(self._meter, self._settings.prices, response, perhaps_charged=True)
+        finally:
+            book_failure(self.meter, self._settings.prices, response, perhaps_charged=sent)
         rejected = rejection(self._settings, url, response, words)
         if rejected is not None:
             return ProbeFailure(rejected.why, lasting=True)
