@@ -50,7 +50,7 @@ def _print(
     table.add_section()
     table.add_row("spent", *_cells(spent, parts))
     if free:
-        table.add_row("free, from the response cache", *_cells(free, parts))
+        table.add_row("from the cache, free", *_cells(free, parts))
     wide_console().print(table)
 
 

@@ -39,13 +39,14 @@ class Books:
         self.faults, self.texts, self.comments = faults, texts, comments
         self.told: list[Usage] = []
         self.checks = 0
-        self.silent = 0
+        self.silent = self.cuts = 0
         self.closed = False
 
     def __call__(self, seen: Seen, number: int) -> Reply:
         if self.closed:
             return Reply(hang="before")
         fault = self.faults[number % len(self.faults)]
+        self.cuts += fault == "cut"
         usage = self._usage(number)
         if fault in SILENT:
             self.silent += 1
@@ -65,24 +66,17 @@ class Books:
 
     def _reply(self, fault: Fault, text: str, usage: Usage) -> Reply:
         told = told_as(usage)
-        match fault:
-            case "no usage":
-                return Reply(text=text, usage=None)
-            case "500":
-                return Reply(status=500)
-            case "500 with usage":
-                error = {"error": {"message": "too late"}, "usage": told}
-                return Reply(status=500, body=json.dumps(error).encode())
-            case "429":
-                return Reply(status=429, headers={"Retry-After": "0"})
-            case "garbage":
-                return Reply(body=b'{"choices": [{"mess')
-            case "no choices":
-                return Reply(body=json.dumps({"choices": [], "usage": told}).encode())
-            case "cut":
-                return Reply(text=text, usage=told, cut=True)
-            case _:
-                return Reply(text=text, usage=told)
+        error = {"error": {"message": "too late"}, "usage": told}
+        replies = {
+            "no usage": Reply(text=text, usage=None),
+            "500": Reply(status=500),
+            "500 with usage": Reply(status=500, body=json.dumps(error).encode()),
+            "429": Reply(status=429, headers={"Retry-After": "0"}),
+            "garbage": Reply(body=b'{"choices": [{"mess'),
+            "no choices": Reply(body=json.dumps({"choices": [], "usage": told}).encode()),
+            "cut": Reply(text=text, usage=told, cut=True),
+        }
+        return replies.get(fault) or Reply(text=text, usage=told)
 
 
 def dollars(usages: Sequence[Usage]) -> float:
