@@ -94,7 +94,8 @@ class Completion(Answer, frozen=True):
 
     `seconds` is wall time including retries; `retries` says why each earlier attempt failed. `cost`
     is in USD, None without configured prices. A `reused` completion came from the response cache:
-    its usage is what it took originally, and it costs nothing now. `author` is who wrote the text;
+    its usage is what it took originally, and it costs nothing now. `counted` is our own count of
+    the ids that the server read and sampled, where it shows them. `author` is who wrote the text;
     where a person edited what the model wrote, that is `original`. A `restored` completion is that
     of a recorded turn, which is played again. A `cut` one went on after a stop string, for a server
     that stops at none: the rest was paid for and is not part of it. `tokens` are the exact ones of
@@ -113,6 +114,7 @@ class Completion(Answer, frozen=True):
     original: str | None = None
     restored: RestoredTurn | None = None
     tokens: CompletionTokens | None = None
+    counted: Usage | None = None
 
 
 def valid_seconds(seconds: float) -> float:
@@ -120,10 +122,18 @@ def valid_seconds(seconds: float) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
+_PICO = 1e12
+
+
 def total_cost(costs: Iterable[float | None]) -> float | None:
-    """Return the sum of the known costs; None if none is known."""
+    """Return the sum of the known costs in USD; None if none is known.
+
+    It is a sum of whole pico-dollars, and so the same in any order and over any partial sums.
+    """
     known = [cost for cost in costs if cost is not None]
-    return sum(known) if known else None
+    if not all(map(math.isfinite, known)):
+        return sum(known)
+    return sum(round(cost * _PICO) for cost in known) / _PICO if known else None
 
 
 Status = Literal["ok", "error", "timeout", "killed", "oom"]
@@ -210,6 +220,8 @@ class Turn(msgspec.Struct, kw_only=True):
     detail: str = ""
     feedback: str | None = None
     usage: Usage = Usage()
+    counted: Usage | None = None
+    """Our own count of the request's ids and the answer's; None where the server shows none."""
     feedback_usage: Usage = Usage()
     seconds: dict[str, float] = {}
     """By effect: ``model``, ``sandbox``, ``grader``, ``feedback``."""

@@ -156,6 +156,7 @@ class Episode:
             message=len(self.messages) - 1,
             text=text if protocol.policy_text(message["content"]) != text else None,
             usage=completion.usage,
+            counted=completion.counted,
             seconds={"model": completion.seconds},
             retries=completion.retries,
             cost=completion.cost,

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from codeact.episode.accounts import PlayAccounts
 from codeact.episode.effects import Counts, Outcome, Turn, Usage, valid_seconds
 from codeact.episode.messages import Message
 from codeact.episode.tokens import PackedTurn, TokenReport
@@ -35,6 +36,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     feedback_cost: float | None = None
     seconds: float = 0.0
     tokens: list[PackedTurn] | msgspec.UnsetType = msgspec.UNSET
+    accounts: PlayAccounts | None = None
 
 
 class PrefixDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,10 +76,11 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     tries are in `attempts`, with theirs. An imported record has no settings digest; its `extra`
     has, under the name of the format that it came from, what no other field has a place for.
     `origin` is the recorded episode that this one continues, None where it began by itself. Of
-    `edited` turns, the message is not the policy's own but a person's, and so is the `model`. A
-    record without a `version` is of the first one. Where exact tokens are recorded, `token_report`
-    is what they come to; the `tokens` themselves are with the record until a run folder writes them
-    to a file of their own, and in no line.
+    `edited` turns, the message is not the policy's own but a person's, and so is the `model`.
+    `accounts` tell by whom tokens and costs were taken and what was free; records from before they
+    were kept have none. A record without a `version` is of the first one. Where exact tokens are
+    recorded, `token_report` is what they come to; the `tokens` themselves are with the record until
+    a run folder writes them to a file of their own, and in no line.
     """
 
     id: str
@@ -108,6 +111,7 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     edited: int = 0
     token_report: TokenReport | None = None
     tokens: list[PackedTurn] | msgspec.UnsetType = msgspec.UNSET
+    accounts: PlayAccounts | None = None
 
     def __post_init__(self) -> None:
         refuse_later(self.version)
@@ -269,6 +273,7 @@ def placeholder_record(record: EpisodeRecord, why: str) -> EpisodeRecord:
         feedback_cost=_cost(record.feedback_cost),
         attempts=[_attempt(one) for one in _list(record.attempts) if isinstance(one, Attempt)],
         session=_count(record.session) if record.session is not None else None,
+        accounts=_accounts(record.accounts),
     )
 
 
@@ -303,7 +308,18 @@ def _attempt(attempt: Attempt) -> Attempt:
         cost=_cost(attempt.cost),
         feedback_cost=_cost(attempt.feedback_cost),
         seconds=_seconds(attempt.seconds),
+        accounts=_accounts(attempt.accounts),
     )
+
+
+def _accounts(value: object) -> PlayAccounts | None:
+    """Return accounts as far as a line can hold them, else None."""
+    if not isinstance(value, PlayAccounts):
+        return None
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value), type=PlayAccounts)
+    except Exception:
+        return None
 
 
 def _text(value: object) -> str:
@@ -345,15 +361,3 @@ def _seconds(value: object) -> float:
 
 def _cost(value: object) -> float | None:
     return None if value is None else _seconds(value)
-
-
-def spent_on(record: EpisodeRecord) -> tuple[int, float]:
-    """Return tokens and USD of one record and its earlier attempts; reused completions are free."""
-    tokens, usd = 0, 0.0
-    for turn in record.turns:
-        tokens += turn.fresh.total + turn.fresh_feedback.total
-        usd += (turn.cost or 0.0) + (turn.feedback_cost or 0.0)
-    for attempt in record.attempts:
-        tokens += attempt.usage.total + attempt.feedback_usage.total
-        usd += (attempt.cost or 0.0) + (attempt.feedback_cost or 0.0)
-    return tokens, usd

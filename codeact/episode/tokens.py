@@ -33,6 +33,11 @@ class CompletionTokens(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     agrees: bool | None = None
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """How many ids the prompt has, and how many were sampled."""
+        return len(unpack_ids(self.prompt)), len(unpack_ids(self.sampled))
+
 
 class PackedTurn(msgspec.Struct, frozen=True, kw_only=True):
     """`codeact.recordings.tokens.TurnTokens`, packed."""

@@ -41,7 +41,8 @@ from codeact.exceptions import (
     RunStopped,
     UserFailure,
 )
-from codeact.experiment.budget import Account
+from codeact.experiment.booking import PlayBook, enter
+from codeact.experiment.budget import Account, BudgetSettings
 from codeact.experiment.prefixes import TokenRecorder
 from codeact.experiment.priming import primed
 from codeact.experiment.restoring import Prefix, Restoration
@@ -74,7 +75,7 @@ class Environment(NamedTuple):
     setup: str = ""
     """Trusted code that every session runs before the task's own."""
     account: Account | None = None
-    """What the run may spend; None is no bound."""
+    """What the run may spend and has spent; None is no bound."""
     view: EpisodeView | None = None
     """Shows the episode to a person who takes part in it; None where nobody does."""
     editor: MessageEditor | None = None
@@ -84,7 +85,8 @@ class Environment(NamedTuple):
 class Assignment(NamedTuple):
     """One episode to play; `seed` is already specific to the sample.
 
-    One that continues a recorded episode has its first turns as a `prefix`.
+    One that continues a recorded episode has its first turns as a `prefix`. A worker gets the
+    number of the `play`; elsewhere it is taken from the run's account as the play begins.
     """
 
     task: Task
@@ -93,6 +95,7 @@ class Assignment(NamedTuple):
     sample: int
     seed: int | None = None
     prefix: Prefix | None = None
+    play: int | None = None
 
     @property
     def key(self) -> EpisodeKey:
@@ -143,6 +146,7 @@ async def play_episode(assignment: Assignment, environment: Environment) -> Epis
     record = record_of(assignment, environment.identity, episode)
     record.origin = handler.origin
     handler.tokens.keep(record)
+    enter(record, handler.book.accounts)
     return record
 
 
@@ -210,6 +214,7 @@ class _EffectHandler:
         self.tokens = TokenRecorder(environment.policy)
         prefix = assignment.prefix
         self._restoration = Restoration(prefix, assignment.task.tools) if prefix else None
+        self.book = _book(assignment, environment)
 
     @property
     def origin(self) -> EpisodeOrigin | None:
@@ -276,24 +281,19 @@ class _EffectHandler:
     async def _ask(
         self, client: ModelClient, effect: Complete | Critique, role: Role
     ) -> Completion:
-        assignment, account = self._assignment, self._environment.account
-        if account is not None:
-            account.admit()
-        answer = await client.complete(
+        return await self.book.complete(
+            client,
             Request(
                 effect.messages,
                 effect.options.stop,
-                assignment.key,
+                self._assignment.key,
                 effect.turn,
                 role=role,
-                seed=assignment.seed,
+                seed=self._assignment.seed,
                 tools=effect.options.tools,
                 response_format=effect.options.response_format,
-            )
+            ),
         )
-        if account is not None:
-            account.charge_for(answer)
-        return answer
 
     async def _execute(self, code: str) -> Execution:
         session = await asyncio.shield(self._open())
@@ -323,6 +323,13 @@ class _EffectHandler:
         return self._opening
 
 
+def _book(assignment: Assignment, environment: Environment) -> PlayBook:
+    account = environment.account or Account(BudgetSettings())
+    play = account.begin_play() if assignment.play is None else assignment.play
+    task, digest = assignment.task, environment.identity.settings_digest
+    return PlayBook(account, play, episode_id(task.name, task.id, digest, assignment.sample))
+
+
 def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -> EpisodeRecord:
     """Return the record of a finished episode."""
     assert episode.outcome is not None
@@ -333,10 +340,6 @@ def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -
     if record.edited:
         record.model += EDITED
     record.counts = episode.counts
-    record.usage = episode.usage
-    record.feedback_usage = episode.feedback_usage
-    record.cost = episode.cost
-    record.feedback_cost = episode.feedback_cost
     record.seconds = round(episode.seconds, 6)
     return record
 

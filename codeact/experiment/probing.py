@@ -1,6 +1,8 @@
 """Probes what episodes depend on: the models, the sandbox, the services behind tools."""
 
 from codeact.exceptions import Cause, CodeactError, ProviderFailure, SandboxFailure
+from codeact.experiment.booking import booking_checks
+from codeact.experiment.budget import Account, BudgetSettings
 from codeact.experiment.driver import Environment
 from codeact.models.base import ModelClient, Probed
 
@@ -15,10 +17,10 @@ async def probe(environment: Environment, cause: Cause) -> None:
     """
     match cause:
         case "provider":
-            await _model("model", environment.policy)
+            await _model("model", environment.policy, environment)
         case "user":
             if environment.critic is not None:
-                await _model("feedback.model", environment.critic)
+                await _model("feedback.model", environment.critic, environment)
         case "sandbox" | "grader":
             await _sandbox(environment)
         case "tool":
@@ -27,11 +29,12 @@ async def probe(environment: Environment, cause: Cause) -> None:
             pass
 
 
-async def _model(key: str, client: ModelClient) -> None:
+async def _model(key: str, client: ModelClient, environment: Environment) -> None:
     if not isinstance(client, Probed):
         return
     try:
-        await client.probe()
+        with booking_checks(environment.account or Account(BudgetSettings()), client):
+            await client.probe()
     except CodeactError as error:
         raise ProviderFailure(f"{key}: {error}") from error
 

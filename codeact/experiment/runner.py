@@ -102,6 +102,7 @@ class Runner:
         finally:
             looks.cancel()
             await asyncio.gather(*(breaker.close() for breaker in self._breakers.values()))
+            await self._backend.settle()
             self._tell_load()
         for result in done:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
@@ -231,4 +232,5 @@ def _attempt(record: EpisodeRecord) -> Attempt:
         feedback_cost=record.feedback_cost,
         seconds=record.seconds,
         tokens=record.tokens,
+        accounts=record.accounts,
     )

@@ -3,18 +3,22 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from codeact.episode.accounts import NOTHING, AccountLine
 from codeact.episode.causes import is_counted, is_own_success
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.reasoning import reasoning_sent
 from codeact.episode.record import EpisodeRecord
+from codeact.episode.spending import accounts_of, accounts_of_attempt
+from codeact.experiment.accounts import RunAccounts
 from codeact.experiment.token_totals import TokenTotals
-from codeact.recordings.run_folder import read_records
+from codeact.recordings.ledger import LedgerPlays
+from codeact.recordings.run_folder import read_records, read_spent
 
 
 class Tally(msgspec.Struct):
@@ -33,6 +37,9 @@ class Tally(msgspec.Struct):
     feedback_usage: Usage = Usage()
     cost: float | None = None
     feedback_cost: float | None = None
+    spent: AccountLine = NOTHING
+    """All that these episodes took, whatever became of it, and their part of what left no record.
+    """
     reused: int = 0
     """The policy's completions that came out of the response cache."""
     feedback_reused: int = 0
@@ -41,7 +48,7 @@ class Tally(msgspec.Struct):
     fresh_feedback: Usage = Usage()
     """The part of `usage` and `feedback_usage` that was really requested, not reused."""
     retried: dict[str, int] = {}
-    """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they used.
+    """Earlier attempts at these episodes, by the cause of their failure; `lost` is what they took.
     """
     lost: Usage = Usage()
     checked_feedback: int = 0
@@ -67,11 +74,15 @@ class Tally(msgspec.Struct):
     def document(self) -> dict[str, Any]:
         """Return the numbers as JSON data, with the success rate."""
         document: dict[str, Any] = msgspec.to_builtins(self)
-        return {**document, "success_rate": self.success_rate}
+        spent = {"tokens": self.spent.tokens, "cost": self.spent.cost}
+        return {**document, "spent": spent, "success_rate": self.success_rate}
 
-    def add(self, record: EpisodeRecord) -> None:
-        """Take one more episode in."""
-        outcome = record.outcome
+    def add(self, record: EpisodeRecord, spent: AccountLine) -> None:
+        """Take one more episode in; `spent` is what it took, all attempts included."""
+        outcome, play = record.outcome, accounts_of(record)
+        self.spent += spent
+        self.fresh += play.policy.usage
+        self.fresh_feedback += play.feedback.usage
         self.episodes += 1
         own = is_own_success(record)
         self.counted += own is not None
@@ -90,14 +101,12 @@ class Tally(msgspec.Struct):
             self.leaks += bool(turn.leaks)
             self.asked_again += turn.asked_again
             self.cut += turn.cut
-            self.fresh += turn.fresh
-            self.fresh_feedback += turn.fresh_feedback
         for sent in reasoning_sent(record):
             self.reasoning_checked += 1
             self.reasoning_lost += not sent.reached
         for attempt in record.attempts:
             self.retried = {**self.retried, attempt.cause: self.retried.get(attempt.cause, 0) + 1}
-            self.lost += attempt.usage + attempt.feedback_usage
+            self.lost += accounts_of_attempt(attempt).spent.usage
             self.cost = total_cost([self.cost, attempt.cost])
             self.feedback_cost = total_cost([self.feedback_cost, attempt.feedback_cost])
         if outcome.cause is not None:
@@ -126,6 +135,7 @@ class Summary:
 
     def __init__(self) -> None:
         self.overall = Tally()
+        self.accounts = RunAccounts()
         self.by_task: dict[str, Tally] = {}
         self.by_turns: dict[int, Tally] = {}
         self.failures: list[FailedEpisode] = []
@@ -135,9 +145,10 @@ class Summary:
 
     def add(self, record: EpisodeRecord) -> None:
         """Take one more episode in."""
-        self.overall.add(record)
-        self.by_task.setdefault(record.task_name, Tally()).add(record)
-        self.by_turns.setdefault(len(record.turns), Tally()).add(record)
+        spent = self.accounts.add(record)
+        self.overall.add(record, spent)
+        self._task(record.task_name).add(record, spent)
+        self.by_turns.setdefault(len(record.turns), Tally()).add(record, spent)
         self.tokens.add(record)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
@@ -147,6 +158,28 @@ class Summary:
         if not is_counted(record):
             cause = record.outcome.cause or "harness"
             self.failures.append(FailedEpisode(record.id, cause, record.outcome.error))
+
+    def add_replaced(self, record: EpisodeRecord) -> None:
+        """Take in what an episode took that was played again in a later session."""
+        self._spend(record.task_name, self.accounts.add_replaced(record))
+
+    def finish(self, folder: Path, plays: LedgerPlays) -> None:
+        """Take in what a run folder has beside its records, once these are settled in `plays`."""
+        for play in plays.abandoned:
+            self.accounts.add_abandoned(play.accounts)
+            self._spend(play.episode.partition("/")[0], play.accounts.spent)
+        self.accounts.add_checks(plays.checks)
+        if (kept := read_spent(folder)) is not None:
+            self.accounts.add_unlisted(kept)
+        self.overall.spent = self.accounts.spent
+
+    def _spend(self, task: str, spent: AccountLine) -> None:
+        self.overall.spent += spent
+        if spent:
+            self._task(task).spent += spent
+
+    def _task(self, name: str) -> Tally:
+        return self.by_task.setdefault(name, Tally())
 
     @property
     def latency(self) -> dict[str, Quantiles]:
@@ -160,6 +193,7 @@ class Summary:
         tokens = {"tokens": self.tokens.document()} if self.tokens.requests else {}
         return {
             "overall": self.overall.document(),
+            "accounts": self.accounts.document(),
             "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
             "by_turns": {str(n): tally.document() for n, tally in sorted(self.by_turns.items())},
             "latency": msgspec.to_builtins(self.latency),
@@ -197,7 +231,7 @@ class Latest:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._last: dict[str, int] = {}
         self.lines = 0
         for record in read_records(path):
@@ -206,14 +240,40 @@ class Latest:
 
     def records(self) -> Iterator[EpisodeRecord]:
         """Yield one record per episode, in the order in which they were written."""
-        for number, record in enumerate(read_records(self._path)):
-            if self._last.get(record.id) == number:
-                yield record
+        return (record for record, is_last in self.lines_read() if is_last)
+
+    def lines_read(self) -> Iterator[tuple[EpisodeRecord, bool]]:
+        """Yield every record in order, and whether it is the last of its episode."""
+        for number, record in enumerate(read_records(self.path)):
+            yield record, self._last.get(record.id) == number
 
 
 def summarize_folder(path: Path) -> Summary:
-    """Summarize a run folder."""
-    return summarize(Latest(path).records())
+    """Summarize a run folder; raises `RunFolderError`."""
+    summary = Summary()
+    take_in(summary, Latest(path), summary.add)
+    return summary
+
+
+def take_in(
+    summary: Summary,
+    latest: Latest,
+    add: Callable[[EpisodeRecord], None],
+    owed: Container[str] = (),
+) -> None:
+    """Have a run folder's episodes added to a summary by `add`, and take in what else it holds.
+
+    Those with an id that is `owed` will be played again: all that they took is replaced.
+    """
+    plays = LedgerPlays(latest.path)
+    for record, is_last in latest.lines_read():
+        if is_last and record.id not in owed:
+            add(record)
+        else:
+            summary.add_replaced(record)
+        for difference in plays.settle(record):
+            summary.accounts.complain(difference)
+    summary.finish(latest.path, plays)
 
 
 def flat_summary(summary: Summary) -> dict[str, Any]:

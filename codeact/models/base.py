@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import msgspec
 from pydantic import Field
 
+from codeact.episode.accounts import AccountLine
 from codeact.episode.effects import Completion, Usage
 from codeact.episode.messages import JSON, Message, RequestOptions, ToolSchema
 from codeact.episode.settings import Settings
@@ -24,12 +25,46 @@ class EpisodeKey(msgspec.Struct, frozen=True):
     sample: int = 0
 
 
+class RequestMeter(msgspec.Struct):
+    """What a request takes beside the completion that it ends with; its client tells it.
+
+    `discarded` are answers that came with their usage and could not be used. `unknown` counts what
+    was sent, may have been charged, and of which nobody said what it took: the connection broke,
+    the time was up, or the answer has no usage. `listen` hears of each at once.
+    """
+
+    discarded: AccountLine = AccountLine()
+    unknown: int = 0
+    listen: Callable[[AccountLine, int], None] | None = None
+
+    def discard(self, usage: Usage, prices: "Prices | None") -> None:
+        """Add an answer that cannot be used, and said what it took."""
+        cost = None if prices is None else prices.cost(usage)
+        self._add(AccountLine(1, usage, cost), 0)
+
+    def miss(self) -> None:
+        """Add a request of which nobody says what it took."""
+        self._add(AccountLine(), 1)
+
+    def take(self) -> "RequestMeter":
+        """Return what there is so far, and begin anew."""
+        taken = RequestMeter(self.discarded, self.unknown)
+        self.discarded, self.unknown = AccountLine(), 0
+        return taken
+
+    def _add(self, discarded: AccountLine, unknown: int) -> None:
+        self.discarded += discarded
+        self.unknown += unknown
+        if self.listen is not None:
+            self.listen(discarded, unknown)
+
+
 class Request(msgspec.Struct, frozen=True):
     """One request to a model.
 
     `turn` counts from 0. `seed` is already specific to the sample; None sends none. `tools` are
     functions that the model may call, and `response_format` the form that its text has to have, as
-    the API words it.
+    the API words it. The client tells the `meter` what the completion does not.
     """
 
     messages: tuple[Message, ...]
@@ -40,6 +75,7 @@ class Request(msgspec.Struct, frozen=True):
     seed: int | None = None
     tools: tuple[ToolSchema, ...] = ()
     response_format: JSON | None = None
+    meter: RequestMeter = msgspec.field(default_factory=RequestMeter)
 
 
 class ModelClient(Protocol):
@@ -79,6 +115,16 @@ class Detokenizes(Protocol):
 
     async def text_of(self, ids: Sequence[int]) -> str | None:
         """Return the text of ids, special tokens included; None where nobody can tell."""
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A client that asks its servers for more than the run's requests, to check them."""
+
+    @property
+    def checks(self) -> RequestMeter:
+        """What checks take."""
         ...
 
 

@@ -18,11 +18,13 @@ from codeact.exceptions import ConfigError
 from codeact.models.base import (
     Detokenizes,
     EpisodeKey,
+    Metered,
     ModelClient,
     ModelSettings,
     Probed,
     Rehearsed,
     Request,
+    RequestMeter,
     Role,
     SharesLimits,
 )
@@ -36,6 +38,7 @@ _MAP_SIZE = 2**36
 """Bytes of address space; the file grows only with what is in it."""
 _READERS = 1024
 
+_KEYED = tuple(name for name in Request.__struct_fields__ if name != "meter")
 _COMPLETION = msgspec.json.Decoder(Completion)
 
 
@@ -95,7 +98,7 @@ class CachedModel:
     def _key(digest: "hashlib._Hash", request: Request) -> bytes:
         whole = digest.copy()
         # Requests without them have the key that they had before there were tools and formats.
-        asked = msgspec.to_builtins(request)
+        asked = msgspec.to_builtins({name: getattr(request, name) for name in _KEYED})
         for name in ("tools", "response_format"):
             if not asked[name]:
                 del asked[name]
@@ -105,6 +108,11 @@ class CachedModel:
     async def text_of(self, ids: Sequence[int]) -> str | None:
         """What the model itself says."""
         return await self._client.text_of(ids) if isinstance(self._client, Detokenizes) else None
+
+    @property
+    def checks(self) -> RequestMeter:
+        """What checks of the model itself take."""
+        return self._client.checks if isinstance(self._client, Metered) else RequestMeter()
 
     def share(self, workers: int) -> None:
         """Only what is asked of the model itself falls under its limits."""

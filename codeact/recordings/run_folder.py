@@ -15,7 +15,9 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from codeact.episode.accounts import NOTHING, AccountLine
 from codeact.episode.causes import is_counted
+from codeact.episode.effects import total_cost
 from codeact.episode.record import (
     LONGEST_LINE,
     EpisodeRecord,
@@ -24,13 +26,14 @@ from codeact.episode.record import (
     decode,
     episode_id,
     placeholder_record,
-    spent_on,
     without_tokens,
 )
+from codeact.episode.spending import spent_on
 from codeact.exceptions import DiskFull, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing
 from codeact.jsonl import Unreadable, decoded_lines
 from codeact.recordings.definition import IDENTITY, RequestedDefinition
+from codeact.recordings.ledger import LedgerPlays, RequestLedger, cut_torn_line
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
 from codeact.recordings.token_units import NO_ROOM, TokenFile, TokenUnit, UnitKey
@@ -70,6 +73,8 @@ class RunFolder:
 
     def __init__(self, path: Path, file: int, lock: Lock, asked: RequestedDefinition) -> None:
         self.path = path
+        self.requests = RequestLedger(path)
+        """Where the run's requests are written."""
         found = _look_through(path)
         played = found.digest
         # A folder in which nothing was played yet becomes what is asked for.
@@ -77,8 +82,13 @@ class RunFolder:
         self.digest = self.definition.digest
         """What stands for the run's settings in its records."""
         self.finished = {*found.counted}
-        self.spent = Spent(found.tokens, found.usd)
-        """At the time of opening: as kept, and never less than the records say."""
+        whole = found.listed + found.unlisted
+        self.spent = Spent(whole.tokens, whole.cost or 0.0)
+        """At the time of opening: as kept, and never less than records and requests say."""
+        self.unlisted = found.unlisted
+        """The part of it that neither records nor requests tell of."""
+        self.plays = found.plays
+        """How many plays of episodes there were by the time of opening."""
         self.session: int | None = None
         """The number of this session in ``provenance.json``, once it has one."""
         self.notices = [] if lock.notice is None else [lock.notice]
@@ -107,7 +117,7 @@ class RunFolder:
         lock = None
         try:
             lock = Lock.taken(path, file)
-            _cut_torn_line(file)
+            cut_torn_line(file)
             folder = cls(path, file, lock, asked)
             folder.write_text(IDENTITY, _json(folder.definition))
             folder._open_tokens()
@@ -230,6 +240,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Close the folder, so that other processes may write it."""
+        self.requests.close()
         self._lock.release()
         os.close(self._file)
         if self._tokens is not None:
@@ -267,21 +278,6 @@ def latest_records(path: Path) -> list[EpisodeRecord]:
     return list({record.id: record for record in read_records(path)}.values())
 
 
-def _cut_torn_line(file: int) -> None:
-    """Truncate a file after its last newline."""
-    size = os.fstat(file).st_size
-    end, block = size, 1 << 16
-    while end > 0:
-        start = max(0, end - block)
-        newline = os.pread(file, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(file, end)
-
-
 class _Found:
     """What a run folder holds when it is opened."""
 
@@ -289,12 +285,12 @@ class _Found:
         self.digest: str | None = None
         self.counted: dict[EpisodeIdentity, UnitKey] = {}
         """The finished episodes, with what their last record's exact tokens would be found by."""
-        self.tokens = 0
-        self.usd = 0.0
+        self.listed = self.unlisted = NOTHING
+        self.plays = 0
 
 
 def _look_through(path: Path) -> _Found:
-    found = _Found()
+    found, plays = _Found(), LedgerPlays(path)
     for record in read_records(path):
         if found.digest not in (None, record.settings_digest):
             raise RunFolderError(
@@ -305,17 +301,33 @@ def _look_through(path: Path) -> _Found:
         if is_counted(record):
             key = UnitKey(record.id, record.session, len(record.attempts))
             found.counted[EpisodeIdentity.of(record)] = key
-        tokens, usd = spent_on(record)
-        found.tokens += tokens
-        found.usd += usd
-    if (file := path / SPENT).exists():
-        try:
-            # Older files may hold a NaN of a cost that was none: the records know better.
-            kept = msgspec.convert(json.loads(file.read_bytes()), Spent)
-        except ValueError as error:
-            raise RunFolderError(
-                f"{file}: is not what codeact wrote ({error}); move it away to go on"
-            ) from error
-        found.tokens = max(found.tokens, kept.tokens)
-        found.usd = kept.usd if kept.usd > found.usd else found.usd
+        found.listed += spent_on(record)
+        plays.settle(record)
+    found.plays = plays.last
+    for accounts in [plays.checks, *(play.accounts for play in plays.abandoned)]:
+        found.listed += accounts.spent
+    if (kept := read_spent(path)) is not None:
+        found.unlisted = beyond(kept, found.listed)
     return found
+
+
+def beyond(kept: Spent, listed: AccountLine) -> AccountLine:
+    """Return what was kept as spent beyond what is listed."""
+    cost = listed.cost or 0.0
+    more = total_cost([kept.usd, -cost]) if kept.usd > cost else None
+    return AccountLine(unsplit=max(0, kept.tokens - listed.tokens), cost=more)
+
+
+def read_spent(path: Path) -> Spent | None:
+    """Return what ``spent.json`` of a run folder says, None if there is none.
+
+    Older files may hold a NaN of a cost that was none. Raises `RunFolderError`.
+    """
+    if not (file := path / SPENT).exists():
+        return None
+    try:
+        return msgspec.convert(json.loads(file.read_bytes()), Spent)
+    except ValueError as error:
+        raise RunFolderError(
+            f"{file}: is not what codeact wrote ({error}); move it away to go on"
+        ) from error

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from rich.table import Table
 
-from codeact.episode.effects import total_cost
 from codeact.experiment.comparing import DIFFERENT, EQUAL, NOT_COMPARABLE
 from codeact.experiment.failures import grouped
 from codeact.experiment.regrade import Regraded
@@ -15,6 +14,7 @@ from codeact.experiment.skipped import SkippedEpisodes
 from codeact.experiment.summary import Summary, Tally
 from codeact.experiment.sweep_report import SweepRow
 from codeact.experiment.validate import Unknown, ValidationReport
+from codeact.results.accounts import show_accounts
 from codeact.results.terminal import wide_console
 from codeact.sandboxes.check import Promise
 from codeact.sandboxes.sweep import Swept
@@ -22,6 +22,8 @@ from codeact.sandboxes.sweep import Swept
 COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
 LEAKS = "leaks"
 """One more column where there was feedback: turns whose feedback gave the answer away."""
+REASONING = "reasoning"
+"""One more column where models reasoned apart: tokens that are part of the others."""
 _MOST_KINDS = 20
 """Of failures, that are listed; the others are in the file."""
 _MOST_NAMED = 5
@@ -31,24 +33,25 @@ _LONGEST = 300
 
 
 def show_run(title: str, summary: Summary) -> None:
-    """Print one row for each data set and one for all of them."""
+    """Print one row for each data set and one for all of them, and what the run took."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
-    leaks = _add_columns(table, [summary.overall])
+    more = _add_columns(table, [summary.overall])
     table.add_column("failures")
     for name, tally in sorted(summary.by_task.items()):
-        table.add_row(name, *_cells(tally, leaks))
+        table.add_row(name, *_cells(tally, more))
     table.add_section()
-    table.add_row("all", *_cells(summary.overall, leaks))
+    table.add_row("all", *_cells(summary.overall, more))
     wide_console().print(table)
+    show_accounts(summary.accounts)
 
 
 def show_sweep(rows: Sequence[SweepRow]) -> None:
     """Print one row for each run of a sweep, with the error of runs that ended early."""
     overall = [row.summary.overall for row in rows if row.summary]
-    table, leaks = _table_of_runs("sweep", overall)
+    table, more = _table_of_runs("sweep", overall)
     for row in rows:
-        *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall, leaks)
+        *cells, failures = _cells(Tally() if row.summary is None else row.summary.overall, more)
         if row.error:
             failures = f"ended early: {_line(row.error)}"
         elif row.status == "incomplete":
@@ -59,19 +62,19 @@ def show_sweep(rows: Sequence[SweepRow]) -> None:
 
 def show_runs(title: str, runs: Mapping[str, Tally]) -> None:
     """Print one row for each run, by its name."""
-    table, leaks = _table_of_runs(title, list(runs.values()))
+    table, more = _table_of_runs(title, list(runs.values()))
     for name, tally in runs.items():
-        table.add_row(name, *_cells(tally, leaks))
+        table.add_row(name, *_cells(tally, more))
     wide_console().print(table)
 
 
-def _table_of_runs(title: str, tallies: Sequence[Tally]) -> tuple[Table, bool]:
-    """Make a table with a row for each run, and say whether it has a column of leaks."""
+def _table_of_runs(title: str, tallies: Sequence[Tally]) -> tuple[Table, list[str]]:
+    """Make a table with a row for each run, and return its columns that not every table has."""
     table = Table(title=title, title_justify="left")
     table.add_column("run", overflow="fold")
-    leaks = _add_columns(table, tallies)
+    more = _add_columns(table, tallies)
     table.add_column("failures", overflow="fold")
-    return table, leaks
+    return table, more
 
 
 def show_failures(summaries: Mapping[str, Summary], files: Mapping[str, str]) -> bool:
@@ -104,22 +107,34 @@ def _line(error: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
-def _add_columns(table: Table, tallies: Sequence[Tally]) -> bool:
-    """Add the columns of numbers; returns whether that of leaks is among them."""
-    leaks = any(tally.checked_feedback for tally in tallies)
-    for name in (*COLUMNS, LEAKS) if leaks else COLUMNS:
+def _add_columns(table: Table, tallies: Sequence[Tally]) -> list[str]:
+    """Add the columns of numbers; returns those that not every table has."""
+    is_there = {
+        REASONING: any(_reasoning(tally) for tally in tallies),
+        LEAKS: any(tally.checked_feedback for tally in tallies),
+    }
+    more = [name for name, there in is_there.items() if there]
+    for name in (*COLUMNS, *more):
         table.add_column(name, justify="right")
-    return leaks
+    return more
 
 
-def _cells(tally: Tally, leaks: bool) -> list[str]:
+def _reasoning(tally: Tally) -> int:
+    return tally.usage.reasoning + tally.feedback_usage.reasoning
+
+
+def _cells(tally: Tally, more: Sequence[str]) -> list[str]:
     rate = "-" if tally.success_rate is None else f"{tally.success_rate:.1%}"
     turns = f"{tally.turns / tally.episodes:.1f}" if tally.episodes else "-"
     causes = [f"{cause} {count}" for cause, count in sorted(tally.causes.items())]
     causes += [f"{cause} {count}, tried again" for cause, count in sorted(tally.retried.items())]
     if tally.edited:
         causes.append(f"edited by a person {tally.edited}, not counted")
-    cost = total_cost([tally.cost, tally.feedback_cost])
+    cost = tally.spent.cost
+    optional = {
+        REASONING: f"{_reasoning(tally):,}",
+        LEAKS: f"{tally.leaks}/{tally.checked_feedback}",
+    }
     return [
         str(tally.episodes),
         f"{tally.successes}/{tally.counted}",
@@ -128,7 +143,7 @@ def _cells(tally: Tally, leaks: bool) -> list[str]:
         f"{tally.usage.total:,}",
         f"{tally.feedback_usage.total:,}",
         "-" if cost is None else f"{cost:.2f}",
-        *([f"{tally.leaks}/{tally.checked_feedback}"] if leaks else []),
+        *(optional[name] for name in more),
         "; ".join(causes) or "-",
     ]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codeact.episode.accounts import AccountLine, PlayAccounts
 from codeact.episode.effects import Counts, Outcome, Turn, Usage
 from codeact.episode.record import (
     Attempt,
@@ -17,8 +18,8 @@ from codeact.episode.record import (
     decode,
     encode,
     placeholder_record,
-    spent_on,
 )
+from codeact.episode.spending import spent_on
 from tests.helpers.records import make_record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -26,6 +27,10 @@ COUNT = st.integers(0, 2**63 - 1)
 SECONDS = st.floats(0, 1e300)
 COST = st.none() | SECONDS
 USAGE = st.builds(Usage, COUNT, COUNT, COUNT)
+LINE = st.builds(AccountLine, COUNT, USAGE, COST, COUNT)
+ACCOUNTS = st.none() | st.builds(
+    PlayAccounts, play=st.none() | COUNT, policy=LINE, discarded=LINE, reused=LINE, unknown=COUNT
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(-1e300, 1e300) | TEXT,
     lambda part: st.lists(part, max_size=3) | st.dictionaries(TEXT, part, max_size=3),
@@ -91,6 +96,7 @@ RECORD = st.builds(
     reference=JSON,
     extra=st.dictionaries(TEXT, JSON, max_size=2),
     session=st.none() | COUNT,
+    accounts=ACCOUNTS,
 )
 
 
@@ -165,6 +171,7 @@ def test_the_stand_in_keeps_what_was_spent() -> None:
     record.turns[0].seconds = {"model": 1.5, "sandbox": math.nan}
     record.seconds = -1.0
     record.attempts = [Attempt(cause="provider", error="\udfff", usage=Usage(7, 1), cost=0.5)]
+    record.accounts = PlayAccounts(play=3, policy=AccountLine(1, Usage(3, 2), 0.25))
     with pytest.raises(UnwritableRecord):
         checked_line(record)
     kept = placeholder_record(record, "why")
@@ -172,6 +179,7 @@ def test_the_stand_in_keeps_what_was_spent() -> None:
     assert kept.turns[0].seconds == {"model": 1.5, "sandbox": 0.0}
     assert kept.seconds == 0.0
     assert (kept.attempts[0].usage, kept.attempts[0].cost) == (Usage(7, 1), 0.5)
+    assert kept.accounts == record.accounts
     assert "why" in kept.outcome.error
     assert not kept.outcome.success
 
@@ -218,6 +226,11 @@ def test_what_is_no_count_is_none_in_the_stand_in(count: Any) -> None:
     assert (kept.usage, kept.session) == (Usage(3, 0), 0)
 
 
+def told(record: EpisodeRecord) -> tuple[int, float | None]:
+    spent = spent_on(record)
+    return spent.tokens, spent.cost
+
+
 def test_spent_is_what_was_not_reused_with_the_attempts() -> None:
     record = make_record()
     (turn,) = record.turns
@@ -228,8 +241,8 @@ def test_spent_is_what_was_not_reused_with_the_attempts() -> None:
             cost=1.0, feedback_cost=2.0,
         )
     ]  # fmt: skip
-    assert spent_on(record) == (5 + 30 + 300 + 3000, 3.75)
+    assert told(record) == (5 + 30 + 300 + 3000, 3.75)
     turn.reused, record.attempts = True, []
-    assert spent_on(record) == (30, 0.75)
+    assert told(record) == (30, 0.75)
     turn.feedback_reused, turn.cost, turn.feedback_cost = True, None, None
-    assert spent_on(record) == (0, 0.0)
+    assert told(record) == (0, None)

@@ -1,10 +1,17 @@
 """The budget of a run: what it counts, and when no further request may be sent."""
 
+from collections.abc import Collection
+from typing import Any
+
 import pytest
 
+from codeact.episode.accounts import AccountLine
 from codeact.episode.effects import Completion, Usage
 from codeact.exceptions import BudgetExhausted
+from codeact.experiment.booking import PlayBook
 from codeact.experiment.budget import Account, BudgetSettings
+from codeact.models.base import EpisodeKey, Request, Role
+from codeact.recordings.ledger import RequestLine
 
 
 def admits(account: Account) -> bool:
@@ -41,9 +48,71 @@ def test_a_resumed_run_goes_on_from_what_was_spent() -> None:
     assert (account.tokens, account.usd) == (6, 0.75)
 
 
-def test_a_completion_costs_its_tokens_and_dollars_unless_it_is_reused() -> None:
-    account = Account(BudgetSettings())
-    account.charge_for(Completion("", usage=Usage(3, 2), cost=0.5))
-    account.charge_for(Completion("", usage=Usage(30, 20), cost=5.0, reused=True))
-    account.charge_for(Completion("", usage=Usage(1, 1)))
-    assert (account.tokens, account.usd) == (7, 0.5)
+def ended(**what: Any) -> RequestLine:
+    return RequestLine(play=1, request=1, asked_by="policy", part="ends", answered=True, **what)
+
+
+def test_a_request_costs_its_tokens_and_dollars_unless_it_is_reused() -> None:
+    account, listed = Account(BudgetSettings()), list[RequestLine]()
+    begun = RequestLine(play=1, request=1, asked_by="policy", part="begins")
+    lines = [
+        begun,
+        ended(usage=Usage(3, 2), cost=0.5),
+        ended(usage=Usage(30, 20), cost=5.0, reused=True),
+        ended(usage=Usage(1, 1)),
+        ended(discarded=AccountLine(2, Usage(100, 0), 0.25)),
+    ]
+    account.book(lines[0])
+    account.book(lines[1])
+    account.list_in(listed.append)
+    for line in lines[2:]:
+        account.book(line)
+    assert account.spent == (107, 0.75)
+    assert listed == lines, "none is lost that was booked before the run folder was there"
+
+
+class Strange:
+    """A model whose usage or costs nobody can believe."""
+
+    plain = False
+
+    def __init__(self, answer: Completion) -> None:
+        self._answer = answer
+
+    async def check(self, episodes: Collection[EpisodeKey] = (), role: Role = "policy") -> None:
+        """It has nothing to check."""
+
+    async def complete(self, request: Request) -> Completion:
+        return self._answer
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost", "spent", "unknown"),
+    [
+        (Usage(1, 1), float("nan"), (2, 0.5), 0),
+        (Usage(1, 1), float("-inf"), (2, 0.5), 0),
+        (Usage(1, 1), -5.0, (2, 0.5), 0),
+        (Usage(-100, 1), 0.25, (0, 0.5), 1),
+        (Usage(10**30, 1), 1e24, (0, 0.5), 1),
+        (Usage(1.5, 1), 0.25, (0, 0.5), 1),  # type: ignore[arg-type]
+    ],
+    ids=["nan", "inf", "negative cost", "negative", "huge", "fraction"],
+)
+async def test_what_nobody_can_believe_neither_ends_nor_lifts_a_budget(
+    usage: Usage, cost: float, spent: tuple[int, float], unknown: int
+) -> None:
+    account = Account(BudgetSettings(usd=1.0), usd=0.5)
+    book = PlayBook(account, 1, "t/1/s/0")
+    ask = Request((), (), EpisodeKey("t", "1"), 0)
+    answer = await book.complete(Strange(Completion("x", usage, cost=cost)), ask)
+    assert account.spent == spent
+    assert (book.accounts.unknown, book.accounts.unpriced) == (unknown, 1)
+    assert (answer.usage.total, answer.cost) == (spent[0], None)
+    good = Strange(Completion("x", Usage(1, 1), cost=0.75))
+    await book.complete(good, Request((), (), EpisodeKey("t", "1"), 1))
+    with pytest.raises(BudgetExhausted):
+        await book.complete(good, Request((), (), EpisodeKey("t", "1"), 2))
+    assert book.accounts.policy.requests == 2

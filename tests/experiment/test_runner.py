@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from codeact.episode.effects import Completion, Usage
+from codeact.episode.effects import Usage
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.task import Task
 from codeact.exceptions import (
@@ -83,6 +83,9 @@ class Backend:
 
     async def probe(self, run: str, cause: Cause) -> None:
         raise ProviderFailure("it is gone")
+
+    async def settle(self) -> None:
+        """All is known."""
 
 
 def assignment(number: int) -> Assignment:
@@ -286,6 +289,6 @@ async def test_a_disk_that_stays_full_ends_the_run(tmp_path: Path) -> None:
 
 async def test_what_was_spent_is_kept_with_the_run(job: Callable[..., Job]) -> None:
     one, account = job(), Account(BudgetSettings())
-    account.charge_for(Completion("", usage=Usage(3, 2), cost=0.5))
+    account.charge(5, 0.5)
     await played([one], Backend(), accounts={"a": account})
     assert (one.folder.path / "spent.json").read_text() == "[5, 0.5]\n"

@@ -139,7 +139,7 @@ async def _play(jobs: list[PlannedRun]) -> RunResults:
                 for j in opened
             ]
             for name, folder in folders.items():
-                accounts[name].charge(*folder.spent)
+                accounts[name].go_on(folder)
             results = await _play_jobs(opened, prepared, backend, accounts)
         finally:
             for folder in folders.values():
@@ -214,7 +214,7 @@ async def _play_jobs(
             results = RunResults(stopped, {}, dict(stopped.errors))
             for one in prepared:
                 try:
-                    _finish(one, results, listeners)
+                    _finish(one, accounts[one.name], results, listeners)
                 except CodeactError as error:
                     results.errors.setdefault(one.name, error)
         finally:
@@ -222,9 +222,10 @@ async def _play_jobs(
     return results
 
 
-def _finish(job: Job, results: RunResults, listeners: Listeners) -> None:
+def _finish(job: Job, account: Account, results: RunResults, listeners: Listeners) -> None:
     """Summarize a run; raises `RunFolderError`, which concerns that run alone."""
     summary = results.summaries[job.name] = summarize_folder(job.folder.path)
+    summary.accounts.compare(account.spent, job.folder.unlisted)
     _list_failures(job, summary, listeners)
     if job.name not in results.errors:
         job.folder.write_text(SUMMARY, summary.to_json())

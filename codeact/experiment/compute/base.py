@@ -31,3 +31,10 @@ class ComputeBackend(Protocol):
         Raises a `CodeactError` that says what does not work.
         """
         ...
+
+    async def settle(self) -> None:
+        """Learn what requests took of which the accounts do not know yet, once no more is played.
+
+        Takes a few seconds at most.
+        """
+        ...

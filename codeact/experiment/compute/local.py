@@ -11,6 +11,7 @@ from codeact.episode.protocol import FEEDBACK_STOP
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.attending import view_of
+from codeact.experiment.booking import book_checks
 from codeact.experiment.budget import Account
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
@@ -41,6 +42,9 @@ class LocalBackend:
 
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
+
+    async def settle(self) -> None:
+        """Do nothing: every request is booked in this process as it ends."""
 
 
 async def open_local(
@@ -91,19 +95,21 @@ async def environment(
                 cache=kept,
                 rehearsal=Rehearsal(lambda _: RequestOptions(FEEDBACK_STOP), config.seed),
             )
+        policy = await resources.client(
+            config.model,
+            keys,
+            cache=cache(asked.model),
+            rehearsal=Rehearsal(
+                lambda client: strategy.options(config.turns, (), plain=client.plain),
+                config.seed,
+            ),
+        )
+        book_checks(account, [policy, critic])
         return Environment(
             identity=identity_of(config),
             settings=config.episode,
             strategy=strategy,
-            policy=await resources.client(
-                config.model,
-                keys,
-                cache=cache(asked.model),
-                rehearsal=Rehearsal(
-                    lambda client: strategy.options(config.turns, (), plain=client.plain),
-                    config.seed,
-                ),
-            ),
+            policy=policy,
             critic=critic,
             sandbox=await sandbox,
             tools=resources.tools(config, tools),

@@ -14,13 +14,16 @@ from typing import Any
 
 import msgspec
 
+from codeact.episode.accounts import PlayAccounts
 from codeact.episode.effects import Failure
 from codeact.episode.machine import Episode
 from codeact.episode.record import Attempt, EpisodeRecord, decode
 from codeact.exceptions import BudgetExhausted, Cause, CodeactError, ComputeUnavailable
+from codeact.experiment.booking import attempt_of, enter
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.compute.nodes import nodes_with
+from codeact.experiment.compute.reports import RequestReport
 from codeact.experiment.compute.worker import NOTHING_SPENT, AssignmentMessage, Reply, RunSetup
 from codeact.experiment.compute.worker_pool import Worker, WorkerLost, WorkerPool, gist
 from codeact.experiment.config.compute import RayCompute
@@ -29,10 +32,13 @@ from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
 from codeact.ray_cluster import connect, disconnect
+from codeact.recordings.ledger import PlaySum
 from codeact.recordings.run_folder import Spent
 
 _EXCHANGE = 1.0
-"""Seconds between two exchanges of what running episodes have spent, where there is a budget."""
+"""Seconds between two exchanges of what running episodes have spent."""
+_SETTLE = 3.0
+"""Seconds that the last exchange may take."""
 
 
 class RayBackend:
@@ -49,38 +55,49 @@ class RayBackend:
         self._accounts = accounts
         self._pool = pool
         self._handouts = handouts
+        self._plays: dict[tuple[str, int], PlaySum] = {}
         self.facts: Mapping[str, dict[str, Any]] = _facts(pool)
 
     async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
-        config = self._plans[run].config
-        message = msgspec.json.encode(AssignmentMessage.of(run, assignment, config.grading.mode))
         lost: list[Attempt] = []
         for number in range(1, self._handouts + 1):
+            play = self._accounts[run].begin_play()
             async with self._pool.acquire() as worker:
                 start = time.monotonic()
                 try:
-                    reply = await self._ask(worker, run, message)
+                    reply = await self._ask(worker, run, assignment._replace(play=play))
                 except WorkerLost as error:
                     why = f"handed out {number} of {self._handouts} times: {error}"
-                    seconds = round(time.monotonic() - start, 6)
-                    lost.append(Attempt(cause="harness", error=why, seconds=seconds))
+                    accounts = self._accounts_of(run, play)
+                    lost.append(attempt_of(why, accounts, time.monotonic() - start))
                     continue
                 except _WorkerFault as error:
-                    return self._failed(run, assignment, str(error), lost)
-            self._charge(worker, run, reply.spent)
+                    await self._exchange(worker, _SETTLE)
+                    accounts = self._accounts_of(run, play)
+                    return self._failed(run, assignment, str(error), lost, accounts)
+            self._hear(worker, run, reply.report)
+            self._plays.pop((run, play), None)
             if reply.refusal is not None:
                 raise self._refusal(run, reply)
             record = decode(reply.record)
             record.attempts = lost + record.attempts
             return record
-        return self._failed(run, assignment, lost[-1].error, lost[:-1])
+        last = lost.pop()
+        return self._failed(run, assignment, last.error, lost, last.accounts or PlayAccounts())
 
-    async def _ask(self, worker: Worker, run: str, message: bytes) -> Reply:
+    def _accounts_of(self, run: str, play: int) -> PlayAccounts:
+        """Return what is known of a play that ended without a record."""
+        return self._plays.pop((run, play), PlaySum(play)).accounts
+
+    async def _ask(self, worker: Worker, run: str, assignment: Assignment) -> Reply:
         """Have a worker play an episode; raises `WorkerLost`, or `_WorkerFault`."""
         import ray
         from ray.exceptions import RayError, RayTaskError
 
-        reference = worker.actor.play_episode.remote(message, self._spent_elsewhere(worker, run))
+        mode = self._plans[run].config.grading.mode
+        message = msgspec.json.encode(AssignmentMessage.of(run, assignment, mode))
+        elsewhere, heard = self._spent_elsewhere(worker, run), worker.heard.get(run, 0)
+        reference = worker.actor.play_episode.remote(message, elsewhere, heard)
         try:
             reply: Reply = await reference
         except asyncio.CancelledError:
@@ -118,25 +135,39 @@ class RayBackend:
         """Exchange with all workers what running episodes have spent, until cancelled."""
         while True:
             await asyncio.sleep(_EXCHANGE)
-            await asyncio.gather(*(self._exchange(worker) for worker in self._pool.workers))
+            await self._exchange_all(10 * _EXCHANGE)
 
-    async def _exchange(self, worker: Worker) -> None:
+    async def settle(self) -> None:
+        """Hear from all workers what episodes have spent that gave no record."""
+        await self._exchange_all(_SETTLE)
+
+    async def _exchange_all(self, seconds: float) -> None:
+        workers = list(self._pool.workers)
+        await asyncio.gather(*(self._exchange(worker, seconds) for worker in workers))
+
+    async def _exchange(self, worker: Worker, seconds: float) -> None:
         from ray.exceptions import RayError
 
         others = {run: self._spent_elsewhere(worker, run) for run in self._accounts}
         # Lost workers are handled by the pool, and busy ones are asked again later.
         with suppress(RayError, TimeoutError):
-            async with asyncio.timeout(10 * _EXCHANGE):
-                told: dict[str, Spent] = await worker.actor.exchange.remote(others)
-            for run, spent in told.items():
-                self._charge(worker, run, spent)
+            async with asyncio.timeout(seconds):
+                told: dict[str, RequestReport] = await worker.actor.exchange.remote(
+                    others, dict(worker.heard)
+                )
+            for run, report in told.items():
+                self._hear(worker, run, report)
 
     def _spent_elsewhere(self, worker: Worker, run: str) -> Spent:
         account, own = self._accounts[run], worker.charged.get(run, NOTHING_SPENT)
         return Spent(account.tokens - own.tokens, account.usd - own.usd)
 
-    def _charge(self, worker: Worker, run: str, spent: Spent) -> None:
-        self._accounts[run].charge(*worker.charge(run, spent))
+    def _hear(self, worker: Worker, run: str, report: RequestReport) -> None:
+        """Book the requests of a worker that are new here."""
+        for line in worker.take(run, report):
+            self._accounts[run].book(line)
+            if line.play:
+                self._plays.setdefault((run, line.play), PlaySum(line.play)).add(line)
 
     def _refusal(self, run: str, reply: Reply) -> Exception:
         """Return the refusal with what all workers spent, which only the driver knows."""
@@ -146,7 +177,12 @@ class RayBackend:
         return reply.refusal
 
     def _failed(
-        self, run: str, assignment: Assignment, why: str, attempts: list[Attempt]
+        self,
+        run: str,
+        assignment: Assignment,
+        why: str,
+        attempts: list[Attempt],
+        accounts: PlayAccounts,
     ) -> EpisodeRecord:
         """Return the record of an episode that no worker could play: no turns, and a cause."""
         plan = self._plans[run]
@@ -161,6 +197,7 @@ class RayBackend:
         episode.advance(Failure("harness", why))
         record = record_of(assignment, identity_of(config), episode)
         record.attempts = attempts
+        enter(record, accounts)
         return record
 
 
@@ -190,8 +227,7 @@ async def open_ray(
         try:
             await pool.open()
             backend = RayBackend(plans, accounts, pool, compute.handouts)
-            if any(_bounded(plan.config) for plan in plans.values()):
-                exchanges = asyncio.create_task(backend.exchange_spending())
+            exchanges = asyncio.create_task(backend.exchange_spending())
             yield backend
         finally:
             if exchanges is not None:
@@ -219,10 +255,6 @@ def _asked(config: RunConfig) -> RunConfig:
     """Return the user's configuration for a process with another working directory."""
     cache = None if config.cache is None else str(Path(config.cache).resolve())
     return config.model_copy(update={"cache": cache})
-
-
-def _bounded(config: RunConfig) -> bool:
-    return config.budget.tokens is not None or config.budget.usd is not None
 
 
 def _facts(pool: WorkerPool) -> dict[str, dict[str, Any]]:

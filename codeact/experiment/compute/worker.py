@@ -15,6 +15,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
+from codeact.experiment.compute.reports import Outbox, RequestReport
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.probing import probe
@@ -53,25 +54,26 @@ class AssignmentMessage(msgspec.Struct, frozen=True):
     sample: int
     seed: int | None
     prefix: Prefix | None = None
+    play: int | None = None
 
     @classmethod
     def of(cls, run: str, assignment: Assignment, mode: Mode) -> Self:
-        task, family, _, sample, seed, prefix = assignment
-        return cls(run, task, family.name, mode, sample, seed, prefix)
+        task, family, _, sample, seed, prefix, play = assignment
+        return cls(run, task, family.name, mode, sample, seed, prefix, play)
 
     @property
     def assignment(self) -> Assignment:
         family = get(self.family)
         grader = family.grader(self.mode)
-        return Assignment(self.task, family, grader, self.sample, self.seed, self.prefix)
+        return Assignment(self.task, family, grader, self.sample, self.seed, self.prefix, self.play)
 
 
 class Reply(NamedTuple):
-    """An encoded record or why there is none, and what the worker has spent on the run."""
+    """An encoded record or why there is none, and what the worker has asked for the run."""
 
     record: bytes
     refusal: CodeactError | None
-    spent: Spent
+    report: RequestReport
 
 
 class WorkerInfo(NamedTuple):
@@ -101,6 +103,7 @@ class EpisodeWorker:
         self._environments: dict[str, Environment] = {}
         self._accounts: dict[str, Account] = {}
         self._others: dict[str, Spent] = {}
+        self._outboxes: dict[str, Outbox] = {}
 
     async def open(self, setups: Mapping[str, RunSetup], release: str, sharing: int) -> WorkerInfo:
         """Open what the runs need; the result says why this node cannot play them, if so.
@@ -124,7 +127,8 @@ class EpisodeWorker:
 
     async def _prepare(self, run: str, setup: RunSetup) -> dict[str, Any]:
         config = setup.config
-        account = Account(config.budget)
+        account, outbox = Account(config.budget), Outbox()
+        account.list_in(outbox.add)
         tools = open_toolbox(config.search, config.alfworld, config.success)
         tools.require(setup.tools)
         made = await environment(
@@ -138,17 +142,23 @@ class EpisodeWorker:
         )
         self._environments[run] = made._replace(identity=setup.identity)
         self._accounts[run], self._others[run] = account, NOTHING_SPENT
+        self._outboxes[run] = outbox
         return await self._resources.facts(config.executor)
 
-    async def play_episode(self, message: bytes, others: Spent) -> Reply:
-        """Play one episode; `others` is what the run has spent outside this worker."""
+    async def play_episode(self, message: bytes, others: Spent, heard: int) -> Reply:
+        """Play one episode.
+
+        `others` is what the run has spent outside this worker, and `heard` how many lines of
+        requests the driver has from here.
+        """
         told = msgspec.json.decode(message, type=AssignmentMessage)
         self._hear(told.run, others)
+        outbox = self._outboxes[told.run]
         try:
             record = valid_line(await play_episode(told.assignment, self._environments[told.run]))
         except CodeactError as error:
-            return Reply(b"", error, self._own(told.run))
-        return Reply(record, None, self._own(told.run))
+            return Reply(b"", error, outbox.report(heard))
+        return Reply(record, None, outbox.report(heard))
 
     async def share(self, workers: int) -> None:
         """Take one of `workers` equal shares of every model's limits."""
@@ -165,19 +175,17 @@ class EpisodeWorker:
             return error
         return None
 
-    async def exchange(self, others: Mapping[str, Spent]) -> dict[str, Spent]:
-        """Take in what was spent elsewhere, and return what was spent here."""
+    async def exchange(
+        self, others: Mapping[str, Spent], heard: Mapping[str, int]
+    ) -> dict[str, RequestReport]:
+        """Take in what was spent elsewhere, and return what was asked here."""
         for run, spent in others.items():
             self._hear(run, spent)
-        return {run: self._own(run) for run in self._accounts}
+        return {run: box.report(heard.get(run, 0)) for run, box in self._outboxes.items()}
 
     async def close(self) -> None:
         """Close the sandbox and the clients."""
         await self._resources.__aexit__(None, None, None)
-
-    def _own(self, run: str) -> Spent:
-        account, others = self._accounts[run], self._others[run]
-        return Spent(account.tokens - others.tokens, account.usd - others.usd)
 
     def _hear(self, run: str, others: Spent) -> None:
         account, before = self._accounts[run], self._others[run]

@@ -10,11 +10,14 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any
 
+from codeact.episode.accounts import AccountLine
 from codeact.exceptions import CodeactError, ComputeUnavailable
 from codeact.experiment.compute.nodes import NodeDemand, nodes_with
+from codeact.experiment.compute.reports import RequestReport
 from codeact.experiment.compute.worker import NOTHING_SPENT, EpisodeWorker, RunSetup, WorkerInfo
 from codeact.experiment.config.compute import RayCompute
 from codeact.models.base import Notice
+from codeact.recordings.ledger import RequestLine
 from codeact.recordings.run_folder import Spent
 
 log = logging.getLogger(__name__)
@@ -35,21 +38,29 @@ class WorkerLost(Exception):
 
 
 class Worker:
-    """A running actor. `charged` is what it has spent on each run, as far as is known."""
+    """A running actor.
+
+    Of each run, `charged` is what the actor has spent on it, and `heard` how many lines of its
+    requests have come from there, both as far as is known.
+    """
 
     def __init__(self, actor: Any, info: WorkerInfo) -> None:
         self.actor = actor
         self.info = info
         self.playing = 0
         self.charged: dict[str, Spent] = {}
+        self.heard: dict[str, int] = {}
         self.lost = asyncio.Event()
 
-    def charge(self, run: str, spent: Spent) -> Spent:
-        """Set what the worker has spent in total; returns what is new."""
-        before = self.charged.get(run, NOTHING_SPENT)
-        after = Spent(max(before.tokens, spent.tokens), max(before.usd, spent.usd))
-        self.charged[run] = after
-        return Spent(after.tokens - before.tokens, after.usd - before.usd)
+    def take(self, run: str, report: RequestReport) -> list[RequestLine]:
+        """Return what is new in a report; nothing once the worker counts as lost."""
+        heard = self.heard.get(run, 0)
+        lines = [] if self.lost.is_set() else report.after(heard)
+        self.heard[run] = heard + len(lines)
+        tokens, usd = self.charged.get(run, NOTHING_SPENT)
+        spent = sum((line.accounts.spent for line in lines), AccountLine(cost=usd))
+        self.charged[run] = Spent(tokens + spent.tokens, spent.cost or 0.0)
+        return lines
 
 
 class WorkerSlot:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from codeact.episode.effects import Usage
 from codeact.exceptions import ModelFailure, ProviderFailure
 from codeact.models.anthropic import wire
 from codeact.models.anthropic.caching import set_breakpoints
@@ -80,6 +81,9 @@ class AnthropicClient(RemoteClient):
             "max_tokens": 1,
             "messages": [{"role": "user", "content": words}],
         }
+
+    def _usage(self, usage: object) -> Usage | None:
+        return wire.read_usage(usage)
 
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
         return wire.parse_completion(body, request.turn)

@@ -46,7 +46,7 @@ def parse_completion(body: bytes, turn: int = 0) -> ServerCompletion:
         reasoning_details=answer.ordered_details(),
         tool_calls=tuple(answer.calls),
         finish_reason=_REASONS.get(reason, reason) if isinstance(reason, str) else "unknown",
-        usage=_usage(payload.get("usage")),
+        usage=read_usage(payload.get("usage")),
     )
 
 
@@ -98,7 +98,7 @@ def _string(block: JSON, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _usage(usage: object) -> Usage | None:
+def read_usage(usage: object) -> Usage | None:
     """Read the tokens; the API counts those of the cache apart from the other input."""
     if not isinstance(usage, dict):
         return None

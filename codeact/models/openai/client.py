@@ -10,6 +10,7 @@ lean with limits per minute, two servers and a response cache. The openai packag
 from collections.abc import Sequence
 from typing import Any
 
+from codeact.episode.effects import Usage
 from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError
 from codeact.models.base import Request
@@ -17,6 +18,7 @@ from codeact.models.openai import wire
 from codeact.models.openai.requests import RequestWriter, parameters, question
 from codeact.models.openai.settings import EndpointSettings
 from codeact.models.openai.tokens import ExactTokens
+from codeact.models.openai.usage import read_usage
 from codeact.models.remote.client import RemoteClient
 from codeact.models.remote.encoding import ServerCompletion
 
@@ -47,6 +49,9 @@ class OpenAIClient(RemoteClient):
 
     def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
         return question(self._settings, words, {**self._exact.fields, **carried})
+
+    def _usage(self, usage: object) -> Usage | None:
+        return read_usage(usage)
 
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
         found = wire.parse_completion(body, request.turn, tags=self._settings.reasoning.tags)

@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 from codeact.episode.effects import Completion, Usage
 from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
-from codeact.models.base import EpisodeKey, Request, Role
+from codeact.models.base import EpisodeKey, Request, RequestMeter, Role
 from codeact.models.pace import RateLimiter, Reservation
 from codeact.models.remote.attempts import AttemptFailed, ContextOverflow, RequestHistory
+from codeact.models.remote.booking import book_failure
 from codeact.models.remote.encoding import (
     InvalidResponse,
     ServerCompletion,
@@ -73,7 +74,14 @@ class RemoteClient(ABC):
         )
         self._rate_limiter = RateLimiter(settings.requests_per_minute, settings.tokens_per_minute)
         self._connections = Connections(settings)
-        self._probe = Probe(settings, route, self._connections, self._question, self.demands)
+        self._probe = Probe(
+            settings,
+            route,
+            self._connections,
+            self._question,
+            read_usage=self._usage,
+            demands=self.demands,
+        )
         self._checks: list[ServerCheck] | None = None
         self._rehearsed: dict[str, Any] | None = None
         self._told_no_usage = False
@@ -85,6 +93,10 @@ class RemoteClient(ABC):
     @abstractmethod
     def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a request for one token, which carries these parameters."""
+
+    @abstractmethod
+    def _usage(self, usage: object) -> Usage | None:
+        """Read the field ``usage`` of an answer; None where it is none."""
 
     def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
         """Return what a run's requests carry beside their messages, as far as it is rehearsed."""
@@ -152,6 +164,11 @@ class RemoteClient(ABC):
             log.warning("the servers of %s have different models: %s", self._settings.name, names)
         return [told[key] for key in sorted(told)]
 
+    @property
+    def checks(self) -> RequestMeter:
+        """What the probes take."""
+        return self._probe.meter
+
     def share(self, workers: int) -> None:
         """Use one of `workers` shares of the limits: other processes use the same servers."""
         share = self._settings.shared_by(workers)
@@ -185,6 +202,8 @@ class RemoteClient(ABC):
         content = encode(body)
         charged = len(content) // 4 + (body.get(self.length_key) or 0)
         reservation: Reservation | None = None
+        response: Response | None = None
+        answer: ServerCompletion | None = None
         taken: int | None = 0
         admission = await self._endpoints.enter(request)
         try:
@@ -211,6 +230,9 @@ class RemoteClient(ABC):
             if reservation is not None:
                 self._rate_limiter.settle(reservation, taken)
             admission.endpoint.queue.leave()
+            if answer is None:
+                prices, sent = self._settings.prices, taken is None
+                book_failure(request.meter, prices, response, self._usage, perhaps_charged=sent)
         return answer
 
     async def _admitted(self, admission: Admission, charged: int) -> Reservation:
@@ -361,10 +383,12 @@ class RemoteClient(ABC):
     def _completion(
         self, answer: ServerCompletion, request: Request, history: RequestHistory
     ) -> Completion:
+        if answer.usage is None:
+            request.meter.miss()
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
             log.warning(
-                "%s reports no token usage: its tokens count as 0, and its costs as unknown",
+                "%s reports no token usage: its tokens and costs count as unknown",
                 self._settings.base_url,
             )
         prices = self._settings.prices
@@ -376,6 +400,7 @@ class RemoteClient(ABC):
             tool_calls=answer.tool_calls,
             cut=cut,
             tokens=answer.tokens,
+            counted=None if answer.tokens is None else Usage(*answer.tokens.numbers),
             usage=answer.usage or Usage(),
             seconds=history.seconds,
             finish_reason="stop" if cut else answer.finish_reason,

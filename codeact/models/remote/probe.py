@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from codeact import web
+from codeact.models.base import RequestMeter
+from codeact.models.remote.booking import UsageReader, book_failure
 from codeact.models.remote.encoding import InvalidResponse, UnusableAnswer, decode, encode
 from codeact.models.remote.errors import is_context_overflow, parse_error
 from codeact.models.remote.exchange import Response
@@ -77,6 +79,8 @@ class Probe:
         route: str,
         connections: Connections,
         question: Callable[[str, dict[str, Any]], dict[str, Any]],
+        *,
+        read_usage: UsageReader,
         demands: Demands | None = None,
     ) -> None:
         """`question` makes a request for one token, of words and of what it carries beside them."""
@@ -84,7 +88,9 @@ class Probe:
         self._route = route
         self._connections = connections
         self._question = question
+        self._read_usage = read_usage
         self._demands = demands
+        self.meter = RequestMeter()
         self._carried: dict[str, Any] = {}
 
     async def check(self) -> list[ServerCheck]:
@@ -190,11 +196,17 @@ class Probe:
         url = f"{base_url}/{self._route}"
         shortened = self._connections.words
         body = encode(self._question(words, self._carried))
+        response, sent = None, True
         try:
             response = await self._connections.fetch(url, _ASK_SECONDS, body)
         except (aiohttp.ClientError, OSError, RequestFailed) as error:
+            not_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+            sent = not isinstance(error, not_sent)
             why = str(error) or type(error).__name__
             return ProbeFailure(f"{url} did not answer: {shortened(why)}", lasting=False)
+        finally:
+            prices = self._settings.prices
+            book_failure(self.meter, prices, response, self._read_usage, perhaps_charged=sent)
         rejected = rejection(self._settings, url, response, shortened)
         if rejected is not None:
             return ProbeFailure(rejected.why, lasting=True)

@@ -7,14 +7,14 @@ import hashlib
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from codeact.episode.messages import Message
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Load
-from codeact.experiment.summary import Summary, Tally, quantiles
+from codeact.experiment.summary import Latest, Summary, Tally, quantiles, take_in
 from codeact.models.base import ModelSettings
 from codeact.wording import secrets_of, without_secrets
 
@@ -137,10 +137,9 @@ class RunMetrics:
         self._recent: dict[str, deque[float]] = {}
         self._throughput = Throughput()
 
-    def recall(self, records: Iterable[EpisodeRecord]) -> None:
-        """Take in what the run folder held before this session."""
-        for record in records:
-            self._add(record)
+    def recall(self, latest: Latest, owed: Container[str]) -> None:
+        """Take in what the run folder held before this session; `owed` ids are played again."""
+        take_in(self.summary, latest, self._add, owed)
 
     def add(self, record: EpisodeRecord) -> None:
         """Take in an episode that has just been written."""
@@ -188,19 +187,31 @@ class Throughput:
 
 def numbers(summary: Summary) -> Row:
     """What is plotted of a summary; what is not known, such as a cost without prices, is absent."""
-    overall = summary.overall
+    overall, accounts = summary.overall, summary.accounts
+    usage = overall.usage + overall.feedback_usage
     row: dict[str, float | None] = {
         "episodes/finished": overall.episodes,
         "episodes/counted": overall.counted,
         "turns/mean": overall.turns / overall.episodes if overall.episodes else None,
         "tokens/policy": overall.usage.total,
         "tokens/feedback": overall.feedback_usage.total,
-        "tokens/cached": overall.usage.cached + overall.feedback_usage.cached,
-        "tokens/lost": overall.lost.total,
+        "tokens/cached": usage.cached,
+        "tokens/cache_written": usage.cache_written or None,
+        "tokens/reasoning": usage.reasoning or None,
         "tokens/fresh": (overall.fresh + overall.fresh_feedback).total,
+        "tokens/reused": (accounts.reused + accounts.reused_feedback).tokens,
+        "tokens/discarded": accounts.discarded.tokens,
+        "tokens/lost": accounts.lost.tokens,
+        "tokens/replaced": accounts.replaced.tokens,
+        "tokens/abandoned": accounts.abandoned.tokens,
+        "tokens/checks": accounts.checks.tokens,
+        "tokens/unlisted": accounts.unlisted.tokens,
+        "tokens/spent": accounts.spent.tokens,
+        "requests/unknown": accounts.unknown,
         "answers/reused": overall.reused + overall.feedback_reused,
         "cost/policy": overall.cost,
         "cost/feedback": overall.feedback_cost,
+        "cost/spent": accounts.spent.cost,
         "success_rate": overall.success_rate,
     }
     row |= {f"success_rate/{task}": t.success_rate for task, t in summary.by_task.items()}

@@ -169,7 +169,7 @@ def _recall(metrics: RunMetrics, job: Job) -> None:
     digest = job.folder.digest
     owed = {episode_id(a.task.name, a.task.id, digest, a.sample) for a in job.owed}
     latest = Latest(job.folder.path)
-    metrics.recall(record for record in latest.records() if record.id not in owed)
+    metrics.recall(latest, owed)
     metrics.step = latest.lines
 
 
