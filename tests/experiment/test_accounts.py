@@ -35,8 +35,8 @@ from codeact.experiment.summary import Summary, summarize, summarize_folder
 from codeact.models import replicas
 from codeact.models.base import ModelClient
 from codeact.models.cache import CachedModel, ResponseStore
-from codeact.models.openai import client as openai_api
 from codeact.models.registry import create_client
+from codeact.models.remote import client as remote_client
 from codeact.recordings.ledger import RequestLine, read_requests
 from codeact.recordings.run_folder import SPENT, RunFolder
 from codeact.results.accounts import notes, show_accounts
@@ -277,8 +277,8 @@ def test_whatever_fails_the_accounts_are_the_servers_books(
     monkeypatch: pytest.MonkeyPatch, script: Script
 ) -> None:
     """Faults of every kind, feedback asked again, retries, cache hits, budgets, kills, resumes."""
-    monkeypatch.setattr(openai_api, "_FIRST_PAUSE", 0.0005)
-    monkeypatch.setattr(openai_api, "_PROBE_PAUSES", (0.0,))
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.0005)
+    monkeypatch.setattr(remote_client, "_PROBE_PAUSES", (0.0,))
     monkeypatch.setattr(replicas, "_FIRST_PAUSE", 0.0005)
     monkeypatch.setattr(runner_module, "_LOOK", 60.0)
 
@@ -333,7 +333,11 @@ def test_a_killed_run_that_is_resumed_tells_the_servers_books_everywhere(tmp_pat
     summary = json.loads((folder / "summary.json").read_text())["accounts"]
     listed = [line for line in read_requests(folder) if line.part != "begins"]
     known = [u for line in listed for u in (line.usage, line.discarded.usage) if u.total]
-    assert Counter(known) == Counter(books.told)
+    # Each session first asks whether the servers take its parameters: policy and feedback model.
+    asked_before = list((Counter(known) - Counter(books.told)).elements())
+    assert not Counter(books.told) - Counter(known)
+    assert total(asked_before) == Usage(11 * len(api.rehearsals), 7 * len(api.rehearsals))
+    assert len(api.rehearsals) == 4
     assert summary["unknown"] == books.silent
     tokens, usd = total(known).total, dollars(known)
     assert (summary["spent"]["tokens"], summary["spent"]["cost"]) == (tokens, usd)

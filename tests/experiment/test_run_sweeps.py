@@ -137,6 +137,9 @@ class Slow:
     async def probe(self, run: str, cause: Cause) -> None:
         """All that could fail works."""
 
+    async def settle(self) -> None:
+        """Nothing is booked elsewhere."""
+
     async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
         await asyncio.sleep(0.01 if run == "broken" else 0.2)
         if self._first is not None and run == "broken":
