@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from codeact.cli import main
+from codeact.experiment.summary import summarize_folder
 from codeact.recordings.run_folder import SPENT, latest_records, read_records
 from codeact.recordings.token_file import read_tokens
 from tests.helpers.alfworld import (
@@ -285,6 +286,10 @@ def test_a_budget_holds_over_all_workers(
     assert 50 <= answered <= 50 + 8 + 40
     tokens, _ = json.loads((tmp_path / SPENT).read_text())
     assert tokens == 18 * answered
+    # Each worker's requests are listed here, those of episodes that the budget cut short included.
+    accounts = summarize_folder(tmp_path).accounts
+    assert (accounts.spent.requests, accounts.mismatches) == (answered, 0)
+    assert accounts.abandoned.requests > 0
 
 
 @pytest.mark.parametrize(
