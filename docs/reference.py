@@ -60,7 +60,8 @@ def _page() -> Iterator[str]:
         yield f"## codeact {command}\n"
         groups = {key.partition("@")[0] for key in composed.groups}
         if groups:
-            linked = ", ".join(f"[{group}](#group-{group})" for group in sorted(groups))
+            anchors = {group: group.replace("/", "") for group in sorted(groups)}
+            linked = ", ".join(f"[{group}](#group-{one})" for group, one in anchors.items())
             yield f"Config groups: {linked}.\n"
         inside = tuple(f"{group.replace('/', '.')}." for group in groups)
         yield from _table(key for key in keys if not key.path.startswith(inside))
@@ -85,8 +86,9 @@ def _group(command: str, group: str, composed: Composed) -> Iterator[str]:
     seen: dict[tuple[str, ...], list[str]] = {}
     rows: dict[tuple[str, ...], list[Key]] = {}
     for file in options:
-        yield f"- `{group}={file.stem}`: {option_meaning(file)}"
-        _, keys = _composed(command, f"{group}={file.stem}")
+        word = f"{group.replace('/', '.')}={file.stem}"
+        yield f"- `{word}`: {option_meaning(file)}"
+        _, keys = _composed(command, word)
         beneath = [key for key in keys if key.path.startswith(f"{group}.")]
         names = tuple(key.path for key in beneath)
         seen.setdefault(names, []).append(file.stem)

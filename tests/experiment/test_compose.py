@@ -87,6 +87,53 @@ def test_an_open_weights_model_needs_nothing_more() -> None:
     assert (config.model.sampling.temperature, config.model.sampling.max_tokens) == (0.0, 1024)
 
 
+DIALECTS = [path.stem for path in data_folder("conf").glob("model/dialect/*.yaml")]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_a_dialect_fills_keys_of_an_endpoint_and_its_facts_have_sources(name) -> None:
+    model = "vllm" if name in {"gpt_oss", "qwen3"} else "openai"
+    chosen = run_config(f"model={model}", *GIVEN["model", model], f"model.dialect={name}").model
+    assert isinstance(chosen, OpenAISettings | VllmSettings)
+    own = (chosen.reasoning.history, chosen.sampling.temperature, chosen.stop_limit)
+    assert (own == ("drop", 0.0, 4)) is (name == "none")
+    text = (data_folder("conf") / "model" / "dialect" / f"{name}.yaml").read_text()
+    assert name == "none" or "https://" in text
+
+
+def test_a_dialect_wins_over_the_model_s_file_and_the_command_line_over_both() -> None:
+    words = ("model=deepseek", "model.name=m")
+    assert run_config(*words).model.stop_limit == 16
+    model = run_config(*words, "model.dialect=o_series", "model.sampling.temperature=1").model
+    assert (model.stop_limit, model.length_key) == (0, "max_completion_tokens")
+    assert model.sampling.temperature == 1
+    assert model.sampling.max_tokens == 1024
+
+
+def test_feedback_has_a_dialect_of_its_own_and_a_sweep_takes_several() -> None:
+    words = ("model=scripted", "feedback=textual", "model@feedback.model=openai")
+    given = ("feedback.model.name=m", "feedback.model.dialect=kimi")
+    model = run_config(*words, *given).feedback.model
+    assert isinstance(model, OpenAISettings)
+    assert (model.reasoning.history, model.sampling.temperature) == ("keep", None)
+    jobs = expand_sweep(["model=openai", "model.name=m", "model.dialect=kimi,o_series"])
+    assert [run_config(*job).model.reasoning.history for job in jobs] == ["keep", "drop"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model=openai", "model.name=m", "model.dialect=kimmi"], "did you mean 'kimi'?"),
+        (["model=scripted", "model.dialect=kimi"], "model.reasoning: unknown key"),
+        (["model=vllm", *GIVEN["model", "vllm"], "model.dialect=o_series"], "model.length_key"),
+        (["model=openai", "model.dialect=kimi"], "model.name is not set"),
+    ],
+)
+def test_a_dialect_that_does_not_fit_is_refused(words, said) -> None:
+    with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+        run_config(*words)
+
+
 PUBLISHED_SIZES = {
     "apps": 4439, "alfworld": 3553, "algebra": 1226, "counting_and_probability": 602,
     "geometry": 727, "intermediate_algebra": 1070, "number_theory": 691, "prealgebra": 750,

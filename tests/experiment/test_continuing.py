@@ -182,6 +182,24 @@ def test_a_fork_has_the_configuration_of_its_run_but_for_what_is_said(
     ]
 
 
+@pytest.mark.parametrize("others", [(), ("model=server", "model.name=other")])
+def test_a_fork_takes_a_dialect_for_its_run_s_model_or_for_another(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], others: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(source, run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["model"] = configured(
+        "model=server", "model.name=m", "model.max_retries=3"
+    ).model_dump()["model"]
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fork", str(run), "turn=2", *others, "model.dialect=kimi", "dry_run=true"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out.partition("\nepisodes:")[0])["model"]
+    assert shown["reasoning"]["history"] == "keep"
+    assert shown["sampling"]["temperature"] is None
+    assert (shown["name"], shown["max_retries"]) == (("other", 6) if others else ("m", 3))
+
+
 def test_published_recordings_are_continued_and_two_experiments_are_told_apart(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

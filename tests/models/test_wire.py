@@ -169,3 +169,37 @@ def test_cached_tokens_are_never_more_than_the_prompt():
     usage = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}
     body = json.dumps({"choices": [{"text": ""}], "usage": usage}).encode()
     assert parse_completion(body).completion.usage == Usage(5, 0, 5)
+
+
+def reasoning(count: object) -> dict[str, object]:
+    return {"completion_tokens_details": {"reasoning_tokens": count}}
+
+
+@pytest.mark.parametrize(
+    ("usage", "completion", "thought"),
+    [
+        # OpenAI, DeepSeek, vLLM: part of the completion
+        ({"completion_tokens": 90, "total_tokens": 100, **reasoning(70)}, 90, 70),
+        ({"completion_tokens": 90, **reasoning(70)}, 90, 70),
+        # xAI and gateways to Gemini: beside it
+        ({"completion_tokens": 20, "total_tokens": 100, **reasoning(70)}, 90, 70),
+        ({"completion_tokens": 0, "total_tokens": 70, **reasoning(60)}, 60, 60),
+        ({"completion_tokens": 20, **reasoning(70)}, 90, 70),
+        # Gemini: in the total alone
+        ({"completion_tokens": 20, "total_tokens": 100}, 90, 70),
+        # Elsewhere
+        ({"completion_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}}, 9, 4),
+        ({"completion_tokens": 9, "reasoning_tokens": 4}, 9, 4),
+        # None, and nonsense
+        ({"completion_tokens": 9, "total_tokens": 19, **reasoning(0)}, 9, 0),
+        ({"completion_tokens": 9, "total_tokens": 3}, 9, 0),
+        ({"completion_tokens": 9, **reasoning(None)}, 9, 0),
+        ({"completion_tokens": 9, **reasoning("many")}, 9, 0),
+        ({"completion_tokens": 9, **reasoning(-4)}, 9, 0),
+        ({"completion_tokens": 9, "completion_tokens_details": None}, 9, 0),
+    ],
+)
+def test_reasoning_is_counted_as_part_of_the_completion(usage, completion, thought):
+    usage = {"prompt_tokens": 10, **usage}
+    body = json.dumps({"choices": [{"text": ""}], "usage": usage}).encode()
+    assert parse_completion(body).completion.usage == Usage(10, completion, reasoning=thought)
