@@ -123,6 +123,41 @@ def test_our_words_of_a_format_render_as_its_reference(
         assert found.text.replace("<|begin_of_text|>", "<s>") == reference
 
 
+CALL = {"name": "python", "arguments": {"code": "1 + é", "n": 2}}
+CALLING = [
+    {"role": "user", "content": "1 + 1?"},
+    {
+        "role": "assistant",
+        "content": "I look.",
+        "reasoning_content": "Both.\n",
+        "tool_calls": [{"id": one, "type": "function", "function": CALL} for one in "ab"],
+    },
+    {"role": "tool", "content": "2", "tool_call_id": "a", "name": "python"},
+    {"role": "tool", "content": "3", "tool_call_id": "b", "name": "python"},
+    {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": CALL}]},
+    {"role": "tool", "content": "4", "tool_call_id": "", "name": "python"},
+    {"role": "assistant", "content": "Four.", "reasoning_content": "Done."},
+]
+
+
+def test_reasoning_and_calls_render_as_qwen3s_own_template_and_are_masked(
+    folders: dict[str, Path],
+) -> None:
+    given = [
+        {"folder": str(folders[name]), "messages": CALLING[: end + 1]}
+        for end in (1, 4, 6)
+        for name in ("qwen3", "our-qwen3")
+    ]
+    said = run(str(CHECK), "render", stdin="".join(f"{json.dumps(one)}\n" for one in given))
+    found = [json.loads(one) for one in said.splitlines()]
+    for end, reference, ours in zip((1, 4, 6), found[::2], found[1::2], strict=True):
+        assert ours["text"] == reference["text"]
+        rendered = CompiledTemplate(own("qwen3"), {}).render(CALLING[: end + 1], {})
+        assert rendered.text == reference["text"]
+        assert trained(rendered) == ours["trained"]
+        assert "tool_response" not in trained(rendered)
+
+
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the page's commands ran, for its examples."""
