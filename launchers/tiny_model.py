@@ -21,11 +21,18 @@ from typing import Any
 
 SEED = 20
 VOCABULARY = 1024
+LEAST = 258
+"""Every byte, and two special tokens: no room for a merge."""
 CONTEXT = 8192
 BEGIN, END = "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
-    f"{BEGIN}{{{{ message['role'] }}}}\n{{{{ message['content'] }}}}{END}\n"
+    "{% set said = message['content'] %}"
+    # As the templates of reasoning models do, where chat_template_kwargs say so.
+    "{% if strip_reasoning and message['role'] == 'assistant' %}"
+    "{% set said = said.split('</think>')[-1].lstrip('\\n') %}"
+    "{% endif %}"
+    f"{BEGIN}{{{{ message['role'] }}}}\n{{{{ said }}}}{END}\n"
     "{% endfor %}"
     f"{{% if add_generation_prompt %}}{BEGIN}assistant\n{{% endif %}}"
 )
@@ -39,15 +46,18 @@ def text() -> list[str]:
     return [path.read_text(encoding="utf-8") for path in files]
 
 
-def make_tokenizer() -> Any:
-    """A byte-level BPE: every text has tokens, and they give the text back."""
+def make_tokenizer(*, single_bytes: bool) -> Any:
+    """A byte-level BPE: every text has tokens, and they give the text back.
+
+    Of single bytes, a text has one row of tokens only, whoever writes it.
+    """
     tokenizers = importlib.import_module("tokenizers")
     transformers = importlib.import_module("transformers")
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE())
     bpe.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=LEAST if single_bytes else VOCABULARY,
         special_tokens=[BEGIN, END],
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -82,10 +92,10 @@ def make_model(tokenizer: Any) -> Any:
     return transformers.LlamaForCausalLM(config)
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, *, single_bytes: bool) -> None:
     """Write the model; FOLDER gets its name only when it is complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer(single_bytes=single_bytes)
     with tempfile.TemporaryDirectory(prefix=".tiny-", dir=folder.parent) as scratch:
         partial = Path(scratch) / "model"
         make_model(tokenizer).save_pretrained(partial)
@@ -97,11 +107,13 @@ def main() -> int:
     """Make the model, unless it is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--bytes", action="store_true", help="a token is a byte")
+    options = parser.parse_args()
+    folder: Path = options.folder
     if (folder / "config.json").is_file():
         sys.stderr.write(f"tiny_model: {folder} is there\n")
         return 0
-    make(folder)
+    make(folder, single_bytes=options.bytes)
     sys.stderr.write(f"tiny_model: {folder} is made\n")
     return 0
 
