@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip --quiet
 PYTEST := $(BIN)/pytest --durations=10 --durations-min=1
+# Where a machine keeps no compiled files, each of pytest's processes would rewrite all tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 
 NOT_COMPILED := '/(tests|pip|setuptools|mypy|mypyc|nltk|rllib|tune|train|serve)/'

@@ -5,7 +5,9 @@ With ``--check`` it only says whether the page is up to date, by its exit status
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -66,11 +68,19 @@ def _page() -> Iterator[str]:
         yield from _table(key for key in keys if not key.path.startswith(inside))
     for command in SCHEMAS:
         composed, _ = _composed(command)
-        for group in sorted({key.partition("@")[0] for key in composed.groups} - told):
-            told.add(group)
-            yield from _group(command, group, composed)
+        new = sorted({key.partition("@")[0] for key in composed.groups} - told)
+        told.update(new)
+        options = {group: sorted(composed.options[group], key=_stem) for group in new}
+        keys = _keys_of_options(command, options)
+        for group, files in options.items():
+            yield from _group(group, files, keys)
 
 
+def _stem(file: Path) -> str:
+    return file.stem
+
+
+@cache
 def _composed(command: str, *overrides: str) -> tuple[Composed, list[Key]]:
     module, _, name = SCHEMAS[command].partition(":")
     schema: type[BaseModel] = getattr(import_module(module), name)
@@ -78,19 +88,27 @@ def _composed(command: str, *overrides: str) -> tuple[Composed, list[Key]]:
     return composed, list(keys_of(schema, composed.config))
 
 
-def _group(command: str, group: str, composed: Composed) -> Iterator[str]:
+def _keys_of_options(command: str, options: dict[str, list[Path]]) -> dict[Path, list[Key]]:
+    """The keys of each option. One composition has an option of every group: they take time."""
+    found = {}
+    for row in zip_longest(*options.values()):
+        chosen = {group: file for group, file in zip(options, row, strict=True) if file}
+        _, keys = _composed(command, *(f"{group}={file.stem}" for group, file in chosen.items()))
+        for group, file in chosen.items():
+            found[file] = [key for key in keys if key.path.startswith(f"{group}.")]
+    return found
+
+
+def _group(group: str, options: list[Path], keys: dict[Path, list[Key]]) -> Iterator[str]:
     """Write a group's options, and each set of keys that any of them has."""
     yield f"## Group {group}\n"
-    options = sorted(composed.options[group], key=lambda file: file.stem)
     seen: dict[tuple[str, ...], list[str]] = {}
     rows: dict[tuple[str, ...], list[Key]] = {}
     for file in options:
         yield f"- `{group}={file.stem}`: {option_meaning(file)}"
-        _, keys = _composed(command, f"{group}={file.stem}")
-        beneath = [key for key in keys if key.path.startswith(f"{group}.")]
-        names = tuple(key.path for key in beneath)
+        names = tuple(key.path for key in keys[file])
         seen.setdefault(names, []).append(file.stem)
-        rows.setdefault(names, beneath)
+        rows.setdefault(names, keys[file])
     yield ""
     for names, stems in seen.items():
         if len(seen) > 1:
