@@ -15,6 +15,7 @@ from tests.helpers.commands import launch
 def test_no_process_of_a_run_outlives_it(tmp_path: Path, tracker: str) -> None:
     command = launch(
         *("run", "task=gsm8k", "data=pkg://codeact.sample/tasks", "limit=1"),
+        *("executor.preload=[]", "executor.warm=1"),
         *(f"tracker={tracker}", f"run_dir={tmp_path / 'run'}"),
         env={**os.environ, "WANDB_MODE": "offline"},
         stdout=subprocess.DEVNULL,

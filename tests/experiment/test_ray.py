@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.usefixtures("local_sandbox"), pytest.mark.timeout(600)
 
 SUBMIT = Path(__file__).parents[2] / "launchers" / "job_submit" / "submit.sh"
 TASKS = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
+TASKS += ["executor.preload=[]", "executor.warm=1"]
 SLOW = ["model=scripted", "model.latency=0.3", *TASKS, "samples=5", "compute.concurrency=8"]
 EPISODES = 8 * 5
 
