@@ -67,6 +67,8 @@ class Begun:
 
 def begin(*words: str, out: Path, err: Path, env: Mapping[str, str] | None = None) -> Begun:
     """Begin a command that is to be watched, interrupted or killed."""
+    for file in (out, err):
+        file.touch()
     return _begun(words, out, err, Path(os.devnull), env)
 
 
