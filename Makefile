@@ -24,7 +24,7 @@ quick: $(READY)  ## under a minute: no Docker, no Ray, nothing that takes a seco
 	$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not (slow or docker or ray or alone or docs)"
 
 test: $(READY)  ## every test that this machine can run; the others say why they are skipped
-	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
+	$(PYTEST) --numprocesses 6 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
 	$(PYTEST) --numprocesses 2 --dist loadfile -m ray
 	$(PYTEST) -m alone
 
