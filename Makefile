@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip --quiet
 PYTEST := $(BIN)/pytest --durations=10 --durations-min=1
+# Where a machine keeps no compiled files, each of pytest's processes would rewrite all tests anew.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 
 NOT_COMPILED := '/(tests|pip|setuptools|mypy|mypyc|nltk|rllib|tune|train|serve)/'
@@ -22,7 +24,7 @@ quick: $(READY)  ## under a minute: no Docker, no Ray, nothing that takes a seco
 	$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not (slow or docker or ray or alone or docs)"
 
 test: $(READY)  ## every test that this machine can run; the others say why they are skipped
-	$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
+	$(PYTEST) --numprocesses 6 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
 	$(PYTEST) --numprocesses 2 --dist loadfile -m ray
 	$(PYTEST) -m alone
 

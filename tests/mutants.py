@@ -87,7 +87,7 @@ TESTS = {
     "episode/prompts/examples.py": ModuleTests(_MACHINE, ("test_sample_data.py",)),
     "episode/prompts/recorded.py": ModuleTests(("experiment/test_recorded_prompts.py",)),
     "episode/protocol.py": ModuleTests(_MACHINE, _RECORDED),
-    "episode/record.py": ModuleTests(_RECORD, _FOLDER),
+    "episode/record.py": ModuleTests(_RECORD, (*_FOLDER, "experiment/test_runner.py")),
     "graders/cases.py": ModuleTests(("graders/test_outputs.py",), _CODE, _PROGRAMS),
     "graders/choice.py": _TEXT,
     "graders/code.py": ModuleTests(_CODE, (), _PROGRAMS),

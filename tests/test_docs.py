@@ -53,6 +53,12 @@ MARKS = [
     Mark("python docs/", ("--check",), "says whether what is in the tree is up to date"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),
     Mark("codeact validate task=sample", ("limit=1",), "tests/experiment/test_validate.py has all"),
+    Mark("codeact fork", ("total_limit=2",), "tests/experiment/test_continuing.py has all"),
+    Mark(
+        "codeact collect recipe=sample out=runs/collected",
+        DRY,
+        "docs/results/sample.md has all, with what is printed",
+    ),
     Mark("codeact replay", ("limit=1",), "tests/experiment/test_replay.py has all"),
     Mark("codeact regrade", ("limit=1",), "tests/experiment/test_replay.py has all"),
 ]

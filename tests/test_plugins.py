@@ -148,6 +148,7 @@ def test_a_broken_plug_in_that_nobody_needs_stops_no_run(
 ) -> None:
     install(group.name, "raise RuntimeError('half installed')")
     words = ["model=scripted", "task=gsm8k", f"data={SAMPLE_TASKS}", "limit=1", "tracker=none"]
+    words += ["executor.preload=[]", "executor.warm=1"]
     assert main(["run", *words, f"run_dir={tmp_path / 'run'}"]) == 0
     # A tool of it might have replaced ours: that it does not is worth a word.
     assert ("half installed" in caplog.text) == (group.name == "codeact.tools")

@@ -13,7 +13,8 @@ from codeact.resources import data_folder, resolve_path
 
 SAMPLE = "pkg://codeact.sample"
 STRANGE = "a, b (c)=d [e] 'f' #g"
-RUN = ["model=scripted", "tracker=none", "limit=1"]
+LIGHT = ["executor.preload=[]", "executor.warm=1"]
+RUN = ["model=scripted", "tracker=none", "limit=1", *LIGHT]
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -91,7 +92,14 @@ def test_a_run_is_played_and_resumed(folder: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_sweep_has_a_folder_of_any_name(folder: Path) -> None:
-    words = ["run", "-m", *RUN[:2], "task=gsm8k", f"data='{STRANGE.split(' [', maxsplit=1)[0]}'"]
+    words = [
+        "run",
+        "-m",
+        *RUN[:2],
+        *LIGHT,
+        "task=gsm8k",
+        f"data='{STRANGE.split(' [', maxsplit=1)[0]}'",
+    ]
     shutil.copytree(folder / STRANGE / "tasks", folder / STRANGE.split(" [", maxsplit=1)[0])
     assert main([*words, "limit=1,2", f"run_dir={STRANGE}/sweep, (1)"]) == 0
     sweep = folder / STRANGE / "sweep, (1)"
@@ -151,6 +159,6 @@ def test_a_recipe_and_a_config_folder(folder: Path) -> None:
     (own / "recipe" / "mine.yaml").write_text(text)
     words = ["collect", "recipe=mine", "--config-dir", str(own), f"out={STRANGE}/out, (1)"]
     words += [f"data={STRANGE}/tasks", "workers=1", "selection.filters=[excluded_tasks]"]
-    words += ["recipe.common=['task=gsm8k','tracker=none']"]
+    words += ["recipe.common=['task=gsm8k','tracker=none','executor.preload=[]']"]
     assert main(words) == 0
     assert (folder / STRANGE / "out, (1)" / "report.json").exists()

@@ -26,6 +26,7 @@ def leaks(comment: str, *secrets: str, task: str = "Work it out.", **known: obje
         ("You lost a sign: -17.", "-17"),
         ("It is 3/4 of the area.", "\\frac{3}{4}"),
         ("Three quarters, $\\dfrac{3}{4}$.", "0.75"),
+        ("Below zero: $-\\frac{3}{4}$.", "-0.75"),
         ("The list is [4, 1, 12].", "[4, 1, 12]"),
         ("Look at PEDRO RODRIGUEZ instead.", "Pedro Rodríguez"),
         ("It was the Tea, Moderna.", "The Tea Moderna"),

@@ -14,17 +14,18 @@ import pytest
 
 from codeact.cli import main
 from codeact.recordings.run_folder import EPISODES, latest_records, read_records
-from tests.helpers.commands import codeact, launch
+from tests.helpers.commands import Begun, begin, codeact
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.serving import threaded
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
-QUICK = [
+PLAIN = [
     "model=scripted",
     "task=gsm8k",
     "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl",
 ]
+QUICK = [*PLAIN, "executor.preload=[]", "executor.warm=1"]
 
 
 def test_a_run_records_what_the_code_really_did(tmp_path: Path) -> None:
@@ -65,12 +66,10 @@ def test_more_tasks_and_samples_are_added_to_what_is_there(tmp_path: Path) -> No
 
 def test_kill_nine_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
     words = ["run", *QUICK, "samples=30", "model.latency=0.01", f"run_dir={tmp_path}"]
-    words += ["executor.preload=[]", "executor.warm=1"]
     log = tmp_path.with_suffix(".log")
     moments = random.Random(5)
     for _ in range(4):
-        with log.open("wb") as err:
-            process = launch(*words, stdout=err, stderr=err, start_new_session=True)
+        process = begin(*words, out=log, err=log)
         before = _lines(tmp_path)
         _wait_for_lines(tmp_path, before + 5, process, log)
         time.sleep(moments.random() * 0.3)
@@ -91,9 +90,7 @@ def _lines(folder: Path) -> int:
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
-def _wait_for_lines(
-    folder: Path, count: int, process: "subprocess.Popen[bytes]", log: Path
-) -> None:
+def _wait_for_lines(folder: Path, count: int, process: Begun, log: Path) -> None:
     """Wait until a run has written so many episodes, or has ended with what it had to do."""
     deadline = time.monotonic() + 90
     while _lines(folder) < count and process.poll() != 0:
@@ -105,8 +102,7 @@ def _wait_for_lines(
 def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path) -> None:
     words = ["run", *QUICK, "samples=50", "model.latency=0.1", "compute.concurrency=4"]
     log = tmp_path.with_suffix(".log")
-    with log.open("wb") as err:
-        process = launch(*words, f"run_dir={tmp_path}", stdout=err, stderr=err)
+    process = begin(*words, f"run_dir={tmp_path}", out=log, err=log)
     _wait_for_lines(tmp_path, 3, process, log)
     process.send_signal(signal.SIGINT)
     process.wait(90)
@@ -118,7 +114,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_what_is_left(tmp_path: Path)
 
 
 def test_a_sweep_is_one_queue_with_a_folder_and_a_row_for_each_run(tmp_path: Path) -> None:
-    done = codeact("run", *QUICK, "-m", "turns=max1_p1,max2_p2", "limit=1", f"run_dir={tmp_path}")
+    done = codeact("run", *PLAIN, "-m", "turns=max1_p1,max2_p2", "limit=1", f"run_dir={tmp_path}")
     assert done.returncode == 0, done.stderr
     cells = [f"model=scripted,task=gsm8k,turns={turns}" for turns in ("max1_p1", "max2_p2")]
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == cells
@@ -137,7 +133,7 @@ def test_failures_of_a_sweep_are_grouped_and_the_table_is_one(tmp_path: Path) ->
         "model.base_url=http://127.0.0.1:9/v1",
         "model.probe=false",
         "model.max_retries=0",
-        *QUICK[1:],
+        *PLAIN[1:],
         "-m",
         "turns=max1_p1,max2_p2",
         "limit=2",

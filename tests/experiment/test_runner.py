@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from codeact.episode.causes import HANDLING, is_counted
 from codeact.episode.effects import Usage
-from codeact.episode.record import EpisodeRecord
+from codeact.episode.record import EpisodeRecord, decode, valid_line
 from codeact.episode.task import Task
 from codeact.exceptions import (
     BudgetExhausted,
@@ -31,6 +32,22 @@ from codeact.recordings.run_folder import RunFolder, latest_records
 from tests.helpers.records import asked, configured, make_record
 
 End = Cause | None | Exception
+
+
+@pytest.mark.parametrize("cause", HANDLING)
+def test_what_the_policy_caused_counts_and_nothing_else(cause: Cause | None) -> None:
+    assert is_counted(make_record(cause=cause)) is (cause in (None, "model"))
+
+
+def test_a_worker_gives_a_failure_in_place_of_what_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("codeact.episode.record.LONGEST_LINE", 5000)
+    record = make_record(observation="x" * 5000)
+    sent = decode(valid_line(record))
+    assert (sent.id, sent.outcome.cause) == (record.id, "harness")
+    assert "5,000 are the limit" in sent.outcome.error
+    assert decode(valid_line(make_record())) == make_record()
 
 
 class Hearing(NullListener):

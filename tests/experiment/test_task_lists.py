@@ -58,7 +58,8 @@ def test_lists_are_values_of_a_sweep() -> None:
 
 def test_one_run_plays_the_tasks_of_all(tmp_path: Path) -> None:
     run = codeact(
-        *("run", "task=[gsm8k,math]", SAMPLE, "limit=1", "tracker=none"), f"run_dir={tmp_path}"
+        *("run", "task=[gsm8k,math]", SAMPLE, "limit=1", "tracker=none"),
+        *("executor.preload=[]", "executor.warm=1", f"run_dir={tmp_path}"),
     )
     assert run.returncode == 0, run.stderr
     lines = (tmp_path / "episodes.jsonl").read_text().splitlines()

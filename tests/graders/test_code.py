@@ -308,8 +308,9 @@ LATE = ("fork left behind",)
 
 
 def hurry(patched: pytest.MonkeyPatch) -> None:
-    """Give a verdict three seconds in place of ten, where the limit is waited for."""
-    patched.setattr("codeact.graders.code.SECONDS", 3.0)
+    """Give a verdict one second in place of ten, where the limit is waited for, and less beyond."""
+    patched.setattr("codeact.graders.code.SECONDS", 1.0)
+    patched.setattr("codeact.graders.code.WALL", 3.0)
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -84,6 +84,8 @@ def test_outputs(printed: str, expected: str, published: bool, strictly: bool) -
         ({"a": 1, "b": 2}, {"a": 1}, False, False),
         ({"a": 1}, {"a": 1, "b": 2}, False, False),
         ({"a": 1}, {"b": 1}, False, False),
+        ({"a": 1}, [1], False, False),
+        (None, {"a": 1}, False, False),
     ],
 )
 def test_values(value: Any, expected: Any, published: bool, strictly: bool) -> None:

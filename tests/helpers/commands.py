@@ -1,8 +1,8 @@
 """Runs codeact as a user does, in a process of its own that has its imports behind it.
 
 Two thirds of what a short run costs are imports. A process that has done them, and nothing else,
-forks for each command: environment, folder, output and exit status are the command's own. What is
-killed, interrupted or looks at its imports starts an interpreter instead (`launch`).
+forks for each command: environment, folder, output and exit status are the command's own. What
+looks at its imports, or at how an interpreter ends, starts one instead (`launch`).
 """
 
 import atexit
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -31,22 +31,68 @@ def codeact(
     with tempfile.TemporaryDirectory() as folder:
         out, err, source = Path(folder, "out"), Path(folder, "err"), Path(folder, "in")
         source.write_text(given)
-        request = {
-            "words": words,
-            "env": dict(os.environ if env is None else env),
-            "folder": str(Path.cwd()),
-            "seconds": seconds,
-            "out": str(out),
-            "err": str(err),
-            "in": str(source),
-        }
-        server = _server()
-        assert server.stdin is not None
-        assert server.stdout is not None
-        server.stdin.write(json.dumps(request).encode() + b"\n")
-        server.stdin.flush()
-        status = int(server.stdout.readline())
+        status = _begun(words, out, err, source, env).wait(seconds)
         return subprocess.CompletedProcess(words, status, out.read_text(), err.read_text())
+
+
+class Begun:
+    """A command that has begun, in a session of its own; as of Popen, what tests use."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit status, None while there is none."""
+        return self._ask(0)
+
+    def wait(self, seconds: float = 300) -> int:
+        """Wait for the end; what takes longer is killed with all that it has started."""
+        status = self._ask(seconds)
+        assert status is not None
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _ask(self, seconds: float) -> int | None:
+        if self.returncode is None:
+            self.returncode = _asked({"pid": self.pid, "seconds": seconds})
+        return self.returncode
+
+
+def begin(*words: str, out: Path, err: Path, env: Mapping[str, str] | None = None) -> Begun:
+    """Begin a command that is to be watched, interrupted or killed."""
+    for file in (out, err):
+        file.touch()
+    return _begun(words, out, err, Path(os.devnull), env)
+
+
+def _begun(
+    words: Sequence[str], out: Path, err: Path, source: Path, env: Mapping[str, str] | None
+) -> Begun:
+    request = {
+        "words": words,
+        "env": dict(os.environ if env is None else env),
+        "folder": str(Path.cwd()),
+        "out": str(out),
+        "err": str(err),
+        "in": str(source),
+    }
+    return Begun(_asked(request))
+
+
+def _asked(request: dict[str, Any]) -> Any:
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(request).encode() + b"\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
 
 
 def launch(*words: str, **options: Any) -> "subprocess.Popen[Any]":
@@ -68,16 +114,19 @@ def _server() -> "subprocess.Popen[bytes]":
 
 
 def serve(requests: IO[bytes]) -> None:
-    """Fork for each line of `requests`, and write how that ended, as Popen says it."""
+    """Fork for each command among the lines of `requests`, and write the process's number; for one
+    of those numbers, write how that ended, as Popen says it.
+    """
     for name in IMPORTED:
         import_module(name)
     # Unbuffered, or a fork would hold what of the next line has been read.
     while line := requests.readline():
         request = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
+        if "pid" in request:
+            answer = waited(request["pid"], request["seconds"])
+        elif (answer := os.fork()) == 0:
             become(request)
-        os.write(1, b"%d\n" % waited(pid, request["seconds"]))
+        os.write(1, json.dumps(answer).encode() + b"\n")
 
 
 def become(request: dict[str, Any]) -> None:
@@ -99,8 +148,14 @@ def become(request: dict[str, Any]) -> None:
     raise SystemExit(main())
 
 
-def waited(pid: int, seconds: float) -> int:
-    """Wait for a process; one that takes longer is killed with all that it has started."""
+def waited(pid: int, seconds: float) -> int | None:
+    """Wait for a process; one that takes longer is killed with all that it has started.
+
+    In no seconds at all, nothing is killed: None says that it goes on.
+    """
+    if not seconds:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if found else None
     late = threading.Timer(seconds, os.killpg, (pid, signal.SIGKILL))
     late.start()
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

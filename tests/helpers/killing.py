@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.helpers.commands import launch
+from tests.helpers.commands import begin
 
 DETERMINED = ("report.json", "selected", "tiers/hard", "tiers/unsolved.tsv", "tiers/report.json")
 Moment = Callable[[Path], bool]
@@ -55,10 +54,9 @@ def kill_at_every_moment(command: list[str], out: Path) -> list[str]:
 
 def _killed(command: list[str], out: Path, has_come: Moment) -> bool:
     """Whether the command was still there to be killed when the moment came."""
-    process = launch(
-        *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
+    nowhere = Path(os.devnull)
+    process = begin(*command, out=nowhere, err=nowhere)
     while process.poll() is None and not has_come(out):
         time.sleep(0.003)
-    process.send_signal(signal.SIGKILL)
-    return bool(process.wait() == -signal.SIGKILL)
+    process.kill()
+    return process.wait() == -signal.SIGKILL

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +12,7 @@ from typing import Any
 import psutil
 
 from codeact.recordings.run_folder import EPISODES
+from tests.helpers.commands import begin
 from tests.helpers.ports import free_port
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -80,11 +79,9 @@ class Driver:
     def __init__(self, made: Any, folder: Path, *words: str) -> None:
         self.folder = folder
         self._out, self._err = folder.with_suffix(".out"), folder.with_suffix(".err")
-        command = [sys.executable, "-m", "codeact", "run", *words, f"run_dir={folder}"]
-        command += ["compute=ray", f"compute.address={made.address}", "tracker=none"]
-        command += ["progress_seconds=1"]
-        with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
+        command = ["run", *words, f"run_dir={folder}", "progress_seconds=1", "tracker=none"]
+        command += ["compute=ray", f"compute.address={made.address}"]
+        self.process = begin(*command, out=self._out, err=self._err)
 
     def finish(self, seconds: float = 240) -> int:
         """Wait for the end; the exit status."""

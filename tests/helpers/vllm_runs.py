@@ -28,6 +28,7 @@ class Play:
             *(f"model.servers={servers}", f"+model.env={{{quoted}}}"),
             *(f"model.log_dir={self.folder}", "task=gsm8k", "tracker=none"),
             "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl",
+            *("executor.preload=[]", "executor.warm=1"),
             f"run_dir={self.run_dir}",
             *given,
         ]

@@ -382,6 +382,7 @@ async def test_policy_and_feedback_share_one_folder(tmp_path: Path) -> None:
 def play(api: FakeApi, folder: Path, *words: str) -> list[EpisodeRecord]:
     command = ["run", "model=server", "model.name=m", f"model.base_url={api.base_url}"]
     command += ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
+    command += ["executor.preload=[]", "executor.warm=1"]
     command += ["turns=max2_p2", "model.prices={prompt: 1.0, completion: 2.0, cached: 0.5}"]
     assert main([*command, f"run_dir={folder}", *words]) == 0
     return sorted(latest_records(folder), key=lambda record: record.id)

@@ -45,6 +45,7 @@ def test_a_run_through_a_storm_ends_with_every_episode_finished_once(
     with threaded(server(reply)) as api:
         words = ["run", f"model={model}", "model.name=m", f"model.base_url={api.base_url}"]
         words += ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
+        words += ["executor.preload=[]", "executor.warm=1"]
         words += ["samples=4", "turns=max2_p2", "model.timeout.total=1.0", "model.max_retries=20"]
         assert main([*words, f"run_dir={tmp_path}"]) == 0
     records = list(read_records(tmp_path))

@@ -36,7 +36,8 @@ from tests.helpers.wandb_files import OfflineRun, offline_runs
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
 SAMPLE = ["task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl"]
-QUICK = ["model=scripted", *SAMPLE, "executor.preload=[]", "executor.warm=1"]
+SAMPLE += ["executor.preload=[]", "executor.warm=1"]
+QUICK = ["model=scripted", *SAMPLE]
 KEY = "s3cr3t-abcdefghij-0123456789-xyz"
 
 

@@ -121,7 +121,7 @@ SHARED_CELLS = SHARED.read_text().splitlines() if SHARED.is_file() else []
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=EXECUTORS)
 async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[GuestSandbox]:
     engine_where_named(request)
-    running = await started(request.param)
+    running = await started(request.param, cell_seconds=0.5, grace_seconds=0.7)
     yield running
     await running.close()
 

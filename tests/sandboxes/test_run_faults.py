@@ -17,7 +17,7 @@ import pytest
 from codeact.recordings.run_folder import EPISODES, latest_records
 from codeact.sandboxes.guest_program import guest_digest
 from tests.conftest import Engine, own_engine
-from tests.helpers.commands import codeact, launch
+from tests.helpers.commands import begin, codeact
 from tests.helpers.vllm_runs import is_alive, wait_for
 
 pytestmark = pytest.mark.timeout(400)
@@ -73,8 +73,7 @@ def test_a_run_survives(
 ) -> None:
     words = command(engine, tmp_path / "run", f"executor.isolation={isolation}")
     log = tmp_path / "log"
-    with log.open("wb") as err:
-        run = launch(*words, stdout=err, stderr=err)
+    run = begin(*words, out=log, err=log)
     try:
         episodes = tmp_path / "run" / EPISODES
         deadline = time.monotonic() + 120
