@@ -1,4 +1,4 @@
-"""Which prompts extend what vLLM has seen, and what its prefix cache makes of that.
+r"""Which prompts extend what vLLM has seen, and what its prefix cache makes of that.
 
     VENV/bin/python launchers/tiny_model.py MODEL --bytes
     VENV/bin/python -m vllm.entrypoints.openai.api_server --model MODEL --served-model-name tiny \\

@@ -71,7 +71,7 @@ class TokenStatistics(msgspec.Struct, frozen=True):
     clipped_share: float
 
 
-class TokenReport(msgspec.Struct):
+class StatisticsReport(msgspec.Struct):
     """What ``statistics.json`` has; in `rows`, the task ``all`` sums a tier up."""
 
     tokenizer: str
@@ -135,7 +135,7 @@ def _sentencepiece(path: Path) -> CountTokens:
     return lambda texts: [len(ids) for ids in model.encode(list(texts), num_threads=_THREADS)]
 
 
-def statistics(config: StatsConfig) -> TokenReport:
+def statistics(config: StatsConfig) -> StatisticsReport:
     """Count, and write ``statistics.json`` and the plots into `out`.
 
     Raises `RecordingError` where there is no conversation, and `ConfigError` for a tokenizer that
@@ -156,7 +156,7 @@ def statistics(config: StatsConfig) -> TokenReport:
         raise RecordingError(f"there is nothing to count{said}")
     rows = [row for lengths in found for row in _rows(lengths, config.limit)]
     paths = {file.name: str(file.path) for file in files}
-    result = TokenReport(config.tokenizer, config.limit, paths, rows, problems)
+    result = StatisticsReport(config.tokenizer, config.limit, paths, rows, problems)
     with whole_folder(Path(config.out)) as folder:
         text = msgspec.json.format(msgspec.json.encode(result), indent=2)
         (folder / STATISTICS).write_bytes(text + b"\n")

@@ -9,7 +9,7 @@ from codeact.collection.formats import Converted
 from codeact.collection.mixing import MixedSource
 from codeact.collection.packing import PackReport
 from codeact.collection.token_export import TokenExport
-from codeact.collection.tokens import ALL, TokenReport
+from codeact.collection.tokens import ALL, StatisticsReport
 from codeact.experiment.summary import Summary
 from codeact.recordings.exchange import Exchange
 from codeact.results.tables import show_runs
@@ -41,7 +41,7 @@ def _show_exchange(kind: str, found: Exchange, out: str) -> bool:
     return list_problems(found.problems)
 
 
-def show_statistics(found: TokenReport, out: str) -> None:
+def show_statistics(found: StatisticsReport, out: str) -> None:
     """Print one row for each data set of each tier, and one for the whole tier."""
     table = Table(title=f"tokens by {found.tokenizer}", title_justify="left")
     table.add_column("tier")

@@ -36,7 +36,7 @@ from codeact.models.remote.errors import (
 from codeact.models.remote.exchange import Response
 from codeact.models.remote.headers import reset_after
 from codeact.models.remote.parameters import refused_parameter
-from codeact.models.remote.probe import Demands, Probe, ServerCheck, no_server
+from codeact.models.remote.probe import Demands, Probe, ServerCheck, no_server, serving_of
 from codeact.models.remote.refusals import refusal, rejection
 from codeact.models.remote.settings import RemoteSettings
 from codeact.models.remote.transport import Connections, FailureKind, RequestFailed
@@ -155,14 +155,7 @@ class RemoteClient(ABC):
         if checks is None:
             self._connections.read_key()
             checks = await self._probe.check()
-        found = [
-            check.serves or {"base_url": check.base_url} for check in checks if not check.refusal
-        ]
-        told = {repr(sorted(facts.items())): facts for facts in found}
-        if len({facts.get("root") for facts in told.values() if "root" in facts}) > 1:
-            names = sorted(str(facts.get("root")) for facts in told.values())
-            log.warning("the servers of %s have different models: %s", self._settings.name, names)
-        return [told[key] for key in sorted(told)]
+        return serving_of(checks, self._settings.name)
 
     @property
     def checks(self) -> RequestMeter:
@@ -265,11 +258,9 @@ class RemoteClient(ABC):
 
     def _rejection(self, response: Response, endpoint: Endpoint) -> RequestFailed | None:
         rejected = rejection(self._settings, endpoint.url, response, self._connections.words)
-        return (
-            None
-            if rejected is None
-            else RequestFailed(rejected.why, "rejected", may_pass=rejected.may_pass)
-        )
+        if rejected is None:
+            return None
+        return RequestFailed(rejected.why, "rejected", may_pass=rejected.may_pass)
 
     def _close(self, endpoint: Endpoint, wait: float | None) -> None:
         # Too long a wait fails each request instead of closing the queue.
@@ -298,9 +289,8 @@ class RemoteClient(ABC):
         wait = retry_after(response.headers)
         if wait is None and status == 429:
             wait = reset_after(response.headers)
-        kind: FailureKind = "broken" if status >= 500 else "other"
-        if status in self.busy:
-            kind = "busy"
+        broken: FailureKind = "broken" if status >= 500 else "other"
+        kind: FailureKind = "busy" if status in self.busy else broken
         return RequestFailed(f"HTTP {status}: {message}", kind, wait)
 
     def _after(
@@ -309,8 +299,7 @@ class RemoteClient(ABC):
         """Report a failure to the server's limit and circuit; returns what the request raises."""
         if failed.kind == "rejected":
             return self._after_rejection(failed, admission.endpoint, history)
-        endpoint, weight = admission.endpoint, 1.0
-        elsewhere = False
+        endpoint, weight, elsewhere = admission.endpoint, 1.0, False
         self._close(endpoint, failed.wait)
         if failed.kind == "busy":
             is_first = endpoint.was_refused(admission.wave)
@@ -385,12 +374,10 @@ class RemoteClient(ABC):
     ) -> Completion:
         if answer.usage is None:
             request.meter.miss()
-        if answer.usage is None and not self._told_no_usage:
+            if not self._told_no_usage:
+                url = self._settings.base_url
+                log.warning("%s reports no usage: its tokens and costs count as unknown", url)
             self._told_no_usage = True
-            log.warning(
-                "%s reports no token usage: its tokens and costs count as unknown",
-                self._settings.base_url,
-            )
         prices = self._settings.prices
         text, cut = cut_at_stop(answer.text, request.stop)
         return Completion(

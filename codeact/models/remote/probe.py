@@ -243,6 +243,16 @@ class Probe:
         return None if refused is None or refused.value else refused
 
 
+def serving_of(checks: list[ServerCheck], name: str) -> list[dict[str, Any]]:
+    """Return what servers of a model say of it, each thing once; warns of different models."""
+    found = [check.serves or {"base_url": check.base_url} for check in checks if not check.refusal]
+    told = {repr(sorted(facts.items())): facts for facts in found}
+    if len({facts.get("root") for facts in told.values() if "root" in facts}) > 1:
+        names = sorted(str(facts.get("root")) for facts in told.values())
+        log.warning("the servers of %s have different models: %s", name, names)
+    return [told[key] for key in sorted(told)]
+
+
 def no_server(checks: list[ServerCheck]) -> str:
     """Return why no server can be used, and what to do about it."""
     reasons = "; ".join(str(check.refusal) for check in checks)
