@@ -382,10 +382,7 @@ class OpenAIClient:
             request.meter.miss()
         if answer.usage is None and not self._told_no_usage:
             self._told_no_usage = True
-            log.warning(
-                "%s reports no token usage: its tokens and costs count as unknown",
-                self._settings.base_url,
-            )
+            log.warning("%s reports no token usage: it counts as unknown", self._settings.base_url)
         prices = self._settings.prices
         text, cut = wire.cut_at_stop(answer.text, request.stop)
         return Completion(
