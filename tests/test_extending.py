@@ -18,6 +18,7 @@ from codeact.episode.task import Task, ToolSpec
 from codeact.experiment.events import Job, Listener, Load
 from codeact.models.base import (
     EpisodeKey,
+    Metered,
     ModelClient,
     ModelSettings,
     Probed,
@@ -51,7 +52,8 @@ INTERFACES: list[tuple[str, set[str]]] = [
     ("A preparer", {one.name for one in fields(Preparer)} | of_tuple(Choice) | of_tuple(Made)),
     ("A preparer", own(Journal) | own(Raw, "label", "path", "refuse", "digests")),
     ("A tool", of_tuple(Tool) | of_struct(ToolSpec)),
-    ("A model", own(ModelSettings) | own(ModelClient) | own(SharesLimits) | own(Probed)),
+    ("A model", own(ModelSettings) | own(ModelClient)),
+    ("A model", own(SharesLimits) | own(Probed) | own(Metered)),
     ("A model", of_struct(Request) | of_struct(Completion) | of_struct(EpisodeKey)),
     ("A prompt strategy", own(PromptStrategy)),
     ("A filter", of_tuple(Filter) | of_tuple(SelectionStep)),
