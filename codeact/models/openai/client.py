@@ -50,29 +50,8 @@ class OpenAIClient(RemoteClient):
     def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
         return question(self._settings, words, {**self._exact.fields, **carried})
 
-<<<<<<< HEAD
     def _usage(self, usage: object) -> Usage | None:
         return read_usage(usage)
-=======
-    def _completion(
-        self, answer: wire.ServerCompletion, request: Request, history: _RequestHistory
-    ) -> Completion:
-        if answer.usage is None:
-            request.meter.miss()
-        if answer.usage is None and not self._told_no_usage:
-            self._told_no_usage = True
-            log.warning("%s reports no token usage: it counts as unknown", self._settings.base_url)
-        prices = self._settings.prices
-        text, cut = wire.cut_at_stop(answer.text, request.stop)
-        return Completion(
-            text=text,
-            usage=answer.usage or Usage(),
-            seconds=history.seconds,
-            finish_reason="stop" if cut else answer.finish_reason,
-            retries=tuple(history.failures),
-            cost=prices.cost(answer.usage) if prices and answer.usage else None,
-        )
->>>>>>> ACCOUNTS
 
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
         found = wire.parse_completion(body, request.turn, tags=self._settings.reasoning.tags)

@@ -376,7 +376,7 @@ class RemoteClient(ABC):
             request.meter.miss()
             if not self._told_no_usage:
                 url = self._settings.base_url
-                log.warning("%s reports no usage: its tokens and costs count as unknown", url)
+                log.warning("%s reports no token usage: it counts as unknown", url)
             self._told_no_usage = True
         prices = self._settings.prices
         text, cut = cut_at_stop(answer.text, request.stop)
