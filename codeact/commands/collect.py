@@ -265,6 +265,8 @@ class _Collection:
             "feedback_tokens": overall.feedback_usage.total,
             "usd": overall.cost,
             "feedback_usd": overall.feedback_cost,
+            "spent_tokens": overall.spent.tokens,
+            "spent_usd": overall.spent.cost,
         }
         self._finish(stage, inputs, [folder / EPISODES], report)
 

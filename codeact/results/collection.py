@@ -8,6 +8,7 @@ from rich.table import Table
 from codeact.collection.recipe import Estimate
 from codeact.collection.report import SelectionReport
 from codeact.collection.tokens import ALL
+from codeact.episode.effects import total_cost
 from codeact.results.terminal import wide_console
 
 
@@ -98,8 +99,9 @@ def show_collection(stages: Mapping[str, Mapping[str, Any]], out: str) -> None:
         elif report["episodes"]:
             tokens = report["prompt"] + report["completion"] + report["feedback_tokens"]
             numbers = _numbers(report["episodes"], report["successes"], tokens)
-            usd = [one for one in (report["usd"], report["feedback_usd"]) if one is not None]
-            table.add_row(name, *numbers, _dollars(sum(usd) if usd else None), "")
+            # Stages that older versions finished have no sum of all that was spent.
+            parts = total_cost([report["usd"], report["feedback_usd"]])
+            table.add_row(name, *numbers, _dollars(report.get("spent_usd", parts)), "")
         else:
             table.add_row(name, "0", "", "", "", "")
     console = wide_console()
