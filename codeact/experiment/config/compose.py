@@ -244,8 +244,8 @@ def _files(name: str, config: DictConfig, choices: Mapping[Any, Any]) -> dict[st
         places = [_locate(f"{path}/{option}", folders) for option in options_in(str(choice))]
         filled = package or path.replace("/", ".")
         if str(group).startswith("model/dialect@"):
-            # It fills some keys of what another option has filled.
-            places = [found[filled], *(places if choice != "none" else [])]
+            # It fills some keys of what another option has filled, or the command's own file.
+            places = [found.get(filled, found[""]), *(places if choice != "none" else [])]
         found[filled] = ", ".join(places)
     return found
 
