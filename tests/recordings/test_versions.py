@@ -21,7 +21,10 @@ def written(folder: Path, *records: EpisodeRecord) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("folder", "version"), [("run_of_version_1", 1), ("run_of_version_2", 1)])
+@pytest.mark.parametrize(
+    ("folder", "version"),
+    [("run_of_version_1", 1), ("run_of_version_2", 1), ("run_of_version_3", 2)],
+)
 def test_a_folder_of_every_version_is_read(folder: str, version: int) -> None:
     records = list(read_records(DATA / folder))
     assert {record.version for record in records} == {version}
@@ -37,6 +40,14 @@ def test_a_folder_of_every_version_is_read(folder: str, version: int) -> None:
             for message in record.messages
             if message["role"] == "assistant"
         ]
+
+
+def test_a_folder_of_today_keeps_reasoning_and_calls_for_ever() -> None:
+    for episode in read_recordings(DATA / "run_of_version_3"):
+        assert {turn.answer.reasoning for turn in episode.turns} == {"Six times seven."}
+        assert [len(turn.answer.tool_calls) for turn in episode.turns] == [1, 0, 0]
+        assert episode.turns[0].answer.tool_calls[0]["arguments"] == "{not JSON"
+        assert episode.turns[0].observations == ("42",)
 
 
 def test_a_record_of_a_later_version_is_refused_with_its_line(tmp_path: Path) -> None:
