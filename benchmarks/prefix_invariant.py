@@ -1,7 +1,7 @@
 r"""Which prompts extend what vLLM has seen, and what its prefix cache makes of that.
 
     VENV/bin/python launchers/tiny_model.py MODEL --bytes
-    VENV/bin/python -m vllm.entrypoints.openai.api_server --model MODEL --served-model-name tiny \\
+    VENV/bin/python -m vllm.entrypoints.openai.api_server --model MODEL --served-model-name tiny \
         --max-model-len 8192 --enforce-eager --kv-cache-memory-bytes 67108864 --max-num-seqs 8
     python benchmarks/prefix_invariant.py MODEL
 

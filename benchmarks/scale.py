@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -32,6 +33,9 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 CELLS = ("a = 6", "b = a * 7", "print(a, b)", "sum(range(b))")
 TASKS = 8
 RAY = ("compute=ray",)
+EXACT = ("model.tokens=exact",)
+READ, SAMPLED = 1000, 20
+"""Tokens of a first prompt, and of each answer."""
 WANDB = ("tracker=wandb", "tracker.mode=offline")
 LOOKED_AT = ["pid", "ppid", "name", "cmdline", "cpu_times", "memory_info"]
 
@@ -58,6 +62,9 @@ ROWS = {
     "2000-local": Row(2000, 500, 2.0, goal=">= 90 % of ideal", warm=500),
     "2000-wandb": Row(
         *(2000, 500, 2.0), goal="<= 2 % longer with start-up", warm=500, tracker=WANDB
+    ),
+    "2000-exact": Row(
+        *(2000, 500, 2.0), goal="<= 3 % longer than 2000-local", warm=500, words=EXACT
     ),
     "2000-ray": Row(2000, 500, 2.0, words=RAY, goal=">= 85 % of ideal", warm=250),
     "200-local": Row(200, 200, 0.5, goal=">= 70 % of ideal", warm=200),
@@ -86,7 +93,8 @@ class Answering(asyncio.Protocol):
             if len(self.buffer) < whole:
                 return
             body, self.buffer = self.buffer[end + 4 : whole], self.buffer[whole:]
-            self.moments.append(time.monotonic())
+            if b'"max_tokens":1,' not in body:  # which the check before a run asks for
+                self.moments.append(time.monotonic())
             turn = min(body.count(b'"role":"assistant"'), len(self.bodies) - 1)
             loop = asyncio.get_running_loop()
             loop.call_later(self.latency, self.answer, self.bodies[turn])
@@ -96,13 +104,26 @@ class Answering(asyncio.Protocol):
             self.transport.write(body)
 
 
-def serve(latency: float, turns: int, port: int = 0) -> None:
+def exact_tokens(turn: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What vLLM adds to an answer and to its choice; each prompt extends what came before."""
+    drawn = random.Random(0)
+    ids = [drawn.randrange(150_000) for _ in range(READ + 5 * turn * SAMPLED + SAMPLED)]
+    found = [
+        {"token": " word", "logprob": -drawn.random(), "bytes": [*b" word"], "top_logprobs": []}
+        for _ in range(SAMPLED)
+    ]
+    asked = {"prompt_token_ids": ids[:-SAMPLED]}
+    return asked, {"token_ids": ids[-SAMPLED:], "logprobs": {"content": found}}
+
+
+def serve(latency: float, turns: int, exact: int, port: int = 0) -> None:
     """Answer each turn with a cell, and the last one with a proposal."""
     texts = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]
-    for text in [*texts[: turns - 1], "The answer is <solution> 42 </solution>"]:
-        usage = {"prompt_tokens": 1000, "completion_tokens": 20}
+    for turn, text in enumerate([*texts[: turns - 1], "The answer is <solution> 42 </solution>"]):
+        usage = {"prompt_tokens": READ, "completion_tokens": SAMPLED}
         choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        body = json.dumps({"choices": [choice], "usage": usage}).encode()
+        asked, sampled = exact_tokens(turn) if exact else ({}, {})
+        body = json.dumps({"choices": [choice | sampled], "usage": usage, **asked}).encode()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         Answering.bodies.append(head.encode() + b"\r\n\r\n" + body)
     Answering.latency = latency
@@ -119,7 +140,8 @@ def serve(latency: float, turns: int, port: int = 0) -> None:
 
 @contextmanager
 def server(row: Row) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, __file__, "--serve", str(row.latency), str(row.turns)]
+    numbers = (row.latency, row.turns, int(row.words == EXACT))
+    command = [sys.executable, __file__, "--serve", *map(str, numbers)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process

@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from codeact.cli import main
+from codeact.episode.messages import Message
+from codeact.episode.tokens import TokenLog, unpack_ids
 from codeact.models.base import EpisodeKey, Request
+from codeact.models.openai.settings import OpenAISettings
 from codeact.models.vllm.settings import VllmSettings
 from codeact.recordings.run_folder import EPISODES, latest_records
 from tests.helpers.vllm_runs import wait_for
@@ -39,9 +42,9 @@ def servers_of(model: Path) -> list[psutil.Process]:
     return sorted(found, key=lambda process: process.pid)
 
 
-def tiny_model(folder: Path) -> Path:
+def tiny_model(folder: Path, *words: str) -> Path:
     model = folder / "tiny"
-    subprocess.run([PYTHON, str(LAUNCHER), str(model)], check=True, timeout=120)
+    subprocess.run([PYTHON, str(LAUNCHER), str(model), *words], check=True, timeout=120)
     return model
 
 
@@ -105,3 +108,46 @@ async def test_either_transport_gets_the_same_answer_from_it(tmp_path: Path) -> 
     assert answers[0].text == answers[1].text != ""
     assert answers[0].usage == answers[1].usage
     assert answers[0].usage.completion > 0
+
+
+@pytest.mark.timeout(900)
+async def test_exact_tokens_of_it_extend_one_another(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path, "--bytes")
+    pattern = r"<think> [a-z ]{20,40} </think>\n<execute> print\([0-9]{1,4}\) </execute>"
+    settings = VllmSettings.model_validate(
+        {
+            **{"kind": "vllm", "model": str(model), "name": "tiny", "gpus": 0, "python": PYTHON},
+            **{"args": yaml.safe_load(f"{{{ARGS}}}"), "env": yaml.safe_load(f"{{{ENV}}}")},
+            **{"tokens": "exact", "log_dir": str(tmp_path)},
+        }
+    )
+    shares, checked = {}, 0
+    async with settings.served(print) as endpoint:
+        assert isinstance(endpoint, OpenAISettings)
+        assert endpoint.tokenizer == str(model)
+        for api, stripped in (("chat", False), ("chat", True), ("completion", False)):
+            extra = {
+                "structured_outputs": {"regex": pattern},
+                "chat_template_kwargs": {"strip_reasoning": stripped},
+            }
+            sampling = endpoint.sampling.model_copy(update={"extra": extra})
+            client = endpoint.model_copy(update={"sampling": sampling, "api": api}).create()
+            await client.check()
+            log, messages = TokenLog(), [Message(role="user", content="hello")]
+            for turn in range(4):
+                request = Request(tuple(messages), (), EpisodeKey("t", "1"), turn)
+                answer = await client.complete(request)
+                assert answer.tokens is not None
+                assert answer.usage.prompt == len(unpack_ids(answer.tokens.prompt))
+                assert answer.usage.completion == len(unpack_ids(answer.tokens.sampled))
+                log.add(turn, answer.tokens)
+                messages += [
+                    Message(role="assistant", content=answer.text),
+                    Message(role="user", content="go on"),
+                ]
+            await client.close()
+            shares[api, stripped] = log.report.extending
+            checked += log.report.checked
+            assert log.report.unlike == 0
+    assert shares == {("chat", False): 3, ("chat", True): 0, ("completion", False): 0}
+    assert checked == 12
