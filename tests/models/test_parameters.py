@@ -99,7 +99,17 @@ REFUSALS = [
     (forbidden("seed"), "seed", "model.sampling.seed=none"),
     (forbidden("top_k"), "top_k", "model.sampling.extra"),
     (forbidden("response_format"), "response_format", "take another prompt"),
+    (
+        openai("invalid request: when reasoning is on, temperature must be 1"),
+        "temperature",
+        "model.sampling.temperature=null",
+    ),
     # In messages
+    (
+        openai("'messages.1' : property 'reasoning' is unsupported"),
+        "reasoning",
+        "model.reasoning.history=drop",
+    ),
     (
         forbidden("messages", "3", "assistant", "reasoning_content"),
         "reasoning_content",
@@ -139,6 +149,7 @@ OTHERS = [
     openai("Something went wrong at the stop of the line"),
     openai("Invalid request", "frequency_penalty"),
     openai("Unsupported parameter: 'logprobs' is not supported with this model.", "logprobs"),
+    openai("This model does not support reasoning"),
     openai("The last message of deepseek-reasoner must be a user message"),
     b"not JSON at all",
     b"",

@@ -17,7 +17,7 @@ _ABOUT_ITS_VALUE = re.compile(
     r"|minimum|maximum|greater|less than|range|exceed|>=|<="
 )
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_NOT_FOUND_MISSING = re.compile(r"(?i)missing|must be (?:passed|provided|sent)|is required")
+_MISSING = re.compile(r"(?i)missing|must be (?:passed|provided|sent)|is required")
 
 _ADVICE = {
     "temperature": "model.sampling.temperature=null leaves it out",
@@ -69,7 +69,11 @@ def _named(words: str, names: Collection[str]) -> str | None:
     for name in names:
         head, *tail = name.split("_")
         camel = head + "".join(part.capitalize() for part in tail)
-        found = re.search(rf"(?<!\w)(?:{re.escape(name)}|{re.escape(camel)})(?!\w)", words)
+        said = rf"(?<!\w)(?:{re.escape(name)}|{re.escape(camel)})(?!\w)"
+        if name == "reasoning":
+            # Unquoted it is a word: "with reasoning on, temperature has to be 1".
+            said = r"(?<=[`'\"])reasoning(?=[`'\"])"
+        found = re.search(said, words)
         if found is not None:
             places[name] = found.start()
     return min(places, key=places.__getitem__, default=None)
@@ -82,7 +86,7 @@ def _advised(name: str, words: str) -> RefusedParameter:
             "model.reasoning.history=drop leaves it out (or model.reasoning.spelling says how the "
             "server calls it)"
         )
-        return RefusedParameter(name, keep if _NOT_FOUND_MISSING.search(words) else drop)
+        return RefusedParameter(name, keep if _MISSING.search(words) else drop)
     if name in _OTHER_NAME:
         other = _OTHER_NAME[name]
         if _ABOUT_ITS_VALUE.search(words) and other not in words:
