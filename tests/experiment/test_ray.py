@@ -281,7 +281,9 @@ def test_a_budget_holds_over_all_workers(
         words = [*TASKS, "samples=20", "model=openai", "model.name=m", "compute.workers=2"]
         words += [f"model.base_url={api.base_url}", "compute.concurrency=8", "budget.tokens=900"]
         assert on(ray_cluster, tmp_path, *words) == 1
-        answered = len(api.seen)
+        # Each worker asks first whether the server takes the run's parameters.
+        answered = len(api.seen) + len(api.rehearsals)
+        assert len(api.rehearsals) == 2
     assert "the budget of 900 tokens is used up" in capsys.readouterr().err
     # A worker knows what the other spent as of an exchange, a second ago: 8 answers. On a busy
     # machine an exchange takes longer.
