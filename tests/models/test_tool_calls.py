@@ -9,8 +9,8 @@ from codeact.episode.effects import Completion
 from codeact.episode.messages import Message, RequestOptions, ToolCall, ToolSchema
 from codeact.exceptions import ConfigError
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.openai.messages import INVALID_ARGUMENTS
 from codeact.models.openai.settings import OpenAISettings
+from codeact.models.remote.conversation import INVALID_ARGUMENTS
 from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.transports import CHOSEN
 

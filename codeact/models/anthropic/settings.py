@@ -9,7 +9,12 @@ from codeact.episode.settings import Settings
 from codeact.exceptions import ModelUnavailable
 from codeact.models.base import ModelClient
 from codeact.models.remote.conversation import History
-from codeact.models.remote.settings import RemoteSettings, ServerAddress, VariableName
+from codeact.models.remote.settings import (
+    RemoteSettings,
+    ServerAddress,
+    VariableName,
+    without_reserved,
+)
 
 API_VERSION = "2023-06-01"
 _LEAST_BUDGET = 1024
@@ -44,9 +49,7 @@ class ClaudeSampling(Settings):
     @field_validator("extra")
     @classmethod
     def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(_RESERVED & extra.keys()):
-            raise ValueError(f"{', '.join(taken)}: set by codeact itself, so not through extra")
-        return extra
+        return without_reserved(extra, _RESERVED)
 
 
 class ClaudeReasoning(Settings):

@@ -4,9 +4,7 @@ What a model wrote is kept as it wrote it. Only what is sent back is made accept
 arguments that are no JSON object, and names that no function can have.
 """
 
-import re
-from collections.abc import Collection, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,12 +19,14 @@ from codeact.models.openai.reasoning import (
     split_think,
     with_tags,
 )
-
-_NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_LONGEST_NAME = 64
-"""What OpenAI admits as the name of a function."""
-INVALID_ARGUMENTS = "invalid_arguments"
-"""The key under which arguments that are no JSON object are sent back."""
+from codeact.models.remote.conversation import (
+    answered_calls,
+    as_name,
+    as_object,
+    made_up_id,
+    places_with_reasoning,
+    read_object,
+)
 
 
 class ReadAnswer(Answer, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ def _read_calls(message: Mapping[str, Any], turn: int) -> tuple[ToolCall, ...]:
         if isinstance(call, dict):
             name = call.get("id")
             if not isinstance(name, str) or not name or name in taken:
-                name = _made_up(turn, len(read), taken)
+                name = made_up_id(turn, len(read), taken)
             taken.add(name)
             read.append(_read_call(name, call))
     return tuple(read)
@@ -100,15 +100,6 @@ def _read_call(name: str, call: dict[str, Any]) -> ToolCall:
     }
 
 
-def _made_up(turn: int, place: int, taken: Collection[str]) -> str:
-    """Return an id that no other call has, the same one each time.
-
-    It has the nine letters and digits that Mistral insists on.
-    """
-    names = (f"call{turn:03d}{number:02d}" for number in count(place))
-    return next(name for name in names if name not in taken)
-
-
 def sent_messages(
     messages: Sequence[Message],
     settings: ReasoningSettings,
@@ -122,12 +113,12 @@ def sent_messages(
     if all(len(message) == 2 for message in messages):
         return messages
     names = {tool.name for tool in tools}
-    seen = _with_reasoning_seen(messages, settings.history)
+    seen = places_with_reasoning(messages, settings.history)
     sent: list[dict[str, Any]] = []
     for place, message in enumerate(messages):
         match message["role"]:
             case "assistant":
-                one = _sent_assistant(message, _answered(messages, place), names)
+                one = _sent_assistant(message, answered_calls(messages, place), names)
                 if place in seen:
                     _add_reasoning(one, message, spelling)
             case "tool":
@@ -142,37 +133,13 @@ def sent_messages(
     return sent
 
 
-def _with_reasoning_seen(messages: Sequence[Message], history: str) -> Collection[int]:
-    """Return the places of the messages whose reasoning is sent."""
-    places = [
-        place
-        for place, message in enumerate(messages)
-        if message["role"] == "assistant"
-        and not {"reasoning", "reasoning_details"}.isdisjoint(message)
-    ]
-    if history == "keep":
-        return places
-    last = max((n for n, one in enumerate(messages) if one["role"] == "assistant"), default=-1)
-    return [last] if history == "last" and last in places else []
-
-
-def _answered(messages: Sequence[Message], place: int) -> set[str]:
-    """Return the ids that tools' messages directly after this one answer."""
-    found = set()
-    for message in messages[place + 1 :]:
-        if message["role"] != "tool":
-            break
-        found.add(message.get("tool_call_id", ""))
-    return found
-
-
 def _sent_assistant(message: Message, answered: set[str], names: set[str]) -> dict[str, Any]:
     calls = [
         {
             "id": call["id"],
             "type": "function",
             "function": {
-                "name": _sent_name(call["name"], names),
+                "name": call["name"] if call["name"] in names else as_name(call["name"]),
                 "arguments": _sent_arguments(call["arguments"]),
             },
         }
@@ -195,26 +162,11 @@ def _add_reasoning(one: dict[str, Any], message: Message, spelling: Spelling) ->
         one["reasoning_details"] = details
 
 
-def _sent_name(name: str, names: set[str]) -> str:
-    """Return a function's name; one that is not offered is made one that a server can read."""
-    if name in names:
-        return name
-    return _NO_NAME.sub("_", name)[:_LONGEST_NAME] or "unknown"
-
-
 def _sent_arguments(arguments: str) -> str:
-    """Return arguments as a JSON object: servers read them for their chat templates.
-
-    Other text is one, too, under the key `INVALID_ARGUMENTS`, so that the model still sees it.
-    """
-    if not arguments.strip():
-        return "{}"
-    try:
-        if isinstance(msgspec.json.decode(arguments), dict):
-            return arguments
-    except (ValueError, RecursionError):
-        pass
-    return msgspec.json.encode({INVALID_ARGUMENTS: arguments}).decode()
+    """Return arguments as a JSON object: servers read them for their chat templates."""
+    if read_object(arguments) is not None:
+        return arguments
+    return msgspec.json.encode(as_object(arguments)).decode()
 
 
 def sent_tools(tools: Sequence[ToolSchema]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from codeact.episode.settings import Settings
+from codeact.models.remote.conversation import History
 
 Spelling = Literal["reasoning", "reasoning_content", "think"]
 """How an earlier turn's reasoning is sent: in a field of the message, or in its text in tags."""
@@ -32,7 +33,7 @@ class ReasoningSettings(Settings):
 
     incidental = frozenset({"spelling"})
 
-    history: Literal["drop", "keep", "last"] = "drop"
+    history: History = "drop"
     """What later turns see of earlier reasoning: nothing, all of it, or that of the last message
     alone."""
     tags: Literal["think"] | None = None

@@ -8,7 +8,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from codeact.episode.settings import Settings
 from codeact.models.base import without_none
 from codeact.models.openai.reasoning import ReasoningSettings
-from codeact.models.remote.settings import RemoteSettings, ServerAddress, VariableName
+from codeact.models.remote.settings import (
+    RemoteSettings,
+    ServerAddress,
+    VariableName,
+    without_reserved,
+)
 
 TOKENIZER = "tokenizer.json"
 """The file of a model's folder that has its tokenizer."""
@@ -37,9 +42,7 @@ class SamplingSettings(Settings):
     @field_validator("extra")
     @classmethod
     def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(_RESERVED & extra.keys()):
-            raise ValueError(f"{', '.join(taken)}: set by codeact itself, so not through extra")
-        return extra
+        return without_reserved(extra, _RESERVED)
 
 
 def _resource(value: str) -> str:

@@ -1,8 +1,7 @@
 """Tokens as servers count them: reasoning inside the completion, beside it, or nowhere."""
 
-import math
-
 from codeact.episode.effects import Usage
+from codeact.models.remote.encoding import count
 
 _DETAILS = ("completion_tokens_details", "output_tokens_details")
 
@@ -17,8 +16,8 @@ def read_usage(usage: object) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    total, reasoning = _count(usage.get("total_tokens")), _reasoning(usage)
+    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    total, reasoning = count(usage.get("total_tokens")), _reasoning(usage)
     beside = total - prompt - completion
     if reasoning and (reasoning == beside or reasoning > completion):
         completion += reasoning
@@ -36,17 +35,11 @@ def _reasoning(usage: dict[str, object]) -> int:
     for key in _DETAILS:
         details = usage.get(key)
         if isinstance(details, dict) and details.get("reasoning_tokens") is not None:
-            return _count(details["reasoning_tokens"])
-    return _count(usage.get("reasoning_tokens"))
+            return count(details["reasoning_tokens"])
+    return count(usage.get("reasoning_tokens"))
 
 
 def _cached(usage: dict[str, object]) -> int:
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return _count(cached if cached is not None else usage.get("prompt_cache_hit_tokens"))
-
-
-def _count(value: object) -> int:
-    if isinstance(value, int | float) and math.isfinite(value):
-        return max(0, int(value))
-    return 0
+    return count(cached if cached is not None else usage.get("prompt_cache_hit_tokens"))

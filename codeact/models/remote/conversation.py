@@ -17,6 +17,7 @@ History = Literal["keep", "drop", "last"]
 
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 64
+"""What OpenAI admits as the name of a function."""
 INVALID_ARGUMENTS = "invalid_arguments"
 """The key under which arguments that are no JSON object are sent back."""
 
@@ -37,6 +38,15 @@ def answered_calls(messages: Sequence[Message], place: int) -> set[str]:
     return found
 
 
+def read_object(arguments: str) -> dict[str, Any] | None:
+    """Return a call's arguments, None where they are no JSON object."""
+    try:
+        found = msgspec.json.decode(arguments)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def as_object(arguments: str) -> dict[str, Any]:
     """Return a call's arguments as a JSON object.
 
@@ -44,11 +54,8 @@ def as_object(arguments: str) -> dict[str, Any]:
     """
     if not arguments.strip():
         return {}
-    try:
-        found = msgspec.json.decode(arguments)
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {INVALID_ARGUMENTS: arguments}
+    found = read_object(arguments)
+    return {INVALID_ARGUMENTS: arguments} if found is None else found
 
 
 def as_name(name: str) -> str:
@@ -57,6 +64,9 @@ def as_name(name: str) -> str:
 
 
 def made_up_id(turn: int, place: int, taken: Collection[str]) -> str:
-    """Return an id for a call whose own is missing or taken, the same one each time."""
+    """Return an id for a call whose own is missing or taken, the same one each time.
+
+    It has the nine letters and digits that Mistral insists on.
+    """
     names = (f"call{turn:03d}{number:02d}" for number in count(place))
     return next(name for name in names if name not in taken)

@@ -1,6 +1,7 @@
 """The settings of a model behind an HTTP address: where it is, and how it is asked."""
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -41,6 +42,13 @@ def _variable(value: str) -> str:
 
 ServerAddress = Annotated[str, AfterValidator(_endpoint)]
 VariableName = Annotated[str, AfterValidator(_variable)]
+
+
+def without_reserved(extra: dict[str, Any], reserved: Collection[str]) -> dict[str, Any]:
+    """Return further keys of a request's body; refuses those that codeact sets: `ValueError`."""
+    if taken := sorted(extra.keys() & reserved):
+        raise ValueError(f"{', '.join(taken)}: set by codeact itself, so not through extra")
+    return extra
 
 
 class RemoteSettings(ModelSettings):
