@@ -36,7 +36,7 @@ class CompletionTokens(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def numbers(self) -> tuple[int, int]:
         """How many ids the prompt has, and how many were sampled."""
-        return len(unpack_ids(self.prompt)), len(unpack_ids(self.sampled))
+        return count_ids(self.prompt), count_ids(self.sampled)
 
 
 class PackedTurn(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,7 +54,8 @@ class OpenAIClient(RemoteClient):
         return read_usage(usage)
 
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
-        found = wire.parse_completion(body, request.turn, tags=self._settings.reasoning.tags)
+        text = self._exact.without_tokens(body)
+        found = wire.parse_completion(text, request.turn, tags=self._settings.reasoning.tags)
         self._writer.learn(found.spelling)
         stop = request.stop[: self._settings.stop_limit]
         return self._exact.added(found.completion, body, stop)

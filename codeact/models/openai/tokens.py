@@ -40,7 +40,7 @@ class InvalidTokens(UnusableAnswer):
     """An answer lacks its exact tokens, or has some that cannot be; says which."""
 
 
-class _LogprobEntry(msgspec.Struct):
+class _LogprobEntry(msgspec.Struct, gc=False):
     logprob: float
 
 
@@ -71,6 +71,9 @@ class _Tokens(msgspec.Struct):
 
 
 _TOKENS = msgspec.json.Decoder(_Tokens)
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_READ_HERE = ("prompt_token_ids", "token_ids", "logprobs")
 
 
 class ExactTokens:
@@ -93,6 +96,20 @@ class ExactTokens:
         }
         if settings.tokenizer is not None:
             self._tokenizer = _read_tokenizer(Path(settings.tokenizer).expanduser())
+
+    def without_tokens(self, body: bytes) -> bytes:
+        """Return a body without what `read` reads: as ordinary JSON that takes long to read."""
+        if not self.fields:
+            return body
+        try:
+            parts: dict[str, Any] = _PARTS.decode(body)
+            parts["choices"] = _CHOICES.decode(parts["choices"])
+        except (ValueError, RecursionError, KeyError):
+            return body  # for its reader to say what is wrong
+        for part in (parts, *parts["choices"]):
+            for name in _READ_HERE:
+                part.pop(name, None)
+        return msgspec.json.encode(parts)
 
     def added(self, answer: ServerCompletion, body: bytes, stop: Sequence[str]) -> ServerCompletion:
         """Return an answer with the tokens of its body; raises `InvalidTokens`.
