@@ -5,7 +5,9 @@ With ``--check`` it only says whether the page is up to date, by its exit status
 
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -67,11 +69,39 @@ def _page() -> Iterator[str]:
         yield from _table(key for key in keys if not key.path.startswith(inside))
     for command in SCHEMAS:
         composed, _ = _composed(command)
-        for group in sorted({key.partition("@")[0] for key in composed.groups} - told):
-            told.add(group)
-            yield from _group(command, group, composed)
+        new = sorted({key.partition("@")[0] for key in composed.groups} - told)
+        told.update(new)
+        options = {group: sorted(composed.options[group], key=_stem) for group in new}
+        keys = _keys_of_options(command, options)
+        for group, files in options.items():
+            yield from _group(group, files, keys)
 
 
+def _stem(file: Path) -> str:
+    return file.stem
+
+
+def _word(group: str, option: Path) -> str:
+    return f"{group.replace('/', '.')}={option.stem}"
+
+
+def _keys_of_options(command: str, options: dict[str, list[Path]]) -> dict[Path, list[Key]]:
+    """The keys of each option. One composition has an option of every group: they take time.
+
+    A group within another fills keys of what is chosen there, and is composed by itself.
+    """
+    within = [{group: files} for group, files in options.items() if "/" in group]
+    found = {}
+    for some in ({g: files for g, files in options.items() if "/" not in g}, *within):
+        for row in zip_longest(*some.values()):
+            chosen = {group: file for group, file in zip(some, row, strict=True) if file}
+            _, keys = _composed(command, *(_word(*one) for one in chosen.items()))
+            for group, file in chosen.items():
+                found[file] = [key for key in keys if key.path.startswith(f"{group}.")]
+    return found
+
+
+@cache
 def _composed(command: str, *overrides: str) -> tuple[Composed, list[Key]]:
     module, _, name = SCHEMAS[command].partition(":")
     schema: type[BaseModel] = getattr(import_module(module), name)
@@ -79,20 +109,16 @@ def _composed(command: str, *overrides: str) -> tuple[Composed, list[Key]]:
     return composed, list(keys_of(schema, composed.config))
 
 
-def _group(command: str, group: str, composed: Composed) -> Iterator[str]:
+def _group(group: str, options: list[Path], keys: dict[Path, list[Key]]) -> Iterator[str]:
     """Write a group's options, and each set of keys that any of them has."""
     yield f"## Group {group}\n"
-    options = sorted(composed.options[group], key=lambda file: file.stem)
     seen: dict[tuple[str, ...], list[str]] = {}
     rows: dict[tuple[str, ...], list[Key]] = {}
     for file in options:
-        word = f"{group.replace('/', '.')}={file.stem}"
-        yield f"- `{word}`: {option_meaning(file)}"
-        _, keys = _composed(command, word)
-        beneath = [key for key in keys if key.path.startswith(f"{group}.")]
-        names = tuple(key.path for key in beneath)
+        yield f"- `{_word(group, file)}`: {option_meaning(file)}"
+        names = tuple(key.path for key in keys[file])
         seen.setdefault(names, []).append(file.stem)
-        rows.setdefault(names, beneath)
+        rows.setdefault(names, keys[file])
     yield ""
     for names, stems in seen.items():
         if len(seen) > 1:
