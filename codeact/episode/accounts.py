@@ -4,8 +4,6 @@ Every request of a run ends in one line of its accounts, and what was spent is t
 that are not free.
 """
 
-from collections.abc import Sized
-
 import msgspec
 
 from codeact.episode.effects import Usage, total_cost
@@ -77,8 +75,3 @@ class PlayAccounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             unknown=self.unknown + other.unknown,
             unpriced=self.unpriced + other.unpriced,
         )
-
-
-def counted(prompt: Sized, sampled: Sized) -> Usage:
-    """Return the usage of a request by our own count: the ids of its prompt and of its answer."""
-    return Usage(prompt=len(prompt), completion=len(sampled))

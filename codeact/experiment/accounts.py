@@ -8,7 +8,7 @@ import msgspec
 from codeact.episode.accounts import NOTHING, AccountLine, PlayAccounts
 from codeact.episode.effects import Turn, Usage
 from codeact.episode.record import EpisodeRecord
-from codeact.episode.spending import accounts_of, accounts_of_attempt, plays_of
+from codeact.episode.spending import plays_of
 from codeact.recordings.run_folder import Spent, beyond
 
 
@@ -81,15 +81,15 @@ class RunAccounts(msgspec.Struct):
 
     def add(self, record: EpisodeRecord) -> AccountLine:
         """Take in an episode as it is recorded now; returns what it took, all attempts included."""
-        play = accounts_of(record)
+        *earlier, play = plays = plays_of(record)
         self.policy += play.policy
         self.feedback += play.feedback
         self.discarded += play.discarded
         self.reused += play.reused
         self.reused_feedback += play.reused_feedback
-        lost = _spent(map(accounts_of_attempt, record.attempts))
+        lost = _spent(earlier)
         self.lost += lost
-        self._count(plays_of(record))
+        self._count(plays)
         for turn in record.turns:
             self.restored += turn.restored
             self.counted.add(turn)
@@ -99,9 +99,10 @@ class RunAccounts(msgspec.Struct):
 
     def add_replaced(self, record: EpisodeRecord) -> AccountLine:
         """Take in an earlier record of an episode; returns what it took."""
-        spent = _spent(plays_of(record))
+        plays = plays_of(record)
+        spent = _spent(plays)
         self.replaced += spent
-        self._count(plays_of(record))
+        self._count(plays)
         return spent
 
     def add_abandoned(self, play: PlayAccounts) -> None:

@@ -216,14 +216,6 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def summarize(records: Iterable[EpisodeRecord]) -> Summary:
-    """Summarize records, one per episode."""
-    summary = Summary()
-    for record in records:
-        summary.add(record)
-    return summary
-
-
 class Latest:
     """The episodes of a run folder, each by its last line, since a retry replaces a failure.
 

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from codeact.episode.accounts import AccountLine, PlayAccounts, counted
+from codeact.episode.accounts import AccountLine, PlayAccounts
 from codeact.episode.effects import Execution, Usage, Verdict
 from codeact.exceptions import GraderFailure, SandboxFailure
 from codeact.experiment import runner as runner_module
@@ -31,7 +31,7 @@ from codeact.experiment.driver import Environment, RunIdentity
 from codeact.experiment.events import Job, NullListener
 from codeact.experiment.plan import Plan, make_plan
 from codeact.experiment.runner import Runner
-from codeact.experiment.summary import Summary, summarize, summarize_folder
+from codeact.experiment.summary import Summary, summarize_folder
 from codeact.models import replicas
 from codeact.models.base import ModelClient
 from codeact.models.cache import CachedModel, ResponseStore
@@ -45,7 +45,7 @@ from codeact.sandboxes.base import Evaluation, HostTool, Session
 from tests.helpers.books import FAULTS, PRICES, Books, Fault, dollars
 from tests.helpers.commands import codeact, launch
 from tests.helpers.fake_api import FakeApi, Reply, Seen
-from tests.helpers.records import asked, configured, make_record
+from tests.helpers.records import asked, configured, make_record, summarize
 from tests.helpers.serving import threaded
 from tests.helpers.wandb_files import offline_runs
 
@@ -360,7 +360,7 @@ def test_a_killed_run_that_is_resumed_tells_the_servers_books_everywhere(tmp_pat
 def test_a_record_of_an_older_version_has_the_sums_that_it_had() -> None:
     record = make_record()
     record.cost, record.turns[0].cost = 0.25, 0.25
-    summary = summarize([record])
+    summary = summarize(record)
     assert summary.accounts.policy == AccountLine(1, Usage(3, 2), 0.25)
     assert summary.overall.spent == summary.accounts.spent == summary.accounts.policy
 
@@ -369,15 +369,15 @@ def test_our_own_count_is_told_where_the_servers_differs() -> None:
     """As many ids as the server says in one turn, and fewer of the prompt's in the other."""
     record = make_record()
     (turn,) = record.turns
-    turn.counted = counted([1, 2, 3], [4, 5])
-    other = msgspec.structs.replace(turn, counted=counted([1, 2], [4, 5]))
+    turn.counted = Usage(3, 2)
+    other = msgspec.structs.replace(turn, counted=Usage(2, 2))
     record.turns = [turn, other]
-    accounts = summarize([record]).accounts
+    accounts = summarize(record).accounts
     assert (accounts.counted.turns, accounts.counted.differ) == (2, 1)
     (note,) = notes(accounts)
     assert "2 turns took 5 prompt and 4 completion tokens, and by the server 6 and 4; 1 of" in note
     record.turns = [turn]
-    assert notes(summarize([record]).accounts) == []
+    assert notes(summarize(record).accounts) == []
 
 
 def test_what_does_not_add_up_is_told(tmp_path: Path) -> None:

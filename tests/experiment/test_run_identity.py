@@ -16,10 +16,10 @@ from codeact.episode.spending import spent_on
 from codeact.exceptions import RunFolderError
 from codeact.experiment.identity import requested_run
 from codeact.experiment.plan import make_plan
-from codeact.experiment.summary import summarize, summarize_folder
+from codeact.experiment.summary import summarize_folder
 from codeact.recordings.run_folder import EPISODES, RunFolder, latest_records, read_records
 from codeact.results.trackers.metrics import numbers
-from tests.helpers.records import configured, make_record
+from tests.helpers.records import configured, make_record, summarize
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -219,7 +219,7 @@ def test_a_record_names_what_was_reused_and_the_rest_is_spent() -> None:
     turn.reused, turn.cost, turn.feedback_cost = True, 0.0, 0.25
     spent = spent_on(record)
     assert (spent.tokens, spent.cost) == (110, 0.25)
-    summary = summarize([record])
+    summary = summarize(record)
     tally = summary.overall
     assert (tally.usage.total, tally.feedback_usage.total) == (5, 110)
     assert (tally.fresh.total, tally.fresh_feedback.total) == (0, 110)

@@ -10,6 +10,7 @@ from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.validation import validated
 from codeact.experiment.identity import RequestedRun
+from codeact.experiment.summary import Summary
 
 
 @cache
@@ -25,6 +26,14 @@ def asked(label: str = "s") -> RequestedRun:
 
 SETTINGS = asked().new.digest
 """The settings digest of records in such a run's folder."""
+
+
+def summarize(*records: EpisodeRecord) -> Summary:
+    """Summarize records, one for each episode."""
+    summary = Summary()
+    for record in records:
+        summary.add(record)
+    return summary
 
 
 def make_record(
