@@ -1,6 +1,7 @@
 """Messages that are several actions, and conversations that begin and go on with any messages."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -23,57 +24,36 @@ from codeact.episode.messages import (
     RequestOptions,
     ToolCall,
     ToolSchema,
-    assistant_message,
 )
 from codeact.episode.prompts import Action, CodeStrategy, Observation, PromptStrategy
 from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
-from codeact.episode.task import Task, ToolSpec
+from codeact.episode.task import Task
+from tests.helpers.calling_strategy import KINDS, CallingStrategy
 
 TASK = Task(name="gsm8k", id="0", prompt="How many?", reference="42")
 FIVE = TurnSettings(max_steps=5, max_propose_solution=2)
 PYTHON = ToolSchema("python", "Runs code.", {"type": "object"})
 
 
-class Calls:
-    """Acts by the API's function calls: `python` runs its arguments, `answer` proposes them."""
+class Calls(CallingStrategy):
+    """Arguments are code and answers as they stand, and observations are all that comes back."""
 
     name = "calls"
+    instruction = "Call functions."
+    functions = (PYTHON,)
 
-    def opening(
-        self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
-    ) -> list[Message]:
-        return [
-            {"role": "system", "content": "Call functions."},
-            {"role": "user", "content": task.prompt},
-        ]
-
-    def options(
-        self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool
-    ) -> RequestOptions:
-        return RequestOptions(tools=(PYTHON,))
-
-    def assistant(self, answer: Answer) -> Message:
-        return assistant_message(answer, answer.text)
-
-    def actions(self, answer: Answer, turns: TurnSettings) -> Sequence[Action]:
-        kinds = {"python": "execute", "answer": "propose"}
+    def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
         return [
             Action(
-                kinds.get(call["name"], "invalid"),  # type: ignore[arg-type]
+                KINDS.get(call["name"], "invalid"),
                 call["arguments"],
-                None if call["name"] in kinds else "No such function.",
+                None if call["name"] in KINDS else "No such function.",
                 call["id"],
             )
             for call in answer.tool_calls
         ] or [Action("invalid", "", "Call a function.")]
 
-    def environment(
-        self,
-        observations: Sequence[Observation],
-        counts: Counts,
-        turns: TurnSettings,
-        feedback: str | None,
-    ) -> list[Message]:
+    def environment(self, observations: Sequence[Observation], *rest: Any) -> list[Message]:
         return [
             {"role": "tool", "content": one.text, "tool_call_id": one.tool_call_id or ""}
             for one in observations
@@ -195,7 +175,7 @@ def test_what_was_written_is_kept_where_the_message_does_not_give_it() -> None:
 
 def test_a_strategy_that_finds_no_action_is_at_fault() -> None:
     class Silent(Calls):
-        def actions(self, answer: Answer, turns: TurnSettings) -> Sequence[Action]:
+        def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
             return []
 
     played = Episode(TASK, "reasoning", EpisodeSettings(turns=FIVE), Silent())

@@ -16,7 +16,7 @@ from codeact.episode.prompts.base import Action
 from codeact.episode.prompts.code import CodeStrategy
 from codeact.episode.settings import FeedbackSettings, TurnSettings
 from codeact.episode.task import Task
-from codeact.exceptions import ModelFailure, ProviderFailure, SandboxFailure
+from codeact.exceptions import ModelFailure, ProviderFailure
 from codeact.experiment.budget import Account
 from codeact.experiment.compute.local import environment
 from codeact.experiment.config.compose import Invocation, compose_config
@@ -29,6 +29,7 @@ from codeact.models.base import Request
 from codeact.models.scripted import ScriptedModel
 from codeact.sandboxes.base import HostTool, Sandbox, Session
 from codeact.sandboxes.sandbox import GuestSandbox
+from tests.helpers.sandboxes import NoSandbox
 
 pytestmark = pytest.mark.usefixtures("local_sandbox")
 
@@ -98,18 +99,6 @@ class Patient(ScriptedModel):
         async with asyncio.timeout(20):
             await self.awaited.wait()
         return await super().complete(request)
-
-
-class NoSandbox:
-    """An executor whose server has died for good."""
-
-    async def session(
-        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
-    ) -> Session:
-        raise SandboxFailure("there is none")
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 async def test_the_repl_starts_while_the_policy_thinks_of_its_first_action() -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ from codeact.cli import main
 from codeact.episode.prompts import CodeStrategy, PromptStrategy, VerbatimStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.tokens import PrefixBreak, unpack_ids
-from codeact.exceptions import SandboxFailure
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.driver import Environment, play_episode
 from codeact.experiment.plan import make_plan
@@ -21,8 +19,8 @@ from codeact.models.base import Request
 from codeact.models.openai.settings import OpenAISettings
 from codeact.recordings.run_folder import latest_records
 from codeact.recordings.token_file import read_tokens
-from codeact.sandboxes.base import HostTool, Session
 from tests.helpers.records import configured
+from tests.helpers.sandboxes import NoSandbox
 from tests.helpers.serving import threaded
 from tests.helpers.toy_vllm import ANSWER, CELL, END, THOUGHT, ToyVllm
 
@@ -31,18 +29,6 @@ pytestmark = pytest.mark.usefixtures("local_sandbox")
 VERBATIM = "prompt=code_verbatim"
 WRONG = "I think it is <solution> 0 </solution>"
 CONFIG = configured("task=gsm8k", "task.sets.gsm8k.path=pkg://codeact.sample/tasks/gsm8k.jsonl")
-
-
-class NoSandbox:
-    """Nothing that the policy writes here is run."""
-
-    async def session(
-        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
-    ) -> Session:
-        raise SandboxFailure("there is none")
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 async def answered(toy: ToyVllm, strategy: PromptStrategy, **settings: Any) -> EpisodeRecord:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from codeact.episode import protocol
-from codeact.episode.effects import Counts
+from codeact.episode.effects import ActionKind, Counts
 from codeact.episode.messages import (
     Answer,
     Message,
@@ -23,24 +23,28 @@ FUNCTIONS = (
     ToolSchema("answer", "Gives the answer.", _TEXT),
 )
 
+KINDS: dict[str, ActionKind] = {"python": "execute", "answer": "propose"}
+
 
 class CallingStrategy:
     """``python(text)`` and ``answer(text)``; anything else is no action."""
 
     name = "calling"
+    instruction = "Call python until you know the answer."
+    functions = FUNCTIONS
 
     def opening(
         self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
     ) -> list[Message]:
         return [
-            {"role": "system", "content": "Call python until you know the answer."},
+            {"role": "system", "content": self.instruction},
             {"role": "user", "content": task.prompt},
         ]
 
     def options(
         self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool
     ) -> RequestOptions:
-        return RequestOptions(tools=FUNCTIONS)
+        return RequestOptions(tools=self.functions)
 
     def assistant(self, answer: Answer) -> Message:
         return assistant_message(answer, answer.text)
@@ -68,9 +72,8 @@ class CallingStrategy:
 
 
 def _action(call: ToolCall) -> Action:
-    kinds = {"python": "execute", "answer": "propose"}
     try:
         text = json.loads(call["arguments"])["text"]
-        return Action(kinds[call["name"]], text, tool_call_id=call["id"])  # type: ignore[arg-type]
+        return Action(KINDS[call["name"]], text, tool_call_id=call["id"])
     except (ValueError, LookupError, TypeError) as error:
         return Action("invalid", "", f"not understood: {error!r}", call["id"])

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
+from codeact.sandboxes.base import HostTool, Session
 from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.session import GuestSession
 from codeact.sandboxes.settings import AnyExecutorSettings, DockerSettings, LocalSettings
@@ -84,3 +85,15 @@ async def neighbour_of(sandbox: GuestSandbox) -> AsyncIterator[Neighbour]:
         finally:
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
+
+
+class NoSandbox:
+    """An executor whose server has died for good."""
+
+    async def session(
+        self, *, setup: str = "", tools: Mapping[str, HostTool] | None = None
+    ) -> Session:
+        raise SandboxFailure("there is none")
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -2,8 +2,16 @@
 
 import pytest
 
+from codeact.models.remote import client as remote_client
 from tests.helpers.apis import APIS, Api
 from tests.helpers.transports import CHOSEN
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry failed requests at once."""
+    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.1)
 
 
 @pytest.fixture(params=["lean", "sdk"])

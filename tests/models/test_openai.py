@@ -14,7 +14,6 @@ from codeact.exceptions import ProviderFailure
 from codeact.models.base import EpisodeKey, Request
 from codeact.models.openai.client import OpenAIClient
 from codeact.models.openai.settings import OpenAISettings, SamplingSettings
-from codeact.models.remote import client as remote_client
 from codeact.web import proxy_of
 from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.transports import CHOSEN
@@ -27,13 +26,7 @@ FULL = (
 )
 
 
-pytestmark = pytest.mark.usefixtures("each_transport")
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.1)
+pytestmark = pytest.mark.usefixtures("quick_retries", "each_transport")
 
 
 def ask(messages=HELLO, **more) -> Request:

@@ -14,7 +14,6 @@ from codeact.episode.messages import Message
 from codeact.episode.protocol import POLICY_STOP
 from codeact.exceptions import ConfigError, ModelFailure, ProviderFailure
 from codeact.models.base import EpisodeKey, Request
-from codeact.models.remote import client as remote_client
 from codeact.models.remote.client import RemoteClient
 from tests.helpers.apis import APIS, Api
 from tests.helpers.fake_api import FakeApi, Reply
@@ -28,10 +27,7 @@ FULL = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_client, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(remote_client, "_LONGEST_PAUSE", 0.1)
+pytestmark = pytest.mark.usefixtures("quick_retries")
 
 
 def ask(messages=HELLO, **more) -> Request:
