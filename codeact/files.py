@@ -54,3 +54,10 @@ def make_private(folder: Path) -> None:
             # What a link leads to may be somebody else's.
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & 0o700)
+
+
+def write_all(file: int, content: bytes) -> None:
+    """Write all of a content to a descriptor; raises `OSError`, perhaps with a part written."""
+    written = 0
+    while written < len(content):
+        written += os.write(file, content[written:])

@@ -11,9 +11,8 @@ from typing import Any
 
 import msgspec
 
-from codeact.collection.calls import arguments_of
 from codeact.episode.effects import ActionRecord, Turn, Usage
-from codeact.episode.messages import JSON, Message, ToolCall
+from codeact.episode.messages import JSON, Message, ToolCall, arguments_of
 from codeact.episode.record import EpisodeRecord
 from codeact.recordings.tokens import EpisodeTokens, TurnTokens
 from codeact.recordings.transcript import RecordedTurn, turns_of_record

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.messages import JSON, ToolCall
+from codeact.episode.messages import JSON, ToolCall, arguments_of
 
 
 def of_api(calls: Sequence[ToolCall]) -> list[JSON]:
@@ -34,15 +34,6 @@ def of_template(calls: Sequence[ToolCall]) -> list[JSON]:
             )
         one["function"]["arguments"] = arguments
     return made
-
-
-def arguments_of(call: ToolCall) -> JSON | None:
-    """Return a call's arguments; None where what the model wrote is no JSON object."""
-    try:
-        found = msgspec.json.decode(call["arguments"])
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def flat(calls: Any, number: int) -> list[ToolCall]:

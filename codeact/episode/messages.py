@@ -86,6 +86,15 @@ def answer_of(message: Message, text: str) -> Answer:
     )
 
 
+def arguments_of(call: ToolCall) -> JSON | None:
+    """Return a call's arguments; None where what the model wrote is no JSON object."""
+    try:
+        found = msgspec.json.decode(call["arguments"])
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def as_text(message: Message) -> str:
     """Return a message's content and calls as one text, without reasoning: for who reads along."""
     calls = [f"{call['name']}({call['arguments']})" for call in message.get("tool_calls", ())]

@@ -30,7 +30,7 @@ from codeact.episode.record import (
 )
 from codeact.episode.spending import spent_on
 from codeact.exceptions import DiskFull, RunFolderError
-from codeact.files import PRIVATE_FILE, private_folder, replacing
+from codeact.files import PRIVATE_FILE, private_folder, replacing, write_all
 from codeact.jsonl import Unreadable, decoded_lines
 from codeact.recordings.definition import IDENTITY, RequestedDefinition
 from codeact.recordings.ledger import LedgerPlays, RequestLedger, cut_torn_line
@@ -192,9 +192,7 @@ class RunFolder:
 
     def _write(self, line: bytes, name: str) -> None:
         try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._file, line[written:])
+            write_all(self._file, line)
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)

@@ -23,7 +23,7 @@ from isal import isal_zlib
 
 from codeact.episode.tokens import PackedTurn
 from codeact.exceptions import DiskFull, RunFolderError
-from codeact.files import PRIVATE_FILE
+from codeact.files import PRIVATE_FILE, write_all
 
 TOKENS = "tokens.msgpack.gz"
 LONGEST_UNIT = 1 << 28
@@ -170,9 +170,7 @@ class TokenFile:
         )
         before = self._size
         try:
-            written = 0
-            while written < len(packed):
-                written += os.write(self._file, packed[written:])
+            write_all(self._file, packed)
         except OSError as error:
             self.cut(before)
             kind = DiskFull if error.errno in NO_ROOM else RunFolderError

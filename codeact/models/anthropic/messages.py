@@ -109,7 +109,7 @@ def _call_block(call: ToolCall) -> JSON:
         "type": "tool_use",
         "id": as_name(call["id"]),
         "name": as_name(call["name"]),
-        "input": as_object(call["arguments"]),
+        "input": as_object(call),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.messages import Answer, Message, ToolCall, ToolSchema
+from codeact.episode.messages import Answer, Message, ToolCall, ToolSchema, arguments_of
 from codeact.models.openai.reasoning import (
     ReasoningSettings,
     Spelling,
@@ -25,7 +25,6 @@ from codeact.models.remote.conversation import (
     as_object,
     made_up_id,
     places_with_reasoning,
-    read_object,
 )
 
 
@@ -140,7 +139,7 @@ def _sent_assistant(message: Message, answered: set[str], names: set[str]) -> di
             "type": "function",
             "function": {
                 "name": call["name"] if call["name"] in names else as_name(call["name"]),
-                "arguments": _sent_arguments(call["arguments"]),
+                "arguments": _sent_arguments(call),
             },
         }
         for call in message.get("tool_calls", ())
@@ -162,11 +161,11 @@ def _add_reasoning(one: dict[str, Any], message: Message, spelling: Spelling) ->
         one["reasoning_details"] = details
 
 
-def _sent_arguments(arguments: str) -> str:
+def _sent_arguments(call: ToolCall) -> str:
     """Return arguments as a JSON object: servers read them for their chat templates."""
-    if read_object(arguments) is not None:
-        return arguments
-    return msgspec.json.encode(as_object(arguments)).decode()
+    if arguments_of(call) is not None:
+        return call["arguments"]
+    return msgspec.json.encode(as_object(call)).decode()
 
 
 def sent_tools(tools: Sequence[ToolSchema]) -> list[dict[str, Any]]:

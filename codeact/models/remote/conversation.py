@@ -6,11 +6,9 @@ What a model wrote is kept as it wrote it. Only what is sent back is made accept
 import re
 from collections.abc import Collection, Sequence
 from itertools import count
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
-from codeact.episode.messages import Message
+from codeact.episode.messages import JSON, Message, ToolCall, arguments_of
 
 History = Literal["keep", "drop", "last"]
 """What later turns see of earlier reasoning: all of it, nothing, or that of the last message."""
@@ -38,24 +36,15 @@ def answered_calls(messages: Sequence[Message], place: int) -> set[str]:
     return found
 
 
-def read_object(arguments: str) -> dict[str, Any] | None:
-    """Return a call's arguments, None where they are no JSON object."""
-    try:
-        found = msgspec.json.decode(arguments)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def as_object(arguments: str) -> dict[str, Any]:
+def as_object(call: ToolCall) -> JSON:
     """Return a call's arguments as a JSON object.
 
     Other text is one, too, under the key `INVALID_ARGUMENTS`, so that the model still sees it.
     """
-    if not arguments.strip():
+    if not call["arguments"].strip():
         return {}
-    found = read_object(arguments)
-    return {INVALID_ARGUMENTS: arguments} if found is None else found
+    found = arguments_of(call)
+    return {INVALID_ARGUMENTS: call["arguments"]} if found is None else found
 
 
 def as_name(name: str) -> str:
