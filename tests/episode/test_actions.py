@@ -55,7 +55,9 @@ class Calls:
     def assistant(self, answer: Answer) -> Message:
         return assistant_message(answer, answer.text)
 
-    def actions(self, answer: Answer, turns: TurnSettings) -> Sequence[Action]:
+    def actions(
+        self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> Sequence[Action]:
         kinds = {"python": "execute", "answer": "propose"}
         return [
             Action(
@@ -195,7 +197,9 @@ def test_what_was_written_is_kept_where_the_message_does_not_give_it() -> None:
 
 def test_a_strategy_that_finds_no_action_is_at_fault() -> None:
     class Silent(Calls):
-        def actions(self, answer: Answer, turns: TurnSettings) -> Sequence[Action]:
+        def actions(
+            self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+        ) -> Sequence[Action]:
             return []
 
     played = Episode(TASK, "reasoning", EpisodeSettings(turns=FIVE), Silent())

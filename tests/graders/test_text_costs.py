@@ -101,7 +101,7 @@ SMALL: dict[str, Callable[[str], object]] = {
 TURNS = TurnSettings(max_steps=5, max_propose_solution=2)
 LARGE: dict[str, Callable[[str], object]] = {
     **GRADINGS,
-    "actions": lambda text: CodeStrategy().actions(Answer(text=text), TURNS),
+    "actions": lambda text: CodeStrategy().actions(Answer(text=text), TURNS, ()),
     "assistant": lambda text: CodeStrategy().assistant(Answer(text=text)),
     "render_output": protocol.render_output,
     "render_execution": lambda text: protocol.render_execution(text, state_lost=True),
