@@ -159,7 +159,7 @@ class CallingFormat(ActionFormat):
         try:
             arguments = read_arguments(call["arguments"])
             fits = set(arguments) == {"value"} and arguments["value"] is not None
-            text = text_of(arguments["value"]) if fits else ""
+            text = text_of(arguments["value"], len(call["arguments"])) if fits else ""
             fault = (
                 "" if text else 'the arguments of answer are {"value": "…"}, and that is not empty'
             )

@@ -75,13 +75,19 @@ def refuse_long(written: str) -> None:
         )
 
 
-def text_of(value: object) -> str:
-    """Return an answer as the text that is graded: a text itself, any other value as JSON."""
+def text_of(value: object, written: int) -> str:
+    """Return an answer as the text that is graded: a text itself, any other value as JSON.
+
+    `written` is how many characters it was written in. Raises `Fault`.
+    """
+    if isinstance(value, str):
+        return encodable(value).strip()
+    if written > LONGEST_ARGUMENTS:
+        raise Fault(f"its answer is no text and has more than {LONGEST_ARGUMENTS:,} characters")
     try:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return encodable(json.dumps(value, ensure_ascii=False))
     except RecursionError:
         raise Fault("its answer is nested too deeply") from None
-    return encodable(text).strip()
 
 
 def encodable(text: str) -> str:

@@ -7,7 +7,7 @@ from codeact.episode.messages import Answer
 from codeact.episode.prompts.base import Action
 from codeact.episode.prompts.calls import SETUP, call_cell, refuse_long, shortened, text_of
 from codeact.episode.prompts.format import ActionFormat
-from codeact.episode.prompts.parsing import Fault, acting_object
+from codeact.episode.prompts.parsing import Fault, ObjectFound, acting_object
 from codeact.episode.prompts.worked import Step
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import ToolSpec
@@ -57,7 +57,7 @@ class JsonStrategy(ActionFormat):
         self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
     ) -> list[Action]:
         found = acting_object(answer.text, ("tool", "answer"))
-        if (proposal := answer_of_object(self, found.value, "tool")) is not None:
+        if (proposal := answer_of_object(self, found, "tool")) is not None:
             return [proposal]
         name, arguments = found.value["tool"], found.value.get("arguments", {})
         refuse_long(answer.text[found.start : found.end])
@@ -78,16 +78,16 @@ def object_of(step: Step, act: Mapping[str, object], *, thought: bool) -> str:
     return json.dumps({**first, **then}, ensure_ascii=False)
 
 
-def answer_of_object(
-    format_: ActionFormat, found: Mapping[str, object], other: str
-) -> Action | None:
+def answer_of_object(format_: ActionFormat, found: ObjectFound, other: str) -> Action | None:
     """Return the proposal that an object is, None for one that acts by its key `other`."""
-    if "answer" not in found:
+    value = found.value
+    if "answer" not in value:
         return None
-    if found.get(other) is not None:
+    if value.get(other) is not None:
         raise Fault(f'its JSON object has both "answer" and "{other}", and a turn is one of them')
     try:
-        text = "" if found["answer"] is None else text_of(found["answer"])
+        answer = value["answer"]
+        text = "" if answer is None else text_of(answer, found.end - found.start)
     except Fault as fault:
         return format_.refused_answer(fault)
     return Action("propose", text) if text else format_.refused_answer('its "answer" is empty')

@@ -70,10 +70,10 @@ class JsonCodeStrategy(ActionFormat):
     def read(
         self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
     ) -> list[Action]:
-        found = acting_object(answer.text, ("code", "answer")).value
+        found = acting_object(answer.text, ("code", "answer"))
         if (proposal := answer_of_object(self, found, "code")) is not None:
             return [proposal]
-        code = found["code"]
+        code = found.value["code"]
         if not isinstance(code, str) or not code.strip():
             raise Fault('"code" is no text with code in it')
         if not turns.use_tools:
