@@ -300,9 +300,10 @@ def test_an_answer_is_found_without_knowing_the_tools(name: str) -> None:
 PIECES = (
     *"{}[]()\"'\\,:=\n `#*-+.09aé\ud800\0\u2028",
     "```", "```python\n", "\n```\n", "ANSWER:", "Answer:", "Action:", "\nAction: goto(",
-    "<execute>", "</execute>", "<solution>", "</solution>", '{"tool": "look"}', '{"tool":', '"arguments":',
-    '{"answer": "1"}', '{"code": "1"}', "receptacle=", "'desk 1'", "NaN", "1e999", "null", "true",
-    "\\ud800", "Observation:\n", "lambda:0", "__import__('os')", "f'{1}'", "**", "goto", "look()",
+    "<execute>", "</execute>", "<solution>", "</solution>", '{"tool": "look"}', '{"tool":',
+    '"arguments":', '{"answer": "1"}', '{"code": "1"}', "receptacle=", "'desk 1'",
+    "NaN", "1e999", "null", "true", "\\ud800", "Observation:\n", "lambda:0",
+    "__import__('os')", "f'{1}'", "**", "goto", "look()",
 )  # fmt: skip
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 CALLED = st.tuples(st.sampled_from(["goto", "look", "python", "answer", "fly", ""]), TEXTS)

@@ -58,7 +58,8 @@ PIECES = (
     "because ", "(not ", ", not ", " (a b", "wait ", "1/", "0.", "True ", "yes ", " - ", " (",
     " []", '"a" (b)', "[1]", "key=", "key ", "sk-", "://a", "a@", "token: ", "final answer ", "½",
     "9e9", "```\n", "```python\n1\n```\n", "ANSWER:", "ANSWER: 1\n", "Answer:\n",
-    "Action: look()\n", "Action: goto(", '{"a":', '{"tool":"look"}', '{"\\"', '"', "{} ", "[1,", '{"code":"', "\n   ",
+    "Action: look()\n", "Action: goto(", '{"a":', '{"tool":"look"}', '{"\\"', '"', "{} ", "[1,",
+    '{"code":"', "\n   ",
 )  # fmt: skip
 
 
