@@ -1,6 +1,7 @@
 """Finds prompt strategies by name: ours, and plug-ins' by the entry point ``codeact.prompts``."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from codeact.episode.prompts import ActionFormat, PromptStrategy, Style
@@ -81,6 +82,16 @@ def strategy_of(episode: RecordedEpisode, otherwise: PromptStrategy) -> PromptSt
     """
     name = episode.record.prompt if episode.record is not None else ""
     return otherwise if name in ("", RECORDED_PROMPTS, otherwise.name) else strategy(name)
+
+
+@cache
+def format_named(name: str) -> ActionFormat | None:
+    """Return the format of ours, or made of one of ours, that records name; None for any other."""
+    try:
+        found = STRATEGIES.get("code" if name in ("", RECORDED_PROMPTS) else name)
+    except ConfigError:  # a plug-in's, which is not installed here
+        return None
+    return found if isinstance(found, ActionFormat) else None
 
 
 def refuse_unfit(config: RunConfig, found: PromptStrategy, offered: Iterable[ToolSpecs]) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from codeact.episode.causes import is_counted, is_own_success
+from codeact.episode.conduct import Conduct, conduct_of
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
+from codeact.experiment.strategies import format_named
 from codeact.recordings.run_folder import read_records
 
 
@@ -117,6 +119,7 @@ class Summary:
         self.by_task: dict[str, Tally] = {}
         self.by_turns: dict[int, Tally] = {}
         self.failures: list[FailedEpisode] = []
+        self.conduct = Conduct()
         self._seconds: dict[str, array[float]] = {}
 
     def add(self, record: EpisodeRecord) -> None:
@@ -124,6 +127,8 @@ class Summary:
         self.overall.add(record)
         self.by_task.setdefault(record.task_name, Tally()).add(record)
         self.by_turns.setdefault(len(record.turns), Tally()).add(record)
+        if (format_ := format_named(record.prompt)) is not None:
+            self.conduct += conduct_of(record, format_)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 if turn.restored and effect == "model":
@@ -146,6 +151,7 @@ class Summary:
             "overall": self.overall.document(),
             "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
             "by_turns": {str(n): tally.document() for n, tally in sorted(self.by_turns.items())},
+            "conduct": msgspec.to_builtins(self.conduct),
             "latency": msgspec.to_builtins(self.latency),
             "failures": msgspec.to_builtins(self.failures),
         }

@@ -167,6 +167,10 @@ class CallingFormat(ActionFormat):
             text, fault = "", str(found)
         return Action("propose", text, _refused(fault) if fault else None, call["id"])
 
+    def acted_until(self, text: str) -> int | None:
+        """Calls come apart from the text, none of which is a place for the environment's words."""
+        return 0
+
     # -- the environment
 
     def environment(

@@ -30,13 +30,11 @@ class ActionFormat(ABC):
     reserved: ClassVar[tuple[str, ...]] = ()
     """Names that a task's tools cannot have."""
     setup: ClassVar[str] = ""
+    style: Style = Style()
     how_to_go_on: ClassVar[str]
     """What to write, in a sentence or two, for who wrote something else."""
     how_to_answer: ClassVar[str]
     """What to do in the last turn; goes on after "This is the last turn: "."""
-
-    def __init__(self, style: Style = Style()) -> None:  # noqa: B008 (frozen)
-        self.style = style
 
     def styled(self, style: Style) -> Self:
         """Return the same format in another style."""
