@@ -52,7 +52,7 @@ def strategy(name: str) -> PromptStrategy:
 def run_strategy(config: RunConfig, tasks: Iterable[Task]) -> PromptStrategy:
     """Return the strategy of a run of these tasks; raises `ConfigError` or `RecordingError`."""
     prompt = config.prompt
-    style = Style(example=prompt.example, thought=prompt.thought, system=prompt.system)
+    style = Style(prompt.example, prompt.thought, prompt.system, prompt.response_format)
     source = prompt.source
     if source is None:
         return _styled(strategy(prompt.strategy), style)
@@ -70,7 +70,7 @@ def _styled(found: PromptStrategy, style: Style) -> PromptStrategy:
     if not isinstance(found, ActionFormat):
         raise ConfigError(
             f"prompt.strategy={found.name} has words of its own: leave out prompt.example, "
-            "prompt.thought and prompt.system"
+            "prompt.thought, prompt.system and prompt.response_format"
         )
     return found.styled(style)
 

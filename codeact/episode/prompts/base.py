@@ -32,11 +32,15 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Style(msgspec.Struct, frozen=True):
-    """What all formats can do with or without: an example, thoughts, a system message."""
+    """What all formats can do with or without: an example, thoughts, a system message.
+
+    `form` has servers keep a text to the form that a format gives it, where it gives one.
+    """
 
     example: bool = True
     thought: bool = True
     system: bool = False
+    form: bool = True
 
 
 @runtime_checkable

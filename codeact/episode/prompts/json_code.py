@@ -51,8 +51,8 @@ class JsonCodeStrategy(ActionFormat):
         self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool
     ) -> RequestOptions:
         options = super().options(turns, tools, plain=plain)
-        if plain:
-            return options  # these servers take no form, and the text is read without
+        if plain or not self.style.form:
+            return options  # such servers take no form, and the text is read without
         return msgspec.structs.replace(options, response_format=self._form(turns))
 
     def _form(self, turns: TurnSettings) -> JSON:

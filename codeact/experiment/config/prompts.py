@@ -8,6 +8,8 @@ from codeact.episode.settings import Settings
 
 RECORDED_PROMPTS = "recorded"
 DIRECT_PROMPT = "direct"
+_STYLE = {"example": True, "thought": True, "system": False, "response_format": True}
+"""Keys that all formats of ours have, with the values of runs from before there were these keys."""
 
 
 class PromptSettings(Settings):
@@ -27,6 +29,9 @@ class PromptSettings(Settings):
     """Whether the policy is asked to think before it acts."""
     system: bool = False
     """Whether the instruction is a system message."""
+    response_format: bool = True
+    """Whether `json_code` has the server keep the text to its form; false for servers that refuse
+    that."""
 
     @model_validator(mode="after")
     def _source_is_for_recorded(self) -> Self:
@@ -36,19 +41,19 @@ class PromptSettings(Settings):
             )
         if self.source is not None and not self.usual:
             raise ValueError(
-                "prompt=recorded has the recorded words: leave out prompt.example, prompt.thought "
-                "and prompt.system"
+                "prompt=recorded has the recorded words: leave out prompt.example, prompt.thought, "
+                "prompt.system and prompt.response_format"
             )
         return self
 
     @property
     def usual(self) -> bool:
         """Whether the style is that of runs from before there were others."""
-        return self.example and self.thought and not self.system
+        return all(getattr(self, name) == usual for name, usual in _STYLE.items())
 
     def identity(self) -> dict[str, Any]:
         identity = super().identity()
-        for name in ("example", "thought", "system"):
-            if identity[name] == type(self).model_fields[name].default:
+        for name, usual in _STYLE.items():
+            if identity[name] == usual:
                 del identity[name]  # runs from before there were these keys stay the same
         return identity
