@@ -37,7 +37,7 @@ def {_HELPER}(tool, /, **arguments):
 """What sessions run first. An exception is one line: the policy wrote none of the code."""
 
 
-def call_cell(name: str, arguments: Mapping[str, Any], tools: Sequence[ToolSpec]) -> str:
+def code_of_call(name: str, arguments: Mapping[str, Any], tools: Sequence[ToolSpec]) -> str:
     """Return the cell that calls a tool with these values; raises `Fault`."""
     spec = next((tool for tool in tools if tool.name == name), None)
     if spec is None:

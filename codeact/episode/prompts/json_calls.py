@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from codeact.episode.messages import Answer
 from codeact.episode.prompts.base import Action
-from codeact.episode.prompts.calls import SETUP, call_cell, refuse_long, shortened, text_of
+from codeact.episode.prompts.calls import SETUP, code_of_call, refuse_long, shortened, text_of
 from codeact.episode.prompts.format import ActionFormat
 from codeact.episode.prompts.parsing import Fault, ObjectFound, acting_object
 from codeact.episode.prompts.worked import Step
@@ -65,7 +65,7 @@ class JsonStrategy(ActionFormat):
             raise Fault(f'"tool" is {shortened(name)}, which is no name')
         if not isinstance(arguments, dict):
             raise Fault('"arguments" is no JSON object')
-        return [Action("execute", call_cell(name, arguments, tools))]
+        return [Action("execute", code_of_call(name, arguments, tools))]
 
     def acted_until(self, text: str) -> int | None:
         return end_of_object(text, ("tool", "answer"))

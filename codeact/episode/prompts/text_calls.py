@@ -6,7 +6,7 @@ from typing import Any
 
 from codeact.episode.messages import Answer
 from codeact.episode.prompts.base import Action
-from codeact.episode.prompts.calls import SETUP, call_cell
+from codeact.episode.prompts.calls import SETUP, code_of_call
 from codeact.episode.prompts.format import ActionFormat
 from codeact.episode.prompts.parsing import Fault, answer_after, marked_line
 from codeact.episode.prompts.worked import Step
@@ -79,7 +79,7 @@ class TextStrategy(ActionFormat):
         if marked_line(text, ACTION, line.end) is not None:
             raise Fault("it has several lines that begin with Action:, and a turn is one action")
         name, arguments = _call(line.rest, tools)
-        return [Action("execute", call_cell(name, arguments, tools))]
+        return [Action("execute", code_of_call(name, arguments, tools))]
 
     def acted_until(self, text: str) -> int | None:
         lines = [marked_line(text, mark) for mark in (ACTION, ANSWER)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.episode.messages import RequestOptions, ToolCall, ToolSchema
 from codeact.episode.prompts.calling import ANSWER, CallingFormat
-from codeact.episode.prompts.calls import SETUP, call_cell, read_arguments, refuse_long
+from codeact.episode.prompts.calls import SETUP, code_of_call, read_arguments, refuse_long
 from codeact.episode.prompts.worked import Step
 from codeact.episode.schemas import tool_schema
 from codeact.episode.settings import TurnSettings
@@ -59,4 +59,4 @@ class ToolCallsStrategy(CallingFormat):
 
     def performed(self, name: str, call: ToolCall, tools: tuple[ToolSpec, ...]) -> str:
         refuse_long(call["arguments"])
-        return call_cell(name, read_arguments(call["arguments"]), tools)
+        return code_of_call(name, read_arguments(call["arguments"]), tools)
