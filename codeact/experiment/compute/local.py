@@ -92,11 +92,9 @@ async def environment(
             kept = cache(asked.feedback.model)
             critic = await resources.client(config.feedback.model, keys, "feedback", cache=kept)
         policy = await resources.client(config.model, keys, cache=cache(asked.model))
-        try:
-            if rehearsed:
-                await rehearse(config, strategy, policy, critic)
-        finally:
-            book_checks(account, [policy, critic])
+        if rehearsed:
+            await rehearse(config, strategy, policy, critic)
+        book_checks(account, [policy, critic])
         return Environment(
             identity=identity_of(config),
             settings=config.episode,

@@ -156,8 +156,7 @@ class EpisodeWorker:
                 await rehearse(self._configs[run], made.strategy, made.policy, made.critic)
             except CodeactError as error:
                 return error
-            finally:
-                book_checks(self._accounts[run], [made.policy, made.critic])
+            book_checks(self._accounts[run], [made.policy, made.critic])
         return None
 
     async def play_episode(self, message: bytes, others: Spent, heard: int) -> Reply:
