@@ -253,6 +253,12 @@ class RunConfig(PlaySettings):
         return self
 
     @model_validator(mode="after")
+    def _tokens_are_the_policys(self) -> Self:
+        if getattr(self.feedback.model, "tokens", None) is not None:
+            raise ValueError("feedback.model.tokens: only the policy's are recorded; leave it null")
+        return self
+
+    @model_validator(mode="after")
     def _a_turn_is_of_a_recording(self) -> Self:
         if self.turn is not None and self.continue_ is None:
             raise ValueError(
