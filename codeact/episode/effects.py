@@ -122,7 +122,8 @@ def valid_seconds(seconds: float) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
-_PICO = 1e12
+PICO = 1e12
+"""Pico-dollars of a dollar."""
 
 
 def total_cost(costs: Iterable[float | None]) -> float | None:
@@ -133,7 +134,7 @@ def total_cost(costs: Iterable[float | None]) -> float | None:
     known = [cost for cost in costs if cost is not None]
     if not all(map(math.isfinite, known)):
         return sum(known)
-    return sum(round(cost * _PICO) for cost in known) / _PICO if known else None
+    return sum(round(cost * PICO) for cost in known) / PICO if known else None
 
 
 Status = Literal["ok", "error", "timeout", "killed", "oom"]
