@@ -1,0 +1,64 @@
+"""What a success costs: a ratio of means, whose interval may have no upper end."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from codeact.statistics.intervals import LEVEL, Floats, Interval, bootstrap_of, t_quantile
+
+
+class Ratio(NamedTuple):
+    """A ratio of two means, infinite without a success, and its interval."""
+
+    value: float
+    interval: Interval
+
+
+def ratio_of_means(amounts: ArrayLike, successes: ArrayLike, level: float = LEVEL) -> Ratio | None:
+    """Return amount per success over clusters, with Fieller's interval (Fieller 1954).
+
+    Both are sums of each cluster. Where the number of successes is not surely above zero, the
+    interval has no upper end. None without a cluster.
+    """
+    x, y = np.asarray(amounts, float), np.asarray(successes, float)
+    count = len(x)
+    if not count:
+        return None
+    top, bottom = float(x.mean()), float(y.mean())
+    value = top / bottom if bottom else math.inf
+    if count < 2:
+        return Ratio(value, Interval(0.0, math.inf, "fieller", count))
+    covariances = np.cov(x, y) / count
+    of_top, of_both, of_bottom = covariances[0, 0], covariances[0, 1], covariances[1, 1]
+    square = t_quantile(level, count - 1) ** 2
+    a = bottom * bottom - square * of_bottom
+    b = top * bottom - square * of_both
+    c = top * top - square * of_top
+    inside = b * b - a * c
+    if a <= 0 or inside < 0:
+        # Of the other solutions only the lower end says something: no ratio below it fits.
+        low = (b - math.sqrt(inside)) / a if inside >= 0 and a else 0.0
+        return Ratio(value, Interval(max(0.0, min(low, value)), math.inf, "fieller", count))
+    ends = [(b + sign * math.sqrt(inside)) / a for sign in (-1, 1)]
+    return Ratio(value, Interval(float(ends[0]), float(ends[1]), "fieller", count))
+
+
+def difference_of_ratios(
+    amounts: tuple[Floats, Floats], successes: tuple[Floats, Floats], level: float = LEVEL
+) -> tuple[float, Interval] | None:
+    """Return how much more a success costs in the second run, with a bootstrap of pairs.
+
+    None where either run has no success, or there are fewer than two clusters.
+    """
+    if len(amounts[0]) < 2 or not all(one.sum() > 0 for one in successes):
+        return None
+    columns = (*amounts, *successes)
+    with np.errstate(all="ignore"):
+        return float(_more(*columns)), bootstrap_of(columns, _more, level)
+
+
+def _more(x: Floats, y: Floats, won: Floats, also: Floats, axis: int = -1) -> Floats:
+    found: Floats = y.sum(axis=axis) / also.sum(axis=axis) - x.sum(axis=axis) / won.sum(axis=axis)
+    return found
