@@ -6,7 +6,7 @@ from typing import Literal
 from codeact.statistics.paired import PairedDifference
 
 ALPHA = 0.05
-Verdict = Literal["better", "worse", "equal within the margin", "undecided"]
+Conclusion = Literal["better", "worse", "equal within the margin", "undecided"]
 
 
 def equivalence(difference: PairedDifference, margin: float) -> float:
@@ -24,9 +24,9 @@ def equivalence(difference: PairedDifference, margin: float) -> float:
     return float(1 - stdtr(difference.freedom, min(lower, upper)))
 
 
-def verdict(
+def conclude(
     difference: PairedDifference | None, p: float, margin: float | None, alpha: float = ALPHA
-) -> Verdict:
+) -> Conclusion:
     """Return what is to be said of a difference.
 
     With a margin, a difference that is surely within it is none, however sure its sign is; without
