@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from codeact.statistics.intervals import (
+    FEWER_RESAMPLES,
+    LEAST_CLUSTERS,
     LEVEL,
+    MANY_CLUSTERS,
     Floats,
     Interval,
+    bootstrap,
     by_cluster,
     ratio_error,
     ratio_of_sums,
@@ -73,6 +77,24 @@ def paired_difference(
             interval = interval._replace(low=max(-1.0, interval.low), high=min(1.0, interval.high))
     apart = [_error(values, clusters) for values in (first, second)]
     return PairedDifference(len(first), len(sums), value, error, math.hypot(*apart), interval)
+
+
+def paired_means(
+    a: ArrayLike, b: ArrayLike, clusters: Sequence[object] | None = None, level: float = LEVEL
+) -> PairedDifference | None:
+    """Return the difference of amounts (turns, tokens), which may be skewed, by a bootstrap.
+
+    Over many clusters their mean is normal whatever they are, and t quantiles are taken.
+    """
+    found = paired_difference(a, b, clusters, level, rates=False)
+    if (
+        found is None
+        or not LEAST_CLUSTERS <= found.clusters <= MANY_CLUSTERS
+        or not found.error > 0
+    ):
+        return found
+    sums, sizes = by_cluster(np.asarray(b, float) - np.asarray(a, float), clusters)
+    return found._replace(interval=bootstrap(sums, sizes, level, FEWER_RESAMPLES))
 
 
 def _error(values: Floats, clusters: Sequence[object] | None) -> float:

@@ -6,7 +6,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from codeact.statistics.intervals import LEVEL, Floats, Interval, bootstrap_of, t_quantile
+from codeact.statistics.intervals import (
+    FEWER_RESAMPLES,
+    LEAST_CLUSTERS,
+    LEVEL,
+    MANY_CLUSTERS,
+    Floats,
+    Interval,
+    bootstrap_of,
+    t_quantile,
+)
 
 
 class Ratio(NamedTuple):
@@ -48,15 +57,27 @@ def ratio_of_means(amounts: ArrayLike, successes: ArrayLike, level: float = LEVE
 def difference_of_ratios(
     amounts: tuple[Floats, Floats], successes: tuple[Floats, Floats], level: float = LEVEL
 ) -> tuple[float, Interval] | None:
-    """Return how much more a success costs in the second run, with a bootstrap of pairs.
+    """Return how much more a success costs in the second run.
+
+    The interval is a bootstrap of pairs; of very few or very many pairs the delta method's.
 
     None where either run has no success, or there are fewer than two clusters.
     """
-    if len(amounts[0]) < 2 or not all(one.sum() > 0 for one in successes):
+    count = len(amounts[0])
+    if count < 2 or not all(one.sum() > 0 for one in successes):
         return None
     columns = (*amounts, *successes)
-    with np.errstate(all="ignore"):
-        return float(_more(*columns)), bootstrap_of(columns, _more, level)
+    value = float(_more(*columns))
+    if LEAST_CLUSTERS <= count <= MANY_CLUSTERS:
+        return value, bootstrap_of(columns, _more, level, FEWER_RESAMPLES)
+    # How much each cluster moves its run's ratio, to the first order.
+    moved = [
+        (amount - won * (amount.sum() / won.sum())) / won.mean()
+        for amount, won in zip(amounts, successes, strict=True)
+    ]
+    error = float((moved[1] - moved[0]).std(ddof=1)) / math.sqrt(count)
+    reach = t_quantile(level, count - 1) * error
+    return value, Interval(value - reach, value + reach, "t", count)
 
 
 def _more(x: Floats, y: Floats, won: Floats, also: Floats, axis: int = -1) -> Floats:

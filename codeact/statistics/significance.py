@@ -14,7 +14,7 @@ _ROUND = 9
 """Decimals to which cluster sums are equal: means of samples are sums of thirds and the like."""
 
 
-class TestResult(NamedTuple):
+class Significance(NamedTuple):
     """A two-sided p-value, and how it came about."""
 
     p: float
@@ -23,20 +23,20 @@ class TestResult(NamedTuple):
     """Of the flips: tasks won for each lost. None where none was lost."""
 
 
-def mcnemar(won: int, lost: int) -> TestResult:
+def mcnemar(won: int, lost: int) -> Significance:
     """Return the exact McNemar test: the binomial test of the pairs that differ.
 
     Without any such pair p is 1.
     """
     odds = won / lost if lost else None
     if not won + lost:
-        return TestResult(1.0, "no pair differs", odds)
+        return Significance(1.0, "no pair differs", odds)
     from scipy.stats import binomtest
 
-    return TestResult(float(binomtest(won, won + lost).pvalue), "exact McNemar", odds)
+    return Significance(float(binomtest(won, won + lost).pvalue), "exact McNemar", odds)
 
 
-def sign_flips(sums: ArrayLike) -> TestResult:
+def sign_flips(sums: ArrayLike) -> Significance:
     """Return the permutation test of clusters' summed differences, each with either sign.
 
     Exact for up to 2^16 flips, else by 20,000 seeded draws, with one added to both counts. Clusters
@@ -47,20 +47,20 @@ def sign_flips(sums: ArrayLike) -> TestResult:
     sizes = sizes[sizes > 0]
     seen = abs(np.round(np.asarray(sums, float), _ROUND).sum())
     if not len(sizes):
-        return TestResult(1.0, "no cluster differs")
+        return Significance(1.0, "no cluster differs")
     edge = seen - 1e-9 * max(1.0, seen)
     if len(sizes) <= EXACT:
         flipped = np.zeros(1)
         for size in sizes:
             flipped = np.concatenate([flipped + size, flipped - size])
         p = float((np.abs(flipped) >= edge).mean())
-        return TestResult(p, f"sign flips of {len(sizes)} clusters, all 2^{len(sizes)}")
+        return Significance(p, f"sign flips of {len(sizes)} clusters, all 2^{len(sizes)}")
     generator = np.random.default_rng(_SEED)
     drawn = np.zeros(DRAWS)
     for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
         drawn += size * (2 * generator.binomial(count, 0.5, DRAWS) - count)
     p = (int((np.abs(drawn) >= edge).sum()) + 1) / (DRAWS + 1)
-    return TestResult(p, f"sign flips of {len(sizes)} clusters, {DRAWS:,} draws")
+    return Significance(p, f"sign flips of {len(sizes)} clusters, {DRAWS:,} draws")
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -122,6 +122,8 @@ class GroupReport(msgspec.Struct, frozen=True, kw_only=True):
     b: float
     difference: Estimate | None
     p: float
+    p_holm: float
+    """Adjusted for all groups of this field."""
 
 
 class SettingDifference(msgspec.Struct, frozen=True, kw_only=True):
