@@ -6,10 +6,10 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
+from pydantic import ValidationError
 
 from codeact import __version__
 from codeact.exceptions import ConfigError
-from codeact.experiment.config.validation import validated
 from codeact.results.comparison.bounds import bounds_of
 from codeact.results.comparison.curves import curves_of
 from codeact.results.comparison.differences import compare_pair
@@ -26,7 +26,7 @@ from codeact.statistics.paired import PairedDifference
 from codeact.statistics.significance import holm
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
 Source = str | PathLike[str]
 
@@ -41,8 +41,7 @@ class Comparison(NamedTuple):
         """One row for each run but the first, with its difference to the first in success."""
         import pandas as pd
 
-        rates = {run.name: run.success for run in self.report.runs}
-        rows = [_row(pair, rates) for pair in self.report.pairs]
+        rows = [_row(pair) for pair in self.report.pairs]
         return pd.DataFrame(rows).set_index("run")
 
     @property
@@ -54,7 +53,7 @@ class Comparison(NamedTuple):
         return self.conclusion
 
 
-def _row(pair: PairReport, rates: dict[str, Any]) -> dict[str, Any]:
+def _row(pair: PairReport) -> dict[str, Any]:
     found, nothing = pair.difference, float("nan")
     ends = (None, None) if found is None else (found.low, found.high)
     return {
@@ -102,7 +101,12 @@ def compare(
     )
     asked = {"source": words, "cluster": cluster, "margin": margin}
     asked |= {"by": fields, "study": studied, "accept": accepted}
-    return compare_as(validated(CompareConfig, asked))
+    try:
+        config = CompareConfig.model_validate(asked)
+    except ValidationError as error:
+        said = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+        raise ConfigError(f"these runs cannot be compared so: {said}") from error
+    return compare_as(config)
 
 
 def compare_as(config: CompareConfig) -> Comparison:

@@ -52,3 +52,9 @@ def percent(found: Estimate | None) -> str:
 def _points(value: float, *, signed: bool = False) -> str:
     text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
     return text.replace("-", "−") + " points"
+
+
+def number(value: float, digits: int, *, signed: bool = False) -> str:
+    """Return a number with thousands marked."""
+    sign = "+" if signed else ""
+    return format(value, f"{sign},.{digits}f").replace("-", "−")
