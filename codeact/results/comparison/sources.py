@@ -85,7 +85,7 @@ def _published_runs(index: Index) -> list[PlayedRun]:
     found = dict.fromkeys(index.columns(names, {"settings_digest": ""}))
     return [
         PlayedRun("/".join(kind), index, dict(zip(names, kind, strict=True)))
-        for kind in sorted(found)
+        for kind in sorted(found, key=lambda kind: (kind[0], kind[1] != "none", kind))
     ]
 
 
