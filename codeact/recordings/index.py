@@ -34,7 +34,7 @@ from codeact.recordings.files import is_run, recording_files
 from codeact.recordings.index_files import bytes_at
 from codeact.recordings.index_rows import COLUMNS, IndexRow
 from codeact.recordings.index_store import Store
-from codeact.recordings.index_texts import add_texts, query_of
+from codeact.recordings.index_texts import PLACE, add_texts, query_of
 from codeact.recordings.index_update import Update
 from codeact.recordings.published import another_sample, to_record
 from codeact.recordings.published_paths import PublishedPath
@@ -189,29 +189,35 @@ class Index:
 
         Whoever searches does not have to call this: it lets the first search wait for less.
         """
-        return self._guarded(lambda: add_texts(self._store.db, lambda key: self._found(key)[1]))
+        return self._guarded(lambda: add_texts(self._store.db, lambda *place: self._at(*place)[1]))
 
     # Reading
 
     def _found(self, key: str) -> tuple[bytes, EpisodeRecord]:
         """Return an episode's newest line and its record."""
+        sql = f"SELECT {PLACE} FROM episodes JOIN files USING (file) WHERE key = ?"  # noqa: S608
         for again in (False, True):
-            row = self._store.db.execute(
-                f"SELECT id, {_PATH}, line, start, length FROM episodes WHERE key = ?",  # noqa: S608
-                (key,),
-            ).fetchone()
+            row = self._store.db.execute(sql, (key,)).fetchone()
             if row is None:
                 break
-            name, path, number, start, length = row
-            place = SourceLine(str(self._root / path), number)
             try:
-                line = bytes_at(self._root / path, start, length)
-                return line, _record(name, line, place)
-            except (OSError, ValueError, EOFError) as error:
+                return self._at(*row)
+            except RecordingError:
                 if again:
-                    raise RecordingError(f"{place.in_words}: cannot be read: {error}") from error
+                    raise
                 self._update()  # the file was written anew meanwhile
         raise RecordingError(f"{self.source}: holds no episode {key!r}")
+
+    def _at(
+        self, name: str, path: str, number: int, start: int, length: int
+    ) -> tuple[bytes, EpisodeRecord]:
+        """Return the line at a place, and its record; raises `RecordingError`."""
+        place = SourceLine(f"{self._root}/{path}", number)
+        try:
+            line = bytes_at(Path(place.file), start, length)
+            return line, _record(name, line, place)
+        except (OSError, ValueError, EOFError) as error:
+            raise RecordingError(f"{place.in_words}: cannot be read: {error}") from error
 
     # Asking
 
@@ -231,18 +237,23 @@ class Index:
         """Do something with the file of the index, which may turn out to be damaged or gone."""
         with self._lock:
             if not self._store.is_current:
-                self._store = self._store.reopened()
-                self._update()
+                self._go_on_with(self._store.path)
             try:
                 return act()
-            except sqlite3.OperationalError as error:
-                raise RecordingError(f"{self.file or self.source}: cannot be used: {error}") from (
-                    error
-                )
-            except sqlite3.DatabaseError:
-                self._store = self._store.replaced()
-                self._update()
-                return act()
+            except sqlite3.DatabaseError as error:
+                kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+                if kind in _OF_THE_PLACE or self._store.path is None:
+                    self._go_on_with(None)
+                else:
+                    index_store.remove(self._store.path)
+                    self._go_on_with(self._store.path)
+            return act()
+
+    def _go_on_with(self, path: Path | None) -> None:
+        """Go on with what is at a path, or with an index in memory."""
+        self._store.close()
+        self._store = index_store.open_store([path] if path is not None else [])
+        self._update()
 
     # Updating
 
@@ -252,6 +263,14 @@ class Index:
         return Update(self._store.db, files).run()
 
 
+_OF_THE_PLACE = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+)
+"""Errors that a new file at the same place would have as well."""
 _PATH = "(SELECT path FROM files WHERE files.file = episodes.file)"
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
@@ -79,14 +80,30 @@ def new_lines(file: Path, state: FileState) -> Iterator[Line | End]:
 
 
 def bytes_at(file: Path, start: int, length: int) -> bytes:
-    """Return a part of a file's content; an archive is unpacked up to there. Raises `OSError`."""
+    """Return a part of a file's content; an archive is unpacked up to there.
+
+    Raises `OSError`, for a damaged archive `EOFError`, too.
+    """
     if file.suffix == ".gz":
+        found = file.stat()
+        if found.st_size <= _KEPT_ARCHIVE:
+            content = _unpacked(file, found.st_ino, found.st_size, found.st_mtime_ns)
+            return content[start : start + length]
         return _unpacked_part(file, start, length)
     number = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.pread(number, length, start)
     finally:
         os.close(number)
+
+
+_KEPT_ARCHIVE = 4 << 20
+"""Bytes of an archive up to which what was last unpacked is kept."""
+
+
+@lru_cache(maxsize=1)
+def _unpacked(file: Path, *_state: int) -> bytes:
+    return b"".join(blocks(file))
 
 
 def _unpacked_part(file: Path, start: int, length: int) -> bytes:

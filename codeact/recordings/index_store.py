@@ -9,7 +9,6 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from codeact.files import PRIVATE_FILE, private_folder
 from codeact.recordings.index_rows import COLUMNS, TYPES
@@ -49,18 +48,6 @@ class Store:
     def is_current(self) -> bool:
         """Whether the file is still the one that was opened: anybody may delete it."""
         return self.path is None or (self._inode is not None and _inode(self.path) == self._inode)
-
-    def reopened(self) -> Self:
-        """Close this one, and open what is at its path now."""
-        self.close()
-        return type(self)(self.path)
-
-    def replaced(self) -> Self:
-        """Close this one, which is damaged, and begin anew."""
-        self.close()
-        if self.path is not None:
-            remove(self.path)
-        return type(self)(self.path)
 
     def close(self) -> None:
         """Close the file."""

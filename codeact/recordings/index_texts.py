@@ -17,7 +17,9 @@ _BATCH = 1000
 """Episodes a transaction, so that other processes need not wait for long."""
 _TERM = re.compile(r'"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+)')
 
-ReadRow = Callable[[str], EpisodeRecord]
+PLACE = "id, path, line, start, length"
+"""The columns by which an episode's line is found and known again."""
+ReadPlace = Callable[[str, str, int, int, int], EpisodeRecord]
 
 
 def text_of(record: EpisodeRecord) -> str:
@@ -50,15 +52,17 @@ def query_of(text: str) -> str:
     return " ".join(terms)
 
 
-def add_texts(db: sqlite3.Connection, read: ReadRow) -> int:
+def add_texts(db: sqlite3.Connection, read: ReadPlace) -> int:
     """Take in the words of the next episodes; returns how many are left after them."""
     (upto,) = db.execute("SELECT upto FROM told").fetchone()
     found = db.execute(
-        "SELECT number, key FROM episodes WHERE number > ? ORDER BY number LIMIT ?", (upto, _BATCH)
+        f"SELECT number, {PLACE} FROM episodes JOIN files USING (file) "  # noqa: S608
+        "WHERE number > ? ORDER BY number LIMIT ?",
+        (upto, _BATCH),
     ).fetchall()
     if not found:
         return 0
-    texts = [(number, text_of(read(key))) for number, key in found]
+    texts = [(number, text_of(read(*place))) for number, *place in found]
     db.execute("BEGIN IMMEDIATE")
     try:
         # Another process may have been quicker, and no number may come twice.
