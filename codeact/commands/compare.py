@@ -1,9 +1,10 @@
 """``codeact compare [A B ...]``: how runs of the same tasks differ, and how sure that is.
 
 Each is a run folder, a published ``results.jsonl`` tree, or ``wandb://ENTITY/PROJECT/RUN-OR-GROUP``;
-the first is the baseline. One folder of several runs, such as a sweep's, compares all of them with its first; without any, the
-two newest runs of this folder are compared. ``out=DIR`` writes a report and plots. ``gate=-0.02``
-ends with status 3 where a run is surely worse than that, and 4 where that is undecided.
+the first is the baseline. One folder of several runs, such as a sweep's, compares all of them with
+its first; without any, the two newest runs of this folder are compared. ``out=DIR`` writes a report
+and plots. ``gate=-0.02`` ends with status 3 where a run is surely worse than that, and 4 where that
+is undecided.
 ``plan=true tasks=500 samples=4 discordance=0.2`` says what a comparison would see.
 """
 
