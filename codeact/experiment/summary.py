@@ -18,6 +18,7 @@ from codeact.episode.record import EpisodeRecord
 from codeact.episode.spending import accounts_of, accounts_of_attempt
 from codeact.experiment.accounts import RunAccounts
 from codeact.experiment.strategies import format_named
+from codeact.experiment.task_samples import TaskSamples
 from codeact.experiment.token_totals import TokenTotals
 from codeact.recordings.ledger import LedgerPlays
 from codeact.recordings.run_folder import read_records, read_spent
@@ -68,16 +69,22 @@ class Tally(msgspec.Struct):
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
+    samples: TaskSamples = msgspec.field(default_factory=TaskSamples)
+    """How often each task was solved, in as many samples as count."""
 
     @property
     def success_rate(self) -> float | None:
         return self.successes / self.counted if self.counted else None
 
     def document(self) -> dict[str, Any]:
-        """Return the numbers as JSON data, with the success rate."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
-        spent = {"tokens": self.spent.tokens, "cost": self.spent.cost}
-        return {**document, "spent": spent, "success_rate": self.success_rate}
+        """Return the numbers as JSON data, with the success rate and what samples tell."""
+        names = [name for name in self.__struct_fields__ if name not in ("samples", "spent")]
+        return {
+            **{name: msgspec.to_builtins(getattr(self, name)) for name in names},
+            "spent": {"tokens": self.spent.tokens, "cost": self.spent.cost},
+            "success_rate": self.success_rate,
+            **self.samples.document(),
+        }
 
     def add(self, record: EpisodeRecord, spent: AccountLine) -> None:
         """Take one more episode in; `spent` is what it took, all attempts included."""
@@ -89,6 +96,8 @@ class Tally(msgspec.Struct):
         own = is_own_success(record)
         self.counted += own is not None
         self.successes += own is True
+        if own is not None:
+            self.samples.add(record.task_digest, own)
         self.edited += record.edited > 0
         self.turns += len(record.turns)
         self.usage += record.usage

@@ -1,21 +1,20 @@
 """95 % intervals of rates and means: which kind depends on what is independent of what.
 
-One episode of each task: Wilson's score interval (Wilson 1927), since at small n the normal
-approximation is wrong (Bowyer et al., arXiv 2503.01747). Several samples of a task, or tasks in
-clusters: the cluster-robust standard error (Miller, arXiv 2411.00640, section 2.2) with t
-quantiles. Below 30 clusters a bootstrap of clusters instead, bias-corrected and accelerated, with
-tails widened for the small number (Hesterberg, arXiv 1411.5279, section 5.3).
+One episode of each task: Wilson's score interval (`codeact.statistics.wilson`). Several samples of
+a task, or tasks in clusters: the cluster-robust standard error (Miller, arXiv 2411.00640, section
+2.2) with t quantiles. From 8 to 29 clusters a bootstrap of clusters instead, bias-corrected and
+accelerated, with tails widened for the small number (Hesterberg, arXiv 1411.5279, section 5.3).
 """
 
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEVEL = 0.95
+from codeact.statistics.wilson import LEVEL, Interval, wilson
+
 FEW_CLUSTERS = 30
 """Below so many clusters their bootstrap is taken."""
 LEAST_CLUSTERS = 8
@@ -31,38 +30,6 @@ SEED = 1927
 """Of every bootstrap, so that the same episodes always give the same interval."""
 
 Floats = NDArray[np.float64]
-Kind = Literal["wilson", "t", "bootstrap", "fieller"]
-
-
-class Interval(NamedTuple):
-    """A confidence interval; an infinite end is one that the data do not bound."""
-
-    low: float
-    high: float
-    kind: Kind
-    clusters: int
-    """How many independent units it rests on."""
-
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
-
-
-def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval | None:
-    """Return the score interval of a rate of independent trials; None without any.
-
-    Written out because every run ends with it: importing scipy's takes as long as the rest of its
-    table. A test holds it to ``binomtest(...).proportion_ci(method="wilson")``.
-    """
-    if not trials:
-        return None
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    rate, spread = successes / trials, z * z / trials
-    center = (rate + spread / 2) / (1 + spread)
-    reach = z / (1 + spread) * math.sqrt(rate * (1 - rate) / trials + spread / trials / 4)
-    low = 0.0 if successes == 0 else max(0.0, center - reach)
-    high = 1.0 if successes == trials else min(1.0, center + reach)
-    return Interval(low, high, "wilson", trials)
 
 
 def rate_interval(successes: ArrayLike, trials: ArrayLike, level: float = LEVEL) -> Interval | None:
@@ -94,6 +61,19 @@ def mean_interval(
     if len(sums) < 2:
         return None
     return ratio_of_sums(sums, sizes, level)
+
+
+def share_interval(
+    values: ArrayLike, clusters: Sequence[object] | None = None, level: float = LEVEL
+) -> Interval | None:
+    """Return the interval of a mean of shares, which are between 0 and 1."""
+    found = np.asarray(values, float)
+    if len(found) and not np.ptp(found) and found[0] in (0, 1):
+        # All alike: no spread to estimate an error from. Each cluster counts as one episode.
+        count = len(found) if clusters is None else len(set(clusters))
+        return wilson(int(found[0]) * count, count, level)
+    interval = mean_interval(found, clusters, level)
+    return interval and interval._replace(low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def by_cluster(values: ArrayLike, clusters: Sequence[object] | None) -> tuple[Floats, Floats]:

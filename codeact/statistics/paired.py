@@ -10,16 +10,14 @@ from numpy.typing import ArrayLike
 from codeact.statistics.intervals import (
     FEWER_RESAMPLES,
     LEAST_CLUSTERS,
-    LEVEL,
     MANY_CLUSTERS,
     Floats,
-    Interval,
     bootstrap,
     by_cluster,
     ratio_error,
     ratio_of_sums,
-    wilson,
 )
+from codeact.statistics.wilson import LEVEL, Interval, wilson
 
 
 class PairedDifference(NamedTuple):

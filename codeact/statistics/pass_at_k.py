@@ -1,9 +1,23 @@
 """What several samples of a task tell: pass@k, pass^k and majority@k, averaged over tasks."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from math import comb
+from typing import NamedTuple
+
+from codeact.statistics.wilson import LEVEL, Interval
+
+OfTask = Callable[[int, int, int], float]
+"""Gives what is meant for the samples of a task, the successes among them, and k."""
+
+
+class SampleRate(NamedTuple):
+    """A mean over tasks, its interval, and how many tasks have so many samples."""
+
+    value: float
+    interval: Interval
+    tasks: int
 
 
 @cache
@@ -52,3 +66,28 @@ def majority(answers: Sequence[tuple[Hashable, bool]]) -> float:
 def _share(rights: Iterable[bool]) -> float:
     found = list(rights)
     return sum(found) / len(found)
+
+
+def over_tasks(
+    samples: Sequence[int],
+    successes: Sequence[int],
+    of_task: OfTask,
+    clusters: Sequence[object] | None = None,
+    level: float = LEVEL,
+) -> Mapping[int, SampleRate]:
+    """Return `pass_at_k` or `pass_hat_k` by k, each over the tasks with so many samples or more.
+
+    Nothing where no task has two.
+    """
+    import numpy as np
+
+    from codeact.statistics.intervals import share_interval
+
+    most, found = max(samples, default=0), {}
+    for k in range(1, most + 1) if most > 1 else ():
+        places = [place for place, one in enumerate(samples) if one >= k]
+        values = np.array([of_task(samples[place], successes[place], k) for place in places])
+        names = None if clusters is None else [clusters[place] for place in places]
+        if (interval := share_interval(values, names, level)) is not None:
+            found[k] = SampleRate(float(values.mean()), interval, len(places))
+    return found

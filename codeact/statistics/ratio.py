@@ -9,13 +9,12 @@ from numpy.typing import ArrayLike
 from codeact.statistics.intervals import (
     FEWER_RESAMPLES,
     LEAST_CLUSTERS,
-    LEVEL,
     MANY_CLUSTERS,
     Floats,
-    Interval,
     bootstrap_of,
     t_quantile,
 )
+from codeact.statistics.wilson import LEVEL, Interval
 
 
 class Ratio(NamedTuple):

@@ -21,9 +21,9 @@ from codeact.results.comparison.single import report_of_run
 from codeact.results.comparison.sources import open_sources
 from codeact.results.comparison.words import in_words
 from codeact.statistics.equivalence import ALPHA, conclude, equivalence
-from codeact.statistics.intervals import LEVEL
 from codeact.statistics.paired import PairedDifference
 from codeact.statistics.significance import holm
+from codeact.statistics.wilson import LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from codeact.statistics.equivalence import Conclusion
-from codeact.statistics.intervals import Interval
+from codeact.statistics.wilson import Interval
 
 VERSION = 1
 """Of ``report.json``."""

@@ -1,7 +1,7 @@
 """One run by itself: its success rate, what its samples tell, what it took, what is missing."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from codeact.results.comparison.model import Attrition, Estimate, RunReport, estimate
 from codeact.results.comparison.played import METRICS, PER_SUCCESS
 from codeact.results.comparison.runs import PlayedRun
-from codeact.statistics.intervals import Floats, Interval, mean_interval, wilson
-from codeact.statistics.pass_at_k import pass_at_k, pass_hat_k
+from codeact.statistics.intervals import by_cluster, mean_interval, share_interval
+from codeact.statistics.pass_at_k import OfTask, over_tasks, pass_at_k, pass_hat_k
 from codeact.statistics.ratio import ratio_of_means
-
-OfTask = Callable[[int, int, int], float]
+from codeact.statistics.wilson import wilson
 
 
 def report_of_run(run: PlayedRun, clusters: Mapping[str, str] | None = None) -> RunReport:
@@ -34,8 +33,8 @@ def report_of_run(run: PlayedRun, clusters: Mapping[str, str] | None = None) -> 
         episodes=len(episodes),
         counted=int(episodes.counts.sum()),
         success=rate_of(run, graded, names),
-        pass_at_k=dict(_of_samples(run, graded, names, pass_at_k)),
-        pass_hat_k=dict(_of_samples(run, graded, names, pass_hat_k)),
+        pass_at_k=_of_samples(run, graded, names, pass_at_k),
+        pass_hat_k=_of_samples(run, graded, names, pass_hat_k),
         means=dict(_means(run, graded, names)),
         per_success=dict(_per_success(run, graded, names)),
         by_task_set={
@@ -69,32 +68,17 @@ def rate_of(
     rate = float((won / samples).mean())
     if clusters is None and (samples == 1).all():
         return estimate(rate, wilson(int(won.sum()), len(won)))
-    return estimate(rate, _bounded(won / samples, clusters))
-
-
-def _bounded(values: Floats, clusters: list[str] | None) -> Interval | None:
-    """Return the interval of a mean of shares, which is between 0 and 1."""
-    if not np.ptp(values) and values[0] in (0, 1):
-        # All alike: no spread to estimate an error from. Each cluster counts as one episode.
-        count = len(values) if clusters is None else len(set(clusters))
-        return wilson(int(values[0]) * count, count)
-    found = mean_interval(values, clusters)
-    return found and found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
+    return estimate(rate, share_interval(won / samples, clusters))
 
 
 def _of_samples(
     run: PlayedRun, graded: NDArray[np.intp], clusters: list[str] | None, of_task: OfTask
-) -> Iterator[tuple[int, Estimate]]:
-    """Yield pass@k or pass^k for every k that all graded tasks have samples for."""
-    samples, won = run.tasks.samples[graded], run.tasks.successes[graded]
-    if run.samples < 2:
-        return
-    for k in range(1, int(samples.min(initial=run.samples)) + 1):
-        values = np.array(
-            [of_task(n, c, k) for n, c in zip(samples.tolist(), won.tolist(), strict=True)]
-        )
-        if (found := estimate(float(values.mean()), _bounded(values, clusters))) is not None:
-            yield k, found
+) -> dict[int, Estimate]:
+    """Return pass@k or pass^k for every k that a task has samples for."""
+    samples, won = run.tasks.samples[graded].tolist(), run.tasks.successes[graded].tolist()
+    found = over_tasks(samples, won, of_task, clusters)
+    estimates = {k: estimate(one.value, one.interval) for k, one in found.items()}
+    return {k: one for k, one in estimates.items() if one is not None}
 
 
 def _means(
@@ -111,8 +95,6 @@ def _means(
 def _per_success(
     run: PlayedRun, graded: NDArray[np.intp], clusters: list[str] | None
 ) -> Iterator[tuple[str, Estimate]]:
-    from codeact.statistics.intervals import by_cluster
-
     rates = run.tasks.rate[graded]
     for name in PER_SUCCESS:
         values = run.tasks.means[name][graded]
