@@ -46,9 +46,10 @@ def ratio_of_means(amounts: ArrayLike, successes: ArrayLike, level: float = LEVE
     c = top * top - square * of_top
     inside = b * b - a * c
     if a <= 0 or inside < 0:
-        # Of the other solutions only the lower end says something: no ratio below it fits.
+        # What fits lies outside two roots; the larger is a lower end where the value is above it.
         low = (b - math.sqrt(inside)) / a if inside >= 0 and a else 0.0
-        return Ratio(value, Interval(max(0.0, min(low, value)), math.inf, "fieller", count))
+        low = max(0.0, low) if low <= value else 0.0
+        return Ratio(value, Interval(low, math.inf, "fieller", count))
     ends = [(b + sign * math.sqrt(inside)) / a for sign in (-1, 1)]
     return Ratio(value, Interval(float(ends[0]), float(ends[1]), "fieller", count))
 
