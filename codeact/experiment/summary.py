@@ -11,11 +11,14 @@ import msgspec
 
 from codeact.episode.accounts import NOTHING, AccountLine
 from codeact.episode.causes import is_counted, is_own_success
+from codeact.episode.conduct import Conduct, conduct_of
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.spending import accounts_of, accounts_of_attempt
 from codeact.episode.textless import reasoning_of
 from codeact.experiment.accounts import RunAccounts
+from codeact.experiment.strategies import format_named
+from codeact.experiment.task_samples import TaskSamples
 from codeact.experiment.token_totals import TokenTotals
 from codeact.recordings.index import Index
 from codeact.recordings.ledger import LedgerPlays
@@ -67,16 +70,22 @@ class Tally(msgspec.Struct):
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
+    samples: TaskSamples = msgspec.field(default_factory=TaskSamples)
+    """How often each task was solved, in as many samples as count."""
 
     @property
     def success_rate(self) -> float | None:
         return self.successes / self.counted if self.counted else None
 
     def document(self) -> dict[str, Any]:
-        """Return the numbers as JSON data, with the success rate."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
-        spent = {"tokens": self.spent.tokens, "cost": self.spent.cost}
-        return {**document, "spent": spent, "success_rate": self.success_rate}
+        """Return the numbers as JSON data, with the success rate and what samples tell."""
+        names = [name for name in self.__struct_fields__ if name not in ("samples", "spent")]
+        return {
+            **{name: msgspec.to_builtins(getattr(self, name)) for name in names},
+            "spent": {"tokens": self.spent.tokens, "cost": self.spent.cost},
+            "success_rate": self.success_rate,
+            **self.samples.document(),
+        }
 
     def add(self, record: EpisodeRecord, spent: AccountLine) -> None:
         """Take one more episode in; `spent` is what it took, all attempts included."""
@@ -88,6 +97,8 @@ class Tally(msgspec.Struct):
         own = is_own_success(record)
         self.counted += own is not None
         self.successes += own is True
+        if own is not None:
+            self.samples.add(record.task_digest, own)
         self.edited += record.edited > 0
         self.turns += len(record.turns)
         self.usage += record.usage
@@ -142,6 +153,7 @@ class Summary:
         self.failures: list[FailedEpisode] = []
         self.tokens = TokenTotals()
         """The exact tokens, where they are recorded."""
+        self.conduct = Conduct()
         self._seconds: dict[str, array[float]] = {}
 
     def add(self, record: EpisodeRecord) -> None:
@@ -151,6 +163,8 @@ class Summary:
         self._task(record.task_name).add(record, spent)
         self.by_turns.setdefault(len(record.turns), Tally()).add(record, spent)
         self.tokens.add(record)
+        if (format_ := format_named(record.prompt)) is not None:
+            self.conduct += conduct_of(record, format_)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 if turn.restored and effect == "model":
@@ -197,6 +211,7 @@ class Summary:
             "accounts": self.accounts.document(),
             "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
             "by_turns": {str(n): tally.document() for n, tally in sorted(self.by_turns.items())},
+            "conduct": msgspec.to_builtins(self.conduct),
             "latency": msgspec.to_builtins(self.latency),
             **tokens,
             "failures": msgspec.to_builtins(self.failures),

@@ -230,6 +230,9 @@ def numbers(summary: Summary) -> Row:
         "success_rate": overall.success_rate,
     }
     row |= {f"success_rate/{task}": t.success_rate for task, t in summary.by_task.items()}
+    row |= _intervals("", overall)
+    for task, tally in summary.by_task.items():
+        row |= _intervals(f"/{task}", tally)
     for turns, tally in summary.by_turns.items():
         row |= _of_turns(turns, tally)
     row |= {f"failures/{cause}": count for cause, count in overall.causes.items()}
@@ -238,8 +241,25 @@ def numbers(summary: Summary) -> Row:
     return {key: value for key, value in row.items() if value is not None}
 
 
+def _intervals(suffix: str, tally: Tally) -> dict[str, float | None]:
+    """Return the ends of a success rate's interval, and what several samples of a task tell."""
+    found = tally.samples.interval
+    row: dict[str, float | None] = {}
+    if found is not None:
+        row = {f"success_rate_low{suffix}": found.low, f"success_rate_high{suffix}": found.high}
+    for name, rates in (("pass@", tally.samples.pass_at_k), ("pass^", tally.samples.pass_hat_k)):
+        for k, one in rates.items():
+            row |= {
+                f"{name}{k}{suffix}": one.value,
+                f"{name}{k}_low{suffix}": one.interval.low,
+                f"{name}{k}_high{suffix}": one.interval.high,
+            }
+    return row
+
+
 def _of_turns(turns: int, tally: Tally) -> dict[str, float | None]:
     return {
         f"turns/{turns}/success_rate": tally.success_rate,
+        **{f"turns/{turns}/{name}": value for name, value in _intervals("", tally).items()},
         f"turns/{turns}/episodes": tally.episodes,
     }
