@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.effects import Turn, Usage
+from codeact.episode.conduct import could_be_invented, written_in
+from codeact.episode.effects import ActionRecord, Turn, Usage
 from codeact.episode.reasoning import ReasoningSent, reasoning_sent
 from codeact.episode.record import EpisodeRecord, decode
 
@@ -59,17 +60,29 @@ def _fields(struct: msgspec.Struct) -> dict[str, Any]:
 
 
 def without_texts(record: TextlessRecord) -> bytes:
-    """Take the texts out of a record, and return the rest in bytes for `decode_textless`."""
+    """Take the texts out of a record, and return the rest in bytes for `decode_textless`.
+
+    Of what was run or proposed a character stays, since it counts whether there was anything. What
+    the policy wrote stays only where it may have invented an observation.
+    """
     record.judged = tuple(reasoning_sent(record))
+    for turn in record.turns:
+        text = written_in(turn, record)
+        turn.text = text if could_be_invented(text) else ""
     record.messages, record.reference, record.extra = [], None, {}
     for turn in record.turns:
-        turn.content = turn.observation = turn.detail = ""
-        turn.text = turn.original = None
-        turn.actions = turn.retries = ()
-        turn.feedback = None
+        turn.content = turn.content[:1]
+        turn.actions = tuple(map(_textless_action, turn.actions))
+        turn.observation = turn.detail = ""
+        turn.original = turn.feedback = None
+        turn.retries = ()
         _share_nothing(turn)
     _share_nothing(record)
     return _ENCODER.encode(record)
+
+
+def _textless_action(action: ActionRecord) -> ActionRecord:
+    return ActionRecord(action=action.action, content=action.content[:1], status=action.status)
 
 
 def _share_nothing(taken: TextlessTurn | TextlessRecord) -> None:

@@ -253,7 +253,7 @@ def take_in(
     took is replaced.
     """
     plays = LedgerPlays(path)
-    for record, is_newest in index.every_line():
+    for _, record, is_newest in index.every_line():
         if is_newest and record.id not in owed:
             add(record)
         else:

@@ -54,6 +54,15 @@ class Between(NamedTuple):
 Where = Mapping[str, Value | Sequence[Value] | Between]
 """Conditions by column, all of which hold: equal to a value, to one of several, or `Between`."""
 
+
+class IndexedLine(NamedTuple):
+    """A line, and whether it is the newest one of its episode."""
+
+    key: str
+    record: TextlessRecord
+    is_newest: bool
+
+
 SMALL = 1 << 20
 """Bytes of recorded files up to which an index is made in memory, which is quicker than a file."""
 _BATCH = 5000
@@ -191,20 +200,20 @@ class Index:
         """How many lines hold an episode, replaced ones among them."""
         return int(self._all("SELECT count(*) FROM episodes")[0][0])
 
-    def every_line(self) -> Iterator[tuple[TextlessRecord, bool]]:
-        """Yield the record of every line without its texts, and whether it is the newest one.
+    def every_line(self) -> Iterator[IndexedLine]:
+        """Yield every line with its record, which has no texts.
 
         Lines come in the order of their writing, and replaced ones among them: what they took was
         spent.
         """
         sql = (
-            "SELECT number, newest, record FROM episodes JOIN records USING (number) "
+            "SELECT number, key, newest, record FROM episodes JOIN records USING (number) "
             "WHERE number > ? ORDER BY number LIMIT ?"
         )
         upto = 0
         while found := self._all(sql, upto, _BATCH):
-            for upto, newest, record in found:  # noqa: B007
-                yield decode_textless(record), bool(newest)
+            for upto, key, newest, record in found:  # noqa: B007
+                yield IndexedLine(key, decode_textless(record), bool(newest))
 
     def played(self) -> Iterator[PlayedLine]:
         """Yield of every line what resuming a run asks for, in the order of their writing."""

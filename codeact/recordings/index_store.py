@@ -14,7 +14,7 @@ from codeact.files import PRIVATE_FILE, private_folder
 from codeact.recordings.index_rows import SPENT, TYPES
 
 INDEX = "index.sqlite"
-VERSION = 1
+VERSION = 2
 """Of the tables and of what their values mean; a file of another one is made anew."""
 _WAIT_SECONDS = 120.0
 """Another process may be making the index of a large folder just now."""

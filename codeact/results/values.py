@@ -44,7 +44,7 @@ def values_of(run: Path) -> list[PrefixValue]:
     """Return the values of a run folder's records, by task and sample."""
     found: dict[tuple[str, int, int], PrefixValue] = {}
     with open_index(run) as index:
-        records = [record for record, is_newest in index.every_line() if is_newest]
+        records = [line.record for line in index.every_line() if line.is_newest]
     for record in records:
         if (origin := record.origin) is None:
             continue
