@@ -122,8 +122,7 @@ def valid_seconds(seconds: float) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
 
 
-PICO = 1e12
-"""Pico-dollars of a dollar."""
+_PICO = 1e12
 
 
 def total_cost(costs: Iterable[float | None]) -> float | None:
@@ -132,9 +131,9 @@ def total_cost(costs: Iterable[float | None]) -> float | None:
     It is a sum of whole pico-dollars, and so the same in any order and over any partial sums.
     """
     known = [cost for cost in costs if cost is not None]
-    if not all(map(math.isfinite, known)):
+    if not all(math.isfinite(cost * _PICO) for cost in known):
         return sum(known)
-    return sum(round(cost * PICO) for cost in known) / PICO if known else None
+    return sum(round(cost * _PICO) for cost in known) / _PICO if known else None
 
 
 Status = Literal["ok", "error", "timeout", "killed", "oom"]

@@ -6,7 +6,7 @@ import msgspec
 
 from codeact.episode.accounts import NOTHING
 from codeact.episode.causes import is_counted
-from codeact.episode.effects import PICO, Turn
+from codeact.episode.effects import Turn
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.spending import plays_of
 from codeact.exceptions import Cause
@@ -110,9 +110,9 @@ class Place(NamedTuple):
     length: int
 
 
-SPENT = {"spent_tokens": "INTEGER", "spent_pico": "", "plays": "TEXT"}
-"""SQLite's type of the columns that tell what a line took, and in which plays. Costs are whole
-pico-dollars, as text where they are beyond SQLite's integers."""
+SPENT = {"spent_tokens": "", "spent_usd": "REAL", "plays": "TEXT"}
+"""SQLite's type of the columns that tell what a line took, and in which plays. Tokens are text
+where they are beyond SQLite's integers."""
 PLAYED = (
     *("id", "task_digest", "settings_digest", "sample", "counted", "session", "attempts"),
     *SPENT,
@@ -137,10 +137,9 @@ class PlayedLine(NamedTuple):
     @classmethod
     def of(cls, *values: Any) -> Self:
         """Make one of the values of `PLAYED`."""
-        *_, tokens, pico, plays = values
-        cost = None if pico is None else int(pico) / PICO
+        *known, tokens, cost, plays = values
         numbers = [int(play) for play in plays.split()] if plays else []
-        return cls._make([*values[:-3], int(tokens), cost, numbers])
+        return cls._make([*known, int(tokens), cost, numbers])
 
 
 def spent_of(record: EpisodeRecord) -> tuple[Any, ...]:
@@ -148,8 +147,8 @@ def spent_of(record: EpisodeRecord) -> tuple[Any, ...]:
     plays = plays_of(record)
     spent = sum((play.spent for play in plays), NOTHING)
     numbers = " ".join(str(play.play) for play in plays if play.play is not None)
-    pico = None if spent.cost is None else round(spent.cost * PICO)
-    return spent.tokens, str(pico) if pico and abs(pico) >= 1 << 63 else pico, numbers or None
+    tokens = spent.tokens if spent.tokens < 1 << 63 else str(spent.tokens)
+    return tokens, spent.cost, numbers or None
 
 
 def row_of(record: EpisodeRecord, key: str, place: Place) -> tuple[Any, ...]:
