@@ -10,16 +10,9 @@ Each of these names is imported when it is first used.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codeact.moved import install
-
-if TYPE_CHECKING:
-    from codeact.exceptions import CodeactError
-    from codeact.python import arun, open, run  # noqa: A004
-    from codeact.recordings.index import Between
-    from codeact.results.comparison.compare import compare
-    from codeact.results.opened import Run, RunEpisode, RunEpisodes
 
 __version__ = "0.1.0"
 _HOMES = {

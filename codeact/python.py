@@ -59,7 +59,7 @@ async def _played(config: RunConfig) -> Run:
         raise RunStopped("\n".join(stopped.hopeless))
     if stopped.left:
         warnings.warn(
-            f"{config.run_dir}: {stopped.left:,} episodes are left; the same words play them",
+            f"{config.run_dir}: episodes that are left: {stopped.left:,}; the same words play them",
             stacklevel=2,
         )
     return Run(config.run_dir)
