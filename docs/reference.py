@@ -25,6 +25,7 @@ SCHEMAS = {
     "prepare": "codeact.commands.prepare:PrepareConfig",
     "replay": "codeact.experiment.config.schema:ReplayConfig",
     "regrade": "codeact.experiment.config.schema:RegradeConfig",
+    "compare": "codeact.results.comparison.settings:CompareConfig",
     "tiers": "codeact.collection.settings:TiersConfig",
     "select": "codeact.collection.settings:SelectConfig",
     "import": "codeact.recordings.exchange:ImportConfig",
