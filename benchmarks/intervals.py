@@ -2,10 +2,12 @@
 
     python benchmarks/intervals.py [REPEATS]
 
-Tasks differ in difficulty (Beta with mean 0.3, 0.6 or 0.95 and an intraclass correlation of 0.3); with
-clusters, four tasks share theirs. Two runs with the same difficulties do not differ, so that whatever
-is found significant is a false alarm. Seeded; the standard error of a coverage is shown.
+Tasks differ in difficulty (Beta with mean 0.3 or 0.6 and an intraclass correlation of 0.3); with
+clusters, four tasks share theirs. Two runs whose difficulties are of one distribution do not differ, so
+that whatever is found significant is a false alarm. Seeded; the standard error of a coverage is shown.
 """
+
+# ruff: noqa: D103 (a program, not a library)
 
 import math
 import sys
@@ -156,16 +158,15 @@ def wilson_coverage(tasks: int, rate: float) -> float:
 def main(repeats: int) -> Iterator[str]:
     error = math.sqrt(0.05 * 0.95 / (repeats * len(MEANS)))
     yield f"share that holds the truth, in %; standard error {100 * error:.1f}"
-    yield f"{'':28}" + "".join(f"{f'n = {n}, k = {k}':>14}" for n in SIZES for k in SAMPLES)
+    yield f"{'':36}" + "".join(f"{f'{n}, k={k}':>10}" for n in SIZES for k in SAMPLES)
     for cluster, words in ((1, ""), (PER_CLUSTER, ", clusters of 4")):
         for name, simulated in {**COVERAGES, "false alarms": false_alarm}.items():
             cells = [share(simulated, repeats, n, k, cluster) for n in SIZES for k in SAMPLES]
-            yield f"{name + words:34}"[:34] + "".join(f"{100 * one:>14.1f}" for one in cells)[6:]
+            yield f"{name + words:36}" + "".join(f"{100 * one:>10.1f}" for one in cells)
     cells = [
         share(alarm_without_clusters, repeats, n, k, PER_CLUSTER) for n in SIZES for k in SAMPLES
     ]
-    ignored = "".join(f"{100 * one:>14.1f}" for one in cells)
-    yield f"{'false alarms, clusters ignored':34}"[:34] + ignored[6:]
+    yield f"{'false alarms, clusters ignored':36}" + "".join(f"{100 * one:>10.1f}" for one in cells)
     yield "\nWilson's interval, exactly, by the true rate"
     rates = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95)
     yield f"{'':10}" + "".join(f"{rate:>8}" for rate in rates) + f"{'mean':>8}"

@@ -184,7 +184,7 @@ def test_settings_beyond_what_is_under_study_are_pointed_out(tmp_path: Path) -> 
     ("solved_by_b", "gate", "status"),
     [
         (range(20), -0.02, 3),  # surely worse
-        (range(50), -0.02, 4),  # as good in all 100 tasks, which says no more than 3.7 points
+        (range(50), -0.02, 4),  # as good in all 100 tasks, which says no more than 2.7 points
         (range(50), -0.1, 0),
         (range(60), -0.02, 0),
     ],
