@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from codeact import __version__
 from codeact.exceptions import ConfigError
+from codeact.experiment.config.prompts import DIRECT_PROMPT
 from codeact.results.comparison.compare import compare_runs
 from codeact.results.comparison.runs import PlayedRun
 from codeact.results.comparison.settings import CompareConfig
@@ -16,6 +17,8 @@ from codeact.results.studies.settings import Over, StudyConfig, StudySettings
 _TURNS = re.compile(r"max\d+_p\d+")
 _READS = frozenset({"formats", "failures"})
 """Tables for which the episodes are read whole."""
+_NOT_DIRECT = ("turns", "executor", "tools", "search")
+"""Groups of settings that ``prompt=direct`` has no use for."""
 Settings = frozenset[tuple[str, str]]
 
 
@@ -35,12 +38,10 @@ def report_study(config: StudyConfig, runs: Sequence[PlayedRun]) -> StudyReport:
     Raises `ConfigError` where two runs of a group have one option, or none has the baseline's.
     """
     study = config.study
-    groups: dict[Settings, list[PlayedRun]] = defaultdict(list)
-    for run in runs:
-        groups[_all_else(run, study.over)].append(run)
-    names = _names(list(groups.values()), study.over)
+    groups = _alike(runs, study.over)
+    names = _names(groups, study.over)
     reports, notes = [], []
-    for name, members in zip(names, groups.values(), strict=True):
+    for name, members in zip(names, groups, strict=True):
         ordered = _ordered(members, study)
         if (first := ordered[0].name) != study.baseline and len(ordered) > 1:
             notes.append(f"{name}: has no run with {study.baseline}; compared with {first}")
@@ -77,11 +78,27 @@ def _group(name: str, runs: list[PlayedRun], config: StudyConfig) -> StudyGroup:
     )
 
 
-def _all_else(run: PlayedRun, over: Over) -> Settings:
-    """Return a run's settings without what is under study."""
-    left_out = {over}
-    if over == "prompt":
-        left_out.add("turns")  # prompt=direct has one turn, whatever the others have
+def _alike(runs: Sequence[PlayedRun], over: Over) -> list[list[PlayedRun]]:
+    """Return groups of runs that have all else in common.
+
+    A run with ``prompt=direct`` has one turn and no sandbox whatever the others have, so that it
+    belongs to every group whose other settings are its own.
+    """
+    direct = [run for run in runs if over == "prompt" and option_of(run, over) == DIRECT_PROMPT]
+    groups: dict[Settings, list[PlayedRun]] = defaultdict(list)
+    for run in runs:
+        if run not in direct:
+            groups[_all_else(run, {over})].append(run)
+    for run in direct:
+        own = _all_else(run, {over, *_NOT_DIRECT})
+        fits = [one for one in groups.values() if _all_else(one[0], {over, *_NOT_DIRECT}) == own]
+        for group in fits or [groups[_all_else(run, {over})]]:
+            group.append(run)
+    return list(groups.values())
+
+
+def _all_else(run: PlayedRun, left_out: set[str]) -> Settings:
+    """Return a run's settings without those groups."""
     return frozenset(
         (key, repr(value))
         for key, value in run.definition.items()

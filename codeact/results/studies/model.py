@@ -1,7 +1,5 @@
 """What a study says, as data: the ``report.json`` of ``codeact study``."""
 
-from typing import Any
-
 import msgspec
 
 from codeact.episode.conduct import Conduct
@@ -49,11 +47,3 @@ class StudyReport(msgspec.Struct, frozen=True, kw_only=True):
     def compared(self) -> list[StudyGroup]:
         """The groups of several runs."""
         return [group for group in self.groups if len(group.comparison.runs) > 1]
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON schema of ``report.json``."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **msgspec.json.schema(StudyReport),
-    }

@@ -12,7 +12,7 @@ from codeact.results.comparison.plots import draw_estimates, save_plots
 from codeact.results.comparison.rows import pair_lines, run_rows
 from codeact.results.comparison.terminal import show_line, show_table
 from codeact.results.studies.model import StudyReport
-from codeact.results.studies.rows import TABLES, conclusions, curve_of, rate_rows
+from codeact.results.studies.rows import TABLES, conclusions, curve_of, rate_rows, without_group
 from codeact.results.studies.settings import TableName
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ _MOST_CONCLUSIONS = 10
 
 def show_study(report: StudyReport, tables: list[TableName]) -> None:
     """Print the tables of a study, and what it found."""
-    show_table(f"{report.title}: {report.question}", rate_rows(report))
+    show_table(f"{report.title}: {report.question}", without_group(rate_rows(report)))
     for name in tables:
         title, rows = TABLES[name]
-        show_table(title, rows(report))
+        show_table(title, without_group(rows(report)))
     found = conclusions(report)
     for line in (*report.notes, *(found if len(found) <= _MOST_CONCLUSIONS else ())):
         show_line(line)
@@ -51,7 +51,7 @@ def _sections(report: StudyReport, tables: list[TableName]) -> Iterator[Section]
     yield Section("What was found", lines=(*conclusions(report), *report.notes))
     yield Section(
         "Success",
-        rows=rate_rows(report),
+        rows=without_group(rate_rows(report)),
         plot="rates",
         about="success rate of each run with its 95 % interval",
     )
@@ -63,7 +63,7 @@ def _sections(report: StudyReport, tables: list[TableName]) -> Iterator[Section]
     for name in tables:
         title, rows = TABLES[name]
         plot = name if name == "turns" else ""
-        yield Section(title, rows=rows(report), plot=plot, about=title)
+        yield Section(title, rows=without_group(rows(report)), plot=plot, about=title)
     for group in report.compared:
         yield Section(f"Runs of {group.name}", rows=run_rows(group.comparison.runs))
         for pair in group.comparison.pairs:

@@ -44,7 +44,7 @@ def curve_of(group: StudyGroup) -> Curve:
     return curve({k: one.value for k, one in limits if k is not None and one is not None})
 
 
-def turns_rows(report: StudyReport) -> Rows:
+def limit_rows(report: StudyReport) -> Rows:
     """Return success in % by the limit of turns, with slope and r²."""
     curves = {group.name: curve_of(group) for group in report.groups}
     limits = sorted({k for found in curves.values() for k in found.rates})
@@ -137,7 +137,7 @@ def _share(part: int, whole: int) -> str:
 
 
 TABLES: dict[TableName, tuple[str, Callable[[StudyReport], Rows]]] = {
-    "turns": ("Success in % by the limit of turns", turns_rows),
+    "turns": ("Success in % by the limit of turns", limit_rows),
     "feedback": ("What feedback is worth", feedback_rows),
     "formats": ("How policies kept to the format", format_rows),
     "failures": ("How episodes ended", failure_rows),
@@ -145,10 +145,19 @@ TABLES: dict[TableName, tuple[str, Callable[[StudyReport], Rows]]] = {
 """Title and rows of each table that a study can name."""
 
 
+def without_group(rows: Rows) -> Rows:
+    """Leave out the first column, which names the group, where there is only one."""
+    return [row[1:] for row in rows] if len({row[0] for row in rows[1:]}) == 1 else rows
+
+
 def conclusions(report: StudyReport) -> list[str]:
     """Return a line for each comparison of the study."""
+    one = len(report.compared) == 1
     named = (
-        [f"{group.name}: {pair.in_words}" for pair in group.comparison.pairs]
+        [
+            pair.in_words if one else f"{group.name}: {pair.in_words}"
+            for pair in group.comparison.pairs
+        ]
         for group in report.compared
     )
     return list(chain.from_iterable(named))
