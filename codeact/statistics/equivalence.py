@@ -1,9 +1,11 @@
 """Whether two runs are equal within a margin, and the one word for what a comparison found."""
 
 import math
+from statistics import NormalDist
 from typing import Literal
 
 from codeact.statistics.paired import PairedDifference
+from codeact.statistics.wilson import LEVEL
 
 ALPHA = 0.05
 Conclusion = Literal["better", "worse", "equal within the margin", "undecided"]
@@ -12,16 +14,21 @@ Conclusion = Literal["better", "worse", "equal within the margin", "undecided"]
 def equivalence(difference: PairedDifference, margin: float) -> float:
     """Return the p-value of two one-sided tests: that the difference is beyond the margin.
 
-    Where the interval is no t interval (few clusters, or no pair that differs) it decides instead:
-    p is then 0 or 1, as the 90 % interval given lies within the margin or not.
+    Of single episodes, and where no pair differs, center and error are those of the interval, which
+    knows that what was not seen may be there.
     """
+    interval = difference.interval
+    if interval.kind in ("bonett-price", "wilson"):
+        normal = NormalDist()
+        center, error = (interval.low + interval.high) / 2, interval.half_width
+        error /= normal.inv_cdf((1 + LEVEL) / 2)
+        return 1 - normal.cdf(min(margin + center, margin - center) / error)
+    if difference.clusters < 2 or not difference.error > 0:
+        return 1.0
     from scipy.special import stdtr
 
-    if difference.clusters < 2 or not difference.error > 0:
-        return float(difference.interval.half_width > margin)
-    lower = (difference.value + margin) / difference.error
-    upper = (margin - difference.value) / difference.error
-    return float(1 - stdtr(difference.freedom, min(lower, upper)))
+    nearest = min(margin + difference.value, margin - difference.value)
+    return float(1 - stdtr(difference.freedom, nearest / difference.error))
 
 
 def conclude(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -54,9 +55,10 @@ def paired_difference(
 ) -> PairedDifference | None:
     """Return the difference of two runs' values for each task; None without a pair.
 
-    `rates` says that values are between 0 and 1. Where no pair of rates differs there is no spread
-    to estimate an error from: the interval then reaches as far as so many pairs can differ by
-    chance without one of them showing it (Wilson's limit of none out of them).
+    `rates` says that values are between 0 and 1. Of single episodes the interval is Bonett and
+    Price's, which agrees with McNemar's test where few pairs differ. Where no pair of other rates
+    differs there is no spread to estimate an error from: the interval then reaches as far as so
+    many pairs can differ by chance without one of them showing it (Wilson's limit of none of them).
     """
     first, second = np.asarray(a, float), np.asarray(b, float)
     if len(first) != len(second):
@@ -65,7 +67,9 @@ def paired_difference(
         return None
     sums, sizes = by_cluster(second - first, clusters)
     value, error = float((second - first).mean()), ratio_error(sums, sizes)
-    if not np.any(sums) and rates:
+    if rates and clusters is None and np.isin((first, second), (0, 1)).all():
+        interval = bonett_price(int((sums > 0).sum()), int((sums < 0).sum()), len(sums), level)
+    elif not np.any(sums) and rates:
         none = wilson(0, len(sums), level)
         assert none is not None
         interval = Interval(-none.high, none.high, "wilson", len(sums))
@@ -75,6 +79,17 @@ def paired_difference(
             interval = interval._replace(low=max(-1.0, interval.low), high=min(1.0, interval.high))
     apart = [_error(values, clusters) for values in (first, second)]
     return PairedDifference(len(first), len(sums), value, error, math.hypot(*apart), interval)
+
+
+def bonett_price(won: int, lost: int, pairs: int, level: float = LEVEL) -> Interval:
+    """Return the interval of a difference of paired proportions (Bonett and Price 2012).
+
+    The normal interval after one more pair was won and one more lost.
+    """
+    z, count = NormalDist().inv_cdf((1 + level) / 2), pairs + 2
+    center, spread = (won - lost) / count, (won + lost + 2) / count
+    reach = z * math.sqrt((spread - center * center) / count)
+    return Interval(max(-1.0, center - reach), min(1.0, center + reach), "bonett-price", pairs)
 
 
 def paired_means(

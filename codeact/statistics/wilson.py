@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 LEVEL = 0.95
-Kind = Literal["wilson", "t", "bootstrap", "fieller"]
+Kind = Literal["wilson", "bonett-price", "t", "bootstrap", "fieller"]
 
 
 class Interval(NamedTuple):

@@ -151,12 +151,25 @@ def test_pairing_makes_the_interval_narrower_by_what_the_runs_share() -> None:
 
 
 def test_no_pair_that_differs_is_no_certainty() -> None:
-    found = paired_difference([1, 0, 1] * 10, [1, 0, 1] * 10)
+    """As if one more pair had been won and one lost; of clusters Wilson's limit of none."""
+    a = [1, 0, 1] * 10
+    found, clustered = paired_difference(a, a), paired_difference(a, a, list(range(10)) * 3)
     assert found is not None
-    assert found.value == 0
-    assert found.interval.high == -found.interval.low == pytest.approx(0.1135, abs=1e-4)
-    assert conclude(found, 1.0, margin=0.1) == "undecided"
+    assert clustered is not None
+    assert found.value == found.error == 0
+    assert found.interval.high == -found.interval.low
+    assert found.interval.high == pytest.approx(1.959964 * math.sqrt(2 / 32 / 32))
+    assert clustered.interval.high == pytest.approx(0.2775, abs=1e-4)
+    assert conclude(found, 1.0, margin=0.05) == "undecided"
     assert conclude(found, 1.0, margin=0.12) == "equal within the margin"
+
+
+def test_few_flips_are_as_unsure_as_mcnemar_says() -> None:
+    """Four won and none lost of 66: the mean's own error would exclude zero, and p is 0.125."""
+    found = paired_difference([0] * 66, [1] * 4 + [0] * 62)
+    assert found is not None
+    assert found.value - 1.997 * found.error > 0
+    assert found.interval.low < 0 < found.interval.high
 
 
 def test_equivalence_is_two_one_sided_tests() -> None:
@@ -167,7 +180,8 @@ def test_equivalence_is_two_one_sided_tests() -> None:
     found = paired_difference(a, b)
     assert found is not None
     assert equivalence(found, 0.02) < 0.001
-    assert equivalence(found, abs(found.value)) == pytest.approx(0.5)
+    assert equivalence(found, abs(found.value)) == pytest.approx(0.5, abs=0.01)
+    assert equivalence(found, 0.001) > 0.3
     assert conclude(found, mcnemar(200, 200).p, None) == "undecided", "never equal without a margin"
 
 
