@@ -25,7 +25,6 @@ from codeact.experiment.resources import Resources
 from codeact.experiment.skipped import nothing_belongs
 from codeact.experiment.strategies import strategy
 from codeact.results.tables import show_replay, show_skipped
-from codeact.tools import open_toolbox
 
 
 def main(words: list[str]) -> int:
@@ -40,7 +39,7 @@ def main(words: list[str]) -> int:
 async def _replay(config: ReplayConfig) -> int:
     files = chosen_files(config.source, config.filter)
     sets = load_sets(config.model_copy(update={"limit": None, "total_limit": None}))
-    tools = open_toolbox(config.search, config.alfworld, config.success)
+    tools = toolbox_of(config, config.search)
     tools.require({name for one in sets for task in one.tasks for name in task.tools})
     scores: dict[str, Score] = {}
     unexplained: list[Difference] = []

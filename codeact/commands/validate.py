@@ -17,8 +17,8 @@ from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
 from codeact.experiment.validate import ValidationReport, validate
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.results.tables import show_validation
-from codeact.tools import open_toolbox
 from codeact.tools.settings import NoSearch
 
 
@@ -46,7 +46,7 @@ async def _validate(config: ValidateConfig) -> dict[str, ValidationReport]:
     sets = load_sets(config)
     for notice in filter(None, (loaded.notice for loaded in sets)):
         sys.stderr.write(f"{notice}\n")
-    tools = open_toolbox(NoSearch(), config.alfworld, config.success)
+    tools = toolbox_of(config, NoSearch())
     tools.require({name for loaded in sets for task in loaded.tasks for name in task.tools})
     async with Resources() as resources, AsyncExitStack() as stack:
         stack.push_async_callback(tools.close)
