@@ -24,6 +24,7 @@ from codeact.experiment.replay import Difference, Replayer, Score, chosen_files
 from codeact.experiment.resources import Resources
 from codeact.experiment.skipped import nothing_belongs
 from codeact.experiment.strategies import strategy
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.results.tables import show_replay, show_skipped
 
 

@@ -16,8 +16,8 @@ from codeact.commands.missing import without_missing
 from codeact.experiment.config.schema import ValidateConfig
 from codeact.experiment.plan import load_sets
 from codeact.experiment.resources import Resources
-from codeact.experiment.validate import ValidationReport, validate
 from codeact.experiment.toolboxes import toolbox_of
+from codeact.experiment.validate import ValidationReport, validate
 from codeact.results.tables import show_validation
 from codeact.tools.settings import NoSearch
 

@@ -21,6 +21,7 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.experiment.restoring import Prefix
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.graders.base import Mode
 from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
