@@ -24,11 +24,14 @@ class NoAnswer(NamedTuple):
 
 
 class Walkthrough(NamedTuple):
-    """How a task is solved: by a program that prints the answer, and by calls one after another."""
+    """How a task is solved: by a program that prints the answer, and by calls one after another.
+
+    Where `answer` is None, what the last call returns is the answer.
+    """
 
     program: str
     calls: tuple[tuple[str, Mapping[str, Any]], ...]
-    answer: str
+    answer: str | None
 
 
 class RowError(ValueError):

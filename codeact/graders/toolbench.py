@@ -9,7 +9,7 @@ from codeact.graders.commitment import LONGEST, commitment
 from codeact.graders.numbers import single_number
 from codeact.sandboxes.base import Sandbox
 
-KINDS = ("integer", "number", "text", "list")
+KINDS = ("integer", "number", "text", "list", "code")
 _QUOTES = "'\"`"
 _BRACKETS = (("[", "]"), ("(", ")"))
 _SHOWN = 200

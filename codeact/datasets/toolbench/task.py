@@ -106,7 +106,7 @@ def _walkthrough(task: Task) -> Walkthrough:
     return Walkthrough(
         task.metadata["program"],
         tuple((one["tool"], one["arguments"]) for one in calls),
-        _correct_answer(task),
+        None if task.metadata["kind"] == "code" else _correct_answer(task),
     )
 
 

@@ -93,7 +93,7 @@ def _delete_longest(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Dra
     return Draft(
         f"Delete the longest of {person}'s events on day {day}. {_PUBLISH}",
         call("publish_agendas"),
-        "text",
+        "code",
         f"""\
 events = list_events("{person}", {day})
 delete_event(max(events, key=lambda event: event["minutes"])["id"])
@@ -151,7 +151,7 @@ def _reschedule(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
         f"Reschedule {person}'s first event on day {day}, so that it starts when {other}'s clock "
         f"shows day {day}, {wanted}. That may be another day for {person}. {_PUBLISH}",
         call("publish_agendas"),
-        "text",
+        "code",
         _ON_THE_OTHER_CLOCK.format(person=person, other=other)
         + f"""\
 event = list_events("{person}", {day})[0]
@@ -196,7 +196,7 @@ def _delete_all(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
         f'Delete all of {person}\'s events with the title "{title}" from day {days[0]} to day '
         f"{days[-1]}, both included. {_PUBLISH}",
         call("publish_agendas"),
-        "text",
+        "code",
         f"""\
 for day in range({days[0]}, {days[-1] + 1}):
     for event in list_events("{person}", day):

@@ -14,7 +14,8 @@ CALLS: Mapping[Difficulty, tuple[int, int]] = {
     "loop": (13, 30),
 }
 """The fewest and the most calls of a reference at each difficulty."""
-AnswerKind = Literal["integer", "number", "text", "list"]
+AnswerKind = Literal["integer", "number", "text", "list", "code"]
+"""A ``code`` is that of a closed state, which the last call returns."""
 
 
 class Draft(NamedTuple):

@@ -101,7 +101,7 @@ def _file_away(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
         f"File all that is in the folder {folder} away: each file goes to the folder {moved} under "
         f"its own name. {_SEAL}",
         call("seal_store"),
-        "text",
+        "code",
         f"""\
 for name in list_folder("{folder}"):
     rename_file(f"{folder}/{{name}}", f"{moved}/{{name}}")
@@ -134,7 +134,7 @@ def _without_drafts(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Dra
     return Draft(
         f"{_FORM} Delete all drafts in {folder}, and nothing else. {_SEAL}",
         call("seal_store"),
-        "text",
+        "code",
         f"""{_READ}\
 for path, _, state in invoices("{folder}"):
     if state == "draft":
@@ -180,7 +180,7 @@ def _total_written_down(draws: Draws, call: CallLog, data: Mapping[str, Any]) ->
         f"{', '.join(years)}. Write the sum in cents to the file {path}, as a whole number and "
         f"nothing else. {_SEAL}",
         call("seal_store"),
-        "text",
+        "code",
         f"""{_READ}\
 total = 0
 for year in {years!r}:

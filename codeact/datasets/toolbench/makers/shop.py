@@ -98,7 +98,7 @@ def _dearer(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     return Draft(
         f"Raise the price of product {key} by {cents} cents. {_CLOSE}",
         call("close_books"),
-        "text",
+        "code",
         f"""\
 price = get_product("{key}")["price_cents"]
 set_price("{key}", price + {cents})
@@ -146,7 +146,7 @@ def _cancel_all(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     return Draft(
         f"Cancel all open orders of customer {owner}. {_CLOSE}",
         call("close_books"),
-        "text",
+        "code",
         f"""\
 for key in list_orders("{owner}"):
     if get_order(key)["status"] == "open":
@@ -190,7 +190,7 @@ def _fill_up(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
         f"least {level} pieces. Where it has fewer, add what is lacking to reach exactly {level}; "
         f"leave the others as they are. {_CLOSE}",
         call("close_books"),
-        "text",
+        "code",
         f"""\
 for category in {kinds!r}:
     for key in find_products(category):

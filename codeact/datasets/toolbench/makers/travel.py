@@ -110,7 +110,7 @@ def _book_cheapest(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draf
         f"Book the cheapest flight from {origin} to {destination} on day {day} for {seats} "
         f"passengers, and nothing else. {_CONFIRM}",
         call("confirm_trip"),
-        "text",
+        "code",
         f"""\
 flights = find_flights("{origin}", "{destination}", {day})
 cheapest = min(flights, key=lambda flight: flight["price"])
@@ -164,7 +164,7 @@ def _book_trip(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     return Draft(
         f"Book for one person a trip {trip.words}. {_CONFIRM}",
         call("confirm_trip"),
-        "text",
+        "code",
         f"""{trip.program}\
 book_flight(there["id"], 1)
 book_flight(back["id"], 1)
@@ -208,7 +208,7 @@ def _book_cheapest_of_all_days(draws: Draws, call: CallLog, data: Mapping[str, A
         f"Book the flight {route} that is the cheapest of the days 1 to {_DAYS}, for {seats} "
         f"passengers, and nothing else. {_CONFIRM}",
         call("confirm_trip"),
-        "text",
+        "code",
         f'{program}book_flight(cheapest["id"], {seats})\nprint(confirm_trip())',
     )
 
