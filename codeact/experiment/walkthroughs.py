@@ -6,7 +6,7 @@ calls makes them one in a message. So a task that passes can be solved in that f
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -99,26 +99,33 @@ def _format(name: str) -> ActionFormat:
 def _environment(
     format_: ActionFormat, walkthrough: Walkthrough, sandbox: Sandbox, tools: ToolBox
 ) -> Environment:
+    turns = 2 if format_.acts_by == "code" else len(walkthrough.calls) + 1
+    limits = TurnSettings(max_steps=turns, max_propose_solution=1, count_down=False)
+    return Environment(
+        identity=RunIdentity("walkthrough", "none", "walkthrough"),
+        settings=EpisodeSettings(turns=limits),
+        strategy=format_,
+        policy=ScriptedModel(script_of(format_, walkthrough)),
+        critic=None,
+        sandbox=sandbox,
+        tools=tools,
+    )
+
+
+def script_of(
+    format_: ActionFormat, walkthrough: Walkthrough
+) -> Callable[[Request], Completion]:
+    """Return the policy that plays a walkthrough in a format, without any count-down."""
     steps = _steps(format_, walkthrough)
 
     def script(request: Request) -> Completion:
         step = steps[request.turn]
         if not (step.code or step.tool):
-            step = step._replace(answer=walkthrough.answer or _observed(request))
-            if format_.acts_by == "code":
-                step = step._replace(answer=_observed(request))
+            printed = format_.acts_by == "code" or walkthrough.answer is None
+            step = step._replace(answer=_observed(request) if printed else walkthrough.answer)
         return _written(format_, step, request.turn)
 
-    turns = TurnSettings(max_steps=len(steps), max_propose_solution=1, count_down=False)
-    return Environment(
-        identity=RunIdentity("walkthrough", "none", "walkthrough"),
-        settings=EpisodeSettings(turns=turns),
-        strategy=format_,
-        policy=ScriptedModel(script),
-        critic=None,
-        sandbox=sandbox,
-        tools=tools,
-    )
+    return script
 
 
 def _steps(format_: ActionFormat, walkthrough: Walkthrough) -> list[Step]:

@@ -34,10 +34,11 @@ _TOO_EASY = (0, 42, "42")
 
 
 def rows_of(seed: int) -> Iterator[dict[str, Any]]:
-    """Make all rows of a seed, in a fixed order."""
-    for domain, maker in MAKERS.items():
-        for difficulty, templates in maker.templates.items():
-            for number in range(PER_DIFFICULTY):
+    """Make all rows of a seed. The first of them are of all domains, then of all difficulties."""
+    for number in range(PER_DIFFICULTY):
+        for difficulty in CALLS:
+            for domain, maker in MAKERS.items():
+                templates = maker.templates[difficulty]
                 template = templates[number % len(templates)]
                 yield _row((seed, domain, difficulty, number), maker, template)
 
@@ -45,10 +46,10 @@ def rows_of(seed: int) -> Iterator[dict[str, Any]]:
 def _row(
     key: tuple[object, str, Difficulty, int], maker: DomainMaker, template: Template
 ) -> dict[str, Any]:
-    _, domain, difficulty, number = key
+    seed, domain, difficulty, number = key
     data, call, draft = _drawn(key, maker, template)
     return {
-        "id": f"{domain}-{difficulty}-{number}",
+        "id": f"seed{seed}-{domain}-{difficulty}-{number}",
         "domain": domain,
         "difficulty": difficulty,
         "prompt": f"{maker.introduction}\n\n{draft.prompt}",
