@@ -1,7 +1,8 @@
 """``codeact validate task=NAME``: check that every reference passes its own grader.
 
 Reads the task files, makes a correct answer from each reference and grades it, without a model.
-Tasks that bring a walkthrough are solved by it in every action format (``formats``). Tasks without a known answer are counted by the reason, and written one by one to ``out``.
+Tasks that bring a walkthrough are also solved by it in every action format that ``formats`` names.
+Tasks without a known answer are counted by the reason, and written one by one to ``out``.
 """
 
 import sys
@@ -67,7 +68,12 @@ async def _validate(
         }
         walked = {
             loaded.name: await walk(
-                loaded.family, loaded.tasks, sandbox, mode, tools, config.formats
+                loaded.family,
+                loaded.tasks,
+                config.formats,
+                sandbox=sandbox,
+                mode=mode,
+                tools=tools,
             )
             for loaded in sets
         }

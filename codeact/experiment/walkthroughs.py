@@ -54,10 +54,11 @@ class Walked(NamedTuple):
 async def walk(
     family: Family,
     tasks: Sequence[Task],
+    prompts: Sequence[str],
+    *,
     sandbox: Sandbox,
     mode: Mode,
     tools: ToolBox,
-    prompts: Sequence[str],
 ) -> list[Walked]:
     """Play each task's walkthrough in each format; none where the family has no walkthroughs.
 
@@ -112,17 +113,15 @@ def _environment(
     )
 
 
-def script_of(
-    format_: ActionFormat, walkthrough: Walkthrough
-) -> Callable[[Request], Completion]:
+def script_of(format_: ActionFormat, walkthrough: Walkthrough) -> Callable[[Request], Completion]:
     """Return the policy that plays a walkthrough in a format, without any count-down."""
     steps = _steps(format_, walkthrough)
 
     def script(request: Request) -> Completion:
         step = steps[request.turn]
         if not (step.code or step.tool):
-            printed = format_.acts_by == "code" or walkthrough.answer is None
-            step = step._replace(answer=_observed(request) if printed else walkthrough.answer)
+            told = None if format_.acts_by == "code" else walkthrough.answer
+            step = step._replace(answer=_observed(request) if told is None else told)
         return _written(format_, step, request.turn)
 
     return script

@@ -9,7 +9,7 @@ from codeact.results.terminal import wide_console
 
 
 def show_walkthroughs(walked: Mapping[str, Sequence[Walked]]) -> None:
-    """Print a row for each data set and format, then every walkthrough that does not solve its task.
+    """Print a row for each data set and format, then the walkthroughs that solve nothing.
 
     Prints nothing where no data set has walkthroughs.
     """

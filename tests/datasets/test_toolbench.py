@@ -55,7 +55,7 @@ def test_no_two_seeds_share_a_task() -> None:
 
 
 def test_a_prompt_does_not_tell_its_answer() -> None:
-    """Ports are named where one of them is asked for, and a transcript of digits may be anywhere."""
+    """But ports are named where one of them is asked for."""
     for row in (row for rows in ROWS.values() for row in rows):
         chosen_from = row["domain"] == "trade" and row["difficulty"] == "several"
         if row["kind"] in ("text", "code") and not chosen_from:

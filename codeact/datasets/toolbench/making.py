@@ -80,14 +80,20 @@ def _drawn(
     raise RuntimeError(f"{key}: no task in {_MOST_DRAWN} draws; its template asks for too much")
 
 
+def example_row(domain: str) -> dict[str, Any]:
+    """Make the task of a domain's worked example, of data that no other task has."""
+    maker = MAKERS[domain]
+    return _row((_EXAMPLE, domain, "few", 0), maker, maker.templates["few"][0])
+
+
 @cache
 def example_of(domain: str) -> dict[str, Any]:
-    """Return a domain's worked example, of data that no task has: by code, and by calls."""
-    maker = MAKERS[domain]
-    data, call, draft = _drawn((_EXAMPLE, domain, "few", 0), maker, maker.templates["few"][0])
-    live = maker.domain(data)
-    steps = []
-    for tool, arguments in call.made:
+    """Return a domain's worked example: by code, and by calls."""
+    row = example_row(domain)
+    live = MAKERS[domain].domain(row["data"])
+    steps: list[dict[str, Any]] = []
+    for call in row["calls"]:
+        tool, arguments = call["tool"], call["arguments"]
         lead = "Next I need" if steps else "Only the tools know the data, so I begin with"
         value = getattr(live, tool)(**arguments)
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -99,13 +105,13 @@ def example_of(domain: str) -> dict[str, Any]:
                 "observation": shown,
             }
         )
-    answer = str(draft.answer)
+    answer = str(row["reference"])
     return {
-        "task": f"{maker.introduction}\n\n{draft.prompt}",
+        "task": row["prompt"],
         "by_code": [
             {
                 "thought": "A program can call the tools and print the answer.",
-                "code": draft.program,
+                "code": row["program"],
                 "observation": answer,
             },
             {"thought": "The program has printed the answer.", "answer": answer},

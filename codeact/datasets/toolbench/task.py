@@ -8,7 +8,6 @@ from typing import Any
 
 from codeact.datasets.family import Family, Row, Walkthrough, kind, text
 from codeact.datasets.toolbench.domains.base import Domain
-from codeact.datasets.toolbench.domains.base import __name__ as BASE
 from codeact.datasets.toolbench.making import MAKERS, example_of, rows_of
 from codeact.episode.task import Task, ToolSpec
 from codeact.graders import toolbench
@@ -47,19 +46,19 @@ def _all_tools() -> Mapping[str, ToolSpec]:
 
 
 @cache
-def _sources(domain: type[Domain]) -> tuple[tuple[str, str], ...]:
-    """The text of the modules that a domain needs, by their names."""
+def _sources(domain: str) -> tuple[tuple[str, str], ...]:
+    """The text of the modules that a domain's module needs, itself the last, by their names."""
     folder = files("codeact.datasets.toolbench.domains")
     return tuple(
         (name, folder.joinpath(f"{name.rpartition('.')[2]}.py").read_text("utf-8"))
-        for name in (BASE, domain.__module__)
+        for name in (Domain.__module__, domain)
     )
 
 
 def _setup(row: Row) -> str:
     domain = MAKERS[row["domain"]].domain
     return _SETUP.format(
-        sources=_sources(domain),
+        sources=_sources(domain.__module__),
         domain=domain.__name__,
         data=json.dumps(row["data"], ensure_ascii=False, separators=(",", ":")),
         tools=tuple(_tools_of(row["domain"])),

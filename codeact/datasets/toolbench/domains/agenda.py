@@ -12,7 +12,7 @@ class Agenda(Domain):
     """The agendas of one episode."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data)
         self._people = data["people"]
         self._offsets = data["offsets"]
         self._events = {one["id"]: dict(one) for one in data["events"]}

@@ -13,7 +13,7 @@ class Domain:
     code has reached the right state, and a later change cannot spoil it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, data: dict[str, Any]) -> None:
         self._closed = False
 
     def _changing(self) -> None:

@@ -4,16 +4,10 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.base import Domain, entry, words
 
-MORSE = dict(
-    zip(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        (
-            ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- "
-            "...- .-- -..- -.-- --.."
-        ).split(),
-        strict=True,
-    )
-)
+_SIGNS = """\
+.- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..-
+-.-- --.."""
+MORSE = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", _SIGNS.split(), strict=True))
 _LETTERS = {signs: letter for letter, signs in MORSE.items()}
 
 
@@ -21,7 +15,7 @@ class Ciphers(Domain):
     """The inbox of one episode."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data)
         self._messages = {one["id"]: dict(one) for one in data["messages"]}
         self._keys = dict(data["keys"])
 

@@ -9,7 +9,7 @@ class Files(Domain):
     """The file store of one episode. A folder is there while a file is in it."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data)
         self._files: dict[str, str] = dict(data["files"])
 
     def list_folder(self, path: str) -> list[str]:

@@ -9,7 +9,7 @@ class Shop(Domain):
     """The shop of one episode."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data)
         self._products = {one["id"]: dict(one) for one in data["products"]}
         self._orders = {one["id"]: dict(one) for one in data["orders"]}
 
@@ -58,7 +58,9 @@ class Shop(Domain):
         order = entry(self._orders, order_id, "order")
         self._changing()
         if order["status"] != "open":
-            raise ValueError(f"order {order_id} is {order['status']}, and only open orders can be cancelled")
+            raise ValueError(
+                f"order {order_id} is {order['status']}, and only open orders can be cancelled"
+            )
         order["status"] = "cancelled"
         for item in order["items"]:
             self._products[item["product_id"]]["stock"] += item["quantity"]

@@ -9,7 +9,7 @@ class Trade(Domain):
     """The exchange of one episode; nothing in it changes."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data)
         self._ports = data["ports"]
         self._rates = data["rates"]
         self._freight = data["freight"]

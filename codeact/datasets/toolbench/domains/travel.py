@@ -11,7 +11,7 @@ class Travel(Domain):
     """The travel agency of one episode."""
 
     def __init__(self, data: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data)
         self._flights = {one[0]: dict(zip(_FLIGHT, one, strict=True)) for one in data["flights"]}
         self._hotels = {one["id"]: dict(one) for one in data["hotels"]}
         self._cities = {one["city"]: None for one in data["hotels"]}

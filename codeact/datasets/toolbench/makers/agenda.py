@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.agenda import Agenda
 from codeact.datasets.toolbench.drawing import Draws
-from codeact.datasets.toolbench.makers.base import CallLog, Draft, DomainMaker, Unsuitable, only
+from codeact.datasets.toolbench.makers.base import CallLog, DomainMaker, Draft, Unsuitable, only
 
 _PEOPLE = ("Abel", "Berta", "Cyril", "Dora", "Emil")
 _ZONES = ("Harbour", "Highland", "Island", "Lakeside", "Prairie", "Summit")
@@ -70,9 +70,7 @@ def _last_of_a_day(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draf
 
 def _ahead(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     one, other = draws.some(_PEOPLE, 2)
-    offsets = [
-        call("get_offset", zone=call("get_zone", person=person)) for person in (one, other)
-    ]
+    offsets = [call("get_offset", zone=call("get_zone", person=person)) for person in (one, other)]
     if offsets[0] == offsets[1]:
         raise Unsuitable
     return Draft(

@@ -56,7 +56,7 @@ class DomainMaker(NamedTuple):
     """One domain: how it is introduced, its class, its data and its templates."""
 
     introduction: str
-    domain: Callable[[dict[str, Any]], Domain]
+    domain: type[Domain]
     data: Callable[[Draws], dict[str, Any]]
     templates: Mapping[Difficulty, tuple[Template, ...]]
 

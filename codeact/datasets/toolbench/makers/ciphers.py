@@ -5,20 +5,20 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.ciphers import MORSE, Ciphers
 from codeact.datasets.toolbench.drawing import Draws
-from codeact.datasets.toolbench.makers.base import CallLog, Draft, DomainMaker, Unsuitable, only
+from codeact.datasets.toolbench.makers.base import CallLog, DomainMaker, Draft, Unsuitable, only
 
 _SENDERS = ("Ines", "Jonas", "Kira", "Leon", "Mara", "Nils")
 _CIPHERS = ("none", "shift", "shift", "mirror", "morse")
-_WORDS = tuple(
-    """AMBER ANVIL APRON BADGE BASIN BEACON BIRCH BRIDGE BUTTON CABIN CANDLE CANYON CARPET CEDAR
-    CLOVER COPPER CORAL COTTON CRANE DAGGER DAISY DRAGON EAGLE EMBER FALCON FERRY FLUTE FOREST
-    GARLIC GINGER GRAVEL HAMMER HARBOR HAZEL HELMET INDIGO ISLAND IVORY JACKET JASPER JUNGLE KETTLE
-    LADDER LANTERN LEMON LINEN LOTUS MAGNET MAPLE MARBLE MEADOW MIRROR NEEDLE NUTMEG OCEAN OLIVE
-    ORCHID OTTER PADDLE PEBBLE PEPPER PILLOW PLANET QUARTZ RABBIT RIBBON RIVER SADDLE SALMON SCARF
-    SHADOW SILVER SPARROW SPRUCE STABLE SUMMIT TEMPLE THISTLE TIMBER TULIP TUNNEL VALLEY VELVET
-    VIOLIN WALNUT WILLOW WINDOW WINTER ZEPHYR""".split()
-)
-_SECRET = (
+_LISTED = """\
+AMBER ANVIL APRON BADGE BASIN BEACON BIRCH BRIDGE BUTTON CABIN CANDLE CANYON CARPET CEDAR
+CLOVER COPPER CORAL COTTON CRANE DAGGER DAISY DRAGON EAGLE EMBER FALCON FERRY FLUTE FOREST
+GARLIC GINGER GRAVEL HAMMER HARBOR HAZEL HELMET INDIGO ISLAND IVORY JACKET JASPER JUNGLE KETTLE
+LADDER LANTERN LEMON LINEN LOTUS MAGNET MAPLE MARBLE MEADOW MIRROR NEEDLE NUTMEG OCEAN OLIVE
+ORCHID OTTER PADDLE PEBBLE PEPPER PILLOW PLANET QUARTZ RABBIT RIBBON RIVER SADDLE SALMON SCARF
+SHADOW SILVER SPARROW SPRUCE STABLE SUMMIT TEMPLE THISTLE TIMBER TULIP TUNNEL VALLEY VELVET
+VIOLIN WALNUT WILLOW WINDOW WINTER ZEPHYR"""
+_WORDS = tuple(_LISTED.split())
+_FORM = (
     'The text of each message, once decoded, is "THE WORD IS" and a secret word in capital letters.'
 )
 _DECODE = """\
@@ -87,7 +87,7 @@ def _decoded(call: CallLog, key: str) -> str:
 def _plain_word(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     key = draws.one([one["id"] for one in data["messages"] if one["cipher"] == "none"])
     return Draft(
-        f"Message {key} is in no cipher. {_SECRET} Answer with the secret word of this message.",
+        f"Message {key} is in no cipher. {_FORM} Answer with the secret word of this message.",
         _decoded(call, key),
         "text",
         f'print(read_message("{key}")["text"].split()[-1])',
@@ -107,7 +107,7 @@ def _last_message(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft
 def _secret_word(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     key = draws.one([one["id"] for one in data["messages"] if one["cipher"] != "none"])
     return Draft(
-        f"Message {key} is in a cipher. {_SECRET} Answer with the secret word of this message.",
+        f"Message {key} is in a cipher. {_FORM} Answer with the secret word of this message.",
         _decoded(call, key),
         "text",
         f'{_DECODE}print(decoded("{key}").split()[-1])',
@@ -118,7 +118,7 @@ def _word_of_the_last(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> D
     sender = draws.one(_SENDERS)
     key = call("list_messages", sender=sender)[-1]
     return Draft(
-        f"{_SECRET} Answer with the secret word of the last message that {sender} sent.",
+        f"{_FORM} Answer with the secret word of the last message that {sender} sent.",
         _decoded(call, key),
         "text",
         f'{_DECODE}print(decoded(list_messages("{sender}")[-1]).split()[-1])',
@@ -135,7 +135,7 @@ def _words_of_a_sender(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> 
     if len(found) < 2:
         raise Unsuitable
     return Draft(
-        f"{_SECRET} Answer with the secret words of all messages of {sender}, in the order in "
+        f"{_FORM} Answer with the secret words of all messages of {sender}, in the order in "
         "which they were sent, separated by commas.",
         found,
         "list",
@@ -152,7 +152,7 @@ def _first_of_the_alphabet(draws: Draws, call: CallLog, data: Mapping[str, Any])
         raise Unsuitable
     first = min(found.values())
     return Draft(
-        f"{_SECRET} Which message of {sender} has the secret word that comes first in the "
+        f"{_FORM} Which message of {sender} has the secret word that comes first in the "
         "alphabet? Answer with its id.",
         only([key for key, word in found.items() if word == first]),
         "text",
@@ -166,7 +166,7 @@ def _initials(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Draft:
     senders = draws.some(_SENDERS, 2)
     found = [_decoded(call, key) for key in _listed(call, senders)]
     return Draft(
-        f"{_SECRET} Take the messages of {senders[0]} in the order in which they were sent, then "
+        f"{_FORM} Take the messages of {senders[0]} in the order in which they were sent, then "
         f"those of {senders[1]} likewise. Answer with the first letters of their secret words, "
         "written together in this order in capital letters.",
         "".join(word[0] for word in found),
@@ -184,7 +184,7 @@ def _letters_in_all(draws: Draws, call: CallLog, data: Mapping[str, Any]) -> Dra
     senders = draws.some(_SENDERS, 2)
     found = [_decoded(call, key) for key in _listed(call, senders)]
     return Draft(
-        f"{_SECRET} How many letters do the secret words of all messages of {senders[0]} and "
+        f"{_FORM} How many letters do the secret words of all messages of {senders[0]} and "
         f"{senders[1]} have together? Answer with a whole number.",
         sum(len(word) for word in found),
         "integer",

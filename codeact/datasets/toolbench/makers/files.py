@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.files import Files
 from codeact.datasets.toolbench.drawing import Draws
-from codeact.datasets.toolbench.makers.base import CallLog, Draft, DomainMaker, Unsuitable
+from codeact.datasets.toolbench.makers.base import CallLog, DomainMaker, Draft, Unsuitable
 
 _FIRMS = ("alder", "birch", "cedar", "hazel", "larch", "maple", "rowan")
 _YEARS = ("2021", "2022", "2023", "2024")

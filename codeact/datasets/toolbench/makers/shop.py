@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.shop import Shop
 from codeact.datasets.toolbench.drawing import Draws
-from codeact.datasets.toolbench.makers.base import CallLog, Draft, DomainMaker, Unsuitable
+from codeact.datasets.toolbench.makers.base import CallLog, DomainMaker, Draft, Unsuitable
 
 _CATEGORIES = {
     "garden": ("rake", "hose", "trowel", "planter", "shears"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.trade import Trade
 from codeact.datasets.toolbench.drawing import Draws
-from codeact.datasets.toolbench.makers.base import CallLog, Draft, DomainMaker, Unsuitable, only
+from codeact.datasets.toolbench.makers.base import CallLog, DomainMaker, Draft, Unsuitable, only
 
 _PORTS = ("Arden", "Brisk", "Corrin", "Delph", "Estray", "Ferrow")
 _GOODS = ("amber", "barley", "copper", "flax", "honey", "resin", "salt", "tea", "wool")

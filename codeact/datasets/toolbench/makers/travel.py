@@ -5,7 +5,7 @@ from typing import Any
 
 from codeact.datasets.toolbench.domains.travel import Travel
 from codeact.datasets.toolbench.drawing import Draws
-from codeact.datasets.toolbench.makers.base import CallLog, Draft, DomainMaker, Unsuitable, only
+from codeact.datasets.toolbench.makers.base import CallLog, DomainMaker, Draft, Unsuitable, only
 
 _CITIES = ("Ardle", "Benmore", "Calder", "Dunmore", "Esker")
 _HOUSES = ("Anchor", "Bell", "Castle", "Dove", "Elm", "Fountain", "Garden", "Harp", "Inn", "Jetty")
