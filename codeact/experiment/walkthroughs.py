@@ -122,7 +122,7 @@ def script_of(format_: ActionFormat, walkthrough: Walkthrough) -> Callable[[Requ
         if not (step.code or step.tool):
             told = None if format_.acts_by == "code" else walkthrough.answer
             step = step._replace(answer=_observed(request) if told is None else told)
-        return _written(format_, step, request.turn)
+        return written_as(format_, step, request.turn)
 
     return script
 
@@ -142,7 +142,8 @@ def _observed(request: Request) -> str:
     return content.removeprefix(_OBSERVATION).strip()
 
 
-def _written(format_: ActionFormat, step: Step, number: int) -> Completion:
+def written_as(format_: ActionFormat, step: Step, number: int) -> Completion:
+    """Return a step as a policy writes it; `number` is that of its turn, for the call's id."""
     if not isinstance(format_, CallingFormat):
         return Completion(format_.written(step))
     name, arguments = (ANSWER, {"value": step.answer}) if step.answer else format_.call(step)
