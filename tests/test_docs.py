@@ -53,6 +53,11 @@ MARKS = [
     Mark("python docs/", ("--check",), "says whether what is in the tree is up to date"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),
     Mark("codeact validate task=sample", ("limit=1",), "tests/experiment/test_validate.py has all"),
+    Mark(
+        "codeact validate task=toolbench",
+        ("limit=6", "formats=[code,json]"),
+        "tests/experiment/test_walkthroughs.py has one of each kind, in every format",
+    ),
     Mark("codeact fork", ("total_limit=2",), "tests/experiment/test_continuing.py has all"),
     Mark(
         "codeact collect recipe=sample out=runs/collected",

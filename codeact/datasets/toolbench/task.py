@@ -1,72 +1,18 @@
 """Toolbench: tasks over tools that live in the session, with a state for each episode."""
 
-import json
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
+from collections.abc import Callable
 from typing import Any
 
-from codeact.datasets.family import Family, Row, Walkthrough, kind, text
-from codeact.datasets.toolbench.domains.base import Domain
+from codeact.datasets.family import Family, Walkthrough, kind, text
 from codeact.datasets.toolbench.making import MAKERS, example_of, rows_of
-from codeact.episode.task import Task, ToolSpec
+from codeact.datasets.toolbench.tools import all_tools, names_of, opening_code
+from codeact.episode.task import Task
 from codeact.graders import toolbench
-from codeact.tools.typed import spec_of
-
-_SETUP = """\
-def _open_tools():
-    import json, sys, types
-
-    for name, source in {sources!r}:
-        module = sys.modules[name] = types.ModuleType(name)
-        exec(compile(source, "<tools>", "exec"), module.__dict__)
-    domain = getattr(module, {domain!r})(json.loads({data!r}))
-    for name, _ in {sources!r}:
-        del sys.modules[name]
-    return {{name: getattr(domain, name) for name in {tools!r}}}
-
-globals().update(_open_tools())
-del _open_tools
-"""
-"""What a session runs. The modules have their own names while they are loaded, and leave none."""
 
 
-@cache
-def _tools_of(domain: str) -> Mapping[str, ToolSpec]:
-    """The public methods of a domain's class, in the order in which they are written."""
-    tools = MAKERS[domain].domain
-    names = [name for name in vars(tools) if not name.startswith("_")]
-    empty = object.__new__(tools)
-    return {name: spec_of(getattr(empty, name)) for name in names}
-
-
-@cache
-def _all_tools() -> Mapping[str, ToolSpec]:
-    return {name: spec for domain in MAKERS for name, spec in _tools_of(domain).items()}
-
-
-@cache
-def _sources(domain: str) -> tuple[tuple[str, str], ...]:
-    """The text of the modules that a domain's module needs, itself the last, by their names."""
-    folder = files("codeact.datasets.toolbench.domains")
-    return tuple(
-        (name, folder.joinpath(f"{name.rpartition('.')[2]}.py").read_text("utf-8"))
-        for name in (Domain.__module__, domain)
-    )
-
-
-def _setup(row: Row) -> str:
-    domain = MAKERS[row["domain"]].domain
-    return _SETUP.format(
-        sources=_sources(domain.__module__),
-        domain=domain.__name__,
-        data=json.dumps(row["data"], ensure_ascii=False, separators=(",", ":")),
-        tools=tuple(_tools_of(row["domain"])),
-    )
-
-
-def _domain(value: Any) -> str:
-    return "" if value in MAKERS else f"must be one of {', '.join(MAKERS)}, but is {value!r:.40}"
+def _one_of(*known: str) -> Callable[[Any], str]:
+    listed = ", ".join(known)
+    return lambda value: "" if value in known else f"must be one of {listed}, not {value!r:.40}"
 
 
 def _data(value: Any) -> str:
@@ -85,11 +31,6 @@ def _tolerance(value: Any) -> str:
     return "" if good else f"must be a number from 0 on, but is {value!r:.40}"
 
 
-def _answer_kind(value: Any) -> str:
-    known = ", ".join(toolbench.KINDS)
-    return "" if value in toolbench.KINDS else f"must be one of {known}, but is {value!r:.40}"
-
-
 def _reference(value: Any) -> str:
     good = isinstance(value, str | int | float | list) and not isinstance(value, bool)
     return "" if good else f"must be a number, a text or a list of texts, but is {kind(value)}"
@@ -101,12 +42,9 @@ def _correct_answer(task: Task) -> str:
 
 
 def _walkthrough(task: Task) -> Walkthrough:
-    calls = task.metadata["calls"]
-    return Walkthrough(
-        task.metadata["program"],
-        tuple((one["tool"], one["arguments"]) for one in calls),
-        None if task.metadata["kind"] == "code" else _correct_answer(task),
-    )
+    calls = tuple((one["tool"], one["arguments"]) for one in task.metadata["calls"])
+    answer = None if task.metadata["kind"] == "code" else _correct_answer(task)
+    return Walkthrough(task.metadata["program"], calls, answer)
 
 
 FAMILY = Family(
@@ -114,9 +52,9 @@ FAMILY = Family(
     task_type="reasoning",
     reference=_reference,
     fields={
-        "domain": _domain,
+        "domain": _one_of(*MAKERS),
         "difficulty": text,
-        "kind": _answer_kind,
+        "kind": _one_of(*toolbench.KINDS),
         "tolerance": _tolerance,
         "program": text,
         "calls": _calls,
@@ -124,9 +62,9 @@ FAMILY = Family(
     },
     kept=("domain", "difficulty", "kind", "tolerance", "program", "calls"),
     correct_answer=_correct_answer,
-    setup=_setup,
-    own_tools=_all_tools,
-    row_tools=lambda row: tuple(_tools_of(row["domain"])),
+    setup=opening_code,
+    own_tools=all_tools,
+    row_tools=names_of,
     make=rows_of,
     example=lambda row: example_of(row["domain"]),
     walkthrough=_walkthrough,
