@@ -127,6 +127,15 @@ def test_a_walkthrough_that_goes_wrong_is_told_with_its_turn(place: Place) -> No
     assert told["answer"] == "the answer '7' is judged wrong: read as 7"
 
 
+def test_an_error_of_a_tool_shows_none_of_the_tools_code(place: Place) -> None:
+    task = next(one for one in TASKS if one.metadata["domain"] == "shop")
+    one, family = with_walkthrough(task, program="key = 'O0'\nget_order(key)")
+    ((stuck,),) = (found.stuck for found in place.walked([one], ["code"], family))
+    assert "----> 2 get_order(key)" in stuck.reason
+    assert "ValueError: there is no order 'O0'" in stuck.reason
+    assert "<tools>" not in stuck.reason
+
+
 def test_only_formats_that_act_have_walkthroughs(place: Place) -> None:
     with pytest.raises(ConfigError, match="prompt=direct"):
         place.walked(TASKS[:1], ["direct"])
