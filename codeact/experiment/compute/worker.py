@@ -22,10 +22,10 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.experiment.restoring import Prefix
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.graders.base import Mode
 from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
-from codeact.tools import open_toolbox
 
 NOTHING_SPENT = Spent(0, 0.0)
 
@@ -131,7 +131,7 @@ class EpisodeWorker:
         config = setup.config
         account, outbox = Account(config.budget), Outbox()
         account.list_in(outbox.add)
-        tools = open_toolbox(config.search, config.alfworld, config.success)
+        tools = toolbox_of(config, config.search)
         tools.require(setup.tools)
         made = await environment(
             config,

@@ -160,6 +160,9 @@ class ValidateConfig(ToolSettings):
 
     out: str | None = None
     """Where every task that fails, or has no known answer, is written, one JSON object a line."""
+    formats: list[str]
+    """Action formats in which tasks with a walkthrough, such as those of toolbench, are solved by
+    it; an empty list is none."""
 
 
 class PlaySettings(ToolSettings):
