@@ -62,7 +62,7 @@ class Resources:
         """Return how what is open does now."""
         opened = list(self._open.values())
         servers = [one.stats() for one in opened if isinstance(one, HasServers)]
-        sandboxes = tuple(one.stats for one in opened if isinstance(one, GuestSandbox))
+        sandboxes = tuple(one.occupancy for one in opened if isinstance(one, GuestSandbox))
         return ServiceStats(tuple(chain.from_iterable(servers)), sandboxes)
 
     async def sandbox(self, settings: AnyExecutorSettings) -> Sandbox:

@@ -61,7 +61,7 @@ class GuestSandbox(ABC):
         return len(self._sessions)
 
     @property
-    def stats(self) -> SandboxStats:
+    def occupancy(self) -> SandboxStats:
         """How it does now."""
         alive = self._server is not None and self._server.alive
         kind, capacity = self.settings.kind, self.settings.capacity
