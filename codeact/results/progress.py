@@ -93,12 +93,12 @@ class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
     def __init__(self, runs: Mapping[str, RunExtent], console: Console) -> None:
         self._numbers = LiveNumbers(runs)
         self._shown = self._numbers.snapshot()
-        self._title = "codeact run"
+        self._title = ""
         self._screen = Screen(console, self._frame)
 
     def run_started(self, job: Job) -> None:
         self._numbers.bound(job.name, job.config.budget)
-        self._title = f"codeact run {job.folder.path if job.sweep is None else job.sweep}"
+        self._title = str(job.folder.path) if job.sweep is None else job.sweep
 
     def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
         self._numbers.add(job.name, record)

@@ -17,6 +17,7 @@ from codeact.results.intervals import wilson
 from codeact.results.live.numbers import Snapshot
 from codeact.sandboxes.sandbox import SandboxStats
 
+_COMMAND = "codeact run"
 _LABEL = 10
 _BAR = 40
 _RUNS = 8
@@ -34,7 +35,7 @@ class Row(NamedTuple):
 
 
 def frame(title: str, shown: Snapshot, width: int, height: int) -> list[Text]:
-    """Return the lines of a frame, none wider than `width` and at most `height` of them."""
+    """Return the lines of a frame, under a run's name: at most `height`, none wider than `width`."""
     rows = [row for row in _rows(shown) if row.parts]
     head = [_head(title, shown, width), _bar(shown, width)]
     while True:
@@ -69,12 +70,12 @@ def _rows(shown: Snapshot) -> list[Row]:
 
 def _head(title: str, shown: Snapshot, width: int) -> Text:
     elapsed = str(timedelta(seconds=int(shown.seconds)))
-    room = width - len(elapsed) - 2
+    room = width - len(_COMMAND) - len(elapsed) - 3
     if (wide := cell_len(title)) > room:
         # Its end tells runs apart.
         title = f"…{title[wide - room + 1 :]}"
-    gap = max(1, width - cell_len(title) - len(elapsed) - 1)
-    return Text.assemble(" ", (title, "bold"), " " * gap, (elapsed, _QUIET))
+    gap = max(1, width - len(_COMMAND) - cell_len(title) - len(elapsed) - 2)
+    return Text.assemble(f" {_COMMAND} ", (title, "bold"), " " * gap, (elapsed, _QUIET))
 
 
 def _bar(shown: Snapshot, width: int) -> Text:
