@@ -281,9 +281,7 @@ def test_a_terminal_without_unicode_gets_what_it_can_show() -> None:
     shown = numbers().snapshot()
     made = console(terminal, TERM="xterm")
     made._width = made._height = 80
-    Screen(made, lambda width, height: frame("run", shown, width, height))._write(
-        "", goes_on=False
-    )
+    Screen(made, lambda width, height: frame("run", shown, width, height))._write("", goes_on=False)
     assert any(line.startswith(" ###") and " - 10%" in line for line in terminal.shown)
 
 

@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 def frame(title: str, shown: Snapshot, width: int, height: int) -> list[Text]:
-    """Return the lines of a frame, under a run's name: at most `height`, none wider than `width`."""
+    """Return at most `height` lines, none wider than `width`; `title` names the run."""
     rows = [row for row in _rows(shown) if row.parts]
     head = [_head(title, shown, width), _bar(shown, width)]
     while True:

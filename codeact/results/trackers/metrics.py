@@ -16,6 +16,7 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Load
 from codeact.experiment.summary import Latest, Summary, Tally, quantiles, take_in
 from codeact.models.base import ModelSettings
+from codeact.results.intervals import wilson
 from codeact.wording import secrets_of, without_secrets
 
 Row = dict[str, float]
@@ -58,6 +59,14 @@ class Scrubber:
         kept = without_secrets(text[:limit]).encode("utf-8", "replace").decode()
         left_out = len(text) - limit
         return f"{kept} … ({left_out:,} more characters)" if left_out > 0 else kept
+
+    def texts(self, value: Any) -> Any:
+        """JSON data, with every text in it scrubbed and none cut."""
+        if isinstance(value, dict):
+            return {name: self.texts(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.texts(item) for item in value]
+        return self.text(value, len(value)) if isinstance(value, str) else value
 
     def data(self, value: Any, key: str = "") -> Any:
         """JSON data, scrubbed; a value is judged together with its `key`."""
@@ -167,6 +176,32 @@ class RunMetrics:
         return MetricsRow(self.step, row)
 
 
+class TurnPoint(NamedTuple):
+    """A point of the curve: `solved` of `counted` episodes were solved within so many turns.
+
+    `low` and `high` bound its rate.
+    """
+
+    turns: int
+    rate: float
+    low: float
+    high: float
+    solved: int
+    counted: int
+
+
+def success_within_turns(summary: Summary) -> list[TurnPoint]:
+    """Return success against turns, from 1 to as many as an episode has; empty without any."""
+    counted = sum(tally.counted for tally in summary.by_turns.values())
+    points, solved = [], 0
+    for turns in range(1, max(summary.by_turns, default=0) + 1) if counted else ():
+        if (tally := summary.by_turns.get(turns)) is not None:
+            solved += tally.successes
+        low, high = wilson(solved, counted)
+        points.append(TurnPoint(turns, solved / counted, low, high, solved, counted))
+    return points
+
+
 class Throughput:
     """Episodes per second, from lap to lap."""
 
@@ -212,15 +247,29 @@ def numbers(summary: Summary) -> Row:
         "cost/policy": overall.cost,
         "cost/feedback": overall.feedback_cost,
         "cost/spent": accounts.spent.cost,
-        "success_rate": overall.success_rate,
     }
-    row |= {f"success_rate/{task}": t.success_rate for task, t in summary.by_task.items()}
+    row |= _rate(overall, "")
+    for task, tally in summary.by_task.items():
+        row |= _rate(tally, f"/{task}")
     for turns, tally in summary.by_turns.items():
         row |= _of_turns(turns, tally)
     row |= {f"failures/{cause}": count for cause, count in overall.causes.items()}
     row |= {f"retried/{cause}": count for cause, count in overall.retried.items()}
     row |= {f"ended/{reason}": count for reason, count in overall.terminate_reasons.items()}
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _rate(tally: Tally, end: str) -> dict[str, float | None]:
+    """Return a success rate with its interval."""
+    if not tally.counted:
+        return {}
+    low, high = wilson(tally.successes, tally.counted)
+    rate = tally.success_rate
+    return {
+        f"success_rate{end}": rate,
+        f"success_rate_low{end}": low,
+        f"success_rate_high{end}": high,
+    }
 
 
 def _of_turns(turns: int, tally: Tally) -> dict[str, float | None]:
