@@ -31,9 +31,10 @@ class SettingsLabels(NamedTuple):
     prompt: str
 
     @classmethod
-    def of(cls, config: RunConfig) -> "SettingsLabels":
+    def of(cls, config: RunConfig, digest: str) -> "SettingsLabels":
+        """Return the labels of a run whose records have this settings digest."""
         return cls(
-            config.digest,
+            digest,
             config.model.name,
             config.turns.name,
             config.turns.max_steps,
@@ -68,7 +69,7 @@ class TrackedRun(NamedTuple):
     @classmethod
     def of(cls, job: Job, settings: TrackerSettings, scrubber: Scrubber) -> "TrackedRun":
         """Describe a run. In a sweep it is named by its overrides, else by its folder."""
-        labels = SettingsLabels.of(job.config)
+        labels = SettingsLabels.of(job.config, job.folder.digest)
         path = job.folder.path.absolute()
         name = path.name if job.sweep is None else job.name
         group = labels.name if job.sweep is None else Path(job.sweep).absolute().name

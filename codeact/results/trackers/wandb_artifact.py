@@ -40,7 +40,8 @@ def episodes_artifact(run: TrackedRun, id_: str) -> "wandb.Artifact":
 
 def _write_episodes(source: Path, target: Path, scrubber: Scrubber) -> None:
     """Copy whole records line by line; every text in them loses its keys."""
-    with gzip.open(target, "wb") as out:
+    # Without the time, so that the same episodes are the same version of the artifact.
+    with target.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as out:
         for line in read_lines(source):
             if isinstance(line, Line) and line.ended and line.content.strip():
                 record = scrubber.texts(msgspec.json.decode(line.content))
