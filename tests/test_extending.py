@@ -57,7 +57,8 @@ INTERFACES: list[tuple[str, set[str]]] = [
     ("A model", of_struct(Request) | of_struct(Completion) | of_struct(EpisodeKey)),
     ("A prompt strategy", own(PromptStrategy)),
     ("A filter", of_tuple(Filter) | of_tuple(SelectionStep)),
-    ("A tracker", own(Listener) | of_tuple(Job) | of_tuple(Load)),
+    ("A tracker", own(TrackerSettings) | own(Tracker) | of_tuple(TrackedRun)),
+    ("A tracker", of_tuple(FinalUpdate) | of_tuple(MetricsRow) | of_tuple(SettingsLabels)),
 ]
 
 

@@ -177,7 +177,7 @@ def test_runs_of_the_same_settings_are_found_by_group_and_tags(told: Told) -> No
     assert {"mine", f"model:{model}", "turns:max5_p2+tool+cd"} <= told.wandb.tags
     assert told.wandb.config["settings"]["digest"] == digest
     (start,) = (
-        hparams_metadata.parse_session_start_plugin_data(content)
+        hparams_metadata.parse_session_start_info_plugin_data(content)
         for tag, content in told.events.PluginTagToContent("hparams").items()
         if tag == hparams_metadata.SESSION_START_INFO_TAG
     )
