@@ -173,7 +173,12 @@ class ToolSettings(GradedSettings):
     @property
     def success(self) -> Success:
         """When a world that tools act on counts as solved."""
-        return "published" if self.grading.mode == "mint" else "goal"
+        return success_of(self.grading.mode)
+
+
+def success_of(mode: Mode) -> Success:
+    """Tell when a world that tools act on counts as solved in a grading mode."""
+    return "published" if mode == "mint" else "goal"
 
 
 class ValidateConfig(ToolSettings):
@@ -181,6 +186,15 @@ class ValidateConfig(ToolSettings):
 
     out: str | None = None
     """Where every task that fails, or has no known answer, is written, one JSON object a line."""
+    attacks: list[Mode] = Field(default_factory=lambda: ["strict", "mint"])
+    """The grading modes in which answers that solve nothing are tried on every task."""
+    attacks_out: str | None = None
+    """Where the table of attacks, and every one that passes, is written as JSON."""
+
+    @field_validator("attacks")
+    @classmethod
+    def _each_mode_once(cls, value: list[Mode]) -> list[Mode]:
+        return list(dict.fromkeys(value))
 
 
 class PlaySettings(ToolSettings):
