@@ -167,6 +167,15 @@ class Index:
         )
         return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
 
+    def tally(
+        self, names: Sequence[str], where: Where | None = None, *, text: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """Return each combination of values in some columns, with its number of episodes last."""
+        chosen = ", ".join(map(_column, names))
+        clause, values = self._clause(where, text)
+        sql = f"SELECT {chosen}, count(*) FROM episodes{clause} GROUP BY {chosen}"  # noqa: S608
+        return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
+
     def read(self, key: str) -> EpisodeRecord:
         """Return an episode's record, by one read; raises `RecordingError`."""
         return self._guarded(lambda: self._found(key)[1])

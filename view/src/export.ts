@@ -117,6 +117,7 @@ function fits(row: Row, query: Query): boolean {
 function sorted(rows: Row[], by: string): Row[] {
   const [name, down] = by.startsWith("-") ? [by.slice(1), -1] : [by, 1];
   if (!name) return rows;
+  if (name === "recorded") return [...rows].reverse();
   const value = (row: Row) => (row as unknown as Record<string, number | string | null>)[name] ?? -1;
   return [...rows].sort((x, y) => (value(x) < value(y) ? -down : value(x) > value(y) ? down : 0));
 }
@@ -142,7 +143,7 @@ function flipped(pair: Pair): Flip {
 
 /** The share of samples that were solved, of those that count. */
 function share(rows: Row[]): number | null {
-  const counted = rows.filter((row) => row.result !== "error" || row.cause === "model");
+  const counted = rows.filter((row) => row.counted);
   return counted.length ? counted.filter((row) => row.result === "solved").length / counted.length : null;
 }
 

@@ -19,7 +19,7 @@ const LABELS: Record<(typeof FILTERS)[number], string> = {
 };
 const SORTS: [string, string][] = [
   ["", "as recorded"], ["-recorded", "newest first"], ["task", "by task"], ["turns", "fewest turns"], ["-turns", "most turns"],
-  ["-tokens", "most tokens"], ["-cost", "most costly"], ["-seconds", "slowest"],
+  ["-prompt", "most tokens read"], ["-completion", "most tokens written"], ["-cost", "most costly"], ["-seconds", "slowest"],
 ];
 export const ROW = 54;
 
@@ -216,7 +216,7 @@ export function Entry({ row, several = false, picked = false }: { row: Row; seve
           {picked && <span class="tag">chosen</span>}
         </span>
         <span class="facts">
-          {plural(row.turns, "turn")} · {count(row.tokens)} tokens
+          {plural(row.turns, "turn")} · {count(row.prompt + row.completion)} tokens
           {row.cost !== null && ` · ${usd(row.cost)}`}
           {row.seconds > 0 && ` · ${seconds(row.seconds)}`}
           {row.result !== "solved" && ` · ${row.cause ? `${row.cause} failed` : (REASONS[row.reason] ?? row.reason)}`}

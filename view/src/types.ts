@@ -27,14 +27,14 @@ export interface Transcript {
 }
 export type Result = "solved" | "failed" | "error";
 export interface Row {
-  key: string; task: string; task_id: string; sample: number; model: string; feedback: string; turn_setting: string;
-  digest: string; result: Result; cause: string | null; reason: string; error: string; turns: number; tokens: number;
+  key: string; task: string; task_id: string; sample: number; model: string; digest: string; result: Result;
+  cause: string | null; counted: boolean; reason: string; turns: number; prompt: number; completion: number;
   cost: number | null; seconds: number;
 }
 export interface Page<T> { total: number; rows: T[] }
 export interface Run {
   name: string; path: string; episodes: number; solved: number; counted: number; models: string[]; live: boolean;
-  version: number; differs?: string[];
+  version: number;
 }
 export interface State { runs: Run[]; fixed: boolean; hint: string; title: string }
 export type Facets = Record<string, [string, number][]>;
