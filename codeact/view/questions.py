@@ -11,11 +11,10 @@ from codeact.wording import nearest
 FACETS = {
     "task": "task_name",
     "model": "model",
-    "result": "success",
     "cause": "cause",
     "turns": "turns",
 }
-"""The column that each filter is about; a result is told by two."""
+"""The column that each filter is about; the filter by result is about two."""
 _SORTS: dict[str, list[str]] = {
     "": [],
     "-recorded": ["-file", "-line"],

@@ -125,7 +125,7 @@ class ViewedRun:
 
     def facets(self) -> dict[str, list[tuple[str, int]]]:
         """Return the values of each column that is filtered by, with their numbers of episodes."""
-        found: dict[str, Counter[Any]] = {name: Counter() for name in FACETS}
+        found: dict[str, Counter[Any]] = {name: Counter() for name in (*FACETS, "result")}
         for *values, number in self._tally(*_FACETED):
             shown = dict(zip(_FACETED, values, strict=True))
             for name, column in FACETS.items():
@@ -215,7 +215,7 @@ class ViewedRuns:
         index = Index.open(folder)
         self._indexes[folder] = index
         self._version += 1
-        name = _name(folder, root)
+        name = _name(folder, root, within=len(self.sources) > 1)
         if any(map(is_run, recording_files(folder))):
             self._keep(name, index, {})
         else:
@@ -242,8 +242,13 @@ class ViewedRuns:
             index.close()
 
 
-def _name(folder: Path, root: Path) -> str:
-    """Name a run by its place below what was given, or by its folder where it was given itself."""
+def _name(folder: Path, root: Path, *, within: bool) -> str:
+    """Name a run by its place below what was given, or by its folder where it was given itself.
+
+    Where several sources were given, the first part is the source's own name.
+    """
+    own = root.resolve().name
     if folder == root:
-        return folder.resolve().name
-    return folder.relative_to(root).as_posix()
+        return own
+    below = folder.relative_to(root).as_posix()
+    return f"{own}/{below}" if within else below

@@ -97,6 +97,7 @@ def _end(outcome: Outcome, turns: int) -> str:
 def list_line(one: ListedEpisode) -> str:
     """Return an episode's line of a list: result, turns, tokens, task and id."""
     result = f"{one.cause} failed" if one.cause else one.result
+    turns = "turn " if one.turns == 1 else "turns"
     return visible(
-        f"{result:<8} {one.turns:>3} turns {one.prompt + one.completion:>9,} tokens  {one.key}"
+        f"{result:<8} {one.turns:>3} {turns} {one.prompt + one.completion:>9,} tokens  {one.key}"
     ).replace("\n", "\u240a")
