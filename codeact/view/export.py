@@ -79,6 +79,7 @@ def _write(file: Path, name: str, value: bytes) -> None:
 def _of_export(page: bytes) -> bytes:
     """Return the page's markup, which says itself what it is and what it may load."""
     policy = "; ".join(one for one in POLICY.split("; ") if not one.startswith(_IN_HEADERS))
+    policy = policy.replace("trusted-types 'none'", "trusted-types codeact-data")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     marked = page.replace(b'<html lang="en">', b'<html lang="en" data-export="true">')
     return marked.replace(b"<head>", b"<head>\n    " + meta.encode())

@@ -154,8 +154,16 @@ def test_rows_are_filtered_searched_and_sorted(
 
 
 @pytest.mark.parametrize(
-    "query", [{"sort": "password"}, {"turns": "x"}, {"turns": "9" * 30}, {"offset": "-1"}, {"limit": "501"}, {"result": "x"}]
-)  # fmt: skip
+    "query",
+    [
+        {"sort": "password"},
+        {"turns": "x"},
+        {"turns": "9" * 30},
+        {"offset": "-1"},
+        {"limit": "501"},
+        {"result": "x"},
+    ],
+)
 def test_a_question_that_makes_no_sense_is_explained(
     server: ViewServer, query: dict[str, str]
 ) -> None:
@@ -218,13 +226,15 @@ async def test_two_hundred_clients_at_once_are_all_answered(server: ViewServer) 
 
     async def one(number: int) -> int:
         connector = aiohttp.TCPConnector(force_close=True)
-        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-            # Each follows the runs, and asks meanwhile.
-            async with session.get(server.base + "api/events") as events:
-                assert (await events.content.readline()).startswith(b"data: ")
-                async with session.get(server.base + paths[number % len(paths)]) as answer:
-                    await answer.read()
-                    return answer.status
+        # Each follows the runs, and asks meanwhile.
+        async with (
+            aiohttp.ClientSession(connector=connector, headers=headers) as session,
+            session.get(server.base + "api/events") as events,
+        ):
+            assert (await events.content.readline()).startswith(b"data: ")
+            async with session.get(server.base + paths[number % len(paths)]) as answer:
+                await answer.read()
+                return answer.status
 
     async with asyncio.timeout(30):
         assert await asyncio.gather(*map(one, range(200))) == [200] * 200
@@ -234,14 +244,17 @@ async def test_followers_hear_of_new_episodes(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", played("1", RIGHT, success=True))
     with viewing(folder) as server:
         headers = {"Authorization": f"Bearer {server.token}"}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            async with asyncio.timeout(10), session.get(server.base + "api/events") as events:
-                seen = []
-                while not seen or seen[-1] < 2:
-                    line = await events.content.readline()
-                    if line.startswith(b"data: "):
-                        seen.append(json.loads(line[6:])["runs"][0]["episodes"])
-                        append(folder, played("2", WRONG))
+        seen: list[int] = []
+        async with (
+            asyncio.timeout(10),
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(server.base + "api/events") as events,
+        ):
+            while not seen or seen[-1] < 2:
+                line = await events.content.readline()
+                if line.startswith(b"data: "):
+                    seen.append(json.loads(line[6:])["runs"][0]["episodes"])
+                    append(folder, played("2", WRONG))
     assert seen[0] == 1
     assert seen[-1] >= 2
 

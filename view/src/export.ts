@@ -5,11 +5,25 @@ import type { Facets, Flip, Page, Pair, Pairs, Row, SideBySide, State, Transcrip
 interface Index { state: State; rows: Record<string, Row[]>; files: Record<string, number[]> }
 
 declare global {
-  interface Window { codeactData?: (name: string, value: unknown) => void }
+  interface Window {
+    codeactData?: (name: string, value: unknown) => void;
+    trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): ScriptUrls };
+  }
 }
 
 /** Whether this page is one of an export. */
 export const exported = (): boolean => document.documentElement.dataset["export"] === "true";
+
+interface ScriptUrls { createScriptURL(url: string): string }
+
+/** The only address that the page's policy takes for a script made here: a file of the data. */
+const rules: ScriptUrls = {
+  createScriptURL(url) {
+    if (!/^data\/[\w-]+\.js$/.test(url)) throw new Error(`${url} is no file of the data`);
+    return url;
+  },
+};
+let urls: ScriptUrls | undefined;
 
 const wanted = new Map<string, (value: unknown) => void>();
 
@@ -18,7 +32,8 @@ function loaded<T>(name: string): Promise<T> {
   return new Promise((resolve, reject) => {
     wanted.set(name, resolve as (value: unknown) => void);
     const script = document.createElement("script");
-    script.src = `data/${name}.js`;
+    urls ??= window.trustedTypes?.createPolicy("codeact-data", rules) ?? rules;
+    script.src = urls.createScriptURL(`data/${name}.js`);
     script.onload = () => script.remove();
     script.onerror = () => reject(new Error(`data/${name}.js is missing beside this page`));
     document.head.append(script);

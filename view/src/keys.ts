@@ -1,5 +1,5 @@
 // The keyboard: each part of the page says what keys do while it is shown; the latest part goes first.
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export type Keys = Record<string, (event: KeyboardEvent) => boolean | void>;
 
@@ -9,7 +9,7 @@ const parts: { current: Keys }[] = [];
 export function useKeys(keys: Keys): void {
   const part = useRef(keys);
   part.current = keys;
-  useEffect(() => {
+  useLayoutEffect(() => {
     parts.push(part);
     return () => void parts.splice(parts.indexOf(part), 1);
   }, []);
