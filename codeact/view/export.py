@@ -12,7 +12,7 @@ from codeact.view.guard import POLICY
 from codeact.view.questions import Question
 from codeact.view.runs import ViewedRuns
 from codeact.view.server import PAGE, page_file
-from codeact.view.transcript import transcript_of
+from codeact.view.transcript import Transcript, transcript_of
 
 _FILE_BYTES = 1 << 20
 """Of a file of episodes, about: it is loaded whole when one of them is read."""
@@ -32,17 +32,17 @@ def write_export(runs: ViewedRuns, out: Path) -> int:
             (folder / name).write_bytes(_of_export(content) if name == PAGE[0] else content)
         episodes = _Files(data)
         rows: dict[str, Any] = {}
-        files: dict[str, list[int]] = {}
+        places: dict[str, list[tuple[int, int]]] = {}
         for run in runs:
             _, rows[run.name] = run.rows(Question({}, "", []), 0, -1)
-            files[run.name] = [
+            places[run.name] = [
                 episodes.add(transcript_of(run.index.read(row.key), row.key))
                 for row in rows[run.name]
             ]
         episodes.close()
-        index = {"state": state_of(runs, fixed=True), "rows": rows, "files": files}
+        index = {"state": state_of(runs, fixed=True), "rows": rows, "places": places}
         _write(data / "index.js", "index", msgspec.json.encode(index))
-        return sum(map(len, files.values()))
+        return sum(map(len, places.values()))
 
 
 class _Files:
@@ -53,15 +53,15 @@ class _Files:
         self._number = self._size = 0
         self._held: list[bytes] = []
 
-    def add(self, transcript: Any) -> int:
-        """Add an episode, and return the number of its file."""
+    def add(self, transcript: Transcript) -> tuple[int, int]:
+        """Add an episode; returns the number of its file, and its place in it from 0 on."""
         line = msgspec.json.encode(transcript)
         self._held.append(line)
         self._size += len(line)
-        number = self._number
+        place = self._number, len(self._held) - 1
         if self._size >= _FILE_BYTES:
             self.close()
-        return number
+        return place
 
     def close(self) -> None:
         if self._held:

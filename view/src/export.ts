@@ -2,7 +2,7 @@
 import type { Query, Source } from "./source";
 import type { Facets, Flip, Page, Pair, Pairs, Row, SideBySide, State, Transcript } from "./types";
 
-interface Index { state: State; rows: Record<string, Row[]>; files: Record<string, number[]> }
+interface Index { state: State; rows: Record<string, Row[]>; places: Record<string, [number, number][]> }
 
 declare global {
   interface Window {
@@ -90,11 +90,11 @@ export class ExportSource implements Source {
   async episode(run: string, key: string): Promise<Transcript> {
     const index = await this.read();
     const at = (index.rows[run] ?? []).findIndex((row) => row.key === key);
-    const file = index.files[run]?.[at];
-    if (file === undefined) throw new Error(`There is no episode ${key} in ${run}.`);
-    const name = `episodes-${file}`;
+    const place = index.places[run]?.[at];
+    if (!place) throw new Error(`There is no episode ${key} in ${run}.`);
+    const name = `episodes-${place[0]}`;
     if (!this.files.has(name)) this.files.set(name, loaded<Transcript[]>(name));
-    const found = (await this.files.get(name)!).find((one) => one.key === key);
+    const found = (await this.files.get(name)!)[place[1]];
     if (!found) throw new Error(`data/${name}.js lacks ${key}.`);
     return found;
   }
