@@ -9,6 +9,7 @@ import msgspec
 
 from codeact.datasets import Family, get, load_tasks, preparing
 from codeact.episode.machine import Episode
+from codeact.episode.messages import as_text
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError, TaskFileError
@@ -16,7 +17,7 @@ from codeact.experiment.config.schema import GradedSettings, RunConfig
 from codeact.experiment.config.tasks import Missing, TaskSet, TaskSettings
 from codeact.experiment.continuing import Continuing, continued
 from codeact.experiment.driver import Assignment
-from codeact.experiment.strategies import run_strategy
+from codeact.experiment.strategies import refuse_unfit, run_strategy
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey
 from codeact.recordings.run_folder import EpisodeIdentity, RunFolder
@@ -81,7 +82,7 @@ class Plan(NamedTuple):
             tools=self.tools.specs(first.task),
             opening=first.prefix.opening if first.prefix else None,
         )
-        return "\n".join(message["content"] for message in episode.opening)
+        return "\n".join(as_text(message) for message in episode.opening)
 
 
 def load_sets(config: GradedSettings) -> list[LoadedSet]:
@@ -189,6 +190,7 @@ def make_plan(config: RunConfig) -> Plan:
     strategy = run_strategy(config, (assignment.task for assignment in assignments))
     notices = [loaded.notice for loaded in sets if loaded.notice]
     tools.require({name for assignment in assignments for name in assignment.task.tools})
+    refuse_unfit(config, strategy, (tools.specs(one.task) for one in assignments))
     if config.continue_ is not None:
         source = Continuing(
             config.continue_, config.turn, config.episode, config.prompt.strategy, tools

@@ -11,11 +11,13 @@ import msgspec
 
 from codeact.episode.accounts import NOTHING, AccountLine
 from codeact.episode.causes import is_counted, is_own_success
+from codeact.episode.conduct import Conduct, conduct_of
 from codeact.episode.effects import Usage, total_cost
 from codeact.episode.reasoning import reasoning_sent
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.spending import accounts_of, accounts_of_attempt
 from codeact.experiment.accounts import RunAccounts
+from codeact.experiment.strategies import format_named
 from codeact.experiment.token_totals import TokenTotals
 from codeact.recordings.ledger import LedgerPlays
 from codeact.recordings.run_folder import read_records, read_spent
@@ -141,6 +143,7 @@ class Summary:
         self.failures: list[FailedEpisode] = []
         self.tokens = TokenTotals()
         """The exact tokens, where they are recorded."""
+        self.conduct = Conduct()
         self._seconds: dict[str, array[float]] = {}
 
     def add(self, record: EpisodeRecord) -> None:
@@ -150,6 +153,8 @@ class Summary:
         self._task(record.task_name).add(record, spent)
         self.by_turns.setdefault(len(record.turns), Tally()).add(record, spent)
         self.tokens.add(record)
+        if (format_ := format_named(record.prompt)) is not None:
+            self.conduct += conduct_of(record, format_)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 if turn.restored and effect == "model":
@@ -196,6 +201,7 @@ class Summary:
             "accounts": self.accounts.document(),
             "by_task": {name: tally.document() for name, tally in sorted(self.by_task.items())},
             "by_turns": {str(n): tally.document() for n, tally in sorted(self.by_turns.items())},
+            "conduct": msgspec.to_builtins(self.conduct),
             "latency": msgspec.to_builtins(self.latency),
             **tokens,
             "failures": msgspec.to_builtins(self.failures),

@@ -15,6 +15,7 @@ from codeact.episode.settings import (
 )
 from codeact.experiment.budget import BudgetSettings
 from codeact.experiment.config.compute import ComputeSettings, RayCompute
+from codeact.experiment.config.prompts import DIRECT_PROMPT, PromptSettings
 from codeact.experiment.config.tasks import Missing, TaskSettings
 from codeact.graders.base import Mode
 from codeact.models.person.settings import PersonSettings
@@ -29,29 +30,7 @@ from codeact.tools import AlfworldSettings, SearchSettings, Success
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
-RECORDED_PROMPTS = "recorded"
-
 _SESSIONS_PER_EPISODE = 3
-
-
-class PromptSettings(Settings):
-    """Which prompt strategy; ours are ``code`` and ``recorded``, plug-ins add theirs."""
-
-    incidental: ClassVar[frozenset[str]] = frozenset({"source"})
-
-    strategy: str
-    """The prompt strategy: `code`, `recorded`, or the name of a plug-in's."""
-    source: str | None = None
-    """The recordings that `recorded` takes instruction and example from: a run folder, a
-    `results.jsonl`, or a tree of either."""
-
-    @model_validator(mode="after")
-    def _source_is_for_recorded(self) -> Self:
-        if (self.strategy == RECORDED_PROMPTS) == (self.source is None):
-            raise ValueError(
-                "prompt=recorded and prompt.source=RECORDINGS go together: give both or neither"
-            )
-        return self
 
 
 class GradingSettings(Settings):
@@ -281,6 +260,13 @@ class RunConfig(PlaySettings):
                 "none: give continue=SOURCE too"
             )
         return self
+
+    @model_validator(mode="after")
+    def _direct_is_one_message(self) -> Self:
+        if self.prompt.strategy != DIRECT_PROMPT:
+            return self
+        once = {"max_steps": 1, "max_propose_solution": 1, "use_tools": False}
+        return self.model_copy(update={"turns": self.turns.model_copy(update=once)})
 
     @model_validator(mode="after")
     def _a_person_sees_one_episode(self) -> Self:
