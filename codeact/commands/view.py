@@ -69,17 +69,13 @@ def _serve(runs: "ViewedRuns", config: ViewConfig) -> int:
     import uvloop
 
     async def serve() -> None:
-        from codeact.view.server import prepare_search, serving
+        from codeact.view.server import serving
 
         async with serving(runs, config.selection.conversion, config.port) as address:
             sys.stdout.write(f"{address}\n")
             sys.stdout.flush()
             sys.stderr.write("open this address in a browser; Ctrl-C ends the page\n")
-            ended = prepare_search(runs)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
+            await asyncio.Event().wait()
 
     try:
         uvloop.run(serve())

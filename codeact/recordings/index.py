@@ -200,6 +200,11 @@ class Index:
         """
         return self._guarded(lambda: add_texts(self._store.db, lambda key: self._found(key)[1]))
 
+    def texts_left(self) -> int:
+        """Return of how many episodes `text` would have to take in the words first."""
+        sql = "SELECT count(*) FROM episodes WHERE number > (SELECT upto FROM told)"
+        return int(self._guarded(lambda: self._store.db.execute(sql).fetchone()[0]))
+
     # Reading
 
     def _found(self, key: str) -> tuple[bytes, EpisodeRecord]:

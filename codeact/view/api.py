@@ -15,10 +15,12 @@ from aiohttp import web
 from codeact.collection.settings import ConversionSettings
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.view.conversations import conversations_of
+from codeact.view.guard import HEADERS
 from codeact.view.pairs import FLIPS, side_by_side, task_pairs
 from codeact.view.questions import Question, number
 from codeact.view.runs import RunState, ViewedRuns
 from codeact.view.transcript import Transcript, transcript_of
+from codeact.view.words import FEW
 
 MOST_ROWS = 500
 """Rows that one answer has."""
@@ -35,6 +37,10 @@ class PageState(msgspec.Struct, frozen=True):
     fixed: bool
     hint: str
     title: str
+
+
+class _NotYet(Exception):
+    """What was asked for is being made."""
 
 
 class _Chosen(msgspec.Struct):
@@ -54,9 +60,12 @@ def state_of(runs: ViewedRuns, *, fixed: bool = False) -> PageState:
 class Api:
     """The requests that are answered, and those who follow a run."""
 
-    def __init__(self, runs: ViewedRuns, conversion: ConversionSettings) -> None:
+    def __init__(
+        self, runs: ViewedRuns, conversion: ConversionSettings, is_preparing: Callable[[], bool]
+    ) -> None:
         self._runs = runs
         self._conversion = conversion
+        self._is_preparing = is_preparing
         self._changed = asyncio.Condition()
         self._number = 0
         self._following = 0
@@ -77,8 +86,7 @@ class Api:
             web.post("/api/conversations", self._conversations),
         ]
 
-    def _state(self, query: "web.Request") -> PageState:
-        del query
+    def _state(self, _: web.Request) -> PageState:
         return state_of(self._runs)
 
     def _facets(self, request: web.Request) -> dict[str, list[tuple[str, int]]]:
@@ -87,7 +95,10 @@ class Api:
     def _rows(self, request: web.Request) -> dict[str, Any]:
         question = Question.of(request.query)
         offset, limit = _window(request)
-        total, rows = self._runs[_given(request, "run")].rows(question, offset, limit)
+        run = self._runs[_given(request, "run")]
+        if question.text and self._is_preparing() and (left := run.index.texts_left()) > FEW:
+            raise _NotYet(f"the search is being prepared: {left:,} episodes are left")
+        total, rows = run.rows(question, offset, limit)
         return {"total": total, "rows": rows}
 
     def _episode(self, request: web.Request) -> Transcript:
@@ -148,8 +159,6 @@ class Api:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         response.content_type = "text/event-stream"
-        from codeact.view.guard import HEADERS
-
         response.headers.update(HEADERS)
         await response.prepare(request)
         self._following += 1
@@ -187,6 +196,8 @@ async def _explained(act: Callable[[], web.Response]) -> web.Response:
     """Do something in a thread; what is wrong with a request is explained in words."""
     try:
         return await asyncio.to_thread(act)
+    except _NotYet as error:
+        return web.Response(status=503, text=str(error), headers={"Retry-After": "1"})
     except ConfigError as error:
         return web.Response(status=400, text=str(error))
     except RecordingError as error:

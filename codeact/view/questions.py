@@ -15,9 +15,11 @@ FACETS = {
     "turns": "turns",
 }
 """The column that each filter is about; the filter by result is about two."""
+NEWEST = "-recorded"
+"""The order in which the last that was written comes first."""
 _SORTS: dict[str, list[str]] = {
     "": [],
-    "-recorded": ["-file", "-line"],
+    NEWEST: [],
     "task": ["task_name", "task_id", "sample"],
     "turns": ["turns"],
     "-turns": ["-turns"],
@@ -35,6 +37,8 @@ class Question(NamedTuple):
     where: Where
     text: str
     sort: list[str]
+    newest: bool = False
+    """Whether the order of writing is turned."""
 
     @property
     def key(self) -> str:
@@ -55,7 +59,7 @@ class Question(NamedTuple):
         sort = asked.get("sort", "")
         if sort not in _SORTS:
             raise ConfigError(f"there is no order {sort!r} ({nearest(sort, _SORTS)})")
-        return cls(where, asked.get("q", ""), _SORTS[sort])
+        return cls(where, asked.get("q", ""), _SORTS[sort], newest=sort == NEWEST)
 
 
 def _result(result: str, cause: str | None) -> dict[str, Any]:

@@ -2,19 +2,23 @@
 
 import asyncio
 import errno
-import threading
+import multiprocessing
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from codeact.collection.settings import ConversionSettings
-from codeact.exceptions import ConfigError, RecordingError
-from codeact.recordings.index import Index
+from codeact.exceptions import ConfigError
 from codeact.view.api import Api
 from codeact.view.guard import Guard
 from codeact.view.runs import ViewedRuns
+from codeact.view.words import FEW, take_in_words
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
 
 HOST, FIRST_PORT, _PORTS = "127.0.0.1", 7717, 10
 _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -37,7 +41,8 @@ async def serving(
     runs: ViewedRuns, conversion: ConversionSettings, port: int | None = None
 ) -> AsyncIterator[str]:
     """Serve while the context is open, and yield the page's address; raises `ConfigError`."""
-    guard, api = Guard(), Api(runs, conversion)
+    words = prepare_search(runs)
+    guard, api = Guard(), Api(runs, conversion, lambda: words is not None and words.is_alive())
 
     @web.middleware
     async def guarded(request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
@@ -56,6 +61,8 @@ async def serving(
         with suppress(asyncio.CancelledError):
             await following
         await runner.cleanup()
+        if words is not None:
+            words.kill()
 
 
 def _route(name: str) -> web.RouteDef:
@@ -83,19 +90,20 @@ async def _bound(runner: web.AppRunner, port: int | None) -> int:
     raise AssertionError
 
 
-def prepare_search(runs: ViewedRuns) -> threading.Event:
-    """Take in the words of all messages, in a thread of its own, until the event is set.
+def prepare_search(runs: ViewedRuns) -> "SpawnProcess | None":
+    """Begin to take in the words of all messages, in a process of its own; None if they are.
 
-    The first search then need not wait. It has connections of its own, so that nobody waits for it.
+    It ends with this one. The server neither waits for it nor needs its memory.
     """
-    ended = threading.Event()
-    sources = [index.source for index in runs.indexes() if index.file is not None]
-
-    def take_in() -> None:
-        for source in sources:
-            with suppress(RecordingError), Index.open(source) as index:
-                while not ended.is_set() and index.index_texts():
-                    pass
-
-    threading.Thread(target=take_in, daemon=True).start()
-    return ended
+    sources = [
+        index.source
+        for index in runs.indexes()
+        if index.file is not None and index.texts_left() > FEW
+    ]
+    if not sources:
+        return None
+    process = multiprocessing.get_context("spawn").Process(
+        target=take_in_words, args=(sources,), daemon=True
+    )
+    process.start()
+    return process

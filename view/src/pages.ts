@@ -1,5 +1,6 @@
 // A long list of which only the pages in sight are fetched.
 import { useEffect, useReducer, useRef } from "preact/hooks";
+import { NotYet } from "./source";
 import { message } from "./store";
 import type { Page } from "./types";
 
@@ -41,6 +42,11 @@ export function usePages<T, P extends Page<T>>(
       (error: unknown) => {
         if (held.current !== mine) return;
         mine.error = message(error);
+        if (error instanceof NotYet) {
+          mine.asked.delete(page);
+          setTimeout(() => held.current === mine && ask(page), 1000);
+          return drawn(0);
+        }
         mine.total ??= 0;
         drawn(0);
       },

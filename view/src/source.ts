@@ -18,10 +18,13 @@ export interface Source {
 }
 
 export class Refused extends Error {}
+/** What was asked for is being made: ask again. */
+export class NotYet extends Error {}
 
 class ServerSource implements Source {
   private async get<T>(path: string, query: Query = {}): Promise<T> {
     const answer = await fetch(`api/${path}?${new URLSearchParams(query)}`);
+    if (answer.status === 503) throw new NotYet(await answer.text());
     if (!answer.ok) throw new Refused(await explained(answer));
     return answer.json() as Promise<T>;
   }
