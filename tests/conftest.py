@@ -45,7 +45,7 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests stay to the end: to look through them for garbage takes long, each time."""
+    """Thousands of tests stay to the end; each search for garbage would go through them all."""
     gc.enable()
     gc.freeze()
 
