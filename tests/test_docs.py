@@ -32,6 +32,7 @@ class Mark(NamedTuple):
 
 DRY = ("dry_run=true",)
 COMPOSED = ("--cfg", "job")
+UNLOADED = ("executor.preload=[]",)
 ALFWORLD = (
     "prepare task=alfworld",
     "validate task=alfworld",
@@ -53,7 +54,11 @@ MARKS = [
     Mark("python docs/", ("--check",), "says whether what is in the tree is up to date"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),
     Mark("codeact validate task=sample", ("limit=1",), "tests/experiment/test_validate.py has all"),
-    Mark("codeact fork", ("total_limit=2",), "tests/experiment/test_continuing.py has all"),
+    Mark(
+        "codeact fork", ("total_limit=2", *UNLOADED), "tests/experiment/test_continuing.py has all"
+    ),
+    Mark("codeact run model=scripted", UNLOADED, "no cell needs a library, which takes a second"),
+    Mark("codeact play", UNLOADED, "no cell needs a library, which takes a second"),
     Mark(
         "codeact collect recipe=sample out=runs/collected",
         DRY,
