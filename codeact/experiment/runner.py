@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _LOOK = 5.0
 """Seconds between two reports of the load."""
 _AHEAD = 8
-"""How many episodes the backend hears of before they begin."""
+"""How many episodes the backend is given before they begin."""
 _AGAIN = 1.0
 """Seconds between two attempts to write to a full disk."""
 
