@@ -165,7 +165,7 @@ class _TrackedRun:
 
 
 def _recall(metrics: RunMetrics, job: Job) -> None:
-    """Take in what the folder holds, but for the episodes that will be played again."""
+    """Add what the folder holds, except for the episodes that will be played again."""
     digest = job.folder.digest
     owed = {episode_id(a.task.name, a.task.id, digest, a.sample) for a in job.owed}
     latest = Latest(job.folder.path)
