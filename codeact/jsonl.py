@@ -1,7 +1,7 @@
 """Reads JSON Lines files: plain or gzipped, one line at a time, however large or broken.
 
-Everything in codeact that reads such a file reads it here, so that line numbers, blank lines, lines
-cut off by a crash and damaged archives mean the same everywhere.
+All of codeact reads such files here. So line numbers, blank lines, lines cut off by a crash and
+damaged archives mean the same everywhere.
 """
 
 from collections.abc import Callable, Iterator

@@ -32,6 +32,7 @@ class Mark(NamedTuple):
 
 DRY = ("dry_run=true",)
 COMPOSED = ("--cfg", "job")
+UNLOADED = ("executor.preload=[]",)
 ALFWORLD = (
     "prepare task=alfworld",
     "validate task=alfworld",
@@ -58,7 +59,11 @@ MARKS = [
         ("limit=6", "formats=[code,json]"),
         "tests/experiment/test_walkthroughs.py has one of each kind, in every format",
     ),
-    Mark("codeact fork", ("total_limit=2",), "tests/experiment/test_continuing.py has all"),
+    Mark(
+        "codeact fork", ("total_limit=2", *UNLOADED), "tests/experiment/test_continuing.py has all"
+    ),
+    Mark("codeact run model=scripted", UNLOADED, "no cell needs a library, which takes a second"),
+    Mark("codeact play", UNLOADED, "no cell needs a library, which takes a second"),
     Mark(
         "codeact collect recipe=sample out=runs/collected",
         DRY,

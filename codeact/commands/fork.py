@@ -1,6 +1,6 @@
 """``codeact fork RUN turn=N samples=K``: continue recorded episodes from a turn, K times each.
 
-RUN is a run folder, and its configuration is that of the fork but for what the command line says:
+RUN is a run folder. The fork has its configuration, except for what the command line says:
 another model, other turns. The first N turns of each episode are restored: their cells run again,
 and an episode in which they show something else ends there, with a cause. RUN may be published
 recordings too, which have no configuration: then give task, data, model and turns as for ``run``.

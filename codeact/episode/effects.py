@@ -167,9 +167,9 @@ class Verdict(msgspec.Struct, frozen=True):
 class Failure(msgspec.Struct, frozen=True):
     """The effect could not be performed.
 
-    `out_of_time` says that the episode reached its own limit on wall time, and `final` that it
-    would fail in the same way if it were played again at once. `usage` and `cost` are of a message
-    of the policy that was not acted on.
+    `out_of_time` says that the episode reached its own limit on wall time. `final` says that it
+    would fail in the same way if it were played again at once. `usage` and `cost` belong to a
+    message of the policy that was not acted on.
     """
 
     cause: Cause

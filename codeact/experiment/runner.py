@@ -36,7 +36,7 @@ _LOOK = 1.0
 _KEEP = 5
 """After so many of them, what was spent so far is written down."""
 _AHEAD = 8
-"""How many episodes the backend hears of before they begin."""
+"""How many episodes the backend is given before they begin."""
 _AGAIN = 1.0
 """Seconds between two attempts to write to a full disk."""
 

@@ -195,9 +195,9 @@ class Endpoints:
     """All servers of one model.
 
     With affinity, every request of an episode goes to the same server, which has the conversation
-    in its prefix cache: the first in the episode's own order of the servers (rendezvous hashing,
-    Thaler and Ravishankar 1998), so that processes agree without talking and a server that is left
-    moves no episode but its own. Without, it is the server with the least to do.
+    in its prefix cache. That is the first in the episode's own order of the servers (rendezvous
+    hashing, Thaler and Ravishankar 1998): processes agree without talking, and when a server goes,
+    only its own episodes move. Without affinity, a request goes to the server with the least to do.
     """
 
     def __init__(

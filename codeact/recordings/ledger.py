@@ -1,8 +1,8 @@
 """``requests.jsonl``: every request of a run, so that what was spent is known after any crash.
 
 Each request is two lines or more: when it begins, when an attempt at it fails that was charged, and
-with what it took. They are with the operating system before the episode goes on, so of a killed
-process nothing is unknown but the requests that were in flight, and those are counted.
+with what it took. The operating system has them before the episode goes on. So after a kill only
+the requests in flight are unknown, and those are counted.
 """
 
 import logging

@@ -115,7 +115,7 @@ class Lock:
         return cls(path, owner, notice)
 
     def release(self) -> None:
-        """Release the lock. For a kernel lock the open file has to be closed, too."""
+        """Release the lock. For a kernel lock, close the open file, too."""
         with suppress(OSError):
             if _read(self._path) == self._owner:
                 self._path.unlink()

@@ -164,28 +164,33 @@ def test_a_node_that_is_killed_loses_nothing(
 def test_nodes_that_join_get_workers_and_those_that_leave_give_their_episodes_back(
     ray_cluster: Any, tmp_path: Path
 ) -> None:
-    """One node, three, two and one again, in one run."""
-    more = ["model.latency=0.9", "samples=20", "compute.concurrency=12"]
-    run = Driver(ray_cluster, tmp_path, *SLOW, *more)
-    run.until_played(10)
-    joined = [add_node(ray_cluster), add_node(ray_cluster)]
-    try:
-        for node in joined:
-            run.until(lambda node=node: bool(worker_pids(node)))
-            run.until(lambda node=node: f"({node.node_id[:8]}) joined" in run.stderr)
-        assert "3 play now" in run.stderr
-        run.until_played(run.played() + 20)
-        ray_cluster.remove_node(joined.pop(), allow_graceful=True)
-        run.until(lambda: run.stderr.count("was lost") == 1)
-        run.until_played(run.played() + 20)
-        ray_cluster.remove_node(joined.pop(), allow_graceful=False)
-        run.until(lambda: run.stderr.count("was lost") == 2)
-        assert run.played() < 8 * 20
-        assert run.finish() == 0, run.stderr
-    finally:
-        for node in joined:
-            ray_cluster.remove_node(node)
-    assert_complete(tmp_path, 8 * 20)
+    """One node, three, two and one again, in one run, which then ends soon."""
+    with threaded(FakeApi(["<solution> 1 </solution>"], latency=1.0)) as api:
+        words = [*TASKS, "model=server", "model.name=m", f"model.base_url={api.base_url}"]
+        words += ["samples=40", "turns=max1_p1", "compute.concurrency=12"]
+        run = Driver(ray_cluster, tmp_path, *words)
+        run.until_played(10)
+        api.latency = 4.0
+        joined = [add_node(ray_cluster), add_node(ray_cluster)]
+        try:
+            for node in joined:
+                run.until(lambda node=node: bool(worker_pids(node)))
+                run.until(lambda node=node: f"({node.node_id[:8]}) joined" in run.stderr)
+            assert "3 play now" in run.stderr
+            api.latency = 1.0
+            run.until_played(run.played() + 20)
+            ray_cluster.remove_node(joined.pop(), allow_graceful=True)
+            run.until(lambda: run.stderr.count("was lost") == 1)
+            run.until_played(run.played() + 20)
+            ray_cluster.remove_node(joined.pop(), allow_graceful=False)
+            run.until(lambda: run.stderr.count("was lost") == 2)
+            assert run.played() < 8 * 40
+            api.latency = 0.0
+            assert run.finish() == 0, run.stderr
+        finally:
+            for node in joined:
+                ray_cluster.remove_node(node)
+    assert_complete(tmp_path, 8 * 40)
     assert handed_out_again(tmp_path)
     assert run.stderr.count("was lost") == 2
     assert len(worker_pids(first_node(ray_cluster))) <= 1
@@ -294,6 +299,18 @@ def test_a_budget_holds_over_all_workers(
     accounts = summarize_folder(tmp_path).accounts
     assert (accounts.spent.requests, accounts.mismatches) == (answered, 0)
     assert accounts.abandoned.requests > 0
+
+
+def test_a_model_that_only_fails_stops_the_run(ray_cluster: Any, tmp_path: Path) -> None:
+    with threaded(FakeApi([Reply(status=401, text="invalid api key")])) as api:
+        words = ["model=server", "model.name=m", f"model.base_url={api.base_url}", *TASKS]
+        words += ["samples=10", "turns=max1_p1", "compute.workers=2", "compute.concurrency=8"]
+        run = Driver(ray_cluster, tmp_path, *words)
+        assert run.finish() == 1, run.stderr
+        # 20 failures without a success between stop it, and each of the workers is asked to try.
+        assert api.count <= 20 + 8 + 2
+    assert f"the model does not work: model: {api.base_url}" in run.stderr
+    assert 0 < len(latest_records(tmp_path)) < 80
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ class WorkerLost(Exception):
 class Worker:
     """A running actor.
 
-    Of each run, `charged` is what the actor has spent on it, and `heard` how many lines of its
-    requests have come from there, both as far as is known.
+    Both are by the run, and as far as is known: `charged` is what the actor has spent on it, and
+    `heard` how many lines of its requests have come from the actor.
     """
 
     def __init__(self, actor: Any, info: WorkerInfo) -> None:

@@ -277,7 +277,7 @@ class RunConfig(PlaySettings):
 
     @property
     def person(self) -> Literal["policy", "user", "editor"] | None:
-        """What a person at the terminal is in the run's episodes, None where nobody is asked."""
+        """What a person at the terminal is in the run's episodes; None if no person is asked."""
         if isinstance(self.model, PersonSettings):
             return "policy"
         if self.step:

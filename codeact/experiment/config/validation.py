@@ -104,7 +104,7 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tag(model: type[BaseModel]) -> object:
-    """What `kind` has to be for a model."""
+    """Return the `kind` that chooses a model."""
     field = model.model_fields.get("kind")
     named = get_args(field.annotation) if field else ()
     return named[0] if named else None
