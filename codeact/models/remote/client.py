@@ -100,10 +100,7 @@ class RemoteClient(ABC):
 
     @abstractmethod
     def _parameters(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
-        """Return what a request carries beside its messages and its model.
-
-        Raises `ProviderFailure` for what the API has no place for.
-        """
+        """Return what a request carries beside messages and model; raises `ProviderFailure`."""
 
     @abstractmethod
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
@@ -123,9 +120,8 @@ class RemoteClient(ABC):
             self._checks = None
             raise ConfigError(no_server([check for check, _ in refused]))
         for check, why in refused:
-            endpoint = next(
-                one for one in self._endpoints.members if one.base_url == check.base_url
-            )
+            members = self._endpoints.members
+            endpoint = next(one for one in members if one.base_url == check.base_url)
             if check.wrong is not None:
                 self._endpoints.exclude(endpoint, why)
             else:
@@ -138,11 +134,10 @@ class RemoteClient(ABC):
             carried = self._parameters(options, seed)
         except ProviderFailure as failure:
             raise ConfigError(str(failure)) from failure
-        if not carried or not self._settings.probe or carried == self._rehearsed:
-            return
-        if refused := await self._probe.rehearse(carried):
-            raise ConfigError(f"{'; '.join(refused)} (model.probe=false skips this check)")
-        self._rehearsed = carried
+        if carried and self._settings.probe and carried != self._rehearsed:
+            if refused := await self._probe.rehearse(carried):
+                raise ConfigError(f"{'; '.join(refused)} (model.probe=false skips this check)")
+            self._rehearsed = carried
 
     async def probe(self) -> None:
         """Ask every server for one token; raises `ProviderFailure` if none gives it."""
