@@ -9,6 +9,8 @@ COMMANDS = {
     "prepare": "make task files of a data set's raw files, with a card beside them",
     "replay": "play recorded episodes through the live environment and list what differs",
     "regrade": "give recorded answers new verdicts and list those that differ",
+    "compare": "say how runs of the same tasks differ, and how sure that is",
+    "study": "play a sweep that answers a question, or take recorded runs, and report it",
     "tiers": "sort recorded episodes by how hard their tasks were, and list what nobody solved",
     "select": "make training conversations of the recorded episodes that are worth it",
     "import": "make run folders of published results.jsonl trees; nothing of them is lost",

@@ -4,15 +4,19 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.schema import PlaySettings, digest_of
+from codeact.experiment.services import ServiceStats
 from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
 from codeact.models.cache import CachedModel, ResponseStore
 from codeact.models.registry import create_client
+from codeact.models.replicas import HasServers
 from codeact.sandboxes.base import Sandbox
+from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.settings import AnyExecutorSettings
 from codeact.sandboxes.start import facts_of, start_sandbox
 from codeact.tools import ToolBox
@@ -57,6 +61,13 @@ class Resources:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+
+    def stats(self) -> ServiceStats:
+        """Return how what is open does now."""
+        opened = list(self._open.values())
+        servers = [one.stats() for one in opened if isinstance(one, HasServers)]
+        sandboxes = tuple(one.occupancy for one in opened if isinstance(one, GuestSandbox))
+        return ServiceStats(tuple(chain.from_iterable(servers)), sandboxes)
 
     async def sandbox(self, settings: AnyExecutorSettings) -> Sandbox:
         """Return a started sandbox; raises `ExecutorUnavailable`."""

@@ -202,7 +202,7 @@ async def test_a_storm_of_faults_loses_no_answer_and_mixes_none_up(each_api):
         got = await client.complete(ask(({"role": "user", "content": str(number)},)))
         assert got.text == str(number)
 
-    settings = {"timeout": {"total": 0.5}, "max_retries": 30, "concurrency": 50}
+    settings = {"timeout": {"total": 1.0}, "max_retries": 30, "concurrency": 50}
     async with (
         each_api.server(reply) as api,
         client_of(each_api, api.base_url, **settings) as client,

@@ -18,6 +18,7 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Cache, Resources, naming_keys
+from codeact.experiment.services import ServiceStats
 from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Rehearsed
 from codeact.models.person.editor import MessageEditor
 from codeact.models.person.settings import PersonSettings
@@ -29,9 +30,13 @@ class LocalBackend:
     """Plays every episode in this process."""
 
     def __init__(
-        self, environments: Mapping[str, Environment], facts: Mapping[str, dict[str, Any]]
+        self,
+        environments: Mapping[str, Environment],
+        facts: Mapping[str, dict[str, Any]],
+        resources: Resources,
     ) -> None:
         self._environments = environments
+        self._resources = resources
         self.facts = facts
 
     async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
@@ -42,6 +47,9 @@ class LocalBackend:
 
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
+
+    def stats(self) -> ServiceStats:
+        return self._resources.stats()
 
     async def settle(self) -> None:
         """Do nothing: every request is booked in this process as it ends."""
@@ -58,7 +66,7 @@ async def open_local(
         for name, plan in plans.items()
     }
     facts = {name: await resources.facts(plan.config.executor) for name, plan in plans.items()}
-    return LocalBackend(environments, facts)
+    return LocalBackend(environments, facts, resources)
 
 
 async def environment(

@@ -22,10 +22,11 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.experiment.restoring import Prefix
+from codeact.experiment.services import ServiceStats
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.graders.base import Mode
 from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
-from codeact.tools import open_toolbox
 
 NOTHING_SPENT = Spent(0, 0.0)
 
@@ -131,7 +132,7 @@ class EpisodeWorker:
         config = setup.config
         account, outbox = Account(config.budget), Outbox()
         account.list_in(outbox.add)
-        tools = open_toolbox(config.search, config.alfworld, config.success)
+        tools = toolbox_of(config, config.search)
         tools.require(setup.tools)
         made = await environment(
             config,
@@ -191,11 +192,12 @@ class EpisodeWorker:
 
     async def exchange(
         self, others: Mapping[str, Spent], heard: Mapping[str, int]
-    ) -> dict[str, RequestReport]:
-        """Take in what was spent elsewhere, and return what was asked here."""
+    ) -> tuple[dict[str, RequestReport], ServiceStats]:
+        """Take in what was spent elsewhere, and return what was asked here, and how all does."""
         for run, spent in others.items():
             self._hear(run, spent)
-        return {run: box.report(heard.get(run, 0)) for run, box in self._outboxes.items()}
+        reports = {run: box.report(heard.get(run, 0)) for run, box in self._outboxes.items()}
+        return reports, self._resources.stats()
 
     async def close(self) -> None:
         """Close the sandbox and the clients."""

@@ -31,8 +31,10 @@ _SHOWN = 4
 _SWEPT = {"run", "fork"}
 """Commands that take ``-m``."""
 _WITHIN = re.compile(r"((?:[a-z_]+\.)*([a-z_]+))\.([a-z_]+)=")
-_TAKES_SEVERAL = {"task"}
-"""Groups that take a list of options, which are composed into one."""
+_BY_NAME = {"tracker"}
+"""Groups that take a list of options, each of which keeps its keys under its own name."""
+_TAKES_SEVERAL = {"task", *_BY_NAME}
+"""Groups that take a list of options; those of the others are composed into one."""
 
 
 class Invocation(NamedTuple):
@@ -123,6 +125,7 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     words = _without_sweeps(invocation.command, overrides)
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
         lists = _lists_of_options(invocation.name, words)
+        overrides = _by_name(overrides, lists)
         try:
             config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
@@ -198,7 +201,13 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
     }
     if not given:
         return {}
-    others = [word.input_line or "" for word in words if word.get_key_element() not in given]
+    roots = tuple(f"{group}." for group in _BY_NAME & {*given})
+    others = [
+        word.input_line or ""
+        for word in words
+        if word.get_key_element() not in given
+        and not (roots and word.key_or_group.startswith(roots))  # their places are not open yet
+    ]
     try:
         files = option_files(compose(name, overrides=others, return_hydra_config=True))
     except (HydraException, OmegaConfBaseException):
@@ -209,6 +218,20 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
             names = [str(one) for one in value]
             _refuse_list(key, names, options)
             found[key] = f"[{','.join(names)}]"
+    return found
+
+
+def _by_name(overrides: list[str], lists: Mapping[str, str]) -> list[str]:
+    """Write ``tracker=[a,b]`` as Hydra has it: no option of the group, and each in its own place.
+
+    They go in front, so that a refusal names the key that is set after them.
+    """
+    given = set(lists) & _BY_NAME
+    found = [word for word in overrides if word.partition("=")[0] not in given]
+    first = sum(word.startswith("hydra.searchpath=") for word in found[:1])
+    for group in given:
+        places = [f"+{group}@{group}.{name}={name}" for name in options_in(lists[group])]
+        found[first:first] = [f"~{group}", *places]
     return found
 
 
