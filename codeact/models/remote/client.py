@@ -48,11 +48,6 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _PROBE_PAUSES = (1.0, 4.0)
 """Seconds before a server that may come back is asked again whether it has."""
-_UNLUCKY = 0.25
-"""How much of a retry it takes to be refused (429) by a server that answers others meanwhile.
-
-To be refused with the crowd of a wave, whose first refusal has lowered the limit, takes nothing.
-"""
 
 
 class RemoteClient(ABC):
@@ -310,10 +305,8 @@ class RemoteClient(ABC):
             is_first = endpoint.was_refused(admission.wave)
             if failed.wait is not None and failed.wait > self._settings.timeout.wait:
                 elsewhere = self._endpoints.failed(endpoint, pause=failed.wait)
-            elif not is_first:
-                weight = 0.0
-            elif endpoint.answered_at > history.last:
-                weight = _UNLUCKY
+            else:
+                weight = history.weight_of_refusal(endpoint, first=is_first)
         else:
             endpoint.errors += 1
             if failed.kind == "other":
