@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "write run folders as the published results.jsonl trees",
     "convert": "write training conversations in other formats, or episodes as preference pairs",
     "stats": "count examples and tokens of training conversations",
+    "view": "read episodes on a local page, two runs side by side, or as text; follows a live run",
     "collect": "the whole way by a recipe: weaker models, the strong one, selection; resumable",
     "sandbox": "build the image, check the sandbox, run cells, sweep leftovers",
     "completion": "print what makes bash, zsh or fish complete codeact's words",
