@@ -4,7 +4,6 @@ Commands call Hydra's API rather than its decorator: a sweep is then one process
 episodes, and every refusal names the key, the file and the nearest valid name.
 """
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,12 +21,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from codeact.exceptions import ConfigError
+from codeact.experiment.config.instead import as_keys, flat_keys, instead_of
 from codeact.experiment.overrides import literal, parsed
 from codeact.resources import data_folder
 from codeact.wording import nearest, without_secrets
 
-_SHOWN = 4
-"""Keys of one ending, that are suggested."""
 _SWEPT = {"run", "fork"}
 """Commands that take ``-m``."""
 _WITHIN = re.compile(r"((?:[a-z_]+\.)*([a-z_]+))\.([a-z_]+)=")
@@ -346,24 +344,15 @@ def _refusal(before: DictConfig, override: str, cause: Exception) -> str:
     options = {group: [file.stem for file in found] for group, found in files.items()}
     if group in options:
         if value not in options[group]:
-            hint = nearest(value, options[group]) + _as_keys(group, value)
+            hint = nearest(value, options[group]) + as_keys(group, value)
             return f"{override!r}: {group} has no option {value!r} ({hint})"
         return f"{override!r}: {_first_line(cause)}"
     keys = set(flat_keys(_plain(before, resolve=False)))
     missing = key if key not in keys else _missing_beneath(key, cause)
     if missing not in keys:
-        return f"{override!r}: unknown key {missing!r} ({_instead(missing, keys, options)})"
+        return f"{override!r}: unknown key {missing!r} ({instead_of(missing, keys, options)})"
     why = f": {_first_line(cause.__cause__)}" if isinstance(cause.__cause__, Exception) else ""
     return f"{override!r}: {_first_line(cause)}{why}"
-
-
-def _as_keys(group: str, value: str) -> str:
-    """How to say by keys what the name of an option that is not there seems to say."""
-    turns = re.fullmatch(r"max(\d+)_p(\d+)", value) if group == "turns" else None
-    if turns is None:
-        return ""
-    steps, proposals = turns.groups()
-    return f" Or give turns.max_steps={steps} turns.max_propose_solution={proposals}"
 
 
 def _missing_beneath(key: str, cause: Exception) -> str:
@@ -371,53 +360,6 @@ def _missing_beneath(key: str, cause: Exception) -> str:
     reason = cause.__cause__
     found = getattr(reason, "full_key", None) if isinstance(reason, ConfigKeyError) else None
     return str(found) if found and _within(str(found), key) else key
-
-
-def _instead(key: str, keys: set[str], options: dict[str, list[str]]) -> str:
-    """What to give in place of a key that is not there."""
-    parent, _, leaf = key.rpartition(".")
-    if parent == "task.sets":
-        there = sorted(one.rpartition(".")[2] for one in keys if one.rpartition(".")[0] == parent)
-        return (
-            f"task.sets has {', '.join(there)}; one more is "
-            f'"+{key}={{path:FILE,family:NAME}}", and ~task.sets.NAME takes one out'
-        )
-    if whole := whole_keys(key, keys):
-        return whole
-    beside = [one for one in keys if one.rpartition(".")[0] == parent]
-    others = [one for one in (*keys, *options) if not key.startswith(f"{one}.")]
-    hint = nearest(key, others, ())
-    if hint.startswith("did you mean"):
-        return hint
-    near = difflib.get_close_matches(leaf, {one.rpartition(".")[2] for one in keys}, n=1)
-    if near and (whole := whole_keys(near[0], keys)):
-        return whole
-    return nearest(key, (), beside or [one for one in keys if "." not in one])
-
-
-def whole_keys(end: str, keys: Iterable[str]) -> str:
-    """The keys that end like this, as a suggestion; of the options that are not chosen, too."""
-    found = sorted(one for one in keys if one.endswith(f".{end}"))
-    if found:
-        others = f" or {len(found) - _SHOWN} others" if len(found) > _SHOWN else ""
-        return f"did you mean {' or '.join(map(repr, found[:_SHOWN]))}{others}?"
-    elsewhere: dict[str, list[str]] = {}
-    for file in sorted(data_folder("conf").glob("*/*.yaml")):
-        group, tree = file.parent.name, OmegaConf.to_container(OmegaConf.load(file))
-        for one in flat_keys(tree):
-            if f"{group}.{one}".endswith(f".{end}"):
-                elsewhere.setdefault(f"{group}.{one}", []).append(f"{group}={file.stem}")
-    said = [f"{key!r} with {', '.join(chosen)}" for key, chosen in sorted(elsewhere.items())]
-    return f"did you mean {' or '.join(said[:_SHOWN])}?" if said else ""
-
-
-def flat_keys(tree: Any, prefix: str = "") -> Iterable[str]:
-    """Every dotted key of a nested dict, inner nodes included."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            path = f"{prefix}{key}"
-            yield path
-            yield from flat_keys(value, path + ".")
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codeact.exceptions import ConfigError
-from codeact.experiment.config.compose import Composed, flat_keys, whole_keys
+from codeact.experiment.config.compose import Composed
+from codeact.experiment.config.instead import flat_keys, whole_keys
 from codeact.experiment.config.trackers import TRACKERS, TrackerSettings
 from codeact.models.base import ModelSettings
 from codeact.models.registry import model_kinds, settings_type
