@@ -176,7 +176,7 @@ class RunMetrics:
         return MetricsRow(self.step, row)
 
 
-class TurnPoint(NamedTuple):
+class CurvePoint(NamedTuple):
     """A point of the curve: `solved` of `counted` episodes were solved within so many turns.
 
     `low` and `high` bound its rate.
@@ -190,7 +190,7 @@ class TurnPoint(NamedTuple):
     counted: int
 
 
-def success_within_turns(summary: Summary) -> list[TurnPoint]:
+def success_curve(summary: Summary) -> list[CurvePoint]:
     """Return success against turns, from 1 to as many as an episode has; empty without any."""
     counted = sum(tally.counted for tally in summary.by_turns.values())
     points, solved = [], 0
@@ -198,7 +198,7 @@ def success_within_turns(summary: Summary) -> list[TurnPoint]:
         if (tally := summary.by_turns.get(turns)) is not None:
             solved += tally.successes
         low, high = wilson(solved, counted)
-        points.append(TurnPoint(turns, solved / counted, low, high, solved, counted))
+        points.append(CurvePoint(turns, solved / counted, low, high, solved, counted))
     return points
 
 
