@@ -1,6 +1,9 @@
 """Whole five-turn episodes per second, with a model in this process that answers at once.
 
 ``python benchmarks/episodes.py [--episodes 400] [--concurrency 8] [--executor local docker]``
+``python benchmarks/episodes.py --formats`` plays a task of toolbench in each action format in turn,
+with four calls of its tools and an answer each, and compares what they take with `code`: seconds,
+and those of both processors.
 
 Each episode runs four cells in a fresh interpreter of its own, proposes an answer, is graded and
 written to disk. The rival in the same run is a bare loop over the same sessions and cells, without
@@ -10,25 +13,35 @@ needs an engine (DOCKER_HOST); ``--image host`` builds nothing.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import resource
+import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import uvloop
 
 from codeact.commands.arguments import configuration, parse
 from codeact.datasets import get, load_tasks
-from codeact.episode.prompts import CodeStrategy
+from codeact.episode.effects import Completion
+from codeact.episode.prompts import ActionFormat, CodeStrategy, PromptStrategy
+from codeact.episode.prompts.worked import Step
 from codeact.episode.settings import EpisodeSettings, TurnSettings
+from codeact.episode.task import Task
 from codeact.experiment.compute.local import LocalBackend
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity
 from codeact.experiment.events import Job, NullListener
 from codeact.experiment.identity import RequestedRun
 from codeact.experiment.runner import Runner
+from codeact.experiment.strategies import strategy
+from codeact.experiment.toolboxes import tools_of
+from codeact.experiment.walkthroughs import written_as
 from codeact.models.scripted import ScriptedModel
 from codeact.recordings.run_folder import RunFolder, read_records
 from codeact.sample import tasks_path
@@ -38,24 +51,59 @@ from codeact.sandboxes.start import start_sandbox
 from codeact.tools import ToolBox
 
 CELLS = ["a = 6", "b = a * 7", "print(a, b)", "sum(range(b))"]
+FORMATS = ("code", "code_fenced", "code_tool", "json_code", "json", "text", "tool_calls")
 TEXTS = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]
 
 
-async def episodes(sandbox: Sandbox, count: int, concurrency: int, folder: Path) -> float:
-    """Play `count` episodes through the real runner; seconds."""
-    family = get("gsm8k")
-    (task, *_) = load_tasks(family, tasks_path("gsm8k"))
+class Played(NamedTuple):
+    """What is played: a task, what the policy writes in its five turns, and how it is read."""
+
+    task: Task
+    texts: Sequence[str | Completion]
+    prompt: PromptStrategy
+    tools: ToolBox
+
+
+def in_cells() -> Played:
+    """A task of mathematics, and four cells that call nothing."""
+    (task, *_) = load_tasks(get("gsm8k"), tasks_path("gsm8k"))
     answer = f"The answer is <solution> {task.reference} </solution>"
+    return Played(task, [*TEXTS, answer], CodeStrategy(), ToolBox({}))
+
+
+def in_format(name: str) -> Played:
+    """A task of toolbench with four calls, one a turn, in an action format."""
+    format_ = strategy(name)
+    assert isinstance(format_, ActionFormat)
+    family = get("toolbench")
+    assert family.walkthrough is not None
+    tasks = load_tasks(family, "seed://0")
+    task = next(one for one in tasks if len(family.walkthrough(one).calls) == 4)
+    steps = [
+        Step("Next.", code=f"print({tool}(**{given!r}))", tool=tool, arguments=given)
+        for tool, given in family.walkthrough(task).calls
+    ]
+    steps.append(Step("So.", answer=str(task.reference)))
+    texts = [written_as(format_, step, number) for number, step in enumerate(steps)]
+    tools = ToolBox({}, in_session=tools_of(["toolbench"]))
+    return Played(task, texts, format_, tools)
+
+
+async def episodes(
+    sandbox: Sandbox, count: int, concurrency: int, folder: Path, played: Played
+) -> float:
+    """Play `count` episodes through the real runner; seconds."""
+    family = get(played.task.name)
     environment = Environment(
         identity=RunIdentity("scripted", "none", "benchmark"),
         settings=EpisodeSettings(turns=TurnSettings(max_steps=5, max_propose_solution=2)),
-        strategy=CodeStrategy(),
-        policy=ScriptedModel([*TEXTS, answer]),
+        strategy=played.prompt,
+        policy=ScriptedModel(played.texts),
         critic=None,
         sandbox=sandbox,
-        tools=ToolBox({}),
+        tools=played.tools,
     )
-    owed = [Assignment(task, family, family.grader("strict"), n) for n in range(count)]
+    owed = [Assignment(played.task, family, family.grader("strict"), n) for n in range(count)]
     config = configuration("run", parse("run", []), RunConfig)
     run = RunFolder.open(folder, RequestedRun(config=config, values={"benchmark": "episodes"}))
     start = time.perf_counter()
@@ -91,6 +139,47 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def cpu_of_all() -> float:
+    """CPU seconds of this process and of all that it started, whether they run or have ended."""
+    own = psutil.Process()
+    total = 0.0
+    for process in [own, *own.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            spent = process.cpu_times()
+            total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
+
+
+async def compare(settings: AnyExecutorSettings, count: int, concurrency: int) -> dict[str, Any]:
+    """Every format in turn, five times; the medians of what an episode takes."""
+    sandbox = await start_sandbox(settings)
+    spent: dict[str, list[float]] = {name: [] for name in FORMATS}
+    waited: dict[str, list[float]] = {name: [] for name in FORMATS}
+    try:
+        for round_ in range(6):
+            for name in FORMATS:
+                before = cpu_of_all()
+                with tempfile.TemporaryDirectory() as folder:
+                    run = Path(folder) / "run"
+                    took = await episodes(sandbox, count, concurrency, run, in_format(name))
+                if round_:  # the first one warms up
+                    spent[name].append(1000 * (cpu_of_all() - before) / count)
+                    waited[name].append(1000 * took / count)
+    finally:
+        await sandbox.close()
+    cpu_ms = {name: statistics.median(found) for name, found in spent.items()}
+    wall_ms = {name: statistics.median(found) for name, found in waited.items()}
+    return {
+        name: {
+            "CPU ms/episode": round(cpu_ms[name], 2),
+            "CPU of code": round(cpu_ms[name] / cpu_ms["code"], 2),
+            "ms/episode": round(wall_ms[name], 2),
+            "time of code": round(wall_ms[name] / wall_ms["code"], 2),
+        }
+        for name in FORMATS
+    }
+
+
 async def measure(settings: AnyExecutorSettings, count: int, concurrency: int) -> dict[str, Any]:
     """Both in turn, three times; the round with the median rate."""
     sandbox = await start_sandbox(settings)
@@ -101,7 +190,8 @@ async def measure(settings: AnyExecutorSettings, count: int, concurrency: int) -
             floor = await bare(sandbox, count, concurrency)
             before = cpu()
             with tempfile.TemporaryDirectory() as folder:
-                taken = await episodes(sandbox, count, concurrency, Path(folder) / "run")
+                run = Path(folder) / "run"
+                taken = await episodes(sandbox, count, concurrency, run, in_cells())
             rounds.append((count / taken, count / floor, 1000 * (cpu() - before) / count))
     finally:
         await sandbox.close()
@@ -122,12 +212,14 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--executor", nargs="+", default=["local"], choices=["local", "docker"])
     parser.add_argument("--image", default="host")
+    parser.add_argument("--formats", action="store_true")
     chosen = parser.parse_args()
     for kind in chosen.executor:
         settings: AnyExecutorSettings = (
             LocalSettings() if kind == "local" else DockerSettings(image=chosen.image)
         )
-        row = uvloop.run(measure(settings, chosen.episodes, chosen.concurrency))
+        measured = compare if chosen.formats else measure
+        row = uvloop.run(measured(settings, chosen.episodes, chosen.concurrency))
         print(json.dumps(row))
 
 

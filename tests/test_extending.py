@@ -17,6 +17,7 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task, ToolSpec
 from codeact.experiment.config.trackers import TrackerSettings
 from codeact.models.base import (
+    Detokenizes,
     EpisodeKey,
     Metered,
     ModelClient,
@@ -55,7 +56,7 @@ INTERFACES: list[tuple[str, set[str]]] = [
     ("A preparer", own(Journal) | own(Raw, "label", "path", "refuse", "digests")),
     ("A tool", of_tuple(Tool) | of_struct(ToolSpec)),
     ("A model", own(ModelSettings) | own(ModelClient)),
-    ("A model", own(SharesLimits) | own(Probed) | own(Metered)),
+    ("A model", own(SharesLimits) | own(Probed) | own(Metered) | own(Detokenizes)),
     ("A model", of_struct(Request) | of_struct(Completion) | of_struct(EpisodeKey)),
     ("A prompt strategy", own(PromptStrategy)),
     ("A filter", of_tuple(Filter) | of_tuple(SelectionStep)),

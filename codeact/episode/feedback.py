@@ -12,7 +12,7 @@ import msgspec
 from codeact.episode import protocol
 from codeact.episode.leaks import Known, find_leaks
 from codeact.episode.messages import Message
-from codeact.episode.prompts.code import describe_tools
+from codeact.episode.prompts.format import describe_tools
 from codeact.episode.settings import FeedbackSettings
 from codeact.episode.task import Task, ToolSpec
 

@@ -149,7 +149,7 @@ class Episode:
         self._restored = completion.restored
         message, text = self.strategy.assistant(completion), completion.text
         self.messages.append(message)
-        actions = self.strategy.actions(completion, self.settings.turns)
+        actions = self.strategy.actions(completion, self.settings.turns, self.tools)
         turn = Turn(
             action=_kind(actions),
             content="\n".join(action.content for action in actions),

@@ -98,6 +98,9 @@ class EpisodeRecord(msgspec.Struct, kw_only=True):
     counts: Counts
     outcome: Outcome
     version: int = 1
+    prompt: str = ""
+    """The prompt strategy, by which a message's actions are found; empty in older and in imported
+    records, whose actions are those of `code`."""
     usage: Usage = Usage()
     feedback_usage: Usage = Usage()
     seconds: float = 0.0
@@ -260,6 +263,7 @@ def placeholder_record(record: EpisodeRecord, why: str) -> EpisodeRecord:
         turn_setting=_text(record.turn_setting),
         feedback=_text(record.feedback),
         version=VERSION,
+        prompt=_text(record.prompt),
         messages=[],
         turns=[_bare(turn) for turn in _list(record.turns) if isinstance(turn, Turn)],
         counts=_counts(record.counts),

@@ -36,8 +36,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
-    """How a function in the REPL is described to the policy."""
+    """How a function in the REPL is described to the policy.
+
+    `parameters` is the JSON schema of its arguments, None where the signature says all that there
+    is to say. `without_code` describes it to a policy that writes no code, where `description`
+    speaks of code.
+    """
 
     name: str
     signature: str
     description: str
+    parameters: dict[str, Any] | None = None
+    without_code: str = ""

@@ -13,10 +13,12 @@ import msgspec
 
 from codeact.episode.effects import Execute, Execution, Grade, Verdict
 from codeact.episode.machine import Episode
+from codeact.episode.prompts import CodeStrategy
 from codeact.episode.record import EDITED, EpisodeOrigin
 from codeact.episode.settings import EpisodeSettings
 from codeact.episode.task import Task
 from codeact.exceptions import RecordingError
+from codeact.experiment.config.prompts import RECORDED_PROMPTS
 from codeact.experiment.driver import Assignment
 from codeact.experiment.priming import starts_at_two
 from codeact.experiment.restoring import Prefix, restored_completion
@@ -146,6 +148,8 @@ class Continuing:
         task = assignment.task
         if self._turn is not None and len(recorded.turns) < self._turn:
             return f"has fewer than {self._turn} turns"
+        if (there := _prompt(recorded)) != (here := self._strategy.name) and there:
+            return f"was played with prompt={there}, and this run has prompt={here}"
         if recorded.outcome.success and len(prefix.turns) == len(recorded.turns):
             return "was solved by then"
         if not recorded.first_message:
@@ -208,6 +212,12 @@ def content_digest(source: str) -> str:
 def _experiment(episode: RecordedEpisode) -> tuple[str, ...]:
     settings = episode.record.settings_digest if episode.record else episode.split
     return episode.model.removesuffix(EDITED), episode.feedback, episode.turn_setting, settings
+
+
+def _prompt(episode: RecordedEpisode) -> str:
+    """Return the strategy that finds a record's actions; empty where it does not say."""
+    name = episode.record.prompt if episode.record else ""
+    return CodeStrategy.name if name == RECORDED_PROMPTS else name
 
 
 def _file(episode: RecordedEpisode) -> str:

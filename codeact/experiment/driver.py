@@ -26,7 +26,7 @@ from codeact.episode.effects import (
     Verdict,
 )
 from codeact.episode.machine import Episode
-from codeact.episode.prompts import PromptStrategy
+from codeact.episode.prompts import PromptStrategy, setup_of
 from codeact.episode.record import EDITED, EpisodeOrigin, EpisodeRecord, episode_id
 from codeact.episode.record import VERSION as RECORD_VERSION
 from codeact.episode.settings import EpisodeSettings
@@ -316,7 +316,8 @@ class _EffectHandler:
             if prefix is not None and prefix.primed:
                 sandbox = primed(sandbox)
             self._tools = self._environment.tools.open(task, self._delays)
-            setup = "\n".join(part for part in (self._environment.setup, task.setup) if part)
+            ours = self._environment.setup, setup_of(self._environment.strategy)
+            setup = "\n".join(part for part in (*ours, task.setup) if part)
             self._opening = asyncio.create_task(
                 sandbox.session(setup=setup, tools=self._tools.calls)
             )
@@ -333,7 +334,7 @@ def _book(assignment: Assignment, environment: Environment) -> PlayBook:
 def record_of(assignment: Assignment, identity: RunIdentity, episode: Episode) -> EpisodeRecord:
     """Return the record of a finished episode."""
     assert episode.outcome is not None
-    record = _record(assignment, identity, episode.settings, episode.outcome)
+    record = _record(assignment, identity, episode.settings, episode.outcome, episode.strategy)
     record.messages = episode.messages
     record.turns = episode.turns
     record.edited = sum(turn.original is not None for turn in episode.turns)
@@ -348,11 +349,17 @@ def unplayed(assignment: Assignment, environment: Environment, why: str) -> Epis
     """Return the record of an episode that could not begin."""
     cause = HarnessFailure.cause
     outcome = Outcome(success=False, terminate_reason="error", cause=cause, error=why)
-    return _record(assignment, environment.identity, environment.settings, outcome)
+    return _record(
+        assignment, environment.identity, environment.settings, outcome, environment.strategy
+    )
 
 
 def _record(
-    assignment: Assignment, identity: RunIdentity, settings: EpisodeSettings, outcome: Outcome
+    assignment: Assignment,
+    identity: RunIdentity,
+    settings: EpisodeSettings,
+    outcome: Outcome,
+    strategy: PromptStrategy,
 ) -> EpisodeRecord:
     task, digest = assignment.task, identity.settings_digest
     return EpisodeRecord(
@@ -366,6 +373,7 @@ def _record(
         turn_setting=settings.turns.name,
         feedback=identity.feedback,
         version=RECORD_VERSION,
+        prompt=strategy.name,
         messages=[],
         turns=[],
         counts=Counts(),

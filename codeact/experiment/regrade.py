@@ -13,6 +13,7 @@ from codeact.episode.task import Task
 from codeact.exceptions import EpisodeFailure
 from codeact.experiment.plan import LoadedSet
 from codeact.experiment.skipped import Skipped, not_asked_for
+from codeact.experiment.strategies import strategy_of
 from codeact.graders.base import Mode
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
 from codeact.sandboxes.base import Sandbox
@@ -54,7 +55,8 @@ def proposals(
 ) -> list[Proposal]:
     """Return every distinct (task, answer) of the recorded files, in order of occurrence.
 
-    Episodes without an answer to grade are `skipped`.
+    `strategy` finds them in recordings that do not name their own. Episodes without an answer to
+    grade are `skipped`.
     """
     asked = [loaded.name for loaded in sets]
     tasks = {(loaded.name, task.id): task for loaded in sets for task in loaded.tasks}
@@ -67,7 +69,7 @@ def proposals(
             if (episode.task_name, episode.task_id) not in tasks:
                 skipped.add(episode.task_name, _NO_TASK)
                 continue
-            answers = list(_answers(episode, strategy))
+            answers = list(_answers(episode, strategy_of(episode, strategy)))
             if not answers:
                 skipped.add(episode.task_name, "gave no answer")
             for answer, correct in answers:
@@ -83,7 +85,7 @@ def _answers(episode: RecordedEpisode, strategy: PromptStrategy) -> Iterator[tup
     """Yield each proposal with its recorded verdict; only the last of a solved one was right."""
     last = len(episode.turns) - 1
     for number, turn in enumerate(episode.turns):
-        for action in strategy.actions(turn.answer, _TURNS):
+        for action in strategy.actions(turn.answer, _TURNS, ()):
             if action.kind == "propose" and action.refusal is None:
                 yield action.content, episode.outcome.success and number == last
                 break  # a turn is one proposal

@@ -34,6 +34,7 @@ from codeact.experiment.driver import Assignment, Environment, RunIdentity, play
 from codeact.experiment.plan import LoadedSet
 from codeact.experiment.priming import primed, starts_at_two
 from codeact.experiment.skipped import Skipped, not_asked_for
+from codeact.experiment.strategies import strategy_of
 from codeact.graders.base import Grader
 from codeact.models.recorded import RecordedModel, RecordedSettings
 from codeact.recordings.episodes import RecordedEpisode, read_recordings
@@ -41,6 +42,7 @@ from codeact.recordings.files import recording_files
 from codeact.sandboxes.base import Sandbox
 from codeact.tools import ToolBox
 
+_HEAD = "Observation:\n"
 _TURN_SETTING = re.compile(r"max(?P<steps>\d+)_p(?P<proposals>\d+)(?P<tool>\+tool)?(?P<cd>\+cd)?")
 
 
@@ -147,7 +149,7 @@ class Replayer:
         return Environment(
             identity=RunIdentity(episode.model, episode.feedback_kind or "none", "replay"),
             settings=EpisodeSettings(turns=parse_turns(episode), feedback=feedback),
-            strategy=self._strategy,
+            strategy=strategy_of(episode, self._strategy),
             policy=policy,
             critic=policy if episode.feedback_model else None,
             sandbox=sandbox,
@@ -232,14 +234,22 @@ def compare(recorded: RecordedEpisode, live: EpisodeRecord) -> Replayed:
 
 
 def _messages(recorded: RecordedEpisode, live: EpisodeRecord) -> Iterator[tuple[int, str, str]]:
-    """Yield each turn's message of the environment, recorded and live, with one observation."""
-    said = [message["content"] for message in live.messages[2::2]]
-    turns = zip(recorded.turns, live.turns, said, strict=False)
-    for number, (was, now, message) in enumerate(turns):
-        if was.environment is not None:
-            head, shown = f"Observation:\n{now.observation}", was.environment.observation
-            as_recorded = f"Observation:\n{shown}{message.removeprefix(head)}"
-            yield number, was.environment.render(), as_recorded
+    """Yield each turn's message of the environment, recorded and live, with one observation.
+
+    Where that is several messages, as after calls, it is the last one.
+    """
+    ends = [turn.message or 0 for turn in live.turns[1:]] + [len(live.messages)]
+    turns = zip(recorded.turns, live.turns, ends, strict=False)
+    for number, (was, now, end) in enumerate(turns):
+        if was.environment is None or end - 1 == now.message:
+            continue
+        message = live.messages[end - 1]["content"]
+        there, here = was.environment.observation, now.observation
+        if now.actions and live.messages[end - 1]["role"] == "tool":
+            there, here = was.observations[-1], now.actions[-1].observation
+        head = _HEAD if message.startswith(_HEAD) else ""
+        said = was.environment.render() if was.said is None else was.said
+        yield number, said, f"{head}{there}{message.removeprefix(head + here)}"
 
 
 def _message_differences(name: str, messages: list[tuple[int, str, str]]) -> Iterator[Difference]:

@@ -188,6 +188,11 @@ class ModelSettings(Settings):
     """USD per million tokens: {prompt: 0.5, completion: 1.5, cached: null}; null counts no
     costs."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether requests are for plain completions, which have no function calling."""
+        return getattr(self, "api", "chat") == "completion"
+
     def preflight(self, *, here: bool) -> None:
         """Refuse what can be seen not to work at once; raises a `CodeactError`.
 

@@ -74,12 +74,14 @@ class RecordedTurn(msgspec.Struct, frozen=True):
 
     Published recordings lack the reply to an episode's last turn. `logged` is False for an empty
     completion, which left no message. `observations` are those of the turn's actions, in order.
+    `said` is the environment's last message where it is not in the published form.
     """
 
     answer: Answer
     environment: EnvironmentMessage | None = None
     logged: bool = True
     observations: tuple[str, ...] = ()
+    said: str | None = None
 
     @property
     def text(self) -> str:
@@ -89,7 +91,8 @@ class RecordedTurn(msgspec.Struct, frozen=True):
 
 def prompt_of(first_message: str) -> str:
     """Return the task's own text out of the first message, which has instructions before it."""
-    return first_message.rpartition(f"{SEPARATOR}Task:\n")[2].removesuffix("\n")
+    task = first_message.rpartition(f"{SEPARATOR}Task:\n")[2]
+    return task.removeprefix("Task:\n").removesuffix("\n")
 
 
 def turns_of(messages: list[Message], steps: int) -> tuple[RecordedTurn, ...]:
@@ -132,7 +135,7 @@ def turns_of_record(record: EpisodeRecord) -> tuple[RecordedTurn, ...]:
     places = [_place(turn, number, messages) for number, turn in enumerate(record.turns, 1)]
     ends = [*places, len(messages)][1:]
     return tuple(
-        _recorded(turn, messages[place], messages[place + 1 : end])
+        _recorded(turn, messages[place], messages[place + 1 : end], named=bool(record.prompt))
         for turn, place, end in zip(record.turns, places, ends, strict=True)
     )
 
@@ -152,15 +155,20 @@ def policy_place(
     return place
 
 
-def _recorded(turn: Turn, message: Message, after: list[Message]) -> RecordedTurn:
+def _recorded(turn: Turn, message: Message, after: list[Message], *, named: bool) -> RecordedTurn:
+    """Return a turn; one of a `named` prompt may have words that only seem to be published ones."""
     content = message["content"]
     text = policy_text(content) if turn.text is None else turn.text
     if not after:
         return RecordedTurn(answer_of(message, text))
-    environment = parse_environment(after[-1]["content"]) or EnvironmentMessage(
-        turn.observation, feedback=turn.feedback
-    )
+    said = after[-1]["content"]
+    environment = parse_environment(said)
+    if environment is None or (named and environment.observation != turn.observation):
+        environment = EnvironmentMessage(turn.observation, feedback=turn.feedback)
     several = tuple(one.observation for one in turn.actions)
     return RecordedTurn(
-        answer_of(message, text), environment, observations=several or (turn.observation,)
+        answer_of(message, text),
+        environment,
+        observations=several or (turn.observation,),
+        said=None if environment.render() == said else said,
     )

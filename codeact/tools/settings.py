@@ -16,6 +16,10 @@ SPEC = ToolSpec(
         "Looks a query up in an encyclopaedia and returns the summaries of the best matching "
         "pages as text; print the result to read it."
     ),
+    without_code=(
+        "Looks a query up in an encyclopaedia and returns the summaries of the best matching "
+        "pages as text."
+    ),
 )
 NOTHING_FOUND = "No page matches the query."
 PAGES_SHOWN = 3

@@ -27,7 +27,7 @@ from codeact.episode.messages import (
 )
 from codeact.episode.prompts import Action, CodeStrategy, Observation, PromptStrategy
 from codeact.episode.settings import EpisodeSettings, FeedbackSettings, TurnSettings
-from codeact.episode.task import Task
+from codeact.episode.task import Task, ToolSpec
 from tests.helpers.calling_strategy import KINDS, CallingStrategy
 
 TASK = Task(name="gsm8k", id="0", prompt="How many?", reference="42")
@@ -42,7 +42,9 @@ class Calls(CallingStrategy):
     instruction = "Call functions."
     functions = (PYTHON,)
 
-    def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
+    def actions(
+        self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> list[Action]:
         return [
             Action(
                 KINDS.get(call["name"], "invalid"),
@@ -175,7 +177,9 @@ def test_what_was_written_is_kept_where_the_message_does_not_give_it() -> None:
 
 def test_a_strategy_that_finds_no_action_is_at_fault() -> None:
     class Silent(Calls):
-        def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
+        def actions(
+            self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+        ) -> list[Action]:
             return []
 
     played = Episode(TASK, "reasoning", EpisodeSettings(turns=FIVE), Silent())

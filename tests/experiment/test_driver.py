@@ -11,10 +11,9 @@ import pytest
 
 from codeact.episode.causes import is_counted, should_retry
 from codeact.episode.effects import Completion, Execution, Verdict
-from codeact.episode.messages import Answer
 from codeact.episode.prompts.base import Action
 from codeact.episode.prompts.code import CodeStrategy
-from codeact.episode.settings import FeedbackSettings, TurnSettings
+from codeact.episode.settings import FeedbackSettings
 from codeact.episode.task import Task
 from codeact.exceptions import ModelFailure, ProviderFailure
 from codeact.experiment.budget import Account
@@ -258,7 +257,7 @@ class LateSandbox(NoSandbox):
 
 async def test_a_fault_in_a_plug_ins_words_is_one_failed_episode() -> None:
     class Broken(CodeStrategy):
-        def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
+        def actions(self, *_: object) -> list[Action]:
             raise LookupError("no such action")
 
     class Speechless(CodeStrategy):

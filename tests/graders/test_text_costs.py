@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from codeact import wording
 from codeact.datasets import get
 from codeact.episode import protocol
-from codeact.episode.messages import Answer
+from codeact.episode.messages import Answer, ToolCall
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task
@@ -25,6 +25,8 @@ from codeact.graders import text as short_text
 from codeact.graders.base import Mode
 from codeact.graders.commitment import LONGEST, cleaned, commitment
 from codeact.sandboxes.base import Evaluation, Sandbox
+from codeact.tools.alfworld.functions import SPECS as TOOLS
+from tests.helpers.formats import FORMATS, format_of
 
 MEGABYTE = 1_000_000
 MOST_SECONDS = 0.4
@@ -55,7 +57,9 @@ PIECES = (
     "no, ", "\\text{", "B or ", "1. ", "x = ", "[1,2] ", "London, ", "and ", "\\frac{1}{2}", "H. ",
     "because ", "(not ", ", not ", " (a b", "wait ", "1/", "0.", "True ", "yes ", " - ", " (",
     " []", '"a" (b)', "[1]", "key=", "key ", "sk-", "://a", "a@", "token: ", "final answer ", "½",
-    "9e9",
+    "9e9", "```\n", "```python\n1\n```\n", "ANSWER:", "ANSWER: 1\n", "Answer:\n",
+    "Action: look()\n", "Action: goto(", '{"a":', '{"tool":"look"}', '{"\\"', '"', "{} ", "[1,",
+    '{"code":"', "\n   ",
 )  # fmt: skip
 
 
@@ -99,9 +103,26 @@ SMALL: dict[str, Callable[[str], object]] = {
     "commitment": lambda text: commitment(text, lambda part: part),
 }
 TURNS = TurnSettings(max_steps=5, max_propose_solution=2)
+
+
+def parsing(name: str) -> Callable[[str], object]:
+    """What a format makes of a text, and of a call whose arguments it is."""
+    shown = format_of(name)
+
+    def read(text: str) -> None:
+        shown.actions(Answer(text=text), TURNS, TOOLS)
+        shown.acted_until(text)
+        if shown.options(TURNS, (), plain=False).tools:
+            for function in ("python", "goto", "answer"):
+                call = ToolCall(id="0", name=function, arguments=text)
+                shown.actions(Answer(tool_calls=(call,)), TURNS, TOOLS)
+
+    return read
+
+
 LARGE: dict[str, Callable[[str], object]] = {
     **GRADINGS,
-    "actions": lambda text: CodeStrategy().actions(Answer(text=text), TURNS),
+    **{f"actions of {name}": parsing(name) for name in FORMATS},
     "assistant": lambda text: CodeStrategy().assistant(Answer(text=text)),
     "render_output": protocol.render_output,
     "render_execution": lambda text: protocol.render_execution(text, state_lost=True),
@@ -146,6 +167,28 @@ def test_twice_the_text_takes_about_twice_the_time(part: str, form: tuple[str, s
         shorter = seconds(SMALL[part], text(form, LONGEST // 2), 0)
         assert longer < MOST_GROWTH * shorter
     assert longer < MOST_SECONDS
+
+
+MADE = (
+    '{"answer":[' + "1," * 500_000 + "1]}",
+    '{"tool":"look","arguments":{' + ",".join(f'"{n}":{n}' for n in range(70_000)) + "}}",
+    '{"tool":"look","arguments":{"a":' + "[{}," * 9_000 + "1" + "]" * 9_000 + "}}",
+    '{"code":"' + "\\n" * 500_000 + '"}',
+    '{"a":"' + '\\"{' * 330_000,
+    "Answer:\n" + "```\n" * 999 + "x" * MEGABYTE,
+    "Action: goto(" + "-" * 9_900 + "1)",
+    "Action: goto(" + "(" * 9_900,
+    "ANSWER:\n" + "`" * MEGABYTE,
+    "```python\n" + "ANSWER:\n" * 125_000,
+    ("```\nANSWER:\n```\n" * 400) + "ANSWER " * 140_000,
+)
+"""Texts that are actions, or nearly: what chance does not make."""
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("number", range(len(MADE)))
+def test_a_megabyte_made_for_a_format_is_read_at_once(name: str, number: int) -> None:
+    assert seconds(parsing(name), MADE[number], MOST_SECONDS) < MOST_SECONDS
 
 
 @pytest.mark.parametrize("piece", PIECES)

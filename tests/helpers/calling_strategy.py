@@ -49,7 +49,9 @@ class CallingStrategy:
     def assistant(self, answer: Answer) -> Message:
         return assistant_message(answer, answer.text)
 
-    def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
+    def actions(
+        self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> list[Action]:
         if not answer.tool_calls:
             return [Action("invalid", "", protocol.PARSE_FAILURE)]
         return [_action(call) for call in answer.tool_calls]

@@ -31,9 +31,25 @@ class Observation(msgspec.Struct, frozen=True):
     tool_call_id: str | None = None
 
 
+class Style(msgspec.Struct, frozen=True):
+    """What all formats can do with or without: an example, thoughts, a system message.
+
+    `form` has servers keep a text to the form that a format gives it, where it gives one.
+    """
+
+    example: bool = True
+    thought: bool = True
+    system: bool = False
+    form: bool = True
+
+
 @runtime_checkable
 class PromptStrategy(Protocol):
-    """Renders what the policy reads and parses what it writes; holds no state."""
+    """Renders what the policy reads and parses what it writes; holds no state.
+
+    One that acts in the REPL by more than the policy's own code may have `setup`: trusted code that
+    every session of its episodes runs first.
+    """
 
     name: str
 
@@ -53,10 +69,13 @@ class PromptStrategy(Protocol):
         """The policy's message as the conversation keeps it."""
         ...
 
-    def actions(self, answer: Answer, turns: TurnSettings) -> Sequence[Action]:
+    def actions(
+        self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> Sequence[Action]:
         """What a message of the policy does, in order: at least one action, perhaps refused.
 
-        It is read from the answer's text and tool calls, never from its reasoning.
+        It is read from the answer's text and tool calls, never from its reasoning. What it proposes
+        does not depend on `tools`, so that recorded answers are found without them.
         """
         ...
 
@@ -69,3 +88,8 @@ class PromptStrategy(Protocol):
     ) -> list[Message]:
         """The environment's messages after a turn; one observation for each of its actions."""
         ...
+
+
+def setup_of(strategy: PromptStrategy) -> str:
+    """Return the code that sessions run for a strategy before the task's own; mostly none."""
+    return str(getattr(strategy, "setup", ""))

@@ -1,98 +1,87 @@
 """The `code` strategy: act by writing Python between tags (docs/protocol.md)."""
 
-from collections.abc import Sequence
-
 from codeact.episode import protocol
 from codeact.episode.effects import Counts
-from codeact.episode.messages import Answer, Message, RequestOptions, assistant_message
-from codeact.episode.prompts.base import Action, Observation
-from codeact.episode.prompts.examples import example_for
+from codeact.episode.messages import Answer, Message, assistant_message
+from codeact.episode.prompts.base import Action
+from codeact.episode.prompts.format import ActionFormat, limits
+from codeact.episode.prompts.worked import Step
 from codeact.episode.settings import TurnSettings
-from codeact.episode.task import Task, ToolSpec
+from codeact.episode.task import ToolSpec
 
-_INSTRUCTION = """\
-You solve tasks with the help of a Python interpreter that keeps its variables from turn to turn.
-
+_WITH_CODE = (
+    "You solve tasks with the help of a Python interpreter that keeps its variables from turn \
+to turn."
+)
+_WITHOUT_CODE = "You solve tasks step by step."
+_THINK = """\
 In every turn, think first and write your reasoning between thought tags, for example:
 <thought> I should add the two prices. </thought>
-Then do exactly one of these two things:
+Then """
+_EITHER = """\
+do exactly one of these two things:
 
 1) Run Python code and read what it prints. Put the code between execute tags, for example:
 <execute> print(12 + 30) </execute>
 2) Give your final answer in the form that the task asks for, between solution tags, for example:
 The total is <solution> 42 </solution>
-
-{limits}
 """
-
-_WITHOUT_CODE = """\
-You solve tasks step by step.
-
-In every turn, think first and write your reasoning between thought tags, for example:
-<thought> I should add the two prices. </thought>
-Then give your final answer in the form that the task asks for, between solution tags, for example:
+_ANSWER = """\
+give your final answer in the form that the task asks for, between solution tags, for example:
 The total is <solution> 42 </solution>
-
-{limits}
 """
+SOLUTION = "<solution>"
 
 
-class CodeStrategy:
+class CodeStrategy(ActionFormat):
     """Python in ``<execute>``, answers in ``<solution>``."""
 
     name = "code"
+    acts_by = "code"
+    how_to_go_on = protocol.PARSE_FAILURE
+    how_to_answer = "propose a solution"
 
-    def first_message(
-        self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
-    ) -> str:
-        """Return the four parts of docs/protocol.md, "The first message"."""
-        template = _INSTRUCTION if turns.use_tools else _WITHOUT_CODE
-        head = template.format(limits=_limits(turns))
-        if turns.use_tools and tools:
-            head += "\n" + describe_tools(tools)
-        names = {tool.name for tool in tools}
-        kind = str(task.metadata.get("task_type", ""))
-        example = example_for(task_type, code=turns.use_tools, tools=names, kind=kind)
-        parts = [head, example, f"Task:\n{task.prompt}"]
-        return protocol.SEPARATOR.join(part.strip("\n") for part in parts) + "\n"
+    def instruction(self, turns: TurnSettings, tools: tuple[ToolSpec, ...]) -> str:
+        return instruction(code=turns.use_tools, thought=self.style.thought)
 
-    def opening(
-        self, task: Task, task_type: str, turns: TurnSettings, tools: tuple[ToolSpec, ...]
-    ) -> list[Message]:
-        return [{"role": "user", "content": self.first_message(task, task_type, turns, tools)}]
+    def head(self, turns: TurnSettings, tools: tuple[ToolSpec, ...]) -> str:
+        head = f"{self.instruction(turns, tools)}\n{limits(turns)}\n"
+        return f"{head}\n{self.described(tools)}" if turns.use_tools and tools else head
 
-    def options(
-        self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool
-    ) -> RequestOptions:
-        return RequestOptions(protocol.POLICY_STOP_PLAIN if plain else protocol.POLICY_STOP)
+    def written(self, step: Step) -> str:
+        thought = f"<thought> {step.thought} </thought>\n" if self.style.thought else ""
+        if step.code:
+            return f"{thought}<execute>\n{step.code}\n</execute>"
+        return thought + solution(step.answer)
 
     def assistant(self, answer: Answer) -> Message:
         return assistant_message(answer, protocol.assistant_content(answer.text))
 
-    def actions(self, answer: Answer, turns: TurnSettings) -> list[Action]:
+    def read(
+        self, answer: Answer, turns: TurnSettings, tools: tuple[ToolSpec, ...]
+    ) -> list[Action]:
         """One action: a solution wins over code (docs/protocol.md, "Actions")."""
-        if "<solution>" in answer.text:
-            solution = protocol.between_tags(answer.text, "solution")
-            return [Action("propose", solution, None if solution else protocol.PARSE_FAILURE)]
+        if SOLUTION in answer.text:
+            return [proposed(answer.text, protocol.PARSE_FAILURE)]
         code = protocol.between_tags(answer.text, "execute")
         if code and turns.use_tools:
             return [Action("execute", code)]
         return [Action("invalid", code, protocol.PARSE_FAILURE)]
 
-    def environment(
-        self,
-        observations: Sequence[Observation],
-        counts: Counts,
-        turns: TurnSettings,
-        feedback: str | None,
-    ) -> list[Message]:
-        observation = "\n".join(one.text for one in observations)
-        text = f"Observation:\n{observation}\n"
-        if turns.count_down:
-            text += count_down(counts, turns)
-        if feedback is not None:
-            text += f"\nExpert feedback:\n{feedback}\n"
-        return [{"role": "user", "content": text}]
+    def acted_until(self, text: str) -> int | None:
+        ends = [at + len(tag) for tag in _ENDS if (at := text.find(tag)) >= 0]
+        return min(ends, default=None)
+
+    def count_down(self, counts: Counts, turns: TurnSettings) -> str:
+        """What is left, and the nudge before the last step, in the published words."""
+        if not turns.count_down:
+            return ""
+        steps = turns.max_steps - counts.steps
+        proposals = turns.max_propose_solution - counts.propose_solution
+        text = f"You have {steps} steps left and {proposals} chances to propose solution left.\n"
+        if steps <= 1:
+            text += "You should take the last step to propose a solution.\n"
+        return text
 
 
 class VerbatimStrategy(CodeStrategy):
@@ -108,29 +97,25 @@ class VerbatimStrategy(CodeStrategy):
         return assistant_message(answer, answer.text)
 
 
-def count_down(counts: Counts, turns: TurnSettings) -> str:
-    """What is left, and the nudge before the last step."""
-    steps = turns.max_steps - counts.steps
-    proposals = turns.max_propose_solution - counts.propose_solution
-    text = f"You have {steps} steps left and {proposals} chances to propose solution left.\n"
-    if steps <= 1:
-        text += "You should take the last step to propose a solution.\n"
-    return text
+_ENDS = ("</execute>", "</solution>")
 
 
-def describe_tools(tools: tuple[ToolSpec, ...]) -> str:
-    """The functions that are already in the interpreter's namespace."""
-    lines = ["These functions are already defined in the interpreter:"]
-    for number, tool in enumerate(tools, 1):
-        lines += [f"[{number}] {tool.signature}", tool.description]
-    return "\n".join(lines) + "\n"
+def instruction(*, code: bool, thought: bool) -> str:
+    """How to act by code, if that can be, and how to answer."""
+    do = _EITHER if code else _ANSWER
+    lead = _THINK if thought else "In every turn, " if code else ""
+    whole = lead + do
+    return f"{_WITH_CODE if code else _WITHOUT_CODE}\n\n{whole[0].upper()}{whole[1:]}"
 
 
-def _limits(turns: TurnSettings) -> str:
-    steps, proposals = turns.max_steps, turns.max_propose_solution
-    turn_word = "turn" if steps == 1 else "turns"
-    chance_word = "time" if proposals == 1 else "times"
-    return (
-        f"You have {steps} {turn_word} in all, each to run code or to answer, "
-        f"and you may answer at most {proposals} {chance_word}."
-    )
+def solution(answer: str) -> str:
+    """An example's answer: within a sentence, or as a block where it has several lines."""
+    if "\n" in answer:
+        return f"<solution>\n{answer}\n</solution>"
+    return f"The answer is <solution> {answer} </solution>"
+
+
+def proposed(text: str, refusal: str) -> Action:
+    """The proposal of a text with a solution in it."""
+    found = protocol.between_tags(text, "solution")
+    return Action("propose", found, None if found else refusal)

@@ -230,6 +230,7 @@ async def open_ray(
         exchanges = None
         try:
             await pool.open()
+            await pool.rehearse()
             backend = RayBackend(plans, accounts, pool, compute.handouts)
             exchanges = asyncio.create_task(backend.exchange_spending())
             yield backend

@@ -135,6 +135,20 @@ class WorkerPool:
             raise self._unavailable()
         self._opened = True
 
+    async def rehearse(self) -> None:
+        """Have one worker rehearse the models for all; raises what it refuses them for."""
+        from ray.exceptions import RayError
+
+        for worker in list(self.workers):
+            try:
+                refusal: CodeactError | None = await _result(worker.actor.rehearse.remote())
+            except RayError as error:
+                self.lose(worker, gist(error))
+                continue
+            if refusal is not None:
+                raise refusal
+            return
+
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
 

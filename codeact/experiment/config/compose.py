@@ -30,7 +30,7 @@ _SHOWN = 4
 """Keys of one ending, that are suggested."""
 _SWEPT = {"run", "fork"}
 """Commands that take ``-m``."""
-_DIALECT = re.compile(r"^((?:feedback\.)?model)\.dialect=")
+_WITHIN = re.compile(r"((?:[a-z_]+\.)*([a-z_]+))\.([a-z_]+)=")
 _BY_NAME = {"tracker"}
 _TAKES_SEVERAL = {"task", *_BY_NAME}
 """Groups that take a list of options: composed into one, or each with its keys under its name."""
@@ -73,8 +73,18 @@ class Invocation(NamedTuple):
 
 
 def as_group(word: str) -> str:
-    """Write ``model.dialect=NAME`` as Hydra has it: an option that fills keys of the model."""
-    return _DIALECT.sub(r"model/dialect@\1=", word)
+    """Write ``model.dialect=NAME`` as Hydra has it: an option of a group within a group."""
+    found = _WITHIN.match(word)
+    if found is None:
+        return word
+    package, group, inner = found.groups()
+    is_group = (data_folder("conf") / group / inner).is_dir()
+    return f"{group}/{inner}@{package}={word[found.end() :]}" if is_group else word
+
+
+def is_within(group: str) -> bool:
+    """Whether a group is within another: its option changes keys of what that one has filled."""
+    return "/" in group.partition("@")[0]
 
 
 class Composed(NamedTuple):
@@ -252,14 +262,14 @@ def _files(name: str, config: DictConfig, choices: Mapping[Any, Any]) -> dict[st
     """Which YAML file fills which package."""
     folders = _folders(config)
     found = {"": _locate(name, folders)}
-    for group, choice in sorted(choices.items(), key=lambda one: "model/dialect" in str(one[0])):
+    for group, choice in sorted(choices.items(), key=lambda one: is_within(str(one[0]))):
         path, _, package = str(group).partition("@")
         if path.startswith("hydra/") or choice is None:
             continue
         places = [_locate(f"{path}/{option}", folders) for option in options_in(str(choice))]
         filled = package or path.replace("/", ".")
-        if str(group).startswith("model/dialect@"):
-            # It fills some keys of what another option has filled, or the command's own file.
+        if is_within(str(group)):
+            # Where no other option has filled those keys, the command's own file has.
             places = [found.get(filled, found[""]), *(places if choice != "none" else [])]
         found[filled] = ", ".join(places)
     return found

@@ -15,6 +15,7 @@ from codeact.episode.settings import (
 )
 from codeact.experiment.budget import BudgetSettings
 from codeact.experiment.config.compute import ComputeSettings, RayCompute
+from codeact.experiment.config.prompts import DIRECT_PROMPT, PromptSettings
 from codeact.experiment.config.tasks import Missing, TaskSettings
 from codeact.experiment.config.trackers import AnyTrackers
 from codeact.graders.base import Mode
@@ -30,29 +31,7 @@ from codeact.tools import AlfworldSettings, SearchSettings, Success
 
 ExecutorSettings = Annotated[LocalSettings | DockerSettings, Field(discriminator="kind")]
 
-RECORDED_PROMPTS = "recorded"
-
 _SESSIONS_PER_EPISODE = 3
-
-
-class PromptSettings(Settings):
-    """Which prompt strategy; ours are ``code`` and ``recorded``, plug-ins add theirs."""
-
-    incidental: ClassVar[frozenset[str]] = frozenset({"source"})
-
-    strategy: str
-    """The prompt strategy: `code`, `recorded`, or the name of a plug-in's."""
-    source: str | None = None
-    """The recordings that `recorded` takes instruction and example from: a run folder, a
-    `results.jsonl`, or a tree of either."""
-
-    @model_validator(mode="after")
-    def _source_is_for_recorded(self) -> Self:
-        if (self.strategy == RECORDED_PROMPTS) == (self.source is None):
-            raise ValueError(
-                "prompt=recorded and prompt.source=RECORDINGS go together: give both or neither"
-            )
-        return self
 
 
 class GradingSettings(Settings):
@@ -152,6 +131,18 @@ class ValidateConfig(ToolSettings):
 
     out: str | None = None
     """Where every task that fails, or has no known answer, is written, one JSON object a line."""
+    formats: list[str]
+    """Action formats in which tasks with a walkthrough, such as those of toolbench, are solved by
+    it; an empty list is none."""
+    attacks: list[Mode] = Field(default_factory=lambda: list[Mode](("strict", "mint")))
+    """The grading modes in which answers that solve nothing are tried on every task."""
+    attacks_out: str | None = None
+    """Where the table of attacks, and every one that passes, is written as JSON."""
+
+    @field_validator("attacks")
+    @classmethod
+    def _each_mode_once(cls, value: list[Mode]) -> list[Mode]:
+        return list(dict.fromkeys(value))
 
 
 class PlaySettings(ToolSettings):
@@ -245,6 +236,12 @@ class RunConfig(PlaySettings):
         return self
 
     @model_validator(mode="after")
+    def _tokens_are_the_policys(self) -> Self:
+        if getattr(self.feedback.model, "tokens", None) is not None:
+            raise ValueError("feedback.model.tokens: only the policy's are recorded; leave it null")
+        return self
+
+    @model_validator(mode="after")
     def _a_turn_is_of_a_recording(self) -> Self:
         if self.turn is not None and self.continue_ is None:
             raise ValueError(
@@ -252,6 +249,13 @@ class RunConfig(PlaySettings):
                 "none: give continue=SOURCE too"
             )
         return self
+
+    @model_validator(mode="after")
+    def _direct_is_one_message(self) -> Self:
+        if self.prompt.strategy != DIRECT_PROMPT:
+            return self
+        once = {"max_steps": 1, "max_propose_solution": 1, "use_tools": False}
+        return self.model_copy(update={"turns": self.turns.model_copy(update=once)})
 
     @model_validator(mode="after")
     def _a_person_sees_one_episode(self) -> Self:

@@ -65,8 +65,8 @@ class Terminal:
     async def ask_text(self, prompt: str, *ends: str) -> str | None:
         """Return several lines: up to an empty one, or to one with one of `ends` in it.
 
-        Within ``<execute>`` and ``<solution>`` an empty line ends nothing. Leading empty lines do
-        not count. None where the person has left without a word.
+        Within ``<execute>``, ``<solution>`` and a fence an empty line ends nothing. Leading empty
+        lines do not count. None where the person has left without a word.
         """
         lines: list[str] = []
         size = 0
@@ -151,7 +151,8 @@ def printable(text: str) -> str:
 
 
 def _is_open(lines: list[str], ends: tuple[str, ...]) -> bool:
-    return any(end.replace("/", "") in line for end in ends for line in lines)
+    fences = sum(line.startswith("```") for line in lines)
+    return fences % 2 == 1 or any(end.replace("/", "") in line for end in ends for line in lines)
 
 
 class _Typed:

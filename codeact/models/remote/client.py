@@ -98,9 +98,12 @@ class RemoteClient(ABC):
     def _usage(self, usage: object) -> Usage | None:
         """Read the field ``usage`` of an answer; None where it is none."""
 
-    def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
-        """Return what a run's requests carry beside their messages, as far as it is rehearsed."""
-        return {}
+    @abstractmethod
+    def _parameters(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+        """Return what a request carries beside its messages and its model.
+
+        Raises `ProviderFailure` for what the API has no place for.
+        """
 
     @abstractmethod
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
@@ -131,7 +134,10 @@ class RemoteClient(ABC):
 
     async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
         """Ask for one token with what the run's requests carry; `probe=false` skips it."""
-        carried = self._carried(options, seed)
+        try:
+            carried = self._parameters(options, seed)
+        except ProviderFailure as failure:
+            raise ConfigError(str(failure)) from failure
         if not carried or not self._settings.probe or carried == self._rehearsed:
             return
         if refused := await self._probe.rehearse(carried):
@@ -282,7 +288,7 @@ class RemoteClient(ABC):
         if full:
             return ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
-            refused = refused_parameter(status, error, body)
+            refused = refused_parameter(status, error, body, self._settings.advice)
             return ProviderFailure(
                 refusal(self._settings, endpoint.url, status, message, refused=refused),
                 final=refused is not None,

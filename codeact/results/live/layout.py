@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from codeact.models.replicas import EndpointStats
-from codeact.results.intervals import wilson
 from codeact.results.live.numbers import Snapshot
 from codeact.sandboxes.sandbox import SandboxStats
+from codeact.statistics.wilson import wilson
 
 _COMMAND = "codeact run"
 _LABEL = 10
@@ -101,11 +101,11 @@ def _episodes(shown: Snapshot) -> list[Text]:
 
 
 def _success(shown: Snapshot) -> list[Text]:
-    if not shown.counted:
+    found = wilson(shown.successes, shown.counted)
+    if found is None:
         return [Text("none counted yet", _QUIET)]
-    low, high = wilson(shown.successes, shown.counted)
     rate = shown.successes / shown.counted
-    interval = Text(f" ({100 * low:.1f}–{100 * high:.1f})", _QUIET)
+    interval = Text(f" ({100 * found.low:.1f}–{100 * found.high:.1f})", _QUIET)
     return [Text(f"{rate:.1%}") + interval, Text(f"{shown.counted:,} counted")]
 
 

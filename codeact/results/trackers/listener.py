@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.experiment.config.trackers import TrackerSettings
 from codeact.experiment.events import Job, Load, NullListener
-from codeact.experiment.summary import Latest, Summary, flat_summary
+from codeact.experiment.summary import Summary, flat_summary
 from codeact.results.trackers.base import FinalUpdate, Notice, TrackedRun, Tracker
 from codeact.results.trackers.metrics import (
     ConversationSample,
@@ -123,9 +123,7 @@ def _recall(metrics: RunMetrics, job: Job) -> None:
     """Take in what the folder holds, but for the episodes that will be played again."""
     digest = job.folder.digest
     owed = {episode_id(a.task.name, a.task.id, digest, a.sample) for a in job.owed}
-    latest = Latest(job.folder.path)
-    metrics.recall(latest, owed)
-    metrics.step = latest.lines
+    metrics.recall(job.folder.path, owed)
 
 
 class TrackerThread:
