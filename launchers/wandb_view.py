@@ -1,8 +1,8 @@
 """A saved view of a W&B project that compares groups of codeact's runs.
 
-``python launchers/wandb_view.py ENTITY/PROJECT`` saves it and prints its address; ``--print`` prints
-it as JSON, without W&B's server. It needs ``pip install wandb-workspaces``. Each group is a sweep, or
-the runs of the same settings; within it, runs are grouped by their settings.
+``python launchers/wandb_view.py ENTITY/PROJECT`` saves it and prints its address; ``--print``
+prints it as JSON, without W&B's server. It needs ``pip install wandb-workspaces``. Each group is a
+sweep, or the runs of the same settings; within it, runs are grouped by their settings.
 """
 
 import argparse

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -147,6 +149,15 @@ class Endpoint:
         if not self.requests:
             self._first_asked = self._clock()
         self.requests += 1
+
+    @contextmanager
+    def paced(self) -> Iterator[None]:
+        """Count a request as waiting for a limit per minute."""
+        self.pacing += 1
+        try:
+            yield
+        finally:
+            self.pacing -= 1
 
     def answered(self, wave: int) -> None:
         """Count an answer."""

@@ -35,9 +35,8 @@ _NOT_NEEDED = tuple(
 )
 """What only an application of Hydra's needs; without it, composing takes a sixth less."""
 _BY_NAME = {"tracker"}
-"""Groups that take a list of options, each of which keeps its keys under its own name."""
 _TAKES_SEVERAL = {"task", *_BY_NAME}
-"""Groups that take a list of options; those of the others are composed into one."""
+"""Groups that take a list of options: composed into one, or each with its keys under its name."""
 
 
 class Invocation(NamedTuple):
@@ -204,13 +203,9 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
     }
     if not given:
         return {}
-    roots = tuple(f"{group}." for group in _BY_NAME & {*given})
-    others = [
-        word.input_line or ""
-        for word in words
-        if word.get_key_element() not in given
-        and not (roots and word.key_or_group.startswith(roots))  # their places are not open yet
-    ]
+    roots = tuple(f"{group}." for group in _BY_NAME)  # their places are not open yet
+    unset = {*given, *(w.get_key_element() for w in words if w.key_or_group.startswith(roots))}
+    others = [word.input_line or "" for word in words if word.get_key_element() not in unset]
     try:
         files = option_files(_composed(name, others))
     except (HydraException, OmegaConfBaseException):
@@ -225,10 +220,7 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
 
 
 def _by_name(overrides: list[str], lists: Mapping[str, str]) -> list[str]:
-    """Write ``tracker=[a,b]`` as Hydra has it: no option of the group, and each in its own place.
-
-    They go in front, so that a refusal names the key that is set after them.
-    """
+    """Write ``tracker=[a,b]`` as Hydra has it, in front: none of the group, each in its place."""
     given = set(lists) & _BY_NAME
     found = [word for word in overrides if word.partition("=")[0] not in given]
     first = sum(word.startswith("hydra.searchpath=") for word in found[:1])

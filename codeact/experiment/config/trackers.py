@@ -75,7 +75,7 @@ def _settings(found: Any) -> type[Settings] | None:
     return found if isinstance(found, type) and issubclass(found, admitted) else None
 
 
-TRACKERS: Registry[type[Settings]] = Registry(
+TRACKERS = Registry[type[Settings]](
     group="codeact.trackers",
     sort="kind of tracker",
     wanted="a subclass of codeact.experiment.config.trackers.TrackerSettings",

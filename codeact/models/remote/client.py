@@ -228,11 +228,8 @@ class RemoteClient(ABC):
         """Wait until a request may be sent: within the limits per minute, and the queue is open."""
         while True:
             await admission.endpoint.queue.reopened()
-            admission.endpoint.pacing += 1
-            try:
+            with admission.endpoint.paced():
                 reservation = await self._rate_limiter.admit(charged)
-            finally:
-                admission.endpoint.pacing -= 1
             if time.monotonic() >= admission.endpoint.limit.closed_until:
                 return reservation
             # It closed meanwhile, and a long wait would end in another minute.

@@ -12,7 +12,7 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.config.trackers import TrackerSettings
 from codeact.experiment.events import Job
 from codeact.recordings.run_folder import RunFolder
-from codeact.results.trackers.metrics import MetricsRow, Scrubber, TurnPoint
+from codeact.results.trackers.metrics import CurvePoint, MetricsRow, Scrubber
 
 Notice = Callable[[str], None]
 LONGEST_NAME = 128
@@ -95,7 +95,7 @@ class FinalUpdate(NamedTuple):
 
     sent: MetricsRow
     summary: dict[str, Any]
-    curve: Sequence[TurnPoint]
+    curve: Sequence[CurvePoint]
     trajectories: list[list[Any]]
     complete: bool
 

@@ -21,7 +21,7 @@ from codeact.results.trackers.metrics import (
     MetricsRow,
     RunMetrics,
     Scrubber,
-    success_within_turns,
+    success_curve,
 )
 from codeact.wording import first_line
 
@@ -100,7 +100,7 @@ class TrackingListener(NullListener):
         final = FinalUpdate(
             run.metrics.measure(self._load, summary),
             flat_summary(summary),
-            success_within_turns(summary),
+            success_curve(summary),
             run.metrics.conversations.rows,
             complete=run.left <= 0,
         )

@@ -191,7 +191,7 @@ class RunMetrics:
         return MetricsRow(self.step, row)
 
 
-class TurnPoint(NamedTuple):
+class CurvePoint(NamedTuple):
     """A point of the curve: `solved` of `counted` episodes were solved within so many turns.
 
     `low` and `high` bound its rate.
@@ -205,7 +205,7 @@ class TurnPoint(NamedTuple):
     counted: int
 
 
-def success_within_turns(summary: Summary) -> list[TurnPoint]:
+def success_curve(summary: Summary) -> list[CurvePoint]:
     """Return success against turns, from 1 to as many as an episode has; empty without any."""
     counted = sum(tally.counted for tally in summary.by_turns.values())
     points, solved = [], 0
@@ -214,7 +214,7 @@ def success_within_turns(summary: Summary) -> list[TurnPoint]:
             solved += tally.successes
         if (found := wilson(solved, counted)) is not None:
             ends = found.low, found.high
-            points.append(TurnPoint(turns, solved / counted, *ends, solved, counted))
+            points.append(CurvePoint(turns, solved / counted, *ends, solved, counted))
     return points
 
 

@@ -19,7 +19,7 @@ from codeact.experiment.config.trackers import TrackerSettings, WandbSettings
 from codeact.files import make_private
 from codeact.recordings.run_folder import RunFolder
 from codeact.results.trackers.base import FinalUpdate, Notice, TrackedRun
-from codeact.results.trackers.metrics import COLUMNS, MetricsRow, TurnPoint
+from codeact.results.trackers.metrics import COLUMNS, CurvePoint, MetricsRow
 from codeact.results.trackers.wandb_artifact import episodes_artifact
 from codeact.results.trackers.wandb_library import (
     OPENING,
@@ -199,8 +199,8 @@ def _open(run: TrackedRun, state: WandbState, mode: str) -> "wandb.Run":
     )
 
 
-def _chart(curve: Sequence[TurnPoint]) -> Any:
+def _chart(curve: Sequence[CurvePoint]) -> Any:
     """Return success against turns as a table with a chart of it."""
     found = library()
-    table = found.Table(columns=list(TurnPoint._fields), data=[list(point) for point in curve])
+    table = found.Table(columns=list(CurvePoint._fields), data=[list(point) for point in curve])
     return found.plot.line(table, "turns", "rate", title="Success within so many turns")
