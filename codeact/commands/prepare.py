@@ -4,10 +4,13 @@ Writes NAME.jsonl and NAME.card.json: source, licence, digests, what each filter
 left out and why. raw=hub:NAME, or raw=hub:NAME:CONFIG, reads a hub by the library datasets;
 download=true fetches the raw files into the folder raw first, and nothing is fetched without it.
 task=codeact_instruct prepares all training sets of the published collection, each from its folder
-in the folder raw, with one card.
+in the folder raw, with one card. corpus=NAME in place of task=NAME makes NAME.corpus, the index of
+search=corpus, of the pages in raw: lines of {"title", "text"}, or HotpotQA's questions or dump.
 """
 
+import sqlite3
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -41,9 +44,11 @@ _MOST_SHOWN = 20
 class PrepareConfig(Settings):
     """``codeact prepare``. What is ``published`` is taken as the published collection took it."""
 
-    data_set: str
+    data_set: str | None
     """Which data set, or `codeact_instruct` for all training sets; `task=NAME` on the command
     line."""
+    corpus: str | None = Field(default=None, pattern=r"^[\w-]+$")
+    """The name of an index that is made of pages, in place of a data set."""
     raw: str
     """The folder of its raw files (or the file), or `hub:NAME` or `hub:NAME:CONFIG`."""
     out: str
@@ -82,6 +87,8 @@ class PrepareConfig(Settings):
 def main(words: list[str]) -> int:
     """Run the command; returns 0 when task files were written; stderr has what was left out."""
     # Every other command's task is a config group; here it is the name of one data set.
+    if any(word.startswith("corpus=") for word in words):
+        words = [*words, "data_set=null"]
     words = [f"data_set={word[5:]}" if word.startswith("task=") else word for word in words]
     arguments = parse("prepare", words)
     known = ", ".join([*names(), *COLLECTIONS])
@@ -92,15 +99,48 @@ def main(words: list[str]) -> int:
         raise ConfigError("url= is where download=true fetches from; give that, too")
     if config.download and config.raw.startswith(HUB):
         raise ConfigError("download=true fetches files: give raw=FOLDER for them, not a hub")
+    if config.corpus is not None:
+        _prepare_corpus(config, config.corpus)
+        return 0
+    if config.data_set is None:
+        raise ConfigError("give task=NAME for task files, or corpus=NAME for an index of pages")
     if (collection := COLLECTIONS.get(config.data_set)) is not None:
-        _prepare_collection(config, collection)
+        _prepare_collection(config, config.data_set, collection)
     else:
-        _prepare_one(config)
+        _prepare_one(config, config.data_set)
     return 0
 
 
-def _prepare_one(config: PrepareConfig) -> None:
-    preparer = get(config.data_set)
+def _prepare_corpus(config: PrepareConfig, name: str) -> None:
+    """Make an index; raises `TaskFileError` where there is no page."""
+    from codeact.datasets.preparing.base import Journal
+    from codeact.datasets.preparing.pages import read_pages
+    from codeact.tools.corpus import Page, build_corpus
+
+    if config.download or config.raw.startswith(HUB):
+        raise ConfigError("corpus= is made of files that are there: give raw=FILE or raw=FOLDER")
+    raw, out = Path(config.raw).expanduser(), Path(config.out).expanduser() / f"{name}.corpus"
+    journal = Journal()
+    pages = (Page(*page) for page in read_pages(raw, journal))
+    if (first := next(pages, None)) is None:
+        why = f": {journal.findings[0].where}: {journal.findings[0].reason}" * bool(
+            journal.findings
+        )
+        raise TaskFileError(f"raw={raw} holds no page{why}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        count = build_corpus(chain([first], pages), out)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"{out} cannot be written ({error})") from error
+    sys.stdout.write(f"{out}: {count:,} pages, {out.stat().st_size:,} bytes\n")
+    for finding in journal.findings[:_MOST_SHOWN]:
+        sys.stderr.write(f"left out: {finding.where}: {finding.reason}\n")
+    if (more := len(journal.findings) - _MOST_SHOWN) > 0:
+        sys.stderr.write(f"... and {more} more\n")
+
+
+def _prepare_one(config: PrepareConfig, data_set: str) -> None:
+    preparer = get(data_set)
     choice = config.choice(preparer)
     if config.download:
         with DownloadProgress() as progress:
@@ -108,12 +148,12 @@ def _prepare_one(config: PrepareConfig) -> None:
     _tell(prepare(preparer, config.raw, Path(config.out).expanduser(), choice), config.out)
 
 
-def _prepare_collection(config: PrepareConfig, collection: Collection) -> None:
+def _prepare_collection(config: PrepareConfig, name: str, collection: Collection) -> None:
     with DownloadProgress() as progress:
         parts, left_out = _parts(config, collection, progress)
     out = Path(config.out).expanduser()
     skip = config.missing == "skip"
-    card = prepare_all(config.data_set, parts, out, left_out, skip_missing=skip)
+    card = prepare_all(name, parts, out, left_out, skip_missing=skip)
     _tell_all(card, config.out)
 
 

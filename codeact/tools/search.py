@@ -1,4 +1,4 @@
-"""`wikipedia_search`: from live Wikipedia, from recorded answers, or from a file of pages."""
+"""`wikipedia_search`: from live Wikipedia, recorded answers, an index, or a file of pages."""
 
 import re
 from collections import Counter
@@ -15,6 +15,7 @@ from codeact.tools.settings import (
     NOTHING_FOUND,
     PAGES_SHOWN,
     SPEC,
+    CorpusSearch,
     PageSearch,
     RecordedSearch,
     SearchSettings,
@@ -45,6 +46,10 @@ def open_search(settings: SearchSettings) -> Tool | None:
     match settings:
         case PageSearch():
             return _tool(_Pages(_read(settings.path, _Page)))
+        case CorpusSearch():
+            from codeact.tools.corpus import Corpus  # brings sqlite3
+
+            return _tool(Corpus(resolve_path(settings.path)))
         case RecordedSearch():
             return _tool(_Recorded(_read(settings.path, _Answer)))
         case WikipediaSearch():

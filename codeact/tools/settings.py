@@ -41,6 +41,15 @@ class PageSearch(Settings):
     """The JSONL file of pages `{"title", "text"}`."""
 
 
+class CorpusSearch(Settings):
+    """Search in an index that ``codeact prepare corpus=NAME`` made."""
+
+    kind: Literal["corpus"] = "corpus"
+    """Search in a full-text index."""
+    path: str
+    """The index, NAME.corpus, which `codeact prepare corpus=NAME` made."""
+
+
 class RecordedSearch(Settings):
     """Answers of an earlier run: a JSONL file of ``{"query", "result"}``, .gz too."""
 
@@ -81,7 +90,8 @@ class WikipediaSearch(Settings):
 
 
 SearchSettings = Annotated[
-    NoSearch | PageSearch | RecordedSearch | WikipediaSearch, Field(discriminator="kind")
+    NoSearch | PageSearch | CorpusSearch | RecordedSearch | WikipediaSearch,
+    Field(discriminator="kind"),
 ]
 
 
@@ -92,6 +102,7 @@ def render(title: str, text: str) -> str:
 
 def files_of(settings: SearchSettings) -> list[Path]:
     """The files that answers depend on, for the run's provenance."""
-    return (
-        [resolve_path(settings.path)] if isinstance(settings, PageSearch | RecordedSearch) else []
-    )
+    match settings:
+        case PageSearch() | CorpusSearch() | RecordedSearch():
+            return [resolve_path(settings.path)]
+    return []
