@@ -3,8 +3,9 @@
     python benchmarks/intervals.py [REPEATS]
 
 Tasks differ in difficulty (Beta with mean 0.3 or 0.6 and an intraclass correlation of 0.3); with
-clusters, four tasks share theirs. Two runs whose difficulties are of one distribution do not differ, so
-that whatever is found significant is a false alarm. Seeded; the standard error of a coverage is shown.
+clusters, four tasks share theirs. Two runs whose difficulties are of one distribution do not
+differ, so that whatever is found significant is a false alarm. Seeded; the standard error of a
+coverage is shown.
 """
 
 # ruff: noqa: D103 (a program, not a library)
