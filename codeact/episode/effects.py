@@ -131,7 +131,7 @@ def total_cost(costs: Iterable[float | None]) -> float | None:
     It is a sum of whole pico-dollars, and so the same in any order and over any partial sums.
     """
     known = [cost for cost in costs if cost is not None]
-    if not all(map(math.isfinite, known)):
+    if not all(math.isfinite(cost * _PICO) for cost in known):
         return sum(known)
     return sum(round(cost * _PICO) for cost in known) / _PICO if known else None
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -212,12 +213,15 @@ class Runner:
                 self._draining = True
                 self._on_interrupt()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # Another thread hears of no signal: there whoever started it has to cancel.
+        is_main = threading.current_thread() is threading.main_thread()
+        heard = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        for number in heard:
             loop.add_signal_handler(number, interrupt)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in heard:
                 loop.remove_signal_handler(number)
 
 

@@ -18,7 +18,7 @@ An index can be used by several threads, one call at a time.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
@@ -27,18 +27,18 @@ from typing import Any, NamedTuple, Self, TypeVar
 import msgspec
 
 from codeact.episode.record import EpisodeRecord, decode
+from codeact.episode.textless import TextlessRecord, decode_textless
 from codeact.exceptions import ConfigError, RecordingError
 from codeact.jsonl import SourceLine, Unreadable
 from codeact.recordings import index_store
-from codeact.recordings.files import is_run, recording_files
+from codeact.recordings.files import EPISODES, is_run, recording_files
 from codeact.recordings.index_files import bytes_at
-from codeact.recordings.index_rows import COLUMNS, IndexRow
+from codeact.recordings.index_rows import COLUMNS, PLAYED, IndexRow, PlayedLine
 from codeact.recordings.index_store import Store
 from codeact.recordings.index_texts import PLACE, add_texts, query_of
 from codeact.recordings.index_update import Update
 from codeact.recordings.published import another_sample, to_record
 from codeact.recordings.published_paths import PublishedPath
-from codeact.recordings.run_folder import EPISODES
 from codeact.wording import nearest
 
 Value = str | int | float | bool | None
@@ -54,8 +54,19 @@ class Between(NamedTuple):
 Where = Mapping[str, Value | Sequence[Value] | Between]
 """Conditions by column, all of which hold: equal to a value, to one of several, or `Between`."""
 
+
+class IndexedLine(NamedTuple):
+    """A line, and whether it is the newest one of its episode."""
+
+    key: str
+    record: TextlessRecord
+    is_newest: bool
+
+
 SMALL = 1 << 20
 """Bytes of recorded files up to which an index is made in memory, which is quicker than a file."""
+_BATCH = 5000
+"""Lines that are read at a time."""
 _Result = TypeVar("_Result")
 
 
@@ -121,7 +132,7 @@ class Index:
     def count(self, where: Where | None = None, *, text: str = "") -> int:
         """Return how many episodes fulfil the conditions, and have the words of `text`."""
         clause, values = self._clause(where, text)
-        sql = f"SELECT count(*) FROM episodes{clause}"  # noqa: S608
+        sql = f"SELECT count(*) FROM episodes WHERE {clause}"  # noqa: S608
         return int(self._guarded(lambda: self._store.db.execute(sql, values).fetchone()[0]))
 
     def rows(
@@ -162,7 +173,7 @@ class Index:
         clause, values = self._clause(where, text)
         order = ", ".join([*map(_order, sort), "number"])
         sql = (
-            f"SELECT {chosen} FROM episodes{clause} ORDER BY {order} "  # noqa: S608
+            f"SELECT {chosen} FROM episodes WHERE {clause} ORDER BY {order} "  # noqa: S608
             f"LIMIT {-1 if limit is None else int(limit)} OFFSET {int(offset)}"
         )
         return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
@@ -184,6 +195,41 @@ class Index:
             for path, line, reason in found
         ]
 
+    @property
+    def lines(self) -> int:
+        """How many lines hold an episode, replaced ones among them."""
+        return int(self._all("SELECT count(*) FROM episodes")[0][0])
+
+    def every_line(self) -> Iterator[IndexedLine]:
+        """Yield every line with its record, which has no texts.
+
+        Lines come in the order of their writing, and replaced ones among them: what they took was
+        spent.
+        """
+        sql = (
+            "SELECT number, key, newest, record FROM episodes JOIN records USING (number) "
+            "WHERE number > ? ORDER BY number LIMIT ?"
+        )
+        upto = 0
+        while found := self._all(sql, upto, _BATCH):
+            for upto, key, newest, record in found:  # noqa: B007
+                yield IndexedLine(key, decode_textless(record), bool(newest))
+
+    def played(self) -> Iterator[PlayedLine]:
+        """Yield of every line what resuming a run asks for, in the order of their writing."""
+        columns = ", ".join(PLAYED)
+        sql = (
+            f"SELECT number, {columns} FROM episodes "  # noqa: S608
+            "WHERE number > ? ORDER BY number LIMIT ?"
+        )
+        upto = 0
+        while found := self._all(sql, upto, _BATCH):
+            for upto, *values in found:  # noqa: B007
+                yield PlayedLine.of(*values)
+
+    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
+
     def index_texts(self) -> int:
         """Prepare a part of what `text` needs, and return how many episodes are left to do.
 
@@ -195,7 +241,7 @@ class Index:
 
     def _found(self, key: str) -> tuple[bytes, EpisodeRecord]:
         """Return an episode's newest line and its record."""
-        sql = f"SELECT {PLACE} FROM episodes JOIN files USING (file) WHERE key = ?"  # noqa: S608
+        sql = f"SELECT {PLACE} FROM episodes JOIN files USING (file) WHERE key = ? AND newest"  # noqa: S608
         for again in (False, True):
             row = self._store.db.execute(sql, (key,)).fetchone()
             if row is None:
@@ -222,8 +268,7 @@ class Index:
     # Asking
 
     def _clause(self, where: Where | None, text: str) -> tuple[str, list[Any]]:
-        conditions: list[str] = []
-        values: list[Any] = []
+        conditions, values = ["newest"], list[Any]()
         for name, wanted in (where or {}).items():
             _add_condition(conditions, values, _PATH if name == "file" else _column(name), wanted)
         if text and (query := query_of(text)):
@@ -231,7 +276,7 @@ class Index:
                 pass
             conditions.append("number IN (SELECT rowid FROM texts WHERE texts MATCH ?)")
             values.append(query)
-        return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), values
+        return " AND ".join(conditions), values
 
     def _guarded(self, act: Callable[[], _Result]) -> _Result:
         """Do something with the file of the index, which may turn out to be damaged or gone."""

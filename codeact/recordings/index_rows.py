@@ -1,12 +1,14 @@
 """A row of the index: the part of an episode's record that is filtered, sorted and summed."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
+from codeact.episode.accounts import NOTHING
 from codeact.episode.causes import is_counted
 from codeact.episode.effects import Turn
 from codeact.episode.record import EpisodeRecord
+from codeact.episode.spending import plays_of
 from codeact.exceptions import Cause
 from codeact.recordings.published_lines import MINT, Imported
 
@@ -106,6 +108,47 @@ class Place(NamedTuple):
     line: int
     start: int
     length: int
+
+
+SPENT = {"spent_tokens": "", "spent_usd": "REAL", "plays": "TEXT"}
+"""SQLite's type of the columns that tell what a line took, and in which plays. Tokens are text
+where they are beyond SQLite's integers."""
+PLAYED = (
+    *("id", "task_digest", "settings_digest", "sample", "counted", "session", "attempts"),
+    *SPENT,
+)
+
+
+class PlayedLine(NamedTuple):
+    """A line of a run as resuming sees it; `plays` are the numbers of its plays that are known."""
+
+    id: str
+    task_digest: str
+    settings_digest: str
+    sample: int
+    counted: bool
+    session: int | None
+    attempts: int
+    tokens: int
+    cost: float | None
+    """What the line and its earlier attempts took, in USD; None where no cost is known."""
+    plays: list[int]
+
+    @classmethod
+    def of(cls, *values: Any) -> Self:
+        """Make one of the values of `PLAYED`."""
+        *known, tokens, cost, plays = values
+        numbers = [int(play) for play in plays.split()] if plays else []
+        return cls._make([*known, int(tokens), cost, numbers])
+
+
+def spent_of(record: EpisodeRecord) -> tuple[Any, ...]:
+    """Return the values of the columns `SPENT`."""
+    plays = plays_of(record)
+    spent = sum((play.spent for play in plays), NOTHING)
+    numbers = " ".join(str(play.play) for play in plays if play.play is not None)
+    tokens = spent.tokens if spent.tokens < 1 << 63 else str(spent.tokens)
+    return tokens, spent.cost, numbers or None
 
 
 def row_of(record: EpisodeRecord, key: str, place: Place) -> tuple[Any, ...]:

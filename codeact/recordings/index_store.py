@@ -11,22 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from codeact.files import PRIVATE_FILE, private_folder
-from codeact.recordings.index_rows import COLUMNS, TYPES
+from codeact.recordings.index_rows import SPENT, TYPES
 
 INDEX = "index.sqlite"
-VERSION = 1
+VERSION = 2
 """Of the tables and of what their values mean; a file of another one is made anew."""
 _WAIT_SECONDS = 120.0
 """Another process may be making the index of a large folder just now."""
-_COLUMNS = ", ".join(
-    f"{name} {TYPES[name]}{' UNIQUE NOT NULL' if name == 'key' else ''}" for name in COLUMNS
-)
+_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in {**TYPES, **SPENT}.items())
 _SCHEMA = f"""
 CREATE TABLE files (
     file INTEGER PRIMARY KEY, path TEXT UNIQUE NOT NULL, inode INTEGER, size INTEGER,
     changed INTEGER, indexed INTEGER, lines INTEGER, first BLOB, last BLOB);
 CREATE TABLE episodes (
-    number INTEGER PRIMARY KEY, {_COLUMNS});
+    number INTEGER PRIMARY KEY, newest INTEGER, {_COLUMNS});
+CREATE UNIQUE INDEX newest_lines ON episodes (key) WHERE newest;
+CREATE TABLE records (number INTEGER PRIMARY KEY, record BLOB);
 CREATE TABLE problems (file INTEGER, line INTEGER, reason TEXT);
 CREATE TABLE told (upto INTEGER);
 CREATE VIRTUAL TABLE texts USING fts5(

@@ -57,7 +57,7 @@ def add_texts(db: sqlite3.Connection, read: ReadPlace) -> int:
     (upto,) = db.execute("SELECT upto FROM told").fetchone()
     found = db.execute(
         f"SELECT number, {PLACE} FROM episodes JOIN files USING (file) "  # noqa: S608
-        "WHERE number > ? ORDER BY number LIMIT ?",
+        "WHERE number > ? AND newest ORDER BY number LIMIT ?",
         (upto, _BATCH),
     ).fetchall()
     if not found:
@@ -74,6 +74,6 @@ def add_texts(db: sqlite3.Connection, read: ReadPlace) -> int:
         db.execute("ROLLBACK")
         raise
     (left,) = db.execute(
-        "SELECT count(*) FROM episodes WHERE number > ?", (found[-1][0],)
+        "SELECT count(*) FROM episodes WHERE number > ? AND newest", (found[-1][0],)
     ).fetchone()
     return int(left)

@@ -4,27 +4,26 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
+from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from codeact.episode.record import EpisodeRecord, decode
+from codeact.episode.textless import TextlessRecord, as_textless, decode_whole, without_texts
 from codeact.exceptions import RecordingError
 from codeact.jsonl import Line, SourceLine, Unreadable, decoded
 from codeact.recordings.files import is_run
 from codeact.recordings.index_files import FileState, new_lines
-from codeact.recordings.index_rows import COLUMNS, Place, row_of
+from codeact.recordings.index_rows import COLUMNS, SPENT, Place, row_of, spent_of
 from codeact.recordings.published import another_sample, to_record
 from codeact.recordings.published_paths import PublishedPath
 
 _BATCH = 500
 """Rows that are inserted at a time."""
-_INSERT = (
-    f"INSERT OR REPLACE INTO episodes (number, {', '.join(COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
-)
+_ROW = ("number", "newest", *COLUMNS, *SPENT)
+_INSERT = f"INSERT INTO episodes ({', '.join(_ROW)}) VALUES ({', '.join('?' * len(_ROW))})"  # noqa: S608
 _LARGEST = (1 << 63) - 1
 
-OfLine = Callable[[bytes, SourceLine], EpisodeRecord]
+OfLine = Callable[[bytes, SourceLine], TextlessRecord]
 
 
 class Update:
@@ -66,7 +65,7 @@ class Update:
     def _take_in(self) -> int:
         known = self._known()
         if not self._is_continued(known):
-            for table in ("files", "episodes", "problems"):
+            for table in ("files", "episodes", "records", "problems"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608
             self._db.execute("INSERT INTO texts (texts) VALUES ('delete-all')")
             self._db.execute("UPDATE told SET upto = 0")
@@ -101,13 +100,15 @@ class Update:
             added = self._db.execute("INSERT INTO files (path) VALUES (?)", (name,))
             number = int(added.lastrowid or 0)
         indexed, lines, read = state.indexed, state.lines, 0
-        rows: list[tuple[Any, ...]] = []
+        batch = _Batch()
         of_line, prefix, kind = self._view(name, path)
         for line in new_lines(path, state):
             if isinstance(line, Line):
                 if not line.ended and is_run(path):
                     continue
                 lines, indexed = line.number, line.start + len(line.content) + line.ended
+            elif isinstance(line.error, OSError) and not isinstance(line.error, BadGzipFile):
+                raise line.error  # what lies on the disk may be read another time
             found = decoded(line, str(path), of_line, kind)
             read += 1
             if isinstance(found, Unreadable):
@@ -117,10 +118,10 @@ class Update:
             assert isinstance(line, Line)
             place = Place(number, line.number, line.start, len(line.content))
             self._number += 1
-            rows.append((self._number, *row_of(found, prefix + found.id, place)))
-            if len(rows) == _BATCH:
-                self._insert(rows)
-        self._insert(rows)
+            batch.add(self._number, prefix + found.id, place, found)
+            if len(batch.rows) == _BATCH:
+                batch.insert(self._db)
+        batch.insert(self._db)
         if path.suffix == ".gz":
             indexed = path.stat().st_size
         self._keep(number, state.read(path, indexed, lines))
@@ -131,32 +132,56 @@ class Update:
         if is_run(path):
             folder = PurePosixPath(name).parent
             prefix = "" if folder == PurePosixPath() else f"{folder}/"
-            return (lambda content, _: decode(content)), prefix, "episode record"
+            return (lambda content, _: decode_whole(content)), prefix, "episode record"
         where = PublishedPath.parse(path)
         prefix = f"{where.experiment}/"
         return partial(self._published, where, prefix), prefix, "recorded episode"
 
     def _published(
         self, where: PublishedPath, prefix: str, content: bytes, place: SourceLine
-    ) -> EpisodeRecord:
+    ) -> TextlessRecord:
         """Return a published line's record; a task that comes again is another sample of it."""
         record = to_record(where, content, place)
         key = prefix + record.id
         if sample := self._samples[key]:
             record = another_sample(record, sample)
         self._samples[key] += 1
-        return record
-
-    def _insert(self, rows: list[tuple[Any, ...]]) -> None:
-        try:
-            self._db.executemany(_INSERT, rows)
-        except OverflowError:  # a line may hold any integer
-            self._db.executemany(_INSERT, ([*map(_fitting, row)] for row in rows))
-        rows.clear()
+        return as_textless(record)
 
     def _keep(self, number: int, state: FileState) -> None:
         columns = ", ".join(f"{name} = ?" for name in FileState._fields)
         self._db.execute(f"UPDATE files SET {columns} WHERE file = ?", (*state, number))  # noqa: S608
+
+
+class _Batch:
+    """Lines that are inserted together."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Any]] = {}
+        self._replaced: list[list[Any]] = []
+        self._records: list[tuple[int, bytes]] = []
+
+    def add(self, number: int, key: str, place: Place, record: TextlessRecord) -> None:
+        """Take a line in, whose texts are taken out of the record; it replaces earlier ones."""
+        if (earlier := self.rows.pop(key, None)) is not None:
+            self._replaced.append([earlier[0], 0, *earlier[2:]])
+        self.rows[key] = [number, 1, *row_of(record, key, place), *spent_of(record)]
+        self._records.append((number, without_texts(record)))
+
+    def insert(self, db: sqlite3.Connection) -> None:
+        """Insert the lines, and have no more of them."""
+        db.executemany(
+            "UPDATE episodes SET newest = 0 WHERE key = ? AND newest",
+            ([key] for key in self.rows),
+        )
+        rows = [*self._replaced, *self.rows.values()]
+        try:
+            db.executemany(_INSERT, rows)
+        except OverflowError:  # a line may hold any integer
+            fitting = [[*map(_fitting, row)] for row in rows]
+            db.executemany(_INSERT.replace("INSERT", "INSERT OR REPLACE", 1), fitting)
+        db.executemany("INSERT INTO records VALUES (?, ?)", self._records)
+        self.rows, self._replaced, self._records = {}, [], []
 
 
 def _fitting(value: Any) -> Any:

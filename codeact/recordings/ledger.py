@@ -7,7 +7,7 @@ process nothing is unknown but the requests that were in flight, and those are c
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -123,6 +123,12 @@ class LedgerPlays:
                     f"record and {found.spent.tokens:,} by {REQUESTS}"
                 )
         return different
+
+    def take_out(self, plays: Iterable[int]) -> None:
+        """Take out the plays of a record without comparing what the two tell of them."""
+        for play in plays:
+            self.last = max(self.last, play)
+            self._plays.pop(play, None)
 
     @property
     def abandoned(self) -> list[PlaySum]:

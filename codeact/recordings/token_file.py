@@ -3,26 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from codeact.episode.tokens import PackedTurn, unpack_ids, unpack_logprobs
 from codeact.exceptions import RunFolderError
-from codeact.jsonl import Unreadable
-from codeact.recordings.lines import run_lines
-from codeact.recordings.run_folder import EPISODES
+from codeact.recordings.run_folder import open_index
 from codeact.recordings.token_units import TOKENS, TokenUnit, UnitKey, damage, read_keys, read_units
 from codeact.recordings.tokens import EpisodeTokens, TurnTokens
-
-
-class _RecordKey(msgspec.Struct):
-    """The part of a record's line by which its units are found."""
-
-    id: str
-    session: int | None = None
-    attempts: list[msgspec.Raw] = []
-
-
-_RECORD_KEY = msgspec.json.Decoder(_RecordKey)
 
 
 def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens]:
@@ -38,7 +23,7 @@ def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens
             f"{path}: is not there: the run was played without model.tokens=exact, or the file "
             "was not copied with its folder"
         )
-    last = _last_records(folder / EPISODES)
+    last = _last_records(folder)
     places = {key: start for start, key in read_keys(path)}
     for start, unit in read_units(path):
         ended = last.get(unit.episode)
@@ -50,12 +35,9 @@ def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens
 
 def _last_records(path: Path) -> dict[str, UnitKey]:
     """Return the unit of the attempt that ended each episode, by its last line."""
-    found: dict[str, UnitKey] = {}
-    for one in run_lines(path, lambda line, _: _RECORD_KEY.decode(line)):
-        if isinstance(one, Unreadable):
-            raise RunFolderError(f"{one.place.in_words}: {one.reason}")
-        found[one.id] = UnitKey(one.id, one.session, len(one.attempts))
-    return found
+    with open_index(path) as index:
+        keys = [UnitKey(*row) for row in index.columns(["id", "session", "attempts"])]
+    return {key.episode: key for key in keys}
 
 
 def _unpacked(path: Path, start: int, unit: TokenUnit) -> EpisodeTokens:

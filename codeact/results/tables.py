@@ -37,6 +37,12 @@ _LONGEST = 300
 
 def show_run(title: str, summary: Summary) -> None:
     """Print one row for each data set and one for all of them, and what the run took."""
+    wide_console().print(run_table(title, summary))
+    show_accounts(summary.accounts)
+
+
+def run_table(title: str, summary: Summary) -> Table:
+    """Return the table of a run: one row for each data set, and one for all of them."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     more = _add_columns(table, [summary.overall])
@@ -45,8 +51,7 @@ def show_run(title: str, summary: Summary) -> None:
         table.add_row(name, *_cells(tally, more))
     table.add_section()
     table.add_row("all", *_cells(summary.overall, more))
-    wide_console().print(table)
-    show_accounts(summary.accounts)
+    return table
 
 
 def show_sweep(rows: Sequence[SweepRow]) -> None:

@@ -78,6 +78,15 @@ def play_run(plan: Plan) -> int:
     return uvloop.run(_run([PlannedRun("run", plan)]))
 
 
+async def play_quietly(config: RunConfig) -> RunResults:
+    """Play or resume one run, and print no table; notices go to standard error."""
+    (job,) = _planned_runs([((), config)], sweep=False)
+    for notice in job.plan.notices:
+        _notice(notice)
+    with expected_trackers([job.plan.config]):
+        return await _play([job])
+
+
 def _planned_runs(
     composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool
 ) -> list[PlannedRun]:

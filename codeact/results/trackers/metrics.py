@@ -7,15 +7,18 @@ import hashlib
 import heapq
 import time
 from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from codeact.episode.messages import Message
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Load
-from codeact.experiment.summary import Latest, Summary, Tally, quantiles, take_in
+from codeact.experiment.summary import Summary, Tally, quantiles, take_in
 from codeact.models.base import ModelSettings
+from codeact.recordings.run_folder import open_index
 from codeact.wording import secrets_of, without_secrets
 
 Row = dict[str, float]
@@ -86,12 +89,16 @@ class ConversationSample:
 
     def add(self, record: EpisodeRecord) -> None:
         """Take an episode in, if it belongs to the sample so far."""
-        digest = hashlib.blake2b(record.id.encode(), digest_size=8).digest()
+        self.offer(record.id, lambda: record)
+
+    def offer(self, name: str, read: Callable[[], EpisodeRecord]) -> None:
+        """Take in the episode of an id, which `read` gives if it belongs to the sample."""
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
         place = -int.from_bytes(digest)
         if len(self._heap) < self._size:
-            heapq.heappush(self._heap, (place, record.id, self._row(record)))
+            heapq.heappush(self._heap, (place, name, self._row(read())))
         elif self._heap and place > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (place, record.id, self._row(record)))
+            heapq.heapreplace(self._heap, (place, name, self._row(read())))
 
     @property
     def rows(self) -> list[list[Any]]:
@@ -137,9 +144,14 @@ class RunMetrics:
         self._recent: dict[str, deque[float]] = {}
         self._throughput = Throughput()
 
-    def recall(self, latest: Latest, owed: Container[str]) -> None:
+    def recall(self, folder: Path, owed: Container[str]) -> None:
         """Take in what the run folder held before this session; `owed` ids are played again."""
-        take_in(self.summary, latest, self._add, owed)
+        with open_index(folder) as index:
+            take_in(self.summary, folder, index, self._count, owed)
+            self.step = index.lines
+            for (name,) in index.columns(["id"]):
+                if name not in owed:
+                    self.conversations.offer(name, partial(index.read, name))
 
     def add(self, record: EpisodeRecord) -> None:
         """Take in an episode that has just been written."""
@@ -148,8 +160,11 @@ class RunMetrics:
         self._add(record)
 
     def _add(self, record: EpisodeRecord) -> None:
-        self.summary.add(record)
+        self._count(record)
         self.conversations.add(record)
+
+    def _count(self, record: EpisodeRecord) -> None:
+        self.summary.add(record)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 self._recent.setdefault(effect, deque(maxlen=_RECENT)).append(seconds)

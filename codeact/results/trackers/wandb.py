@@ -22,7 +22,7 @@ from codeact.episode.record import EpisodeRecord, episode_id
 from codeact.exceptions import RunFolderError
 from codeact.experiment.config.schema import WandbTracker
 from codeact.experiment.events import Job, Load, NullListener
-from codeact.experiment.summary import Latest, Summary, flat_summary
+from codeact.experiment.summary import Summary, flat_summary
 from codeact.files import make_private
 from codeact.recordings.run_folder import RunFolder
 from codeact.results.trackers.metrics import (
@@ -168,9 +168,7 @@ def _recall(metrics: RunMetrics, job: Job) -> None:
     """Take in what the folder holds, but for the episodes that will be played again."""
     digest = job.folder.digest
     owed = {episode_id(a.task.name, a.task.id, digest, a.sample) for a in job.owed}
-    latest = Latest(job.folder.path)
-    metrics.recall(latest, owed)
-    metrics.step = latest.lines
+    metrics.recall(job.folder.path, owed)
 
 
 class RunDescription(NamedTuple):
