@@ -75,8 +75,8 @@ def test_mcnemar_is_never_wrong_too_often(tasks: int) -> None:
 
 def test_ignoring_clusters_is_wrong_far_too_often() -> None:
     """Four samples of four tasks with one difficulty, each taken for a pair of its own."""
-    rightly = simulation.share(simulation.false_alarm, 100, 100, 4, 4)
-    ignored = simulation.share(simulation.alarm_without_clusters, 100, 100, 4, 4)
+    rightly = simulation.share(simulation.false_alarm, 300, 60, 4, 4)
+    ignored = simulation.share(simulation.alarm_without_clusters, 100, 60, 4, 4)
     assert rightly <= ALARMS
     assert ignored > 0.25
 
