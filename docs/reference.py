@@ -30,6 +30,7 @@ SCHEMAS = {
     "replay": "codeact.experiment.config.schema:ReplayConfig",
     "regrade": "codeact.experiment.config.schema:RegradeConfig",
     "compare": "codeact.results.comparison.settings:CompareConfig",
+    "study": "codeact.results.studies.settings:StudyConfig",
     "tiers": "codeact.collection.settings:TiersConfig",
     "select": "codeact.collection.settings:SelectConfig",
     "import": "codeact.recordings.exchange:ImportConfig",

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 from codeact.episode.causes import should_retry
@@ -27,11 +27,14 @@ from codeact.experiment.circuit_breaker import RunCircuitBreaker
 from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load
+from codeact.recordings.run_folder import Spent
 
 log = logging.getLogger(__name__)
 
-_LOOK = 5.0
+_LOOK = 1.0
 """Seconds between two reports of the load."""
+_KEEP = 5
+"""After so many of them, what was spent so far is written down."""
 _AHEAD = 8
 """How many episodes the backend hears of before they begin."""
 _AGAIN = 1.0
@@ -105,6 +108,7 @@ class Runner:
             await asyncio.gather(*(breaker.close() for breaker in self._breakers.values()))
             await self._backend.settle()
             self._tell_load()
+            self._keep_spent()
         for result in done:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
@@ -185,12 +189,19 @@ class Runner:
             self._listener.notice(f"{words} Waiting up to {self._patience:.0f} s for room.")
 
     async def _look(self) -> None:
-        while True:
+        for number in count():
             self._tell_load()
+            if number % _KEEP == 0:
+                self._keep_spent()
             await asyncio.sleep(_LOOK)
 
     def _tell_load(self) -> None:
-        self._listener.load(Load(self._in_flight, self._total - self._begun, self._written))
+        queued, spent = self._total - self._begun, [one.spent for one in self._accounts.values()]
+        total = Spent(sum(one.tokens for one in spent), sum(one.usd for one in spent))
+        stats = self._backend.stats()
+        self._listener.load(Load(self._in_flight, queued, self._written, total, stats))
+
+    def _keep_spent(self) -> None:
         for job in self._jobs:
             if (account := self._accounts.get(job.name)) is not None:
                 with suppress(CodeactError):

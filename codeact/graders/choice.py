@@ -4,7 +4,7 @@ import re
 
 from codeact.episode.effects import Verdict
 from codeact.episode.task import Task
-from codeact.graders.commitment import Commitment, commitment, last_part
+from codeact.graders.commitment import LONGEST, Commitment, commitment, last_part
 from codeact.graders.containment import matches
 from codeact.graders.numbers import single_number
 from codeact.sandboxes.base import Sandbox
@@ -24,6 +24,8 @@ _LETTER = re.compile(
 _GOES_ON = re.compile(r"[\s.]{0,4}(?=,|&|and\b|or\b)")
 _SHORT = 12
 _LONGEST_LIST = 2
+_SHORTEST_TEXT = 3
+"""An option of so few characters is not recognised by its text within a sentence."""
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\{([^{}]{0,400})\}")
 
 
@@ -97,13 +99,31 @@ def verdict(task: Task, answer: str) -> Verdict:
 
 
 def committed_option(answer: str, texts: dict[str, str], prompt: str = "") -> Commitment:
-    """Find the letter of the one option that an answer commits to."""
+    """Find the letter of the one option that an answer commits to; a list of all chooses none."""
     return commitment(
-        answer,
+        _without_listing(answer, texts),
         lambda text: _option(text, texts),
         own=lambda letter: texts.get(letter, ""),
         question=prompt,
     )
+
+
+def _without_listing(answer: str, texts: dict[str, str]) -> str:
+    """Take out all options, if an answer repeats all of them; short ones count by their letters."""
+    if len(answer) > LONGEST:
+        return answer
+    pieces = []
+    for letter, text in texts.items():
+        marker = rf"(?:{letter} ?\) ?)"
+        optional = "?" if len(text) > _SHORTEST_TEXT else ""
+        pieces.append(rf"{marker}{optional}({_flexible(text)})(?!\w)")
+    listing = re.compile(rf"(?i)(?<!\w)(?:{'|'.join(pieces)})")
+    found = {match.lastindex for match in listing.finditer(answer)}
+    return listing.sub(" ", answer) if len(found) == len(texts) > 1 else answer
+
+
+def _flexible(text: str) -> str:
+    return r"\s+".join(map(re.escape, text.split()))
 
 
 def _option(text: str, texts: dict[str, str]) -> str | None:
@@ -155,7 +175,12 @@ def _option_of_text(text: str, texts: dict[str, str]) -> str | None:
     contained = {
         letter: option
         for letter, option in texts.items()
-        if len(option) > 3 and f" {' '.join(_words(option))} " in words
+        if f" {' '.join(_words(option))} " in words
+    }
+    if len(contained) == len(texts) > 1:
+        return None
+    contained = {
+        letter: option for letter, option in contained.items() if len(option) > _SHORTEST_TEXT
     }
     longest = [
         letter

@@ -7,6 +7,7 @@ or doubts its value, offers several, or takes it back. The rules:
 - Only what stands in the last solution tag counts, and nothing that is struck out.
 - A result that is marked (``the answer is``, ``answer:``, ``\boxed{}``) stands for the answer. A
   ``final answer`` outranks the others. Marked results that differ are several answers.
+- What repeats a whole sentence of the question says nothing.
 - A sentence that denies, doubts, bounds or offers alternatives commits to nothing, unless those
   words are the reference's own, or the question asks for what is not so.
 - ``X rather than Y``, ``X, not Y`` and ``X, because Y is wrong`` commit to X.
@@ -32,6 +33,8 @@ NO_VALUE = "the answer does not commit to one value"
 
 _MOST_PARTS = 30
 _BARE = 3
+_QUOTED = 8
+"""The fewest words of a sentence that nobody writes again but by quoting it."""
 _TAGS = ("<solution>", "</solution>", "<sol>", "</sol>")
 _MARKUP = re.compile(r"</?[A-Za-z][\w-]{0,20}>")
 _MARK = re.compile(
@@ -93,6 +96,9 @@ def commitment(
     )
     everything = _Statement("", bare(text), "", False)
     exact = reading.exact(everything.text)
+    if not exact:
+        text = _unquoted(text, question)
+        everything = _Statement("", bare(text), "", False)
     statements = [everything] if exact else _statements(text) or [everything]
     found = [reading.of(statement) for statement in statements]
     stated = [one for one in found if one.value is not None]
@@ -122,6 +128,14 @@ def cleaned(answer: str) -> tuple[str, str]:
         return "", "a part of the answer is struck out"
     text = re.sub(r"[^\S\n]+", " ", _MARKUP.sub(" ", text))
     return re.sub(r"\n[\n ]*", "\n", text).strip(), ""
+
+
+def _unquoted(text: str, question: str) -> str:
+    """Take out the question's longer sentences where an answer repeats them word for word."""
+    for sentence in sentences(re.sub(r"[^\S\n]+", " ", question)):
+        if len(sentence.split()) >= _QUOTED:
+            text = text.replace(sentence.strip(), " ")
+    return text.strip()
 
 
 def bare(text: str) -> str:

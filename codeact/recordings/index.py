@@ -178,6 +178,15 @@ class Index:
         )
         return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
 
+    def tally(
+        self, names: Sequence[str], where: Where | None = None, *, text: str = ""
+    ) -> list[tuple[Any, ...]]:
+        """Return each combination of values in some columns, with its number of episodes last."""
+        chosen = ", ".join(map(_column, names))
+        clause, values = self._clause(where, text)
+        sql = f"SELECT {chosen}, count(*) FROM episodes{clause} GROUP BY {chosen}"  # noqa: S608
+        return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
+
     def read(self, key: str) -> EpisodeRecord:
         """Return an episode's record, by one read; raises `RecordingError`."""
         return self._guarded(lambda: self._found(key)[1])
@@ -236,6 +245,11 @@ class Index:
         Whoever searches does not have to call this: it lets the first search wait for less.
         """
         return self._guarded(lambda: add_texts(self._store.db, lambda *place: self._at(*place)[1]))
+
+    def texts_left(self) -> int:
+        """Return of how many episodes `text` would have to take in the words first."""
+        sql = "SELECT count(*) FROM episodes WHERE number > (SELECT upto FROM told)"
+        return int(self._guarded(lambda: self._store.db.execute(sql).fetchone()[0]))
 
     # Reading
 

@@ -121,6 +121,12 @@ class Lock:
                 self._path.unlink()
 
 
+def is_written(folder: Path) -> bool:
+    """Whether a process that may be alive is writing a run folder just now."""
+    owner = _read(folder / LOCK)
+    return owner is not None and owner.is_dead is not True
+
+
 def _refusal(folder: Path, holder: Owner | None) -> RunFolderError:
     who = "another codeact" if holder is None else f"another codeact ({holder})"
     words = f"{folder}: {who} is writing this run; wait for it, or choose another run_dir"

@@ -28,7 +28,7 @@ from codeact.episode.record import (
     placeholder_record,
     without_tokens,
 )
-from codeact.exceptions import DiskFull, RecordingError, RunFolderError
+from codeact.exceptions import RecordingError, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing, write_all
 from codeact.jsonl import Unreadable, decoded_lines
 from codeact.recordings import files
@@ -37,7 +37,8 @@ from codeact.recordings.index import Index
 from codeact.recordings.ledger import LedgerPlays, RequestLedger, cut_torn_line
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
-from codeact.recordings.token_units import NO_ROOM, TokenFile, TokenUnit, UnitKey
+from codeact.recordings.token_units import TokenFile, TokenUnit, UnitKey
+from codeact.recordings.writing import not_written
 
 EPISODES = files.EPISODES
 CONFIG = "config.yaml"
@@ -197,12 +198,7 @@ class RunFolder:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)
-            kind = DiskFull if error.errno in NO_ROOM else RunFolderError
-            raise kind(
-                f"{self.path / EPISODES}: episode {name} cannot be written "
-                f"({error.strerror}); what was finished before is safe: make room and run the "
-                "same command again"
-            ) from error
+            raise not_written(self.path / EPISODES, f"episode {name}", error) from error
         self._size += len(line)
 
     def write_spent(self, tokens: int, usd: float) -> None:

@@ -10,12 +10,15 @@ from codeact.recordings.token_units import TOKENS, TokenUnit, UnitKey, damage, r
 from codeact.recordings.tokens import EpisodeTokens, TurnTokens
 
 
-def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens]:
+def read_tokens(
+    folder: Path, *, failed: bool = False, skip_unreadable: bool = False
+) -> Iterator[EpisodeTokens]:
     """Yield the exact tokens of the episodes of a run folder, in the order of their writing.
 
     They are those of each episode's last record: of the attempt that ended it and, with `failed`,
     of the attempts before it. What a crash left behind without a record is left out, and so is an
-    unfinished last unit. Raises `RunFolderError` with the place of what is missing or damaged.
+    unfinished last unit. Raises `RunFolderError` with the place of what is missing or damaged; a
+    record's line that cannot be read is passed over with `skip_unreadable`.
     """
     path = folder / TOKENS
     if not path.is_file():
@@ -23,7 +26,7 @@ def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens
             f"{path}: is not there: the run was played without model.tokens=exact, or the file "
             "was not copied with its folder"
         )
-    last = _last_records(folder)
+    last = _last_records(folder, skip_unreadable=skip_unreadable)
     places = {key: start for start, key in read_keys(path)}
     for start, unit in read_units(path):
         ended = last.get(unit.episode)
@@ -33,9 +36,12 @@ def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens
             yield _unpacked(path, start, unit)
 
 
-def _last_records(path: Path) -> dict[str, UnitKey]:
+def _last_records(folder: Path, *, skip_unreadable: bool) -> dict[str, UnitKey]:
     """Return the unit of the attempt that ended each episode, by its last line."""
-    with open_index(path) as index:
+    with open_index(folder) as index:
+        if not skip_unreadable:
+            for one in index.problems():
+                raise RunFolderError(f"{one.place.in_words}: {one.reason}")
         keys = [UnitKey(*row) for row in index.columns(["id", "session", "attempts"])]
     return {key.episode: key for key in keys}
 

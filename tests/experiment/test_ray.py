@@ -26,7 +26,7 @@ from tests.helpers.alfworld import (
     solved_by_games,
     unpacked,
 )
-from tests.helpers.fake_api import FakeApi
+from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.ray_cluster import Driver, add_node, cluster, worker_pids
 from tests.helpers.serving import threaded
 from tests.helpers.toy_vllm import ANSWER, CELL, END, ToyVllm
@@ -281,9 +281,9 @@ def test_a_budget_holds_over_all_workers(
         words = [*TASKS, "samples=20", "model=openai", "model.name=m", "compute.workers=2"]
         words += [f"model.base_url={api.base_url}", "compute.concurrency=8", "budget.tokens=900"]
         assert on(ray_cluster, tmp_path, *words) == 1
-        # Each worker asks first whether the server takes the run's parameters.
+        # One worker asks for all whether the server takes the run's parameters.
         answered = len(api.seen) + len(api.rehearsals)
-        assert len(api.rehearsals) == 2
+        assert len(api.rehearsals) == 1
     assert "the budget of 900 tokens is used up" in capsys.readouterr().err
     # A worker knows what the other spent as of an exchange, a second ago: 8 answers. On a busy
     # machine an exchange takes longer.
@@ -323,6 +323,18 @@ def test_what_cannot_work_is_refused_before_anything_is_spent(
     assert main(["run", "compute=ray", *where, *words, *TASKS, run_dir, "tracker=none"]) == 1
     err = capsys.readouterr().err
     assert all(part in err for part in said), err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parameter_that_a_server_does_not_take_is_refused_before_anything_is_spent(
+    ray_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TASKS, "model=server", "model.name=m", "compute.workers=2"]
+    with threaded(FakeApi()) as api:
+        api.takes = lambda seen: Reply(status=400, text="'stop' is not supported with this model")
+        assert on(ray_cluster, tmp_path / "run", *words, f"model.base_url={api.base_url}") == 1
+        assert (api.count, len(api.rehearsals)) == (0, 1)
+    assert "does not take stop: model.stop_limit=0 leaves it out" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

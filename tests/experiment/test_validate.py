@@ -72,7 +72,7 @@ def test_the_command_says_file_and_id_and_counts(
     lines = [json.dumps({**row, "id": number, "code": code}) for number, code in codes.items()]
     (tmp_path / "mbpp.jsonl").write_text("\n".join(lines))
     out = tmp_path / "out.jsonl"
-    assert main(["validate", "task=mbpp", f"data={tmp_path}", f"out={out}"]) == 1
+    assert main(["validate", "task=mbpp", f"data={tmp_path}", f"out={out}", "attacks=[]"]) == 1
     said = capsys.readouterr()
     assert f"fails: {tmp_path}/mbpp.jsonl: mbpp/7: " in said.out
     assert "mbpp/3" not in said.out
@@ -89,7 +89,7 @@ def test_the_command_says_why_answers_are_unknown_and_of_how_many_tasks(
     lines = [json.dumps({**row, "problem_id": n, "solutions": s}) for n, s in given.items()]
     (tmp_path / "apps.jsonl").write_text("\n".join(lines))
     out = tmp_path / "out.jsonl"
-    assert main(["validate", "task=apps", f"data={tmp_path}", f"out={out}"]) == 0
+    assert main(["validate", "task=apps", f"data={tmp_path}", f"out={out}", "attacks=[]"]) == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no answer")]
     assert [line.partition(": ")[2].split(": ")[1][:32] for line in told] == [
         "2 × field 'solutions' is empty",

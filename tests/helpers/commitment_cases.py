@@ -133,7 +133,8 @@ RIGHT: list[Row] = [
         'B since C and D are both impossible.', "It can't be A, so the answer is B.",
         'After eliminating A, C and D, the answer is B.', '\\text{B}', 'Choice (b)', 'B) Green',
         'B.) green', 'The colour is green.', "It's B) green, not A) red", 'Answer: **B**',
-        'The answer is (B) green because it is neither red nor 42.',
+        'The answer is (B) green because it is neither red nor 42.', f'{OPTIONS}\nAnswer: B',
+        'Of A) red, B) green, C) 42, D) A and B the answer is B.',
     )),
     ('hotpotqa', 'Paris', 'Which city?', (
         'The city in question is Paris, not Lyon.', 'Paris (France)', 'Paris, Texas',
@@ -209,6 +210,8 @@ _REFUSED: list[Row] = [
         'either A or B', 'D) A and B', '\\boxed{A} \\boxed{B}', 'B... no, C',
         'The answer is B. Actually it is C.', 'B, I mean C', 'None of the above', 'both A and B',
         'B unless C', 'B. Correction: C', 'B is a trap; C', 'B & C', 'Options A and B',
+        'A) red\nB) green\nC) 42\nD) A and B', 'B ) green , A ) red , D ) A and B , C ) 42',
+        'green, red, 42, A and B', OPTIONS, OPTIONS.partition('\n')[2],
     )),
     ('mmlu', 'd', NEGATIVE, (
         'D is not correct', "It isn't D", 'not (D)',

@@ -31,6 +31,7 @@ from codeact.models.person.terminal import terminal
 from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.exact_tokens import show_tokens
+from codeact.results.live.numbers import RunExtent
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expected_trackers, trackers
@@ -195,12 +196,15 @@ async def _play_jobs(
     backend: ComputeBackend,
     accounts: dict[str, Account],
 ) -> RunResults:
-    total = sum(len(job.plan.assignments) for job in jobs)
-    done = total - sum(len(job.owed) for job in prepared)
+    runs = {
+        job.name: RunExtent(total := len(job.plan.assignments), total - len(one.owed))
+        for job, one in zip(jobs, prepared, strict=True)
+    }
+    total, done = (sum(counts) for counts in zip(*runs.values(), strict=True))
     config = jobs[0].plan.config
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
     person = terminal() if any(job.plan.config.person for job in jobs) else None
-    with make_progress(total, done, config.progress_seconds, live=person is None) as progress:
+    with make_progress(runs, config.progress_seconds, live=person is None) as progress:
         watch = ReasoningWatch(progress.notice)
         listeners = Listeners([progress, watch, *trackers(prepared, progress.notice)])
         if done:

@@ -30,9 +30,11 @@ _SHOWN = 4
 """Keys of one ending, that are suggested."""
 _SWEPT = {"run", "fork"}
 """Commands that take ``-m``."""
-_DIALECT = re.compile(r"^((?:feedback\.)?model)\.dialect=")
-_TAKES_SEVERAL = {"task"}
-"""Groups that take a list of options, which are composed into one."""
+_WITHIN = re.compile(r"((?:[a-z_]+\.)*([a-z_]+))\.([a-z_]+)=")
+_BY_NAME = {"tracker"}
+"""Groups that take a list of options, each of which keeps its keys under its own name."""
+_TAKES_SEVERAL = {"task", *_BY_NAME}
+"""Groups that take a list of options; those of the others are composed into one."""
 
 
 class Invocation(NamedTuple):
@@ -72,8 +74,18 @@ class Invocation(NamedTuple):
 
 
 def as_group(word: str) -> str:
-    """Write ``model.dialect=NAME`` as Hydra has it: an option that fills keys of the model."""
-    return _DIALECT.sub(r"model/dialect@\1=", word)
+    """Write ``model.dialect=NAME`` as Hydra has it: an option of a group within a group."""
+    found = _WITHIN.match(word)
+    if found is None:
+        return word
+    package, group, inner = found.groups()
+    is_group = (data_folder("conf") / group / inner).is_dir()
+    return f"{group}/{inner}@{package}={word[found.end() :]}" if is_group else word
+
+
+def is_within(group: str) -> bool:
+    """Whether a group is within another: its option changes keys of what that one has filled."""
+    return "/" in group.partition("@")[0]
 
 
 class Composed(NamedTuple):
@@ -113,6 +125,7 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     words = _without_sweeps(invocation.command, overrides)
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
         lists = _lists_of_options(invocation.name, words)
+        overrides = _by_name(overrides, lists)
         try:
             config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
@@ -188,7 +201,13 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
     }
     if not given:
         return {}
-    others = [word.input_line or "" for word in words if word.get_key_element() not in given]
+    roots = tuple(f"{group}." for group in _BY_NAME & {*given})
+    others = [
+        word.input_line or ""
+        for word in words
+        if word.get_key_element() not in given
+        and not (roots and word.key_or_group.startswith(roots))  # their places are not open yet
+    ]
     try:
         files = option_files(compose(name, overrides=others, return_hydra_config=True))
     except (HydraException, OmegaConfBaseException):
@@ -199,6 +218,20 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
             names = [str(one) for one in value]
             _refuse_list(key, names, options)
             found[key] = f"[{','.join(names)}]"
+    return found
+
+
+def _by_name(overrides: list[str], lists: Mapping[str, str]) -> list[str]:
+    """Write ``tracker=[a,b]`` as Hydra has it: no option of the group, and each in its own place.
+
+    They go in front, so that a refusal names the key that is set after them.
+    """
+    given = set(lists) & _BY_NAME
+    found = [word for word in overrides if word.partition("=")[0] not in given]
+    first = sum(word.startswith("hydra.searchpath=") for word in found[:1])
+    for group in given:
+        places = [f"+{group}@{group}.{name}={name}" for name in options_in(lists[group])]
+        found[first:first] = [f"~{group}", *places]
     return found
 
 
@@ -237,14 +270,14 @@ def _files(name: str, config: DictConfig, choices: Mapping[Any, Any]) -> dict[st
     """Which YAML file fills which package."""
     folders = _folders(config)
     found = {"": _locate(name, folders)}
-    for group, choice in sorted(choices.items(), key=lambda one: "model/dialect" in str(one[0])):
+    for group, choice in sorted(choices.items(), key=lambda one: is_within(str(one[0]))):
         path, _, package = str(group).partition("@")
         if path.startswith("hydra/") or choice is None:
             continue
         places = [_locate(f"{path}/{option}", folders) for option in options_in(str(choice))]
         filled = package or path.replace("/", ".")
-        if str(group).startswith("model/dialect@"):
-            # It fills some keys of what another option has filled, or the command's own file.
+        if is_within(str(group)):
+            # Where no other option has filled those keys, the command's own file has.
             places = [found.get(filled, found[""]), *(places if choice != "none" else [])]
         found[filled] = ", ".join(places)
     return found

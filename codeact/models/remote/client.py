@@ -98,9 +98,12 @@ class RemoteClient(ABC):
     def _usage(self, usage: object) -> Usage | None:
         """Read the field ``usage`` of an answer; None where it is none."""
 
-    def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
-        """Return what a run's requests carry beside their messages, as far as it is rehearsed."""
-        return {}
+    @abstractmethod
+    def _parameters(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+        """Return what a request carries beside its messages and its model.
+
+        Raises `ProviderFailure` for what the API has no place for.
+        """
 
     @abstractmethod
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
@@ -131,7 +134,10 @@ class RemoteClient(ABC):
 
     async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
         """Ask for one token with what the run's requests carry; `probe=false` skips it."""
-        carried = self._carried(options, seed)
+        try:
+            carried = self._parameters(options, seed)
+        except ProviderFailure as failure:
+            raise ConfigError(str(failure)) from failure
         if not carried or not self._settings.probe or carried == self._rehearsed:
             return
         if refused := await self._probe.rehearse(carried):
@@ -232,7 +238,11 @@ class RemoteClient(ABC):
         """Wait until a request may be sent: within the limits per minute, and the queue is open."""
         while True:
             await admission.endpoint.queue.reopened()
-            reservation = await self._rate_limiter.admit(charged)
+            admission.endpoint.pacing += 1
+            try:
+                reservation = await self._rate_limiter.admit(charged)
+            finally:
+                admission.endpoint.pacing -= 1
             if time.monotonic() >= admission.endpoint.limit.closed_until:
                 return reservation
             # It closed meanwhile, and a long wait would end in another minute.
@@ -281,7 +291,7 @@ class RemoteClient(ABC):
         if full:
             return ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
-            refused = refused_parameter(status, error, body)
+            refused = refused_parameter(status, error, body, self._settings.advice)
             return ProviderFailure(
                 refusal(self._settings, endpoint.url, status, message, refused=refused),
                 final=refused is not None,

@@ -112,10 +112,11 @@ def compare(
 def compare_as(config: CompareConfig) -> Comparison:
     """Compare the sources of a configuration; raises as `compare` does."""
     with ExitStack() as stack:
-        return Comparison(_compared(open_sources(config.sources, stack), config))
+        return Comparison(compare_runs(open_sources(config.sources, stack), config))
 
 
-def _compared(runs: list[PlayedRun], config: CompareConfig) -> ComparisonReport:
+def compare_runs(runs: list[PlayedRun], config: CompareConfig) -> ComparisonReport:
+    """Compare open runs with the first of them; one run alone is described."""
     baseline, cluster = runs[0], config.cluster
     clusters = _field(runs, cluster) if cluster is not None else None
     fields = {name: _field(runs, name) for name in as_list(config.by)}

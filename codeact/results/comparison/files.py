@@ -32,21 +32,36 @@ def write_report(report: ComparisonReport, out: str) -> None:
 
     Raises `ConfigError` where it is no folder, and `RunFolderError` where it cannot be written.
     """
+    folder = report_folder(out)
+    write_document(folder, TITLE, report, list(sections(report)), draw_plots(report, folder))
+
+
+def report_folder(out: str) -> Path:
+    """Return the folder of a report, made where it is missing; raises `ConfigError`."""
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"out={out}: cannot be made ({error.strerror})") from error
+    return folder
+
+
+def write_document(
+    folder: Path,
+    title: str,
+    report: msgspec.Struct,
+    parts: list[Section],
+    plots: Mapping[str, bytes],
+) -> None:
+    """Write a report as JSON, as Markdown and as one page; raises `RunFolderError`."""
     text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
     write_whole(folder / "report.json", text + "\n")
-    plots = draw_plots(report, folder)
-    parts = list(sections(report))
-    write_whole(folder / "report.md", "\n".join(_markdown(parts, plots)) + "\n")
-    write_whole(folder / "report.html", "\n".join(_page(parts, plots)) + "\n")
+    write_whole(folder / "report.md", "\n".join(_markdown(title, parts, plots)) + "\n")
+    write_whole(folder / "report.html", "\n".join(_page(title, parts, plots)) + "\n")
 
 
-def _markdown(parts: list[Section], plots: Mapping[str, bytes]) -> Iterator[str]:
-    yield f"# {TITLE}\n"
+def _markdown(title: str, parts: list[Section], plots: Mapping[str, bytes]) -> Iterator[str]:
+    yield f"# {_plain(title)}\n"
     for part in parts:
         if part.rows[1:] or part.lines or part.plot in plots:
             yield f"{'#' * part.level} {_plain(part.title)}\n"
@@ -81,13 +96,13 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).translate(_MARKS)
 
 
-def _page(parts: list[Section], plots: Mapping[str, bytes]) -> Iterator[str]:
+def _page(title: str, parts: list[Section], plots: Mapping[str, bytes]) -> Iterator[str]:
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f"<title>{TITLE}</title>"
+    yield f"<title>{html.escape(title)}</title>"
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{TITLE}</h1>"
+    yield f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{html.escape(title)}</h1>"
     for part in parts:
         if part.rows[1:] or part.lines or part.plot in plots:
             yield f"<h{part.level}>{html.escape(part.title)}</h{part.level}>"

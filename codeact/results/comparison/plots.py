@@ -1,7 +1,8 @@
 """The plots of a comparison: rates, paired differences, success against turns, and cost."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,21 +29,23 @@ Row = tuple[str, Estimate]
 
 def draw_plots(report: ComparisonReport, folder: Path) -> dict[str, bytes]:
     """Write every plot that has something to show as PNG and SVG; returns the SVGs by name."""
+    drawings = {"rates": _rates, "differences": _differences, "turns": _turns, "cost": _cost}
+    return save_plots(
+        {name: partial(draw, report=report) for name, draw in drawings.items()}, folder
+    )
+
+
+def save_plots(drawings: "Mapping[str, Callable[[Axes], bool]]", folder: Path) -> dict[str, bytes]:
+    """Write what drew something as PNG and SVG; returns the SVGs by name."""
     # Without pyplot, which would look for a screen.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    drawings: dict[str, Callable[[Axes, ComparisonReport], bool]] = {
-        "rates": _rates,
-        "differences": _differences,
-        "turns": _turns,
-        "cost": _cost,
-    }
     found = {}
     with rc_context(_SETTINGS):
         for name, draw in drawings.items():
             figure = Figure(layout="constrained")
-            if not draw(figure.add_subplot(), report):
+            if not draw(figure.add_subplot()):
                 continue
             found[name] = _saved(figure, "svg")
             for suffix, content in (("svg", found[name]), ("png", _saved(figure, "png"))):
@@ -65,7 +68,7 @@ def _short(name: str) -> str:
 
 def _rates(axes: "Axes", report: ComparisonReport) -> bool:
     rows = [(_short(run.name), run.success) for run in report.runs]
-    drawn = _forest(axes, [(name, one) for name, one in rows if one is not None])
+    drawn = draw_estimates(axes, [(name, one) for name, one in rows if one is not None])
     axes.set_xlabel("success in %, with 95 % interval")
     return drawn
 
@@ -79,13 +82,13 @@ def _differences(axes: "Axes", report: ComparisonReport) -> bool:
         sets = [one for one in pair.groups if one.field == "task set"]
         rows = [("all", pair.difference)]
         rows += [(f"{one.value} ({one.pairs})", one.difference) for one in sets if len(sets) > 1]
-    drawn = _forest(axes, [(name, one) for name, one in rows if one is not None])
+    drawn = draw_estimates(axes, [(name, one) for name, one in rows if one is not None])
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(f"difference to {_short(report.runs[0].name)} in points, with 95 % interval")
     return drawn
 
 
-def _forest(axes: "Axes", rows: Sequence[Row]) -> bool:
+def draw_estimates(axes: "Axes", rows: Sequence[Row]) -> bool:
     """Draw a point and an interval for each row, the first one at the top."""
     if not rows:
         return False

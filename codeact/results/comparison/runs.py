@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import CodeactError, ConfigError
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.plan import load_sets
@@ -92,6 +93,11 @@ class PlayedRun:
     def task_key(self, row: int) -> str:
         """``name/id`` of an episode's task."""
         return f"{self.episodes.task_name[row]}/{self.episodes.task_id[row]}"
+
+    def records(self) -> Iterator[EpisodeRecord]:
+        """Read every episode whole; raises `RecordingError`."""
+        for (key,) in self._index.columns(("key",), self._where):
+            yield self._index.read(key)
 
     def values_of(self, field: str) -> dict[str, str]:
         """Return a field of the tasks' metadata by task digest, where they have it.

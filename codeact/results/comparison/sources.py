@@ -26,7 +26,7 @@ def open_sources(sources: Sequence[str], stack: ExitStack) -> list[PlayedRun]:
     if not sources:
         sources = newest_two(Path())
     if len(sources) == 1:
-        runs = _runs_in(sources[0], stack)
+        runs = runs_in(sources[0], stack)
         if len(runs) < 2:
             raise ConfigError(
                 f"{sources[0]}: holds one run; give two of them, or a folder of several"
@@ -36,7 +36,7 @@ def open_sources(sources: Sequence[str], stack: ExitStack) -> list[PlayedRun]:
 
 
 def _one_run(source: str, stack: ExitStack) -> PlayedRun:
-    runs = _runs_in(source, stack)
+    runs = runs_in(source, stack)
     if len(runs) > 1:
         names = ", ".join(run.name for run in runs[:_SHOWN]) + ", …" * (len(runs) > _SHOWN)
         raise ConfigError(
@@ -61,7 +61,7 @@ def newest_two(folder: Path) -> list[str]:
     )
 
 
-def _runs_in(source: str, stack: ExitStack) -> list[PlayedRun]:
+def runs_in(source: str, stack: ExitStack) -> list[PlayedRun]:
     """Return every run at or below a source, named by its path below it."""
     if source.startswith(SCHEME):
         return [

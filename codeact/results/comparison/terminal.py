@@ -23,39 +23,39 @@ _MOST_SETTINGS = 15
 
 def show_comparison(report: ComparisonReport, flips: int) -> None:
     """Print the runs, what was found, and for two runs also by what; `flips` of each kind."""
-    _table("runs", run_rows(report.runs))
+    show_table("runs", run_rows(report.runs))
     if any(run.pass_at_k for run in report.runs):
-        _table("several samples", sample_rows(report.runs))
+        show_table("several samples", sample_rows(report.runs))
     if len(report.pairs) > 1:
-        _table(f"against {report.runs[0].name}", matrix_rows(report.pairs))
+        show_table(f"against {report.runs[0].name}", matrix_rows(report.pairs))
     else:
         for pair in report.pairs:
             _show_pair(pair, flips)
-    _table("success against turns", curve_rows(report.curves))
+    show_table("success against turns", curve_rows(report.curves))
     for note in report.notes:
-        _line(note)
+        show_line(note)
     for pair in report.pairs:
         for line in pair_lines(pair):
-            _line(line)
+            show_line(line)
 
 
 def _show_pair(pair: PairReport, flips: int) -> None:
-    _table("paired differences", metric_rows(pair))
+    show_table("paired differences", metric_rows(pair))
     for field in dict.fromkeys(group.field for group in pair.groups):
-        _table(f"success by {field}", group_rows(pair, field))
-    _table("settings that differ", setting_rows(pair, _MOST_SETTINGS))
+        show_table(f"success by {field}", group_rows(pair, field))
+    show_table("settings that differ", setting_rows(pair, _MOST_SETTINGS))
     _show_flips("won", [one for one in pair.flips if one.sure > 0], flips)
     _show_flips("lost", [one for one in pair.flips if one.sure < 0], flips)
 
 
 def _show_flips(what: str, found: Sequence[Flip], most: int) -> None:
     if found and most:
-        _table(f"tasks {what}: {len(found):,}", flip_rows(found[:most]))
+        show_table(f"tasks {what}: {len(found):,}", flip_rows(found[:most]))
         if (more := len(found) - most) > 0:
-            _line(f"and {more:,} more; out=DIR writes all")
+            show_line(f"and {more:,} more; out=DIR writes all")
 
 
-def _table(title: str, rows: Sequence[Sequence[str]]) -> None:
+def show_table(title: str, rows: Sequence[Sequence[str]]) -> None:
     """Print rows, of which the first is the head; nothing without others."""
     if len(rows) < 2:
         return
@@ -67,5 +67,6 @@ def _table(title: str, rows: Sequence[Sequence[str]]) -> None:
     wide_console().print(table)
 
 
-def _line(text: str) -> None:
+def show_line(text: str) -> None:
+    """Print a sentence, however long it is, as one line."""
     wide_console().print(text, markup=False, highlight=False, soft_wrap=True)

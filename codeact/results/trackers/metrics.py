@@ -19,6 +19,7 @@ from codeact.experiment.events import Load
 from codeact.experiment.summary import Summary, Tally, quantiles, take_in
 from codeact.models.base import ModelSettings
 from codeact.recordings.run_folder import open_index
+from codeact.statistics.wilson import wilson
 from codeact.wording import secrets_of, without_secrets
 
 Row = dict[str, float]
@@ -61,6 +62,14 @@ class Scrubber:
         kept = without_secrets(text[:limit]).encode("utf-8", "replace").decode()
         left_out = len(text) - limit
         return f"{kept} … ({left_out:,} more characters)" if left_out > 0 else kept
+
+    def texts(self, value: Any) -> Any:
+        """JSON data, with every text in it scrubbed and none cut."""
+        if isinstance(value, dict):
+            return {name: self.texts(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.texts(item) for item in value]
+        return self.text(value, len(value)) if isinstance(value, str) else value
 
     def data(self, value: Any, key: str = "") -> Any:
         """JSON data, scrubbed; a value is judged together with its `key`."""
@@ -180,6 +189,33 @@ class RunMetrics:
         if load is not None:
             row |= {"in_flight": load.in_flight, "queued": load.queued}
         return MetricsRow(self.step, row)
+
+
+class TurnPoint(NamedTuple):
+    """A point of the curve: `solved` of `counted` episodes were solved within so many turns.
+
+    `low` and `high` bound its rate.
+    """
+
+    turns: int
+    rate: float
+    low: float
+    high: float
+    solved: int
+    counted: int
+
+
+def success_within_turns(summary: Summary) -> list[TurnPoint]:
+    """Return success against turns, from 1 to as many as an episode has; empty without any."""
+    counted = sum(tally.counted for tally in summary.by_turns.values())
+    points, solved = [], 0
+    for turns in range(1, max(summary.by_turns, default=0) + 1):
+        if (tally := summary.by_turns.get(turns)) is not None:
+            solved += tally.successes
+        if (found := wilson(solved, counted)) is not None:
+            ends = found.low, found.high
+            points.append(TurnPoint(turns, solved / counted, *ends, solved, counted))
+    return points
 
 
 class Throughput:
