@@ -4,8 +4,8 @@
 
 Takes two models' published recordings of the same tasks, repeated under new ids and digests until
 there are so many episodes (100,000) in each, and indexes both. Then the command is run in a process
-of its own, three times: wall and CPU seconds from start to end, and the peak of resident memory. The
-index is built once and not part of it (`benchmarks/index.py` measures that).
+of its own, three times: wall and CPU seconds from start to end, and the peak of resident memory.
+The index is built once and not part of it (`benchmarks/index.py` measures that).
 """
 
 # ruff: noqa: D103 (a program, not a library)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from codeact.jsonl import End, Line, blocks, read_lines
 
 _BLOCK = 1 << 14
 """Bytes of the first and last block, whose digests tell a file that was written anew."""
+
+_APPENDING_SECONDS = 0.05
 
 
 class FileState(NamedTuple):
@@ -41,17 +44,27 @@ class FileState(NamedTuple):
             found = os.fstat(stream.fileno())
             if found.st_ino != self.inode or found.st_size < self.indexed:
                 return False
-            # An appending writer leaves no change of time alone.
             if found.st_size == self.size and found.st_mtime_ns != self.changed:
-                return False
+                # Perhaps a writer is just appending, which changes the time before the size.
+                time.sleep(_APPENDING_SECONDS)
+                if os.fstat(stream.fileno()).st_size == self.size:
+                    return False
             return (self.first, self.last) == _digests(stream, self.indexed)
+
+    def seen(self, file: Path) -> Self:
+        """Return the state of a file that is about to be read; raises `OSError`.
+
+        What is appended while it is read makes another size, so that the next update reads on.
+        """
+        found = file.stat()
+        known = (found.st_ino, found.st_size, found.st_mtime_ns)
+        return self._replace(inode=known[0], size=known[1], changed=known[2])
 
     def read(self, file: Path, indexed: int, lines: int) -> Self:
         """Return the state after the file was read up to a byte and a line; raises `OSError`."""
         with file.open("rb") as stream:
-            found = os.fstat(stream.fileno())
-            known = self.path, found.st_ino, found.st_size, found.st_mtime_ns
-            return type(self)(*known, indexed, lines, *_digests(stream, indexed))
+            first, last = _digests(stream, indexed)
+        return self._replace(indexed=indexed, lines=lines, first=first, last=last)
 
 
 def _digests(stream: IO[bytes], end: int) -> tuple[bytes, bytes]:

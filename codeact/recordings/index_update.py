@@ -89,7 +89,7 @@ class Update:
             name in self._files
             and (
                 state.is_unchanged(self._files[name])
-                or (grows and state.is_grown(self._files[name]))
+                or (grows and not name.endswith(".gz") and state.is_grown(self._files[name]))
             )
             for name, (_, state) in known.items()
         )
@@ -99,6 +99,7 @@ class Update:
         if number is None:
             added = self._db.execute("INSERT INTO files (path) VALUES (?)", (name,))
             number = int(added.lastrowid or 0)
+        state = state.seen(path)
         indexed, lines, read = state.indexed, state.lines, 0
         batch = _Batch()
         of_line, prefix, kind = self._view(name, path)
@@ -123,7 +124,7 @@ class Update:
                 batch.insert(self._db)
         batch.insert(self._db)
         if path.suffix == ".gz":
-            indexed = path.stat().st_size
+            indexed = state.size
         self._keep(number, state.read(path, indexed, lines))
         return read
 

@@ -1,11 +1,12 @@
 """An index says what the files say, whatever was done to them or to it."""
 
+import gzip
 import json
 import multiprocessing
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,8 +18,11 @@ from codeact.episode.causes import is_own_success
 from codeact.episode.effects import Counts, Turn, Usage
 from codeact.episode.record import Attempt, EpisodeRecord, encode
 from codeact.exceptions import ConfigError, RecordingError
+from codeact.jsonl import End, Line
+from codeact.recordings import index_update
 from codeact.recordings.exchange import ImportConfig, import_trees
 from codeact.recordings.index import Between, Index
+from codeact.recordings.index_files import FileState
 from codeact.recordings.index_store import INDEX
 from codeact.recordings.run_folder import EPISODES, latest_records
 from tests.helpers.records import calling_record, make_record, reasoning_record
@@ -160,6 +164,34 @@ def test_what_is_indexed_already_is_not_read_again(tmp_path: Path) -> None:
         assert keys(again) == ["1", "2", "3"]
 
 
+def test_what_is_appended_while_the_file_is_read_is_read_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(tmp_path, make_record("1"))
+    read = index_update.new_lines
+
+    def meanwhile(file: Path, state: FileState) -> Iterator[Line | End]:
+        yield from read(file, state)
+        append(tmp_path, make_record("2"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_update, "new_lines", meanwhile)
+        index = Index.open(tmp_path, small=NEVER_SMALL)
+    assert (keys(index), index.update(), keys(index)) == (["1"], 1, ["1", "2"])
+    index.close()
+
+
+def test_an_archive_to_which_something_was_added_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / f"{EPISODES}.gz"
+    file.write_bytes(gzip.compress(encode(make_record("1")) + b"\n"))
+    with Index.open(tmp_path, small=NEVER_SMALL) as index:
+        with file.open("ab") as stream:
+            stream.write(gzip.compress(encode(make_record("2")) + b"\n"))
+        index.update()
+        assert (keys(index), index.lines) == (["1", "2"], 2)
+        assert index.read(index.rows()[1].key).task_id == "2"
+
+
 def test_an_index_is_as_private_as_a_run(tmp_path: Path) -> None:
     append(tmp_path, make_record())
     with Index.open(tmp_path, small=NEVER_SMALL):
@@ -208,8 +240,6 @@ def test_any_integer_of_a_line_can_be_indexed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_published_tree_is_indexed_as_it_is_imported(tmp_path: Path, compressed: bool) -> None:
-    import gzip
-
     tree = tmp_path / "tree"
     for model, lines in {
         "a/b": [full(1), full(2), full(1)],

@@ -48,6 +48,8 @@ def test_mcnemar_as_in_the_textbook() -> None:
     assert mcnemar(9, 2).p == pytest.approx(0.06543, abs=5e-6)
     assert mcnemar(12, 2).p == pytest.approx(2 * (1 + 14 + 91) / 2**14)
     assert mcnemar(12, 2).odds == 6
+    for won, lost in [(0, 1), (5, 5), (3, 40), (700, 610), (20_000, 20_300)]:
+        assert mcnemar(won, lost).p == pytest.approx(binomtest(won, won + lost).pvalue)
     assert mcnemar(0, 0) == (1.0, "no pair differs", None)
 
 

@@ -23,9 +23,9 @@ PER_SUCCESS = ("tokens", "USD")
 COLUMNS = (
     *("task_digest", "task_name", "task_id", "sample", "success", "counted", "edited", "cause"),
     *("turns", "prompt", "completion", "feedback_prompt", "feedback_completion", "cost"),
-    *("feedback_cost", "seconds", "invalid", "erred", "retries", "file", "line"),
+    *("feedback_cost", "seconds", "invalid", "erred", "retries", "line"),
 )
-"""Of the index, in the order in which `Episodes.of` takes them."""
+"""Of the index, in the order in which `Episodes.of` takes them; then ``file`` where it differs."""
 
 
 class Episodes(NamedTuple):
@@ -47,13 +47,12 @@ class Episodes(NamedTuple):
     metrics: Mapping[str, Floats]
 
     @classmethod
-    def of(cls, rows: list[tuple[object, ...]]) -> "Episodes":
-        """Make columns of an index's rows of `COLUMNS`."""
-        raw = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    def of(cls, rows: list[tuple[object, ...]], file: str | None = None) -> "Episodes":
+        """Make columns of an index's rows of `COLUMNS`; `file` is that of all, if it is one."""
+        names = COLUMNS if file is not None else (*COLUMNS, "file")
+        raw = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
         take: Callable[[str], tuple[object, ...]] = lambda name: raw.get(name, ())  # noqa: E731
-        number = {
-            name: np.array(take(name), np.float64) for name in COLUMNS[8:] if name not in ("file",)
-        }
+        number = {name: np.array(take(name), np.float64) for name in COLUMNS[8:]}
         number["sample"] = np.array(take("sample"), np.float64)
         digest = np.array(take("task_digest"), np.str_)
         counted, edited = np.array(take("counted"), bool), np.array(take("edited"), bool)
@@ -78,7 +77,7 @@ class Episodes(NamedTuple):
             (counted & ~edited)[order],
             edited[order],
             _objects(take("cause"))[order],
-            _objects(take("file"))[order],
+            _objects(take("file") if file is None else (file,) * len(rows))[order],
             number["line"].astype(np.int64)[order],
             {name: values[order] for name, values in metrics.items()},
         )

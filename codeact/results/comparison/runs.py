@@ -37,9 +37,13 @@ class PlayedRun:
         self.name = name
         self.place = index.source
         self.folder = folder
+        self._root = self.place if self.place.is_dir() else self.place.parent
         self._index = index
         self._where = where
-        self.episodes = Episodes.of(index.columns(COLUMNS, where))
+        first = index.columns(("file",), where, limit=1) if folder is not None else []
+        only = first[0][0] if first else None
+        names = COLUMNS if only is not None else (*COLUMNS, "file")
+        self.episodes = Episodes.of(index.columns(names, where), only)
         kind = index.columns(("model", "feedback", "turn_setting"), where, limit=1)
         self.model, self.feedback, self.limit_name = kind[0] if kind else ("", "", "")
         """Those of its first episode; `limit_name` names its turn setting."""
@@ -84,8 +88,7 @@ class PlayedRun:
 
     def address(self, row: int) -> str:
         """Where the record of an episode is: ``FILE:LINE``."""
-        root = self.place if self.place.is_dir() else self.place.parent
-        return f"{root / self.episodes.file[row]}:{self.episodes.line[row]}"
+        return f"{self._root}/{self.episodes.file[row]}:{self.episodes.line[row]}"
 
     def task_key(self, row: int) -> str:
         """``name/id`` of an episode's task."""

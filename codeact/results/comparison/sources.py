@@ -11,6 +11,7 @@ from codeact.recordings.files import is_run, recording_files
 from codeact.recordings.index import Index
 from codeact.recordings.run_folder import EPISODES
 from codeact.results.comparison.runs import PlayedRun
+from codeact.results.comparison.wandb_runs import SCHEME, fetched, offline_run
 
 _MOST_RUNS = 200
 _SHOWN = 8
@@ -62,7 +63,12 @@ def newest_two(folder: Path) -> list[str]:
 
 def runs_in(source: str, stack: ExitStack) -> list[PlayedRun]:
     """Return every run at or below a source, named by its path below it."""
-    root = Path(source)
+    if source.startswith(SCHEME):
+        return [
+            PlayedRun(name, stack.enter_context(Index.open(folder)), folder=folder)
+            for name, folder in fetched(source).items()
+        ]
+    root = offline_run(Path(source)) or Path(source)
     files = recording_files(root)
     folders = list(dict.fromkeys(path.parent for path in files if is_run(path)))
     published = [path for path in files if not is_run(path)]
