@@ -15,6 +15,7 @@ from codeact.datasets.preparing.raw import Raw
 from codeact.episode.effects import Completion, Verdict
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task, ToolSpec
+from codeact.experiment.config.trackers import TrackerSettings
 from codeact.models.base import (
     Detokenizes,
     EpisodeKey,
@@ -25,6 +26,8 @@ from codeact.models.base import (
     Request,
     SharesLimits,
 )
+from codeact.results.trackers.base import FinalUpdate, SettingsLabels, TrackedRun, Tracker
+from codeact.results.trackers.metrics import MetricsRow
 from codeact.tools import Tool
 from tests.helpers.documents import ROOT
 
