@@ -62,6 +62,14 @@ def test_a_prompt_does_not_tell_its_answer() -> None:
             assert row["reference"] not in row["prompt"], row["id"]
 
 
+def test_a_session_does_not_hold_the_code_of_the_right_state() -> None:
+    """A cell can read all of a session's setup; programs and calls stay on the host."""
+    for task in load_tasks(get("toolbench"), "seed://0"):
+        assert task.metadata["program"] not in task.setup
+        if task.metadata["kind"] == "code":
+            assert task.reference not in task.setup
+
+
 def test_tools_are_few_and_called_by_one_name_each() -> None:
     family = get("toolbench")
     assert family.own_tools is not None
