@@ -39,6 +39,7 @@ SCHEMAS = {
     "stats": "codeact.collection.tokens:StatsConfig",
     "collect": "codeact.collection.recipe:CollectConfig",
     "sandbox": "codeact.experiment.config.schema:SandboxConfig",
+    "view": "codeact.view.settings:ViewConfig",
 }
 HEAD = """\
 # Configuration

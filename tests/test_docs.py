@@ -47,6 +47,7 @@ MARKS = [
     Mark("codeact run model=azure", DRY, "needs a key"),
     Mark("codeact run step=true", DRY, "asks a person"),
     Mark("codeact chat", DRY, "asks a person"),
+    Mark("codeact view runs/", ("form=text",), "serves a page until it is ended"),
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),
     Mark("codeact convert runs/exact", COMPOSED, "needs a run with model.tokens=exact"),

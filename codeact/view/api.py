@@ -19,7 +19,7 @@ from codeact.view.guard import HEADERS
 from codeact.view.pairs import FLIPS, side_by_side, task_pairs
 from codeact.view.questions import Question, number
 from codeact.view.runs import RunState, ViewedRuns
-from codeact.view.transcript import Transcript, transcript_of
+from codeact.view.transcript import ViewedEpisode, transcript_of
 from codeact.view.words import FEW
 
 MOST_ROWS = 500
@@ -101,10 +101,10 @@ class Api:
         total, rows = run.rows(question, offset, limit)
         return {"total": total, "rows": rows}
 
-    def _episode(self, request: web.Request) -> Transcript:
+    def _episode(self, request: web.Request) -> ViewedEpisode:
         return self._transcript(_given(request, "run"), _given(request, "key"))
 
-    def _transcript(self, run: str, key: str) -> Transcript:
+    def _transcript(self, run: str, key: str) -> ViewedEpisode:
         return transcript_of(self._runs[run].index.read(key), key)
 
     def _pairs(self, request: web.Request) -> Any:

@@ -16,7 +16,7 @@ from codeact.recordings.trajectory import trajectory_of
 from codeact.view.runs import ViewedRun
 
 
-class Converted(NamedTuple):
+class ChosenConversations(NamedTuple):
     """Conversations, one JSON line each, and why other episodes have none."""
 
     lines: bytes
@@ -25,7 +25,7 @@ class Converted(NamedTuple):
 
 def conversations_of(
     run: ViewedRun, keys: Iterable[str], settings: ConversionSettings
-) -> Converted:
+) -> ChosenConversations:
     """Convert the episodes of some keys, in their order; raises `RecordingError`."""
     task_types = TaskTypes(run.index.source / CONFIG, task_type_of)
     lines: list[bytes] = []
@@ -39,4 +39,4 @@ def conversations_of(
             left_out.append(f"{key}: {error}")
         else:
             lines.append(msgspec.json.encode(made) + b"\n")
-    return Converted(b"".join(lines), left_out)
+    return ChosenConversations(b"".join(lines), left_out)

@@ -12,7 +12,7 @@ from codeact.view.guard import POLICY
 from codeact.view.questions import Question
 from codeact.view.runs import ViewedRuns
 from codeact.view.server import PAGE, page_file
-from codeact.view.transcript import Transcript, transcript_of
+from codeact.view.transcript import ViewedEpisode, transcript_of
 
 _FILE_BYTES = 1 << 20
 """Of a file of episodes, about: it is loaded whole when one of them is read."""
@@ -53,7 +53,7 @@ class _Files:
         self._number = self._size = 0
         self._held: list[bytes] = []
 
-    def add(self, transcript: Transcript) -> tuple[int, int]:
+    def add(self, transcript: ViewedEpisode) -> tuple[int, int]:
         """Add an episode; returns the number of its file, and its place in it from 0 on."""
         line = msgspec.json.encode(transcript)
         self._held.append(line)

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from codeact.view.runs import ListedEpisode, ViewedRun
-from codeact.view.transcript import ShownTurn, Transcript
+from codeact.view.transcript import ShownTurn, ViewedEpisode
 
 Flip = Literal["won", "lost", "both", "neither", "unpaired"]
 FLIPS: tuple[Flip, ...] = ("won", "lost", "both", "neither", "unpaired")
@@ -125,13 +125,13 @@ class SideBySide(msgspec.Struct, frozen=True):
     `parts_by` says in what: opening, action, observation, feedback or length.
     """
 
-    a: Transcript | None
-    b: Transcript | None
+    a: ViewedEpisode | None
+    b: ViewedEpisode | None
     parts_at: int | None
     parts_by: str
 
 
-def side_by_side(a: Transcript | None, b: Transcript | None) -> SideBySide:
+def side_by_side(a: ViewedEpisode | None, b: ViewedEpisode | None) -> SideBySide:
     """Return two episodes aligned by their turns."""
     if a is None or b is None:
         return SideBySide(a, b, None, "")

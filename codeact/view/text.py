@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from codeact.episode.effects import Outcome
 from codeact.view.runs import ListedEpisode
-from codeact.view.transcript import Observed, ShownTurn, Transcript
+from codeact.view.transcript import Observed, ShownTurn, ViewedEpisode
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f"
@@ -25,12 +25,12 @@ def _named(found: re.Match[str]) -> str:
     return chr(0x2400 + code) if code < 0x20 else f"<U+{code:04X}>"
 
 
-def transcript_text(transcript: Transcript) -> str:
+def transcript_text(transcript: ViewedEpisode) -> str:
     """Return an episode as text: its task, its turns, what came of each, its outcome."""
     return visible("\n\n".join(_blocks(transcript))) + "\n"
 
 
-def _blocks(one: Transcript) -> Iterator[str]:
+def _blocks(one: ViewedEpisode) -> Iterator[str]:
     sample = f" sample {one.sample}" if one.sample else ""
     yield f"{one.task_name} {one.task_id}{sample}, {one.model}, {one.turn_setting}"
     if one.opening:

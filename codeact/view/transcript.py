@@ -18,7 +18,7 @@ from codeact.recordings.transcript import RecordedTurn, turns_of_record
 PartKind = Literal["text", "code", "answer"]
 
 
-class Part(msgspec.Struct, frozen=True):
+class TextPart(msgspec.Struct, frozen=True):
     """A stretch of what the policy wrote; `invented` is what only the environment can tell."""
 
     kind: PartKind
@@ -46,7 +46,7 @@ class ShownTurn(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     action: ActionKind
-    parts: list[Part]
+    parts: list[TextPart]
     observed: list[Observed]
     reasoning: str | None = None
     calls: Sequence[ToolCall] = ()
@@ -67,7 +67,7 @@ class ShownTurn(msgspec.Struct, frozen=True, kw_only=True):
     leaks: Sequence[str] = ()
 
 
-class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+class ViewedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """One episode. `key` finds it in its run.
 
     `messages` stand in place of `turns` where the record contradicts itself; `problem` says how.
@@ -99,7 +99,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     reference: object
 
 
-def transcript_of(record: EpisodeRecord, key: str = "") -> Transcript:
+def transcript_of(record: EpisodeRecord, key: str = "") -> ViewedEpisode:
     """Return an episode in parts; a record that contradicts itself keeps its messages."""
     problem = ""
     shown: list[ShownTurn] = []
@@ -109,7 +109,7 @@ def transcript_of(record: EpisodeRecord, key: str = "") -> Transcript:
         problem = str(error)
     else:
         shown = _shown(record, recorded)
-    return Transcript(
+    return ViewedEpisode(
         key=key or record.id,
         id=record.id,
         task_name=record.task_name,
@@ -227,14 +227,14 @@ def _is_within(content: str, code: str) -> bool:
     return content in code or all(line.strip() in code for line in content.splitlines())
 
 
-def parts_of(text: str, done: Sequence[Turn | ActionRecord]) -> list[Part]:
+def parts_of(text: str, done: Sequence[Turn | ActionRecord]) -> list[TextPart]:
     """Split what a policy wrote at its actions, and where it goes on in the environment's place.
 
     Joined, the parts are the text. Actions are found by their tags, else by their contents.
     """
     spans = _tagged(text) or _by_content(text, done)
     start = invented_at(text, actions(text))
-    parts: list[Part] = []
+    parts: list[TextPart] = []
     position = 0
     for kind, begin, end in [*spans, ("text", len(text), len(text))]:
         parts += _cut("text", text, position, begin, start)
@@ -273,9 +273,9 @@ def _by_content(text: str, done: Sequence[Turn | ActionRecord]) -> list[_Span]:
     return spans
 
 
-def _cut(kind: PartKind, text: str, begin: int, end: int, invented: int | None) -> list[Part]:
+def _cut(kind: PartKind, text: str, begin: int, end: int, invented: int | None) -> list[TextPart]:
     """Return a stretch of a text, in two where the invented part begins within it."""
     border = end if invented is None else min(max(invented, begin), end)
     own, other = text[begin:border], text[border:end]
-    found = [Part(kind, own)] if own else []
-    return [*found, Part(kind, other, invented=True)] if other else found
+    found = [TextPart(kind, own)] if own else []
+    return [*found, TextPart(kind, other, invented=True)] if other else found
