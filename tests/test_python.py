@@ -304,7 +304,7 @@ def test_every_public_name_is_typed_and_told_of(name: str) -> None:
 def test_public_names_are_where_they_are_said_to_be() -> None:
     assert set(codeact._HOMES) == set(codeact.__all__)
     stub = (ROOT / "codeact" / "__init__.pyi").read_text(encoding="utf-8")
-    imported = re.findall(r"^from codeact\.(.*) import (\w+) as \2$", stub, re.MULTILINE)
+    imported = re.findall(r"^from codeact\.(.*) import (\w+) as \2\b", stub, re.MULTILINE)
     assert {name: home for home, name in imported} == codeact._HOMES
     for name, home in codeact._HOMES.items():
         assert getattr(importlib.import_module(f"codeact.{home}"), name) is getattr(codeact, name)
