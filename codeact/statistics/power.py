@@ -39,9 +39,11 @@ def power(design: Design, difference: float, alpha: float = ALPHA) -> float:
         return 1.0 if difference else alpha
     if design.samples == 1 and design.tasks <= _EXACT_TASKS:
         return _exact_power(design, abs(difference), alpha)
+    # The test draws signs, so its own spread holds the difference too (Connor 1987 of McNemar's).
     normal = NormalDist()
-    shift = abs(difference) * math.sqrt(design.tasks / spread)
-    return normal.cdf(shift - normal.inv_cdf(1 - alpha / 2))
+    edge = normal.inv_cdf(1 - alpha / 2) * math.sqrt(design.spread)
+    shift = abs(difference) * math.sqrt(design.tasks)
+    return normal.cdf((shift - edge) / math.sqrt(spread))
 
 
 def _exact_power(design: Design, difference: float, alpha: float) -> float:

@@ -108,4 +108,4 @@ def test_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "smallest difference that would be seen: 4.4 points" in said
-    assert re.search(r"5\.0 points │ +89% │ +385", said)
+    assert re.search(r"5\.0 points │ +89% │ +391", said)

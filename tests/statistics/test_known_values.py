@@ -216,9 +216,9 @@ def test_a_difference_of_ratios_by_both_ways_agrees() -> None:
 
 
 def test_tasks_needed_by_the_published_formula() -> None:
-    """Miller's section 5: (z + z')² times the variance over the squared difference."""
+    """Connor's sample size for McNemar's test (Biometrics 43, 1987)."""
     design = Design(0, samples=2, discordance=0.2, chance=0.0)
-    wanted = (1.959964 + 0.841621) ** 2 * (0.2 - 0.05**2) / 0.05**2
+    wanted = (1.959964 * 0.2**0.5 + 0.841621 * (0.2 - 0.05**2) ** 0.5) ** 2 / 0.05**2
     assert tasks_needed(0.05, design) == math.ceil(wanted)
     assert detectable_difference(design._replace(tasks=math.ceil(wanted))) == pytest.approx(
         0.05, abs=1e-4

@@ -12,7 +12,7 @@ VERSION = 1
 """Of ``report.json``."""
 
 
-class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+class IntervalEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """A number with its 95 % interval; an end that the data do not bound is null.
 
     `kind` is how the interval was made: ``wilson``, ``t`` (cluster-robust), ``bootstrap`` (of
@@ -26,12 +26,14 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     clusters: int
 
 
-def estimate(value: float, interval: Interval | None) -> Estimate | None:
+def estimate(value: float, interval: Interval | None) -> IntervalEstimate | None:
     """Return a value with its interval; None where either is missing."""
     if interval is None or not math.isfinite(value):
         return None
     low, high = (one if math.isfinite(one) else None for one in interval[:2])
-    return Estimate(value=value, low=low, high=high, kind=interval.kind, clusters=interval.clusters)
+    return IntervalEstimate(
+        value=value, low=low, high=high, kind=interval.kind, clusters=interval.clusters
+    )
 
 
 class CurveReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,12 +75,12 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     episodes: int
     counted: int
-    success: Estimate | None
-    pass_at_k: dict[int, Estimate]
-    pass_hat_k: dict[int, Estimate]
-    means: dict[str, Estimate]
-    per_success: dict[str, Estimate]
-    by_task_set: dict[str, Estimate]
+    success: IntervalEstimate | None
+    pass_at_k: dict[int, IntervalEstimate]
+    pass_hat_k: dict[int, IntervalEstimate]
+    means: dict[str, IntervalEstimate]
+    per_success: dict[str, IntervalEstimate]
+    by_task_set: dict[str, IntervalEstimate]
     attrition: Attrition
 
 
@@ -109,7 +111,7 @@ class MetricReport(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     a: float
     b: float
-    difference: Estimate | None
+    difference: IntervalEstimate | None
 
 
 class GroupReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +122,7 @@ class GroupReport(msgspec.Struct, frozen=True, kw_only=True):
     pairs: int
     a: float
     b: float
-    difference: Estimate | None
+    difference: IntervalEstimate | None
     p: float
     p_holm: float
     """Adjusted for all groups of this field."""
@@ -153,7 +155,7 @@ class PairReport(msgspec.Struct, frozen=True, kw_only=True):
     clusters: int
     rate_a: float
     rate_b: float
-    difference: Estimate | None
+    difference: IntervalEstimate | None
     error: float
     unpaired_error: float
     narrower: float | None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.files import replacing
-from codeact.results.comparison.model import ComparisonReport, Estimate
+from codeact.results.comparison.model import ComparisonReport, IntervalEstimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ _SETTINGS: Any = {
     "grid.alpha": 0.3,
 }
 _LONGEST_NAME = 48
-Row = tuple[str, Estimate]
+Row = tuple[str, IntervalEstimate]
 
 
 def draw_plots(report: ComparisonReport, folder: Path) -> dict[str, bytes]:
@@ -74,7 +74,7 @@ def _rates(axes: "Axes", report: ComparisonReport) -> bool:
 
 
 def _differences(axes: "Axes", report: ComparisonReport) -> bool:
-    rows: list[tuple[str, Estimate | None]]
+    rows: list[tuple[str, IntervalEstimate | None]]
     if len(report.pairs) > 1:
         rows = [(_short(pair.b), pair.difference) for pair in report.pairs]
     else:
@@ -104,7 +104,7 @@ def draw_estimates(axes: "Axes", rows: Sequence[Row]) -> bool:
     return True
 
 
-def _ends(found: Estimate) -> tuple[float, float]:
+def _ends(found: IntervalEstimate) -> tuple[float, float]:
     """Return an interval in percent; an open end is drawn at the value."""
     low, high = (found.value if one is None else one for one in (found.low, found.high))
     return 100 * low, 100 * high

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from codeact.results.comparison.model import (
     CurveReport,
-    Estimate,
     Flip,
+    IntervalEstimate,
     PairReport,
     RunReport,
 )
@@ -86,7 +86,7 @@ def metric_rows(pair: PairReport) -> Rows:
     return rows
 
 
-def _estimate(found: Estimate, digits: int, *, signed: bool = False) -> str:
+def _estimate(found: IntervalEstimate, digits: int, *, signed: bool = False) -> str:
     ends = [
         "∞" if one is None else number(one, digits, signed=signed)
         for one in (found.low, found.high)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from codeact.results.comparison.model import Attrition, Estimate, RunReport, estimate
+from codeact.results.comparison.model import Attrition, IntervalEstimate, RunReport, estimate
 from codeact.results.comparison.played import METRICS, PER_SUCCESS
 from codeact.results.comparison.runs import PlayedRun
 from codeact.statistics.intervals import by_cluster, mean_interval, share_interval
@@ -60,7 +60,7 @@ def _of(names: list[str] | None, chosen: NDArray[np.bool_]) -> list[str] | None:
 
 def rate_of(
     run: PlayedRun, graded: NDArray[np.intp], clusters: list[str] | None
-) -> Estimate | None:
+) -> IntervalEstimate | None:
     """Return the mean over tasks of the share of their samples that succeeded."""
     samples, won = run.tasks.samples[graded], run.tasks.successes[graded]
     if not len(graded):
@@ -73,7 +73,7 @@ def rate_of(
 
 def _of_samples(
     run: PlayedRun, graded: NDArray[np.intp], clusters: list[str] | None, of_task: OfTask
-) -> dict[int, Estimate]:
+) -> dict[int, IntervalEstimate]:
     """Return pass@k or pass^k for every k that a task has samples for."""
     samples, won = run.tasks.samples[graded].tolist(), run.tasks.successes[graded].tolist()
     found = over_tasks(samples, won, of_task, clusters)
@@ -83,7 +83,7 @@ def _of_samples(
 
 def _means(
     run: PlayedRun, graded: NDArray[np.intp], clusters: list[str] | None
-) -> Iterator[tuple[str, Estimate]]:
+) -> Iterator[tuple[str, IntervalEstimate]]:
     for name in METRICS:
         values = run.tasks.means[name][graded]
         known = ~np.isnan(values)
@@ -94,7 +94,7 @@ def _means(
 
 def _per_success(
     run: PlayedRun, graded: NDArray[np.intp], clusters: list[str] | None
-) -> Iterator[tuple[str, Estimate]]:
+) -> Iterator[tuple[str, IntervalEstimate]]:
     rates = run.tasks.rate[graded]
     for name in PER_SUCCESS:
         values = run.tasks.means[name][graded]

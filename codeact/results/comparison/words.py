@@ -1,6 +1,6 @@
 """The line that says what was found."""
 
-from codeact.results.comparison.model import Estimate, PairReport
+from codeact.results.comparison.model import IntervalEstimate, PairReport
 
 
 def in_words(pair: PairReport) -> str:
@@ -30,7 +30,7 @@ def p_in_words(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def points(found: Estimate | None) -> str:
+def points(found: IntervalEstimate | None) -> str:
     """Return a difference in percentage points, with its interval."""
     if found is None:
         return "unknown"
@@ -41,7 +41,7 @@ def points(found: Estimate | None) -> str:
     return f"{_points(found.value, signed=True)} [{low}, {high}]"
 
 
-def percent(found: Estimate | None) -> str:
+def percent(found: IntervalEstimate | None) -> str:
     """Return a rate in percent, with its interval."""
     if found is None:
         return "-"
