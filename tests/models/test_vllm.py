@@ -119,7 +119,7 @@ def test_one_that_never_gets_healthy_is_refused_and_the_others_are_stopped(
     play: Play, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = play.words(
-        "model.start_seconds=10",
+        "model.start_seconds=20",
         "+model.args.max_model_len=77",
         servers=2,
         FAKE_VLLM_SICK="1",
@@ -128,7 +128,7 @@ def test_one_that_never_gets_healthy_is_refused_and_the_others_are_stopped(
     assert main(words) == 1
     said = capsys.readouterr().err
     assert "did not answer http://127.0.0.1:" in said
-    assert "in 10 s (model.start_seconds)" in said
+    assert "in 20 s (model.start_seconds)" in said
     assert f"{sys.executable} -m vllm.entrypoints.openai.api_server --model nothing" in said
     assert "--max-model-len 77" in said
     assert "INFO line 19999" in said
