@@ -17,7 +17,7 @@ from codeact.exceptions import ConfigError, RecordingError
 from codeact.view.conversations import conversations_of
 from codeact.view.guard import HEADERS
 from codeact.view.pairs import FLIPS, side_by_side, task_pairs
-from codeact.view.questions import Question, number
+from codeact.view.questions import EpisodeQuestion, number
 from codeact.view.runs import RunState, ViewedRuns
 from codeact.view.transcript import ViewedEpisode, transcript_of
 from codeact.view.words import FEW
@@ -93,7 +93,7 @@ class Api:
         return self._runs[_given(request, "run")].facets()
 
     def _rows(self, request: web.Request) -> dict[str, Any]:
-        question = Question.of(request.query)
+        question = EpisodeQuestion.of(request.query)
         offset, limit = _window(request)
         run = self._runs[_given(request, "run")]
         if question.text and self._is_preparing() and (left := run.index.texts_left()) > FEW:

@@ -9,7 +9,7 @@ from codeact.exceptions import ConfigError
 from codeact.folders import whole_folder
 from codeact.view.api import state_of
 from codeact.view.guard import POLICY
-from codeact.view.questions import Question
+from codeact.view.questions import EpisodeQuestion
 from codeact.view.runs import ViewedRuns
 from codeact.view.server import PAGE, page_file
 from codeact.view.transcript import ViewedEpisode, transcript_of
@@ -34,7 +34,7 @@ def write_export(runs: ViewedRuns, out: Path) -> int:
         rows: dict[str, Any] = {}
         places: dict[str, list[tuple[int, int]]] = {}
         for run in runs:
-            _, rows[run.name] = run.rows(Question({}, "", []), 0, -1)
+            _, rows[run.name] = run.rows(EpisodeQuestion({}, "", []), 0, -1)
             places[run.name] = [
                 episodes.add(transcript_of(run.index.read(row.key), row.key))
                 for row in rows[run.name]

@@ -6,7 +6,7 @@ from typing import IO
 import msgspec
 
 from codeact.exceptions import RecordingError
-from codeact.view.questions import Question
+from codeact.view.questions import EpisodeQuestion
 from codeact.view.runs import ListedEpisode, ViewedRun, ViewedRuns
 from codeact.view.text import list_line, transcript_text
 from codeact.view.transcript import transcript_of
@@ -61,7 +61,7 @@ def _found(runs: ViewedRuns, wanted: str) -> tuple[ViewedRun, str]:
 def _all(run: ViewedRun) -> Iterator[ListedEpisode]:
     offset = 0
     while True:
-        _, rows = run.rows(Question({}, "", []), offset, _PAGE)
+        _, rows = run.rows(EpisodeQuestion({}, "", []), offset, _PAGE)
         yield from rows
         if len(rows) < _PAGE:
             return

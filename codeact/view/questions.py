@@ -31,7 +31,7 @@ _SORTS: dict[str, list[str]] = {
 _CAUSES = [cause for cause in HANDLING if cause is not None]
 
 
-class Question(NamedTuple):
+class EpisodeQuestion(NamedTuple):
     """Which episodes, and in which order."""
 
     where: Where
@@ -46,7 +46,7 @@ class Question(NamedTuple):
         return repr((sorted(self.where.items()), self.text))
 
     @classmethod
-    def of(cls, asked: Mapping[str, str]) -> "Question":
+    def of(cls, asked: Mapping[str, str]) -> "EpisodeQuestion":
         """Read the parameters of an address; raises `ConfigError`."""
         where: dict[str, Any] = {}
         for name in ("task", "model", "cause"):

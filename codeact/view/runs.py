@@ -18,7 +18,7 @@ from codeact.recordings.files import is_run, recording_files
 from codeact.recordings.index import Index, Where
 from codeact.recordings.index_rows import IndexRow
 from codeact.recordings.locking import is_written
-from codeact.view.questions import FACETS, Question
+from codeact.view.questions import FACETS, EpisodeQuestion
 
 Result = Literal["solved", "failed", "error"]
 _EXPERIMENT = ("model", "feedback", "turn_setting")
@@ -138,7 +138,9 @@ class ViewedRun:
             for name, one in found.items()
         }
 
-    def rows(self, question: Question, offset: int, limit: int) -> tuple[int, list[ListedEpisode]]:
+    def rows(
+        self, question: EpisodeQuestion, offset: int, limit: int
+    ) -> tuple[int, list[ListedEpisode]]:
         """Return how many episodes a question finds, and some of them."""
         where = {**self.where, **question.where}
         total = self.kept(
