@@ -42,14 +42,14 @@ class PublicApi(Protocol):
     def runs(self, path: str, filters: dict[str, Any]) -> Iterable[UploadedRun]: ...
 
 
-class Address(NamedTuple):
+class WandbAddress(NamedTuple):
     """Where runs are at W&B."""
 
     project: str
     name: str
 
     @classmethod
-    def parse(cls, source: str) -> "Address":
+    def parse(cls, source: str) -> "WandbAddress":
         """Take an address apart; raises `ConfigError`."""
         parts = source.removeprefix(SCHEME).split("/")
         if len(parts) != 3 or not all(parts):
@@ -66,7 +66,7 @@ def fetched(source: str, api: PublicApi | None = None) -> dict[str, Path]:
     Raises `ConfigError` for an address without runs, and `RecordingError` where W&B cannot be
     reached or a run's episodes were not uploaded.
     """
-    address = Address.parse(source)
+    address = WandbAddress.parse(source)
     try:
         found = _runs(address, api or _public_api())
         return {run.name: _episodes_of(address, run) for run in found}
@@ -76,7 +76,7 @@ def fetched(source: str, api: PublicApi | None = None) -> dict[str, Path]:
         raise RecordingError(f"{address}: W&B gave no answer: {error}") from error
 
 
-def _runs(address: Address, api: PublicApi) -> list[UploadedRun]:
+def _runs(address: WandbAddress, api: PublicApi) -> list[UploadedRun]:
     """Return the run of that id or shown name, else the runs of that group."""
     for key in ("name", "display_name", "group"):  # W&B's own word for the id is name
         if found := list(api.runs(address.project, filters={key: address.name})):
@@ -84,7 +84,7 @@ def _runs(address: Address, api: PublicApi) -> list[UploadedRun]:
     raise ConfigError(f"{address}: W&B has no run and no group of that name there")
 
 
-def _episodes_of(address: Address, run: UploadedRun) -> Path:
+def _episodes_of(address: WandbAddress, run: UploadedRun) -> Path:
     """Download a run's newest episodes, unless they are here already."""
     uploaded = [one for one in run.logged_artifacts() if one.type == ARTIFACT]
     if not uploaded:

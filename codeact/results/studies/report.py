@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from codeact.results.comparison.document import Section
 from codeact.results.comparison.files import write_document
-from codeact.results.comparison.model import Estimate
+from codeact.results.comparison.model import IntervalEstimate
 from codeact.results.comparison.plots import draw_estimates, save_plots
 from codeact.results.comparison.rows import pair_lines, run_rows
 from codeact.results.comparison.terminal import show_line, show_table
@@ -76,7 +76,7 @@ def _labels(report: StudyReport, group: str, run: str) -> str:
 
 
 def _rates(axes: "Axes", report: StudyReport) -> bool:
-    rows: list[tuple[str, Estimate]] = [
+    rows: list[tuple[str, IntervalEstimate]] = [
         (_labels(report, group.name, run.name), run.success)
         for group in report.compared
         for run in group.comparison.runs

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from codeact.results.comparison.model import Estimate, RunReport
+from codeact.results.comparison.model import IntervalEstimate, RunReport
 from codeact.results.comparison.rows import Rows
 from codeact.results.comparison.words import number, p_in_words, percent, points
 from codeact.results.studies.model import FormatReport, StudyGroup, StudyReport
@@ -84,7 +84,7 @@ def feedback_rows(report: StudyReport) -> Rows:
     return rows
 
 
-def _delta(one: Estimate | None, other: Estimate | None) -> str:
+def _delta(one: IntervalEstimate | None, other: IntervalEstimate | None) -> str:
     if one is None or other is None:
         return "-"
     return number(100 * (one.value - other.value), 1, signed=True)
