@@ -5,6 +5,8 @@ import http.server
 import json
 import os
 import pty
+import re
+import runpy
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +43,7 @@ from codeact.results.trackers.metrics import (
 )
 from codeact.statistics.wilson import wilson
 from tests.helpers.commands import codeact, launch
+from tests.helpers.documents import ROOT
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.records import make_record
 from tests.helpers.serving import threaded
@@ -166,6 +169,27 @@ def test_success_against_turns_is_a_chart_of_what_the_records_say(told: Told) ->
     assert {event.step: event.value for event in events} == pytest.approx(
         {k: count / len(records) for k, count in solved.items()}, rel=1e-6
     )
+
+
+def test_the_saved_view_names_what_runs_log(told: Told) -> None:
+    script = runpy.run_path(str(ROOT / "launchers" / "wandb_view.py"))
+    view = script["view"]("me", "codeact")._to_model().model_dump(by_alias=True)
+    (section,) = [view["spec"]["section"]]
+    panels = [one for part in section["panelBankConfig"]["sections"] for one in part["panels"]]
+    named: set[str] = set()
+    for panel in panels:
+        config = panel["config"]
+        axes = [config.get(axis) for axis in ("xAxis", "yAxis")]
+        named |= {*(config.get("metrics") or ()), *filter(None, axes)}
+    keys = {name.removeprefix("summary:") for name in named}
+    # These runs have no prices.
+    assert keys - told.wandb.history[-1].keys() == {"cost/spent"}
+    assert len(keys) > 5
+    (chart,) = [one["config"] for one in panels if one["viewType"] == "Vega2"]
+    (table,) = re.findall(r"success\w+_table", str(chart))
+    assert {"turns", "rate"} <= set(told.wandb.table_of(table)["columns"])
+    grouping = section["runSets"][0]["grouping"]
+    assert [one["name"] for one in grouping] == ["group", "jobType"]
 
 
 def test_runs_of_the_same_settings_are_found_by_group_and_tags(told: Told) -> None:
