@@ -55,7 +55,7 @@ class AttackReport(msgspec.Struct, frozen=True):
         return [one for one in self.passed if not one.is_right and not one.no_verdict]
 
     @property
-    def no_verdicts(self) -> list[Passed]:
+    def ungraded(self) -> list[Passed]:
         """What the grader gave no verdict to."""
         return [one for one in self.passed if one.no_verdict]
 

@@ -254,6 +254,7 @@ def test_a_live_run_is_followed(tab: Tab, server: ViewServer, runs: Path) -> Non
     append(runs / "b", played("fresh", RIGHT))
     page.wait_for_selector(".summary:has-text('102 episodes')")
     page.wait_for_selector("#row-0:has-text('fresh')")
+    assert page.locator("#row-0").count() == 1
 
 
 def test_chosen_episodes_are_downloaded_as_conversations(tab: Tab, server: ViewServer) -> None:
