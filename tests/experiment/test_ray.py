@@ -103,8 +103,7 @@ def test_the_records_are_those_of_one_process(ray_cluster: Any, tmp_path: Path) 
     assert not unlike
     (session,) = json.loads((tmp_path / "ray" / "provenance.json").read_text())["sessions"]
     assert session["sandbox"]["executor"] == "local"
-    # On a busy machine all is played before the second worker has started.
-    assert session["sandbox"]["ray"]["workers"] in (1, 2)
+    assert session["sandbox"]["ray"]["workers"] == 2
     assert session["sandbox"]["ray"]["nodes"] == 1
 
 
@@ -289,13 +288,9 @@ def test_a_budget_holds_over_all_workers(
         assert on(ray_cluster, tmp_path, *words) == 1
         # One worker asks for all whether the server takes the run's parameters.
         answered = len(api.seen) + len(api.rehearsals)
-<<<<<<< HEAD
         assert len(api.rehearsals) == 1
-=======
-        assert len(api.rehearsals) == 2
     (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
     assert session["sandbox"]["ray"]["workers"] == 2
->>>>>>> SUITE
     assert "the budget of 900 tokens is used up" in capsys.readouterr().err
     # A worker knows what the other spent as of an exchange, a second ago: 8 answers. On a busy
     # machine an exchange takes longer.

@@ -66,7 +66,7 @@ def fetched(source: str, api: PublicApi | None = None) -> dict[str, Path]:
     Raises `ConfigError` for an address without runs, and `RecordingError` where W&B cannot be
     reached or a run's episodes were not uploaded.
     """
-    address = WandbWandbAddress.parse(source)
+    address = WandbAddress.parse(source)
     try:
         found = _runs(address, api or _public_api())
         return {run.name: _episodes_of(address, run) for run in found}
