@@ -7,7 +7,7 @@ or doubts its value, offers several, or takes it back. The rules:
 - Only what stands in the last solution tag counts, and nothing that is struck out.
 - A result that is marked (``the answer is``, ``answer:``, ``\boxed{}``) stands for the answer. A
   ``final answer`` outranks the others. Marked results that differ are several answers.
-- What repeats a whole sentence of the question says nothing.
+- What repeats the question, or a long sentence of it, says nothing.
 - A sentence that denies, doubts, bounds or offers alternatives commits to nothing, unless those
   words are the reference's own, or the question asks for what is not so.
 - ``X rather than Y``, ``X, not Y`` and ``X, because Y is wrong`` commit to X.
@@ -131,8 +131,11 @@ def cleaned(answer: str) -> tuple[str, str]:
 
 
 def _unquoted(text: str, question: str) -> str:
-    """Take out the question's longer sentences where an answer repeats them word for word."""
-    for sentence in sentences(re.sub(r"[^\S\n]+", " ", question)):
+    """Take out the question, and its longer sentences, where an answer repeats them literally."""
+    whole = re.sub(r"\n[\n ]*", "\n", re.sub(r"[^\S\n]+", " ", question)).strip()
+    if len(whole.split()) >= _QUOTED:
+        text = text.replace(whole, " ")
+    for sentence in sentences(whole):
         if len(sentence.split()) >= _QUOTED:
             text = text.replace(sentence.strip(), " ")
     return text.strip()

@@ -9,6 +9,11 @@ NEGATIVE = (
     "Options: A ) the rain , B ) the storm , C ) no dam , D ) the moon"
 )
 
+PIZZA = (
+    "A round pizza is cut into 12 congruent pieces. What is the volume of one piece?\n"
+    "Express your answer in terms of $\\pi$."
+)
+
 Row = tuple[str, str, str, tuple[str, ...]]
 
 RIGHT: list[Row] = [
@@ -202,6 +207,9 @@ _DENIED = (
 )  # fmt: skip
 
 _REFUSED: list[Row] = [
+    ('math_train', '\\pi', PIZZA, (
+        PIZZA,
+    )),
     ('mmlu', 'b', OPTIONS, (
         'B. But actually C', 'green or red', 'A or B', 'B and C', 'A and B', 'B. C', 'B\nC', 'A, B',
         'B, C', 'Answer: A. Answer: B', 'Answer: B. Answer: A', "B. Wait, no, it's C",
