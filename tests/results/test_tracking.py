@@ -171,6 +171,7 @@ def test_success_against_turns_is_a_chart_of_what_the_records_say(told: Told) ->
     )
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:wandb_workspaces")
 def test_the_saved_view_names_what_runs_log(told: Told) -> None:
     script = runpy.run_path(str(ROOT / "launchers" / "wandb_view.py"))
     view = script["view"]("me", "codeact")._to_model().model_dump(by_alias=True)
