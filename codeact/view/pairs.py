@@ -135,14 +135,14 @@ def side_by_side(a: ViewedEpisode | None, b: ViewedEpisode | None) -> SideBySide
     """Return two episodes aligned by their turns."""
     if a is None or b is None:
         return SideBySide(a, b, None, "")
-    if a.opening != b.opening:
-        return SideBySide(a, b, 0, "opening")
     for number in range(max(len(a.turns), len(b.turns))):
         if number >= min(len(a.turns), len(b.turns)):
             return SideBySide(a, b, number + 1, "length")
         if by := _difference(a.turns[number], b.turns[number]):
             return SideBySide(a, b, number + 1, by)
-    return SideBySide(a, b, None, "")
+    # Prompts differ by turn settings alone, too: where turns differ, that says more.
+    differ = a.opening != b.opening
+    return SideBySide(a, b, 0 if differ else None, "opening" if differ else "")
 
 
 def _difference(one: ShownTurn, other: ShownTurn) -> str:

@@ -165,7 +165,6 @@ function share(rows: Row[]): number | null {
 /** The first turn in which two episodes differ, and in what; the server's `parting` is the same. */
 export function parting(a: Transcript | null, b: Transcript | null): { parts_at: number | null; parts_by: string } {
   if (!a || !b) return { parts_at: null, parts_by: "" };
-  if (JSON.stringify(a.opening) !== JSON.stringify(b.opening)) return { parts_at: 0, parts_by: "opening" };
   for (let n = 0; n < Math.max(a.turns.length, b.turns.length); n++) {
     const [one, other] = [a.turns[n], b.turns[n]];
     if (!one || !other) return { parts_at: n + 1, parts_by: "length" };
@@ -175,5 +174,6 @@ export function parting(a: Transcript | null, b: Transcript | null): { parts_at:
     if (seen(one) !== seen(other)) return { parts_at: n + 1, parts_by: "observation" };
     if ((one.feedback ?? "") !== (other.feedback ?? "")) return { parts_at: n + 1, parts_by: "feedback" };
   }
+  if (JSON.stringify(a.opening) !== JSON.stringify(b.opening)) return { parts_at: 0, parts_by: "opening" };
   return { parts_at: null, parts_by: "" };
 }
