@@ -232,7 +232,7 @@ def test_two_runs_side_by_side_show_where_they_part(tab: Tab, server: ViewServer
     counts = [page.locator(f".flip.{one} b").inner_text() for one in ("won", "lost", "both")]
     assert counts == ["0", "1", "34"]
     page.locator(".flip.lost").click()
-    page.locator(".line").click()
+    page.locator(".line", has_text="solved by A alone").click()
     page.wait_for_selector(".pair")
     page.keyboard.press("d")
     parting = page.locator(".parting")

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codeact.episode.effects import ActionRecord, Turn
-from codeact.episode.messages import Message
 from codeact.view.pairs import side_by_side
 from codeact.view.text import transcript_text, visible
 from codeact.view.transcript import parts_of, transcript_of
@@ -83,9 +82,6 @@ def test_what_is_printed_can_command_no_terminal() -> None:
     assert visible("tab\tand\r\nline") == "tab\tand\nline"
 
 
-OPENING: Message = {"role": "user", "content": "another"}
-
-
 @pytest.mark.parametrize(
     ("other", "at", "by"),
     [
@@ -98,7 +94,18 @@ OPENING: Message = {"role": "user", "content": "another"}
         ),
         (played("1", ("<execute>a</execute>", "1"), ("<solution>3</solution>", "")), 2, "action"),
         (played("1", ("<execute>a</execute>", "1")), 2, "length"),
-        (played("1", ("<execute>a</execute>", "1"), task="Add 2."), 0, "opening"),
+        (
+            played(
+                "1", ("<execute>a</execute>", "1"), ("<solution>2</solution>", ""), task="Add 2."
+            ),
+            0,
+            "opening",
+        ),
+        (
+            played("1", ("<execute>b</execute>", "1"), task="Add 2."),
+            1,
+            "action",
+        ),
     ],
 )
 def test_runs_part_where_they_first_differ(other: object, at: int | None, by: str) -> None:
