@@ -165,7 +165,7 @@ class ValidateConfig(ToolSettings):
 
     out: str | None = None
     """Where every task that fails, or has no known answer, is written, one JSON object a line."""
-    attacks: list[Mode] = Field(default_factory=lambda: ["strict", "mint"])
+    attacks: list[Mode] = ["strict", "mint"]
     """The grading modes in which answers that solve nothing are tried on every task."""
     attacks_out: str | None = None
     """Where the table of attacks, and every one that passes, is written as JSON."""
