@@ -51,10 +51,11 @@ MARKS = [
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),
     Mark("codeact convert runs/exact", COMPOSED, "needs a run with model.tokens=exact"),
+    Mark("codeact prepare corpus=sample", ("verify=true",), "runs: the default changes nothing"),
     Mark("codeact prepare", ("--cfg", "job"), "needs the network"),
     Mark("python docs/", ("--check",), "says whether what is in the tree is up to date"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),
-    Mark("codeact validate task=sample", ("limit=1",), "tests/experiment/test_validate.py has all"),
+    Mark("codeact validate task=sample", ("total_limit=1",), "tests of validate have all"),
     Mark(
         "codeact validate task=toolbench",
         ("limit=6", "formats=[code,json]"),

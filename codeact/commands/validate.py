@@ -70,7 +70,7 @@ def _complain(found: _Found) -> list[str]:
     unfit = sum(len(report.unfit) for report in found.references.values())
     attacks = [report for several in found.attacks.values() for report in several]
     forged = sum(len(report.forged) for report in attacks if report.mode == "strict")
-    open_ended = sum(len(report.ungraded) for report in attacks)
+    open_ended = sum(len(report.unjudged) for report in attacks)
     said = []
     if unfit:
         said.append(f"{unfit} references fail their own grader.\n")

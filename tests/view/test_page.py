@@ -17,6 +17,9 @@ from codeact.view.server import PAGE, page_file
 from tests.helpers.records import calling_record, reasoning_record
 from tests.helpers.viewing import ViewServer, append, chromium, played, viewing, write_run
 
+# A browser that waits for its share of the processors is late for everything.
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 MOST_SCRIPT_BYTES = 200_000
 OWNED = "window.owned=1"
