@@ -25,8 +25,8 @@ quick: $(READY)  ## under a minute: no Docker, no Ray, nothing that takes a seco
 
 test: $(READY)  ## every test that this machine can run; the others say why they are skipped
 	$(PYTEST) --numprocesses 6 --dist loadfile --no-loadscope-reorder -m "not alone and not ray"
-	$(PYTEST) --numprocesses 2 --dist loadfile -m ray
-	$(PYTEST) -m alone
+	$(PYTEST) --numprocesses 2 --dist loadfile -m ray tests/experiment tests/models
+	$(PYTEST) -m alone tests/sandboxes
 
 durations:  ## the whole, which writes down what takes long: `make quick` and the order of files go by it
 	$(MAKE) test PYTEST="$(PYTEST) --record-durations"

@@ -2,12 +2,12 @@
 
     python benchmarks/collection.py TRANSCRIPTS [--times 10] [--rounds 3] [--json OUT]
 
-Each rendering runs in a process of its own, which is measured from outside: wall and CPU seconds of
-all its processes, and the peak of their memory together, as resident sets (shared pages count once
-for each process) and as proportional shares (once). "Work" is the part after imports, as the
-process itself measured it. The last rows show the same recordings several times over, under other
-models' names: memory should not follow. The quickest round counts, and memory is looked
-at in one more; a busy machine slows all.
+Each rendering runs in its own process, which is measured from outside: wall and CPU seconds of all
+its processes, and the peak of their memory together. Memory is given as resident sets (shared pages
+count once for each process) and as proportional shares (they count once). "Work" is the part after
+imports, as the process itself measured it. The last rows show the same recordings several times
+over, under other models' names: memory should not follow. The quickest round counts, and one more
+round looks at memory; a busy machine slows all.
 """
 
 import argparse

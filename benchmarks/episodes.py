@@ -1,8 +1,9 @@
 """Whole five-turn episodes per second, with a model in this process that answers at once.
 
 ``python benchmarks/episodes.py [--episodes 400] [--concurrency 8] [--executor local docker]``
-``python benchmarks/episodes.py --formats`` plays them in every action format in turn, and compares
-what they take of both processors with `code`: four acts and an answer each.
+``python benchmarks/episodes.py --formats`` plays a task of toolbench in each action format in turn,
+with four calls of its tools and an answer each, and compares what they take with `code`: seconds,
+and those of both processors.
 
 Each episode runs four cells in a fresh interpreter of its own, proposes an answer, is graded and
 written to disk. The rival in the same run is a bare loop over the same sessions and cells, without
@@ -18,19 +19,20 @@ import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
 import psutil
 import uvloop
 
 from codeact.commands.arguments import configuration, parse
 from codeact.datasets import get, load_tasks
 from codeact.episode.effects import Completion
-from codeact.episode.prompts import CodeStrategy, PromptStrategy
+from codeact.episode.prompts import ActionFormat, CodeStrategy, PromptStrategy
+from codeact.episode.prompts.worked import Step
 from codeact.episode.settings import EpisodeSettings, TurnSettings
-from codeact.episode.task import ToolSpec
+from codeact.episode.task import Task
 from codeact.experiment.compute.local import LocalBackend
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity
@@ -38,78 +40,70 @@ from codeact.experiment.events import Job, NullListener
 from codeact.experiment.identity import RequestedRun
 from codeact.experiment.runner import Runner
 from codeact.experiment.strategies import strategy
+from codeact.experiment.toolboxes import tools_of
+from codeact.experiment.walkthroughs import written_as
 from codeact.models.scripted import ScriptedModel
 from codeact.recordings.run_folder import RunFolder, read_records
 from codeact.sample import tasks_path
 from codeact.sandboxes.base import Sandbox
 from codeact.sandboxes.settings import AnyExecutorSettings, DockerSettings, LocalSettings
 from codeact.sandboxes.start import start_sandbox
-from codeact.tools import Tool, ToolBox
+from codeact.tools import ToolBox
 
 CELLS = ["a = 6", "b = a * 7", "print(a, b)", "sum(range(b))"]
+FORMATS = ("code", "code_fenced", "code_tool", "json_code", "json", "text", "tool_calls")
 TEXTS = [f"<thought> Next. </thought>\n<execute> {cell} </execute>" for cell in CELLS]
 
 
-ADD = ToolSpec("add", "add(first: int, second: int) -> int", "Adds two numbers.")
+class Played(NamedTuple):
+    """What is played: a task, what the policy writes in its five turns, and how it is read."""
+
+    task: Task
+    texts: Sequence[str | Completion]
+    prompt: PromptStrategy
+    tools: ToolBox
 
 
-async def add(first: int, second: int) -> int:
-    """Add on the host, as a tool of a task."""
-    return first + second
+def in_cells() -> Played:
+    """A task of mathematics, and four cells that call nothing."""
+    (task, *_) = load_tasks(get("gsm8k"), tasks_path("gsm8k"))
+    answer = f"The answer is <solution> {task.reference} </solution>"
+    return Played(task, [*TEXTS, answer], CodeStrategy(), ToolBox({}))
 
 
-def scripts(answer: str) -> dict[str, list[str | Completion]]:
-    """Four acts and the answer, in every format that acts: cells, or calls of a tool."""
-
-    def called(name: str, **given: object) -> Completion:
-        call = {"id": "c", "name": name, "arguments": json.dumps(given)}
-        return Completion("Next.", tool_calls=(call,))  # type: ignore[arg-type]
-
-    calls = [{"first": n, "second": 42} for n in range(4)]
-    return {
-        "code": [*TEXTS, f"The answer is <solution> {answer} </solution>"],
-        "code_fenced": [*(f"Next.\n```python\n{c}\n```" for c in CELLS), f"ANSWER: {answer}"],
-        "code_tool": [*(called("python", code=c) for c in CELLS), called("answer", value=answer)],
-        "json_code": [
-            *(json.dumps({"thought": "Next.", "code": c}) for c in CELLS),
-            json.dumps({"answer": answer}),
-        ],
-        "json": [
-            *(json.dumps({"thought": "Next.", "tool": "add", "arguments": c}) for c in calls),
-            json.dumps({"answer": answer}),
-        ],
-        "text": [
-            *(f"Next.\nAction: add(first={c['first']}, second={c['second']})" for c in calls),
-            f"Answer: {answer}",
-        ],
-        "tool_calls": [*(called("add", **c) for c in calls), called("answer", value=answer)],
-    }
+def in_format(name: str) -> Played:
+    """A task of toolbench with four calls, one a turn, in an action format."""
+    format_ = strategy(name)
+    assert isinstance(format_, ActionFormat)
+    family = get("toolbench")
+    assert family.walkthrough is not None
+    tasks = load_tasks(family, "seed://0")
+    task = next(one for one in tasks if len(family.walkthrough(one).calls) == 4)
+    steps = [
+        Step("Next.", code=f"print({tool}(**{given!r}))", tool=tool, arguments=given)
+        for tool, given in family.walkthrough(task).calls
+    ]
+    steps.append(Step("So.", answer=str(task.reference)))
+    texts = [written_as(format_, step, number) for number, step in enumerate(steps)]
+    tools = ToolBox({}, in_session=tools_of(["toolbench"]))
+    return Played(task, texts, format_, tools)
 
 
 async def episodes(
-    sandbox: Sandbox,
-    count: int,
-    concurrency: int,
-    folder: Path,
-    *,
-    prompt: PromptStrategy | None = None,
+    sandbox: Sandbox, count: int, concurrency: int, folder: Path, played: Played
 ) -> float:
     """Play `count` episodes through the real runner; seconds."""
-    family = get("gsm8k")
-    (task, *_) = load_tasks(family, tasks_path("gsm8k"))
-    prompt = prompt or CodeStrategy()
-    if prompt.name != "code":
-        task = msgspec.structs.replace(task, tools=("add",))
+    family = get(played.task.name)
     environment = Environment(
         identity=RunIdentity("scripted", "none", "benchmark"),
         settings=EpisodeSettings(turns=TurnSettings(max_steps=5, max_propose_solution=2)),
-        strategy=prompt,
-        policy=ScriptedModel(scripts(str(task.reference))[prompt.name]),
+        strategy=played.prompt,
+        policy=ScriptedModel(played.texts),
         critic=None,
         sandbox=sandbox,
-        tools=ToolBox({"add": Tool(ADD, add)}),
+        tools=played.tools,
     )
-    owed = [Assignment(task, family, family.grader("strict"), n) for n in range(count)]
+    owed = [Assignment(played.task, family, family.grader("strict"), n) for n in range(count)]
     config = configuration("run", parse("run", []), RunConfig)
     run = RunFolder.open(folder, RequestedRun(config=config, values={"benchmark": "episodes"}))
     start = time.perf_counter()
@@ -157,25 +151,32 @@ def cpu_of_all() -> float:
 
 
 async def compare(settings: AnyExecutorSettings, count: int, concurrency: int) -> dict[str, Any]:
-    """Every format in turn, five times; CPU milliseconds of an episode, the median of each."""
+    """Every format in turn, five times; the medians of what an episode takes."""
     sandbox = await start_sandbox(settings)
-    taken: dict[str, list[float]] = {}
+    spent: dict[str, list[float]] = {name: [] for name in FORMATS}
+    waited: dict[str, list[float]] = {name: [] for name in FORMATS}
     try:
         for round_ in range(6):
-            for name in scripts(""):
+            for name in FORMATS:
                 before = cpu_of_all()
                 with tempfile.TemporaryDirectory() as folder:
                     run = Path(folder) / "run"
-                    await episodes(sandbox, count, concurrency, run, prompt=strategy(name))
+                    took = await episodes(sandbox, count, concurrency, run, in_format(name))
                 if round_:  # the first one warms up
-                    spent = 1000 * (cpu_of_all() - before) / count
-                    taken.setdefault(name, []).append(spent)
+                    spent[name].append(1000 * (cpu_of_all() - before) / count)
+                    waited[name].append(1000 * took / count)
     finally:
         await sandbox.close()
-    medians = {name: statistics.median(spent) for name, spent in taken.items()}
+    cpu_ms = {name: statistics.median(found) for name, found in spent.items()}
+    wall_ms = {name: statistics.median(found) for name, found in waited.items()}
     return {
-        name: {"CPU ms/episode": round(spent, 2), "of code": round(spent / medians["code"], 2)}
-        for name, spent in medians.items()
+        name: {
+            "CPU ms/episode": round(cpu_ms[name], 2),
+            "CPU of code": round(cpu_ms[name] / cpu_ms["code"], 2),
+            "ms/episode": round(wall_ms[name], 2),
+            "time of code": round(wall_ms[name] / wall_ms["code"], 2),
+        }
+        for name in FORMATS
     }
 
 
@@ -189,7 +190,8 @@ async def measure(settings: AnyExecutorSettings, count: int, concurrency: int) -
             floor = await bare(sandbox, count, concurrency)
             before = cpu()
             with tempfile.TemporaryDirectory() as folder:
-                taken = await episodes(sandbox, count, concurrency, Path(folder) / "run")
+                run = Path(folder) / "run"
+                taken = await episodes(sandbox, count, concurrency, run, in_cells())
             rounds.append((count / taken, count / floor, 1000 * (cpu() - before) / count))
     finally:
         await sandbox.close()

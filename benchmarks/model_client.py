@@ -2,11 +2,11 @@
 
 ``python benchmarks/model_client.py [--requests 2000] [--concurrency 200]``
 
-Compares codeact's clients of both APIs with either transport, and, for one, with all that it can
-do besides (two addresses with affinity, limits a minute, a response cache that is written), with
-the openai package by itself: with its default transport, with its aiohttp transport, and with that
-and its parsing of answers left out. Every client runs in a process of its own; what it imports is
-not counted.
+Compares codeact's clients of both APIs, with either transport, with the openai package by itself.
+One client also runs with everything switched on: two addresses with affinity, limits a minute, a
+response cache that is written. The package runs with its default transport, with its aiohttp
+transport, and with the latter and without its parsing of answers. Every client runs in its own
+process; what it imports is not counted.
 """
 
 # ruff: noqa: D103 (a program, not a library)

@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py [ROW ...] [--scale 1.0]
 
-Each row is `codeact run` as a user types it, against a server on loopback that speaks the API in a
-process of its own, with real sandboxes. The ideal is what the model's latency alone allows, once
+Each row is `codeact run` as a user types it, with real sandboxes. The model is a server on loopback
+that speaks the API, in its own process. The ideal is what the model's latency alone allows, once
 warm: it counts from the server's first request to its last answer. CPU seconds are given for the
 client, the server and the sandboxes. ``--scale 0.1`` plays a tenth of the episodes.
 """

@@ -1,7 +1,7 @@
 """Reads JSON Lines files: plain or gzipped, one line at a time, however large or broken.
 
-Everything in codeact that reads such a file reads it here, so that line numbers, blank lines, lines
-cut off by a crash and damaged archives mean the same everywhere.
+All of codeact reads such files here. So line numbers, blank lines, lines cut off by a crash and
+damaged archives mean the same everywhere.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,13 +28,15 @@ class Line(NamedTuple):
     """A line without its newline; lines count from 1.
 
     `ended` is False for a last line without a newline, as a killed writer leaves it. `whole` is
-    False for a line over the limit: `content` is its beginning.
+    False for a line over the limit: `content` is its beginning. `start` counts the bytes in front
+    of it, of an archive those of its content.
     """
 
     number: int
     content: bytes
     ended: bool = True
     whole: bool = True
+    start: int = 0
 
 
 class End(NamedTuple):
@@ -81,20 +83,29 @@ def decoded_lines(
     file that a writer appends to, a line counts once its newline is there: with `appended`, a last
     line without one is left out silently.
     """
-    file = str(path)
     for line in read_lines(path, longest=longest):
-        place = SourceLine(file, line.number)
-        if isinstance(line, End):
-            yield Unreadable(place, line.reason)
-        elif appended and not line.ended:
-            continue
-        elif not line.whole:
-            yield Unreadable(place, f"is no {kind}: it is longer than {longest:,} bytes")
-        else:
-            try:
-                yield decode(line.content, place)
-            except (ValueError, RecursionError) as error:
-                yield Unreadable(place, f"is no {kind}: {error}")
+        if not (appended and isinstance(line, Line) and not line.ended):
+            yield decoded(line, str(path), decode, kind, longest=longest)
+
+
+def decoded(
+    line: Line | End,
+    file: str,
+    decode: Callable[[bytes, SourceLine], Content],
+    kind: str,
+    *,
+    longest: int = LONGEST_LINE,
+) -> Content | Unreadable:
+    """Decode one line of a file as `decoded_lines` does."""
+    place = SourceLine(file, line.number)
+    if isinstance(line, End):
+        return Unreadable(place, line.reason)
+    if not line.whole:
+        return Unreadable(place, f"is no {kind}: it is longer than {longest:,} bytes")
+    try:
+        return decode(line.content, place)
+    except (ValueError, RecursionError) as error:
+        return Unreadable(place, f"is no {kind}: {error}")
 
 
 def read_lines(
@@ -104,7 +115,7 @@ def read_lines(
 
     A path that ends in ``.gz`` is unpacked. Raises nothing: a missing file is an `End`, too.
     """
-    number, held, opened = 0, 0, False
+    number, held, start, opened = 0, 0, 0, False
     parts: list[bytes] = []
     try:
         for chunk in blocks(source, seen=seen):
@@ -123,17 +134,18 @@ def read_lines(
                 number += 1
                 if line and not line.isspace():
                     yield (
-                        Line(number, line)
+                        Line(number, line, start=start)
                         if len(line) <= longest
-                        else _cut(number, line, longest, ended=True)
+                        else _cut(number, line, longest, start, ended=True)
                     )
+                start += len(line) + 1
     except (OSError, EOFError) as error:
         is_missing = isinstance(error, OSError) and not isinstance(error, BadGzipFile)
         yield End(0 if is_missing and not opened else number + 1, _why(error), error)
     else:
         last = b"".join(parts)
         if last and not last.isspace():
-            yield _cut(number + 1, last, longest, ended=False)
+            yield _cut(number + 1, last, longest, start, ended=False)
 
 
 def _why(error: OSError | EOFError) -> str:
@@ -146,8 +158,8 @@ def _why(error: OSError | EOFError) -> str:
             return f"cannot be read: {error.strerror or error}"
 
 
-def _cut(number: int, line: bytes, longest: int, *, ended: bool) -> Line:
-    return Line(number, line[:longest], ended, whole=len(line) <= longest)
+def _cut(number: int, line: bytes, longest: int, start: int, *, ended: bool) -> Line:
+    return Line(number, line[:longest], ended, len(line) <= longest, start)
 
 
 def blocks(source: Path | IO[bytes], *, seen: Seen | None = None) -> Iterator[bytes]:

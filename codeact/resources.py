@@ -7,6 +7,8 @@ from codeact.exceptions import ConfigError
 
 _PACKAGE = Path(__file__).parent
 PACKAGE_SCHEME = "pkg://"
+SEED_SCHEME = "seed://"
+_MOST_DIGITS = 18
 
 
 def data_folder(name: str) -> Path:
@@ -15,6 +17,19 @@ def data_folder(name: str) -> Path:
         if folder.is_dir():
             return folder
     raise ConfigError(f"codeact is incomplete: no {name!r} folder beside it; install it again")
+
+
+def seed_of(path: str) -> int | None:
+    """The seed in ``seed://N``, which stands for tasks that are made; None for any other path.
+
+    Raises `ConfigError` where no whole number follows.
+    """
+    if not path.startswith(SEED_SCHEME):
+        return None
+    number = path.removeprefix(SEED_SCHEME)
+    if not (number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS):
+        raise ConfigError(f"{path}: after {SEED_SCHEME} comes a whole number from 0 on")
+    return int(number)
 
 
 def resolve_path(path: str) -> Path:

@@ -111,3 +111,9 @@ def nearest(name: str, valid: Iterable[str], listed: Iterable[str] | None = None
     if close:
         return f"did you mean {close[0]!r}?"
     return f"valid: {', '.join(names if listed is None else sorted(set(listed)))}"
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its type."""
+    words = str(error).strip().splitlines()
+    return words[0].rstrip(".") if words else type(error).__name__

@@ -1,8 +1,10 @@
 """Writes docs/configuration.md out of the schema and the options: ``python docs/reference.py``.
 
-With ``--check`` it only says whether the page is up to date, by its exit status.
+And the JSON schema of ``report.json``, which the package has. With ``--check`` it only says whether
+both are up to date, by its exit status.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -14,8 +16,10 @@ from pydantic import BaseModel
 
 from codeact.experiment.config.compose import Composed, Invocation, compose_config
 from codeact.experiment.config.keys import Key, keys_of, option_meaning
+from codeact.results.comparison.model import schema
 
 PAGE = Path(__file__).with_name("configuration.md")
+SCHEMA = PAGE.parents[1] / "codeact" / "results" / "comparison" / "report.schema.json"
 SCHEMAS = {
     "run": "codeact.experiment.config.schema:RunConfig",
     "fork": "codeact.experiment.config.schema:RunConfig",
@@ -25,6 +29,8 @@ SCHEMAS = {
     "prepare": "codeact.commands.prepare:PrepareConfig",
     "replay": "codeact.experiment.config.schema:ReplayConfig",
     "regrade": "codeact.experiment.config.schema:RegradeConfig",
+    "compare": "codeact.results.comparison.settings:CompareConfig",
+    "study": "codeact.results.studies.settings:StudyConfig",
     "tiers": "codeact.collection.settings:TiersConfig",
     "select": "codeact.collection.settings:SelectConfig",
     "import": "codeact.recordings.exchange:ImportConfig",
@@ -33,6 +39,7 @@ SCHEMAS = {
     "stats": "codeact.collection.tokens:StatsConfig",
     "collect": "codeact.collection.recipe:CollectConfig",
     "sandbox": "codeact.experiment.config.schema:SandboxConfig",
+    "view": "codeact.view.settings:ViewConfig",
 }
 HEAD = """\
 # Configuration
@@ -44,14 +51,15 @@ page is written by `python docs/reference.py`; a check fails when it is out of d
 
 def main(words: list[str]) -> int:
     """Write the page, or check it."""
-    page = "\n".join(_page()) + "\n"
-    if "--check" in words:
-        if PAGE.read_text(encoding="utf-8") == page:
-            return 0
-        sys.stderr.write("docs/configuration.md is out of date: python docs/reference.py\n")
-        return 1
-    PAGE.write_text(page, encoding="utf-8")
-    return 0
+    texts = {PAGE: "\n".join(_page()) + "\n", SCHEMA: json.dumps(schema(), indent=2) + "\n"}
+    if "--check" not in words:
+        for file, text in texts.items():
+            file.write_text(text, encoding="utf-8")
+        return 0
+    old = [file.name for file, text in texts.items() if file.read_text(encoding="utf-8") != text]
+    for name in old:
+        sys.stderr.write(f"{name} is out of date: python docs/reference.py\n")
+    return int(bool(old))
 
 
 def _page() -> Iterator[str]:

@@ -49,7 +49,7 @@ def text() -> list[str]:
 def make_tokenizer(*, single_bytes: bool) -> Any:
     """A byte-level BPE: every text has tokens, and they give the text back.
 
-    Of single bytes, a text has one row of tokens only, whoever writes it.
+    With single bytes, a text has only one row of tokens, whoever writes it.
     """
     tokenizers = importlib.import_module("tokenizers")
     transformers = importlib.import_module("transformers")

@@ -1,6 +1,7 @@
 """Real parts for the tests: a sandbox on this machine, and a Docker engine of their own."""
 
 import asyncio
+import gc
 import json
 import os
 import shutil
@@ -37,6 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Where the whole run is seen, say what became slow, or write it down."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Durations(config), "durations")
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end; each search for garbage would go through them all."""
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -32,6 +32,7 @@ class Mark(NamedTuple):
 
 DRY = ("dry_run=true",)
 COMPOSED = ("--cfg", "job")
+UNLOADED = ("executor.preload=[]",)
 ALFWORLD = (
     "prepare task=alfworld",
     "validate task=alfworld",
@@ -46,6 +47,7 @@ MARKS = [
     Mark("codeact run model=azure", DRY, "needs a key"),
     Mark("codeact run step=true", DRY, "asks a person"),
     Mark("codeact chat", DRY, "asks a person"),
+    Mark("codeact view runs/", ("form=text",), "serves a page until it is ended"),
     Mark("codeact run model=server", DRY, "needs a model server"),
     Mark("codeact run model=vllm", DRY, "needs GPUs"),
     Mark("codeact convert runs/exact", COMPOSED, "needs a run with model.tokens=exact"),
@@ -54,7 +56,16 @@ MARKS = [
     Mark("python docs/", ("--check",), "says whether what is in the tree is up to date"),
     Mark("codeact sandbox check executor=docker", ("--cfg", "job"), "needs a Docker engine"),
     Mark("codeact validate task=sample", ("total_limit=1",), "tests of validate have all"),
-    Mark("codeact fork", ("total_limit=2",), "tests/experiment/test_continuing.py has all"),
+    Mark(
+        "codeact validate task=toolbench",
+        ("limit=6", "formats=[code,json]"),
+        "tests/experiment/test_walkthroughs.py has one of each kind, in every format",
+    ),
+    Mark(
+        "codeact fork", ("total_limit=2", *UNLOADED), "tests/experiment/test_continuing.py has all"
+    ),
+    Mark("codeact run model=scripted", UNLOADED, "no cell needs a library, which takes a second"),
+    Mark("codeact play", UNLOADED, "no cell needs a library, which takes a second"),
     Mark(
         "codeact collect recipe=sample out=runs/collected",
         DRY,
@@ -163,7 +174,8 @@ def test_what_is_written_from_the_code_is_up_to_date(script: str) -> None:
 def test_the_table_of_data_sets_counts_lines_as_they_are() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+)[^|]* \| (\d+) \| (\d+) \|", text, re.MULTILINE)
-    folders = {path.parent.name.replace("_", ""): path.parent for path in DATA_SETS}
+    prepared = [path.parent for path in DATA_SETS if path.with_name("prepare.py").exists()]
+    folders = {folder.name.replace("_", ""): folder for folder in prepared}
     assert {name.lower() for name, _, _ in rows} == set(folders)
     for name, *counts in rows:
         folder = folders[name.lower()]

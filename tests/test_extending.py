@@ -15,8 +15,9 @@ from codeact.datasets.preparing.raw import Raw
 from codeact.episode.effects import Completion, Verdict
 from codeact.episode.prompts import PromptStrategy
 from codeact.episode.task import Task, ToolSpec
-from codeact.experiment.events import Job, Listener, Load
+from codeact.experiment.config.trackers import TrackerSettings
 from codeact.models.base import (
+    Detokenizes,
     EpisodeKey,
     Metered,
     ModelClient,
@@ -25,6 +26,8 @@ from codeact.models.base import (
     Request,
     SharesLimits,
 )
+from codeact.results.trackers.base import FinalUpdate, SettingsLabels, TrackedRun, Tracker
+from codeact.results.trackers.metrics import MetricsRow
 from codeact.tools import Tool
 from tests.helpers.documents import ROOT
 
@@ -53,11 +56,12 @@ INTERFACES: list[tuple[str, set[str]]] = [
     ("A preparer", own(Journal) | own(Raw, "label", "path", "refuse", "digests")),
     ("A tool", of_tuple(Tool) | of_struct(ToolSpec)),
     ("A model", own(ModelSettings) | own(ModelClient)),
-    ("A model", own(SharesLimits) | own(Probed) | own(Metered)),
+    ("A model", own(SharesLimits) | own(Probed) | own(Metered) | own(Detokenizes)),
     ("A model", of_struct(Request) | of_struct(Completion) | of_struct(EpisodeKey)),
     ("A prompt strategy", own(PromptStrategy)),
     ("A filter", of_tuple(Filter) | of_tuple(SelectionStep)),
-    ("A tracker", own(Listener) | of_tuple(Job) | of_tuple(Load)),
+    ("A tracker", own(TrackerSettings) | own(Tracker) | of_tuple(TrackedRun)),
+    ("A tracker", of_tuple(FinalUpdate) | of_tuple(MetricsRow) | of_tuple(SettingsLabels)),
 ]
 
 

@@ -24,9 +24,9 @@ def test_blank_lines_count_and_are_left_out(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert list(read_lines(file)) == [
-        Line(1, b"a"),
-        Line(4, b" b\r"),
-        Line(6, b"c", ended=False),
+        Line(1, b"a", start=0),
+        Line(4, b" b\r", start=7),
+        Line(6, b"c", ended=False, start=12),
     ]
 
 
@@ -35,7 +35,7 @@ def test_only_a_newline_ends_a_line() -> None:
     odd = "\u2028\u2029\x85\x0b\x0c\x1c".encode()
     assert list(read_lines(io.BytesIO(odd + b"\n" + odd))) == [
         Line(1, odd),
-        Line(2, odd, ended=False),
+        Line(2, odd, ended=False, start=len(odd) + 1),
     ]
 
 
@@ -44,9 +44,9 @@ def test_a_line_past_the_limit_is_not_held() -> None:
     found = list(read_lines(io.BytesIO(lines), longest=100))
     assert found == [
         Line(1, b"a"),
-        Line(2, b"b" * 100, whole=False),
-        Line(3, b"c" * 100),
-        Line(4, b"d" * 100, ended=False, whole=False),
+        Line(2, b"b" * 100, whole=False, start=2),
+        Line(3, b"c" * 100, start=5003),
+        Line(4, b"d" * 100, ended=False, whole=False, start=5104),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Plug-ins of all five groups, installed as packages are: what works, and what is refused."""
+"""Plug-ins of all six groups, installed as packages are: what works, and what is refused."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from codeact.cli import main
 from codeact.datasets import preparing
 from codeact.episode.task import Task
 from codeact.exceptions import ConfigError
+from codeact.experiment.config.trackers import TRACKERS
 from codeact.experiment.strategies import strategy
 from codeact.models.registry import model_kinds, settings_type
 from codeact.tools import open_toolbox
@@ -70,6 +71,12 @@ GROUPS = [
         strategy,
         "from codeact.episode.prompts import CodeStrategy as PART",
         "PromptStrategy",
+    ),
+    Group(
+        "codeact.trackers",
+        TRACKERS.get,
+        "from codeact.experiment.config.trackers import TensorboardSettings as PART",
+        "TrackerSettings",
     ),
     Group("codeact.tools", needing, TOOL, "Tool"),
 ]

@@ -74,11 +74,13 @@ def test_a_users_folder_and_plugin_extend_it(installed: Path, tmp_path: Path) ->
     done = run(installed, tmp_path, "prepare", "task=roman", raw, "out=data")
     assert done.returncode == 0, done.stderr
     words = ["run", "--config-dir", "mine", "model=roman", "task=roman", "prompt=brief"]
-    done = run(installed, tmp_path, *words, "run_dir=out")
+    done = run(installed, tmp_path, *words, "tracker=lines", "run_dir=out")
     assert done.returncode == 0, done.stderr
     records = (tmp_path / "out" / "episodes.jsonl").read_text()
     assert records.count("task_success") == 3
     assert "MCMXCIX" in records
+    *_, last = (tmp_path / "out" / "rows.jsonl").read_text().splitlines()
+    assert '"success_rate": 1.0' in last
 
 
 def run(installed: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

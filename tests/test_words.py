@@ -15,7 +15,7 @@ from codeact.sandboxes.base import Sandbox
 ROOT = Path(__file__).parent.parent
 WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 DOCUMENT = re.compile(r"(?<![\w./$}*-])[\w-]+(?:/[\w-]+)*\.md\b")
-MADE_BY_COMMANDS = {"README.md"}
+MADE_BY_COMMANDS = {"README.md", "report.md"}
 """Written beside a data set; also the name of documents that are here."""
 
 

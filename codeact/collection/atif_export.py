@@ -87,7 +87,7 @@ def _with_tokens(
     path: Path, problems: list[Problem], *, exact: bool
 ) -> Iterator[tuple[_Placed, EpisodeTokens | None]]:
     """Yield the last record of each episode with its tokens, which stand in the same order."""
-    units = read_tokens(path.parent) if exact else iter(())
+    units = read_tokens(path.parent, skip_unreadable=True) if exact else iter(())
     unit = next(units, None)
     for placed in _last(path, problems):
         if unit is None or unit.episode != placed.record.id:

@@ -5,19 +5,7 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.messages import JSON, ToolCall, arguments_of
-
-
-def of_api(calls: Sequence[ToolCall]) -> list[JSON]:
-    """Return calls as the chat API has them; `arguments` stay the text that the model wrote."""
-    return [
-        {
-            "id": call["id"],
-            "type": "function",
-            "function": {"name": call["name"], "arguments": call["arguments"]},
-        }
-        for call in calls
-    ]
+from codeact.episode.messages import JSON, ToolCall, arguments_of, chat_call
 
 
 def of_template(calls: Sequence[ToolCall]) -> list[JSON]:
@@ -25,7 +13,7 @@ def of_template(calls: Sequence[ToolCall]) -> list[JSON]:
 
     Raises `ValueError` where the model wrote something else.
     """
-    made = of_api(calls)
+    made = [chat_call(call) for call in calls]
     for call, one in zip(calls, made, strict=True):
         if (arguments := arguments_of(call)) is None:
             raise ValueError(

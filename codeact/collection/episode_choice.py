@@ -12,7 +12,7 @@ def left_out(chosen: Episodes, outcome: Outcome, edited: int) -> str:
     """Say why an episode is left out, in a few words; empty where it is not.
 
     `counted` are all whose outcome is the policy's own, and `solved` the successes among them; what
-    a person edited is nobody's own. `all` leaves nothing out.
+    a person edited is no policy's own. `all` leaves nothing out.
     """
     if chosen == "all":
         return ""

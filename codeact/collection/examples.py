@@ -6,13 +6,12 @@ from pathlib import Path
 import msgspec
 
 from codeact.collection.actions import of_agent
-from codeact.collection.calls import of_api
 from codeact.collection.conversations import read_conversations
 from codeact.collection.conversion import Conversation
 from codeact.collection.convert_settings import ConvertConfig
 from codeact.collection.masks import Masked, masked
 from codeact.collection.tags import TagSettings, contradictions, rewritten, taken_marks
-from codeact.episode.messages import JSON
+from codeact.episode.messages import JSON, chat_call
 from codeact.recordings.trajectory import Problem
 
 Form = Callable[[Conversation], JSON]
@@ -127,7 +126,7 @@ def openai(conversation: Conversation, config: ConvertConfig) -> JSON:
         if "reasoning" in message:
             message["reasoning_content"] = message.pop("reasoning")
         if "tool_calls" in message:
-            message["tool_calls"] = of_api(message["tool_calls"])
+            message["tool_calls"] = [chat_call(call) for call in message["tool_calls"]]
             message["content"] = message["content"] or None
         trained = message.pop("loss", None)
         if trained is not None and message["role"] == "assistant":

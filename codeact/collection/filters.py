@@ -144,7 +144,7 @@ def _all_turns_failed(trajectory: Trajectory, _: FilterSettings) -> bool:
 
 
 HABITS = ("several_actions", "invented_environment", "trailing_text")
-"""What nobody should learn from a solution, whatever it is used for."""
+"""What no model should learn from a solution, whatever the data is used for."""
 TWICE = "Assistant:\n<execute> a = 1 </execute>\nThen:\n<execute> a </execute>\n"
 QUOTED = "Assistant:\n<execute>\nprint('''\nOut[1]: 1\nYou have 1 step left''')\n</execute>\n"
 LOUD = "Assistant:\nI add them.\n<execute> 1 + 1 </execute>\nThis prints 2.\n"

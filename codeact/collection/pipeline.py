@@ -35,7 +35,6 @@ from codeact.folders import whole_folder
 from codeact.recordings.files import is_run, source_files
 from codeact.recordings.published_paths import PublishedPath
 from codeact.recordings.trajectory import Problem, TaskKey
-from codeact.resources import resolve_path
 
 RECORDS = "records.csv"
 UNSOLVED = "unsolved.tsv"
@@ -180,7 +179,7 @@ def _write_hard(
     for name, chosen in config.task.sets.items():
         family = get(chosen.family)
         refuse_missing(config.data, name, chosen)
-        path = resolve_path(chosen.path)
+        path = chosen.path
         wanted = {task.task_id for task in unsolved if task[:2] == (family.task_type, name)}
         if not wanted:
             continue
@@ -190,7 +189,7 @@ def _write_hard(
                     file.write(line + b"\n")
                     wanted.remove(task.id)
         report.problems += [
-            Problem(str(path), f"lacks the unsolved task {task_id}") for task_id in sorted(wanted)
+            Problem(path, f"lacks the unsolved task {task_id}") for task_id in sorted(wanted)
         ]
 
 

@@ -45,12 +45,12 @@ class TierReport(msgspec.Struct):
 class SelectionReport(msgspec.Struct):
     """One collection.
 
-    `records` were read. Of them, `reasons` counts those in no tier. Not among them are lines that
-    are `unreadable`, episodes of a run folder that were `redone` later or failed `uncounted` (for
-    no fault of the model's), and those `skipped` because they have feedback. Experiments are of all
-    models; `complete_records` are the weaker models' in complete ones, without duplicates. `preset`
-    names the rules, and `origins` who played what. `whole` is the file with the conversations of
-    all tiers, empty where none was asked for.
+    `records` counts what was read, and `reasons` those of them that are in no tier. Four kinds are
+    counted apart: lines that are `unreadable`, episodes of a run folder that were `redone` later,
+    those that failed `uncounted` (for no fault of the model's), and those `skipped` because they
+    have feedback. Experiments are of all models; `complete_records` counts the weaker models'
+    records in complete ones, without duplicates. `preset` names the rules, and `origins` who played
+    what. `whole` is the file with the conversations of all tiers, empty where none was asked for.
     """
 
     files: int

@@ -196,7 +196,7 @@ def _merged(messages: Sequence[Masked]) -> list[Masked]:
 
 
 def _refuse_endless(found: "Rendered", special: "re.Pattern[str]") -> None:
-    """Refuse blocks that leave out the token that ends the turn: nobody would learn to end."""
+    """Refuse blocks that leave out the token that ends the turn: a model would not learn to end."""
     for start, end in found.generated:
         after = special.match(found.text, end)
         block = found.text[start:end].rstrip()

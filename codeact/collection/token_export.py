@@ -123,7 +123,7 @@ class _Export:
         """Write the rows of the run whose records are in a file."""
         folder = path.parent
         played = _records(path, self.without, self._problems)
-        for tokens in read_tokens(folder):
+        for tokens in read_tokens(folder, skip_unreadable=True):
             # A record whose line could not be read is a problem already.
             if (record := played.pop(tokens.episode, None)) is None or self._is_left_out(record):
                 continue
@@ -165,9 +165,11 @@ def _records(path: Path, without: Counter[str], problems: list[Problem]) -> dict
     """
     found: dict[str, _Played] = {}
     sessions: set[tuple[str, int | None]] = set()
+    why = "the run ended before it was written; resume the run"
     for one in run_lines(path, lambda line, place: (place, _RECORD.decode(line))):
         if isinstance(one, Unreadable):
             problems.append(Problem.of(one))
+            why = "see the line that cannot be read"
             continue
         place, record = one
         sessions.add((record.id, record.session))
@@ -188,7 +190,7 @@ def _records(path: Path, without: Counter[str], problems: list[Problem]) -> dict
         if key.episode in found:
             without["lost by a crash and played again"] += 1
         else:
-            said = "has tokens and no record: the run ended before it was written; resume the run"
+            said = f"has tokens and no record: {why}"
             problems.append(_problem(path.parent, key.episode, said))
     return found
 

@@ -34,7 +34,6 @@ from codeact.commands.help import tell_if_asked
 from codeact.commands.missing import without_missing
 from codeact.commands.run.playing import play_run
 from codeact.datasets import get, load_tasks
-from codeact.episode.causes import is_counted
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.compose import Invocation, compose_config
 from codeact.experiment.config.schema import RunConfig, digest_of
@@ -46,7 +45,7 @@ from codeact.experiment.plan import Plan, load_sets, make_plan
 from codeact.experiment.summary import summarize_folder
 from codeact.folders import UNFINISHED
 from codeact.recordings.files import source_files
-from codeact.recordings.run_folder import EPISODES, read_records
+from codeact.recordings.run_folder import EPISODES, open_index
 from codeact.resources import resolve_path
 from codeact.results.collection import show_collection, show_estimates
 from codeact.results.terminal import list_problems
@@ -358,9 +357,8 @@ class _Collection:
 
 
 def _counted(folder: Path) -> set[tuple[str, str, int]]:
-    return {
-        (one.task_name, one.task_id, one.sample) for one in read_records(folder) if is_counted(one)
-    }
+    with open_index(folder) as index:
+        return set(index.columns(["task_name", "task_id", "sample"], {"counted": True}))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 """``codeact fork RUN turn=N samples=K``: continue recorded episodes from a turn, K times each.
 
-RUN is a run folder, and its configuration is that of the fork but for what the command line says:
+RUN is a run folder. The fork has its configuration, except for what the command line says:
 another model, other turns. The first N turns of each episode are restored: their cells run again,
 and an episode in which they show something else ends there, with a cause. RUN may be published
 recordings too, which have no configuration: then give task, data, model and turns as for ``run``.
@@ -16,7 +16,7 @@ from typing import Any
 from codeact.commands.arguments import Arguments, configurations, parse
 from codeact.commands.help import tell_if_asked
 from codeact.exceptions import ConfigError
-from codeact.experiment.config.compose import as_group
+from codeact.experiment.config.compose import as_group, is_within
 from codeact.experiment.config.schema import RunConfig
 from codeact.recordings.run_folder import CONFIG
 from codeact.resources import data_folder
@@ -67,8 +67,8 @@ def _based_on(file: Path, overrides: Sequence[str]) -> str:
         for key, option in one.items()
     }
     named = {word.lstrip("+~").partition("=")[0] for word in map(as_group, overrides)}
-    dialects = [key for key in groups if key in named and key.startswith("model/dialect@")]
-    whole = [key for key in groups if not key.startswith("model/dialect@")]
+    within = [key for key in groups if key in named and is_within(key)]
+    whole = [key for key in groups if not is_within(key)]
     chosen = [key for key in whole if key in named or ("feedback" in named and "@" in key)]
     tree = {**ours, **{key: one for key, one in _tree(file).items() if key not in _OWN}}
     _open_paths(tree)
@@ -80,8 +80,8 @@ def _based_on(file: Path, overrides: Sequence[str]) -> str:
         node.pop(last, None)
     if isinstance(executor := tree.get("executor"), dict):
         executor["slots"] = None  # as many as the episodes that are played at once need
-    # A dialect changes some keys of a model, be it the run's own.
-    last = [{key: groups[key]} for key in dialects]
+    # A dialect, say, changes some keys of a model, be it the run's own.
+    last = [{key: groups[key]} for key in within]
     tree["defaults"] = [*({key: groups[key]} for key in chosen), "_self_", *last]
     return OmegaConf.to_yaml(OmegaConf.create(tree))
 

@@ -24,8 +24,8 @@ from codeact.experiment.replay import Difference, Replayer, Score, chosen_files
 from codeact.experiment.resources import Resources
 from codeact.experiment.skipped import nothing_belongs
 from codeact.experiment.strategies import strategy
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.results.tables import show_replay, show_skipped
-from codeact.tools import open_toolbox
 
 
 def main(words: list[str]) -> int:
@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
 async def _replay(config: ReplayConfig) -> int:
     files = chosen_files(config.source, config.filter)
     sets = load_sets(config.model_copy(update={"limit": None, "total_limit": None}))
-    tools = open_toolbox(config.search, config.alfworld, config.success)
+    tools = toolbox_of(config, config.search)
     tools.require({name for one in sets for task in one.tasks for name in task.tools})
     scores: dict[str, Score] = {}
     unexplained: list[Difference] = []

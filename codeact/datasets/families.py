@@ -25,6 +25,7 @@ FAMILIES = Registry(
     ours={
         **{name: f"codeact.datasets.{name}.task:FAMILY" for name in DATA_SETS},
         "math_train": "codeact.datasets.math.task:TRAINING",
+        "toolbench": "codeact.datasets.toolbench.task:FAMILY",
         "typed": "codeact.datasets.typed:FAMILY",
     },
 )

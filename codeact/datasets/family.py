@@ -1,11 +1,11 @@
 """What a task family is: one data set, its prompt, its graders and its correct answers."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from codeact.episode.task import Task
+from codeact.episode.task import Task, ToolSpec
 from codeact.exceptions import ConfigError
 from codeact.graders.base import Grader, Mode
 
@@ -21,6 +21,17 @@ class NoAnswer(NamedTuple):
     """Why no correct answer to a task is known."""
 
     why: str
+
+
+class Walkthrough(NamedTuple):
+    """How a task is solved: by a program that prints the answer, and by calls one after another.
+
+    Where `answer` is None, what the last call returns is the answer.
+    """
+
+    program: str
+    calls: tuple[tuple[str, Mapping[str, Any]], ...]
+    answer: str | None
 
 
 class RowError(ValueError):
@@ -106,6 +117,11 @@ class Family:
     `setup` writes trusted code that fills the session's namespace before the first cell. `split` is
     a part of published paths, empty where the tasks are of no split of their own. Where a task is
     `solved_by_tools`, no answer is right; its correct answer is a cell that solves it.
+
+    A family may bring tools of its own, which its `setup` defines in the session: `own_tools`
+    describes them by name, and `row_tools` says which of them a row has. `make` makes all rows of a
+    seed. `example` is what a task's metadata has as its own worked example, and `walkthrough` is
+    what ``codeact validate`` plays in every action format.
     """
 
     name: str
@@ -119,6 +135,11 @@ class Family:
     correct_answer: Callable[[Task], str | NoAnswer | None] = reference_as_text
     extra_check: Callable[[Row], None] | None = None
     tools: tuple[str, ...] = ()
+    own_tools: Callable[[], Mapping[str, ToolSpec]] | None = None
+    row_tools: Callable[[Row], tuple[str, ...]] | None = None
+    make: Callable[[int], Iterable[Row]] | None = None
+    example: Callable[[Row], Mapping[str, Any]] | None = None
+    walkthrough: Callable[[Task], Walkthrough] | None = None
     called: Mapping[str, str] = field(default_factory=dict)
     setup: Callable[[Row], str] | None = None
     split: str = ""
@@ -137,14 +158,17 @@ class Family:
                 raise RowError(own, problem)
         if self.extra_check is not None:
             self.extra_check(row)
+        metadata = {name: row[name] for name in self.kept}
+        if self.example is not None:
+            metadata["example"] = self.example(row)
         return Task(
             name=self.name,
             id=str(row["id"]),
             prompt=self.prompt(row),
             reference=self.read_reference(row),
-            metadata={name: row[name] for name in self.kept},
+            metadata=metadata,
             setup=self.setup(row) if self.setup else "",
-            tools=self.tools,
+            tools=self.row_tools(row) if self.row_tools else self.tools,
         )
 
     def _renamed(self, row: Row) -> Row:

@@ -12,7 +12,7 @@ from codeact.episode.effects import Usage, total_cost
 class AccountLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """Requests of one kind: how many, their tokens, and what they cost in USD.
 
-    `cost` is None where no cost is known. `unsplit` are tokens of which nobody knows whether they
+    `cost` is None where no cost is known. `unsplit` are tokens of which it is unknown whether they
     were prompt or completion.
     """
 
@@ -46,8 +46,8 @@ class PlayAccounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     `policy` and `feedback` are answers that a server gave now. `discarded` ones came with their
     usage and could not be used, so the same was asked again. `reused` and `reused_feedback` came
     out of the response cache and cost nothing; their usage is what they took once. `unknown` counts
-    requests that may have been charged, of which nobody said what they took: their tokens are in no
-    line. `unpriced` counts answers without a known cost.
+    requests that may have been charged and whose usage is unknown: no line has their tokens.
+    `unpriced` counts answers without a known cost.
     """
 
     play: int | None = None

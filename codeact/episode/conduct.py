@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from codeact.episode.effects import Turn
 from codeact.episode.protocol import policy_text
 from codeact.episode.record import EpisodeRecord
 
@@ -46,13 +47,25 @@ def conduct_of(record: EpisodeRecord, format_: KnowsActions) -> Conduct:
     for turn in record.turns:
         if turn.restored or turn.message is None:
             continue
-        text = turn.text
-        if text is None:
-            text = policy_text(record.messages[turn.message]["content"])
+        text = written_in(turn, record)
         acted = [(one.action, one.content) for one in turn.actions] or [(turn.action, turn.content)]
         refused = sum(kind == "invalid" or not content for kind, content in acted)
         total += Conduct(1, len(acted), refused, int(is_invented(text, format_)))
     return total
+
+
+def written_in(turn: Turn, record: EpisodeRecord) -> str:
+    """Return what the policy wrote in a turn of a record; nothing where it names no message."""
+    if turn.text is not None:
+        return turn.text
+    if turn.message is None or not 0 <= turn.message < len(record.messages):
+        return ""
+    return policy_text(record.messages[turn.message]["content"])
+
+
+def could_be_invented(text: str) -> bool:
+    """Whether a text has the environment's words anywhere, so that `is_invented` may be true."""
+    return _ENVIRONMENT.search(text) is not None
 
 
 def is_invented(text: str, format_: KnowsActions) -> bool:

@@ -131,7 +131,7 @@ def total_cost(costs: Iterable[float | None]) -> float | None:
     It is a sum of whole pico-dollars, and so the same in any order and over any partial sums.
     """
     known = [cost for cost in costs if cost is not None]
-    if not all(map(math.isfinite, known)):
+    if not all(math.isfinite(cost * _PICO) for cost in known):
         return sum(known)
     return sum(round(cost * _PICO) for cost in known) / _PICO if known else None
 
@@ -167,9 +167,9 @@ class Verdict(msgspec.Struct, frozen=True):
 class Failure(msgspec.Struct, frozen=True):
     """The effect could not be performed.
 
-    `out_of_time` says that the episode reached its own limit on wall time, and `final` that it
-    would fail in the same way if it were played again at once. `usage` and `cost` are of a message
-    of the policy that was not acted on.
+    `out_of_time` says that the episode reached its own limit on wall time. `final` says that it
+    would fail in the same way if it were played again at once. `usage` and `cost` belong to a
+    message of the policy that was not acted on.
     """
 
     cause: Cause

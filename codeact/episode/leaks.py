@@ -1,9 +1,9 @@
 """Whether a comment on a turn gives the task's answer away.
 
 It does when it says what neither the task nor the episode so far has said: the answer, the answer's
-number, or lines of its code. An answer that says little by itself, such as a digit, yes, a letter
-among options or a name out of the task, is given away only by words that call it the answer, and
-only while the policy has not come to it by itself.
+number, or lines of its code. Some answers say little by themselves: a digit, yes, a letter among
+options, a name out of the task. Only words that call such a text the answer give it away, and only
+while the policy has not found it.
 """
 
 import math

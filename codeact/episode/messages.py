@@ -19,6 +19,12 @@ class ToolCall(TypedDict):
     arguments: str
 
 
+def chat_call(call: ToolCall) -> JSON:
+    """Return a call in the chat APIs' own shape."""
+    function = {"name": call["name"], "arguments": call["arguments"]}
+    return {"id": call["id"], "type": "function", "function": function}
+
+
 class Message(TypedDict):
     """One message of a conversation.
 

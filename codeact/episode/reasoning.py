@@ -2,8 +2,8 @@
 
 A server may ignore the field in which reasoning comes back, and a chat template may leave it out,
 both without a word. But servers count the tokens of each prompt. From one turn to the next a prompt
-grows by what the model wrote, by what the environment said to it, and by the reasoning, if that is
-there. The first is known in tokens, and the second is bounded by its length.
+grows by three things: what the model wrote, what the environment said, and the reasoning, if it was
+sent. The first is known in tokens, and the length of the second bounds its tokens.
 """
 
 from collections.abc import Sequence
@@ -38,13 +38,13 @@ class ReasoningSent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reasoning_sent(record: EpisodeRecord) -> list[ReasoningSent]:
-    """Return what can be told of an episode's turns with reasoning, each by the turn after it.
+    """Return, for an episode's turns with reasoning, whether the next prompt had it.
 
-    It reached the model if the prompt grew by more than all that was said can be, and it did not if
-    the prompt grew by less than the least of that and half of the reasoning. Nothing is said of a
-    turn where neither is so, of a restored or edited one, and of one whose tokens no server has
-    counted. Where only the last message's reasoning is sent, that of the turn before leaves the
-    prompt at the same time, which is allowed for.
+    The reasoning reached the model if the prompt grew by more than everything else can take. It did
+    not if the prompt grew by less than the least that everything else takes and half of the
+    reasoning. Turns in between are left out, and so are restored and edited ones, and those whose
+    tokens no server has counted. Where only the last message's reasoning is sent, that of the turn
+    before leaves the prompt at the same time; the bounds allow for it.
     """
     if record.version == 1 or not any(map(_has_reasoning, record.messages)):
         return []

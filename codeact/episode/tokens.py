@@ -23,7 +23,7 @@ class CompletionTokens(msgspec.Struct, frozen=True, kw_only=True):
 
     `finish_reason` is the server's own, and `temperature` that of sampling, None where it is the
     server's default. `agrees` says whether the sampled ids decode to the text; None where no
-    tokenizer was at hand.
+    tokenizer was available.
     """
 
     prompt: bytes
@@ -56,8 +56,8 @@ class PrefixBreak(msgspec.Struct, frozen=True, kw_only=True):
 
     `turn` is that of the prompt, from 1. From place `at` on, counted in ids, `seen` is what the
     server had seen and `sent` what the prompt has: texts, which begin a few ids before that, or ids
-    where nobody could tell the texts. The `place` is in what was ``sampled`` in the turn before, or
-    in its ``prompt``.
+    where the texts could not be known. The `place` is in what was ``sampled`` in the turn before,
+    or in its ``prompt``.
     """
 
     turn: int

@@ -46,8 +46,8 @@ class RunAccounts(msgspec.Struct):
     too. `spent` is the sum of these.
 
     `reused`, `reused_feedback` (out of the response cache) and the `restored` turns were free.
-    `unknown` counts requests that may have been charged, and of which nobody said what they took;
-    `unpriced` answers without a known cost.
+    `unknown` counts requests that may have been charged and whose usage is unknown; `unpriced`
+    counts answers without a known cost.
     """
 
     policy: AccountLine = NOTHING
@@ -116,7 +116,7 @@ class RunAccounts(msgspec.Struct):
         self._count([checks])
 
     def add_unlisted(self, kept: Spent) -> None:
-        """Take in what ``spent.json`` has beyond everything else, which has to be added before."""
+        """Add what ``spent.json`` has beyond everything else; add everything else before."""
         self.unlisted += beyond(kept, self.spent)
 
     def compare(self, account: Spent, unlisted: AccountLine) -> None:

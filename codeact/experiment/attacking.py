@@ -33,7 +33,7 @@ class Passed(msgspec.Struct, frozen=True):
     answer: str
     detail: str
     is_right: bool = False
-    is_unjudged: bool = False
+    no_verdict: bool = False
 
 
 class AttackReport(msgspec.Struct, frozen=True):
@@ -52,12 +52,12 @@ class AttackReport(msgspec.Struct, frozen=True):
     @property
     def forged(self) -> list[Passed]:
         """What passed, and is not right."""
-        return [one for one in self.passed if not one.is_right and not one.is_unjudged]
+        return [one for one in self.passed if not one.is_right and not one.no_verdict]
 
     @property
-    def unjudged(self) -> list[Passed]:
+    def ungraded(self) -> list[Passed]:
         """What the grader gave no verdict to."""
-        return [one for one in self.passed if one.is_unjudged]
+        return [one for one in self.passed if one.no_verdict]
 
     @property
     def right(self) -> list[Passed]:
@@ -111,7 +111,7 @@ class _Attacker:
             try:
                 verdict = await self._grader(task, form.answer, self._sandbox)
             except (GraderFailure, SandboxFailure) as failure:
-                yield self._passed(task, form, str(failure), is_unjudged=True)
+                yield self._passed(task, form, str(failure), no_verdict=True)
                 continue
             if verdict.correct:
                 yield self._passed(task, form, verdict.detail)
@@ -129,12 +129,12 @@ class _Attacker:
                         yield self._passed(task, form, execution.output)
                         return
         except (SandboxFailure, ToolFailure) as failure:
-            yield self._passed(task, form, str(failure), is_unjudged=True)
+            yield self._passed(task, form, str(failure), no_verdict=True)
         finally:
             opened.close()
 
-    def _passed(self, task: Task, form: _Form, detail: str, *, is_unjudged: bool = False) -> Passed:
-        right = not is_unjudged and _is_same(self._family.correct_answer(task), form.answer)
+    def _passed(self, task: Task, form: _Form, detail: str, *, no_verdict: bool = False) -> Passed:
+        right = not no_verdict and _is_same(self._family.correct_answer(task), form.answer)
         return Passed(
             task=task.key,
             mode=self._mode,
@@ -142,7 +142,7 @@ class _Attacker:
             answer=form.answer[:_DETAIL],
             detail=detail[:_DETAIL],
             is_right=right,
-            is_unjudged=is_unjudged,
+            no_verdict=no_verdict,
         )
 
 

@@ -1,4 +1,4 @@
-"""Books what the requests of an episode take, before the episode hears of their answers."""
+"""Books what the requests of an episode take, before the episode gets their answers."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """A circuit breaker for a whole run: stops it when nothing works, before all episodes are spent.
 
-It hears of every episode, wherever that was played, so it works the same for every backend.
+It is told of every episode, wherever that was played, so it works the same for every backend.
 """
 
 import asyncio

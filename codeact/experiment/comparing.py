@@ -116,7 +116,7 @@ def _timed_out(recorded: str, live: str) -> bool:
 
 
 def _close_numbers(recorded: str, live: str) -> bool:
-    """Equal but for the last digits of numbers, and for how numpy prints scalars and arrays."""
+    """Equal, except for the last digits of numbers and how numpy prints scalars and arrays."""
     texts = [_NUMPY_SCALAR.sub(r"\1", _without_addresses(text)) for text in (recorded, live)]
     words = [_SPACE.sub("", _NUMBER.sub("#", text)) for text in texts]
     if words[0] != words[1]:

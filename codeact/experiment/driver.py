@@ -77,7 +77,7 @@ class Environment(NamedTuple):
     account: Account | None = None
     """What the run may spend and has spent; None is no bound."""
     view: EpisodeView | None = None
-    """Shows the episode to a person who takes part in it; None where nobody does."""
+    """Shows the episode to a person who takes part in it; None if no person does."""
     editor: MessageEditor | None = None
     """Stops at each message of the policy, for a person to edit it."""
 

@@ -7,8 +7,9 @@ from typing import NamedTuple, Protocol
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment
+from codeact.experiment.services import ServiceStats
 from codeact.experiment.summary import Summary
-from codeact.recordings.run_folder import RunFolder
+from codeact.recordings.run_folder import RunFolder, Spent
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,17 @@ class Job(NamedTuple):
 
 
 class Load(NamedTuple):
-    """The load of all jobs together: episodes in flight, queued, and finished so far."""
+    """The load of all jobs together: episodes in flight, queued, and finished so far.
+
+    `spent` is what all sessions of these runs have spent, and `services` how all that they depend
+    on does.
+    """
 
     in_flight: int
     queued: int
     finished: int
+    spent: Spent = Spent(0, 0.0)
+    services: ServiceStats = ServiceStats()
 
 
 class Listener(Protocol):
@@ -47,7 +54,7 @@ class Listener(Protocol):
         ...
 
     def load(self, load: Load) -> None:
-        """The load, every few seconds."""
+        """The load, every second."""
         ...
 
     def run_finished(self, job: Job, summary: Summary) -> None:

@@ -18,11 +18,12 @@ from codeact.experiment.config.tasks import Missing, TaskSet, TaskSettings
 from codeact.experiment.continuing import Continuing, continued
 from codeact.experiment.driver import Assignment
 from codeact.experiment.strategies import refuse_unfit, run_strategy
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.graders.base import Grader
 from codeact.models.base import EpisodeKey
 from codeact.recordings.run_folder import EpisodeIdentity, RunFolder
-from codeact.resources import resolve_path
-from codeact.tools import ToolBox, open_toolbox
+from codeact.resources import resolve_path, seed_of
+from codeact.tools import ToolBox
 from codeact.tools.settings import files_of
 
 _SAMPLE = "pkg://codeact.sample/tasks"
@@ -91,7 +92,7 @@ def load_sets(config: GradedSettings) -> list[LoadedSet]:
     for name, chosen in config.task.sets.items():
         family = get(chosen.family)
         refuse_missing(config.data, name, chosen)
-        tasks = load_tasks(family, resolve_path(chosen.path))
+        tasks = load_tasks(family, chosen.path)
         notice = _unlike_published(name, chosen, len(tasks))
         tasks = _narrow(name, chosen, tasks)[: config.limit]
         if name != family.name:
@@ -133,7 +134,9 @@ def tasks_there(task: TaskSettings, missing: Missing) -> TasksThere:
     Raises `TaskFileError` where none is left.
     """
     absent = {
-        name: chosen for name, chosen in task.sets.items() if not resolve_path(chosen.path).exists()
+        name: chosen
+        for name, chosen in task.sets.items()
+        if seed_of(chosen.path) is None and not resolve_path(chosen.path).exists()
     }
     if missing == "refuse" or not absent:
         return TasksThere(task, [])
@@ -159,6 +162,8 @@ def _unlike_published(name: str, chosen: TaskSet, count: int) -> str:
 
 def refuse_missing(data: str, name: str, chosen: TaskSet) -> None:
     """Raise `TaskFileError` where a set's file is missing, with ways to get it."""
+    if seed_of(chosen.path) is not None:
+        return
     path = resolve_path(chosen.path)
     if path.exists():
         return
@@ -184,9 +189,10 @@ def make_plan(config: RunConfig) -> Plan:
         for task in loaded.tasks
         for sample in range(config.samples)
     ]
-    files = [resolve_path(chosen.path) for chosen in config.task.sets.values()]
+    paths = [chosen.path for chosen in config.task.sets.values()]
+    files = [resolve_path(path) for path in paths if seed_of(path) is None]
     files += files_of(config.search)
-    tools = open_toolbox(config.search, config.alfworld, config.success)
+    tools = toolbox_of(config, config.search)
     strategy = run_strategy(config, (assignment.task for assignment in assignments))
     notices = [loaded.notice for loaded in sets if loaded.notice]
     tools.require({name for assignment in assignments for name in assignment.task.tools})

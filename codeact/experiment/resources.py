@@ -2,31 +2,27 @@
 
 import logging
 import re
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ConfigError
 from codeact.experiment.config.schema import PlaySettings, digest_of
-from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Rehearsed, Role
+from codeact.experiment.services import ServiceStats
+from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Notice, Role
 from codeact.models.cache import CachedModel, ResponseStore
 from codeact.models.registry import create_client
+from codeact.models.replicas import HasServers
 from codeact.sandboxes.base import Sandbox
+from codeact.sandboxes.sandbox import GuestSandbox
 from codeact.sandboxes.settings import AnyExecutorSettings
 from codeact.sandboxes.start import facts_of, start_sandbox
 from codeact.tools import ToolBox
 from codeact.wording import with_whole_keys
 
 log = logging.getLogger(__name__)
-
-
-class Rehearsal(NamedTuple):
-    """What a run's requests will carry: it depends on the client, and has the run's seed."""
-
-    options: Callable[[ModelClient], RequestOptions]
-    seed: int | None
 
 
 class Cache(NamedTuple):
@@ -38,6 +34,18 @@ class Cache(NamedTuple):
 
     folder: str
     settings: ModelSettings
+
+
+@contextmanager
+def naming_keys(settings: ModelSettings, role: Role) -> Iterator[None]:
+    """Have a `ConfigError` of a model name its settings as those of the `role` are called."""
+    try:
+        yield
+    except ConfigError as error:
+        group = "feedback.model" if role == "feedback" else "model"
+        fields = type(settings).model_fields
+        said = re.sub(r"(?<![\w.])model\.(?=[a-z_])", f"{group}.", str(error))
+        raise type(error)(with_whole_keys(said, group, fields)) from error
 
 
 class Resources:
@@ -53,6 +61,13 @@ class Resources:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._stack.aclose()
+
+    def stats(self) -> ServiceStats:
+        """Return how what is open does now."""
+        opened = list(self._open.values())
+        servers = [one.stats() for one in opened if isinstance(one, HasServers)]
+        sandboxes = tuple(one.occupancy for one in opened if isinstance(one, GuestSandbox))
+        return ServiceStats(tuple(chain.from_iterable(servers)), sandboxes)
 
     async def sandbox(self, settings: AnyExecutorSettings) -> Sandbox:
         """Return a started sandbox; raises `ExecutorUnavailable`."""
@@ -97,7 +112,6 @@ class Resources:
         role: Role = "policy",
         *,
         cache: Cache | None = None,
-        rehearsal: Rehearsal | None = None,
     ) -> ModelClient:
         """Return a client that passed its check, which costs nothing but a token."""
         kept = None if cache is None else (cache.folder, cache.settings.identity())
@@ -109,15 +123,8 @@ class Resources:
                 client = CachedModel(client, cache.settings, self._store(cache.folder))
             self._open[key] = client
         found: ModelClient = self._open[key]
-        try:
+        with naming_keys(settings, role):
             await found.check(keys, role)
-            if rehearsal is not None and isinstance(found, Rehearsed):
-                await found.rehearse(rehearsal.options(found), rehearsal.seed)
-        except ConfigError as error:
-            group = "feedback.model" if role == "feedback" else "model"
-            fields = type(settings).model_fields
-            said = re.sub(r"(?<![\w.])model\.(?=[a-z_])", f"{group}.", str(error))
-            raise type(error)(with_whole_keys(said, group, fields)) from error
         return found
 
     def _store(self, folder: str) -> ResponseStore:

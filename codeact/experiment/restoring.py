@@ -1,7 +1,7 @@
 """Restores the recorded turns with which an episode begins, in the live environment.
 
 The policy's messages and the feedback are the recorded ones. Cells run again in the sandbox and
-proposals are graded again, and what comes of them has to be what was recorded. Then the
+proposals are graded again, and the results must be those recorded. Then the
 conversation goes on from the recorded words: an address or a time in them is not replaced.
 """
 

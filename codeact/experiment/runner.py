@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 from codeact.episode.causes import should_retry
@@ -26,13 +27,16 @@ from codeact.experiment.circuit_breaker import RunCircuitBreaker
 from codeact.experiment.compute.base import ComputeBackend
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Listener, Load
+from codeact.recordings.run_folder import Spent
 
 log = logging.getLogger(__name__)
 
-_LOOK = 5.0
+_LOOK = 1.0
 """Seconds between two reports of the load."""
+_KEEP = 5
+"""After so many of them, what was spent so far is written down."""
 _AHEAD = 8
-"""How many episodes the backend hears of before they begin."""
+"""How many episodes the backend is given before they begin."""
 _AGAIN = 1.0
 """Seconds between two attempts to write to a full disk."""
 
@@ -104,6 +108,7 @@ class Runner:
             await asyncio.gather(*(breaker.close() for breaker in self._breakers.values()))
             await self._backend.settle()
             self._tell_load()
+            self._keep_spent()
         for result in done:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
@@ -184,12 +189,19 @@ class Runner:
             self._listener.notice(f"{words} Waiting up to {self._patience:.0f} s for room.")
 
     async def _look(self) -> None:
-        while True:
+        for number in count():
             self._tell_load()
+            if number % _KEEP == 0:
+                self._keep_spent()
             await asyncio.sleep(_LOOK)
 
     def _tell_load(self) -> None:
-        self._listener.load(Load(self._in_flight, self._total - self._begun, self._written))
+        queued, spent = self._total - self._begun, [one.spent for one in self._accounts.values()]
+        total = Spent(sum(one.tokens for one in spent), sum(one.usd for one in spent))
+        stats = self._backend.stats()
+        self._listener.load(Load(self._in_flight, queued, self._written, total, stats))
+
+    def _keep_spent(self) -> None:
         for job in self._jobs:
             if (account := self._accounts.get(job.name)) is not None:
                 with suppress(CodeactError):
@@ -212,12 +224,15 @@ class Runner:
                 self._draining = True
                 self._on_interrupt()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # Another thread hears of no signal: there whoever started it has to cancel.
+        is_main = threading.current_thread() is threading.main_thread()
+        heard = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+        for number in heard:
             loop.add_signal_handler(number, interrupt)
         try:
             yield
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in heard:
                 loop.remove_signal_handler(number)
 
 

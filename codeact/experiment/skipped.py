@@ -45,7 +45,7 @@ def nothing_belongs(
 
 
 def not_asked_for(task: str, asked: Collection[str]) -> str:
-    """Say why episodes of a data set that nobody asked for are skipped, and what to do."""
+    """Say why episodes of a data set that was not asked for are skipped, and what to do."""
     why = f"task asks for no data set of this name (it has {', '.join(asked)})"
     if task in names():
         return f"{why}; add it by task=[OPTION,{task}]"

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ from codeact.episode.accounts import NOTHING, AccountLine
 from codeact.episode.causes import is_counted, is_own_success
 from codeact.episode.conduct import Conduct, conduct_of
 from codeact.episode.effects import Usage, total_cost
-from codeact.episode.reasoning import reasoning_sent
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.spending import accounts_of, accounts_of_attempt
+from codeact.episode.textless import reasoning_of
 from codeact.experiment.accounts import RunAccounts
 from codeact.experiment.strategies import format_named
+from codeact.experiment.task_samples import TaskSamples
 from codeact.experiment.token_totals import TokenTotals
+from codeact.recordings.index import Index
 from codeact.recordings.ledger import LedgerPlays
-from codeact.recordings.run_folder import read_records, read_spent
+from codeact.recordings.run_folder import open_index, read_spent
 
 
 class Tally(msgspec.Struct):
@@ -68,16 +70,22 @@ class Tally(msgspec.Struct):
     causes: dict[str, int] = {}
     terminate_reasons: dict[str, int] = {}
     seconds: float = 0.0
+    samples: TaskSamples = msgspec.field(default_factory=TaskSamples)
+    """How often each task was solved, in as many samples as count."""
 
     @property
     def success_rate(self) -> float | None:
         return self.successes / self.counted if self.counted else None
 
     def document(self) -> dict[str, Any]:
-        """Return the numbers as JSON data, with the success rate."""
-        document: dict[str, Any] = msgspec.to_builtins(self)
-        spent = {"tokens": self.spent.tokens, "cost": self.spent.cost}
-        return {**document, "spent": spent, "success_rate": self.success_rate}
+        """Return the numbers as JSON data, with the success rate and what samples tell."""
+        names = [name for name in self.__struct_fields__ if name not in ("samples", "spent")]
+        return {
+            **{name: msgspec.to_builtins(getattr(self, name)) for name in names},
+            "spent": {"tokens": self.spent.tokens, "cost": self.spent.cost},
+            "success_rate": self.success_rate,
+            **self.samples.document(),
+        }
 
     def add(self, record: EpisodeRecord, spent: AccountLine) -> None:
         """Take one more episode in; `spent` is what it took, all attempts included."""
@@ -89,6 +97,8 @@ class Tally(msgspec.Struct):
         own = is_own_success(record)
         self.counted += own is not None
         self.successes += own is True
+        if own is not None:
+            self.samples.add(record.task_digest, own)
         self.edited += record.edited > 0
         self.turns += len(record.turns)
         self.usage += record.usage
@@ -103,7 +113,7 @@ class Tally(msgspec.Struct):
             self.leaks += bool(turn.leaks)
             self.asked_again += turn.asked_again
             self.cut += turn.cut
-        for sent in reasoning_sent(record):
+        for sent in reasoning_of(record):
             self.reasoning_checked += 1
             self.reasoning_lost += not sent.reached
         for attempt in record.attempts:
@@ -222,56 +232,35 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-class Latest:
-    """The episodes of a run folder, each by its last line, since a retry replaces a failure.
-
-    Reads the folder twice, so that memory does not grow with the size of the records.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._last: dict[str, int] = {}
-        self.lines = 0
-        for record in read_records(path):
-            self._last[record.id] = self.lines
-            self.lines += 1
-
-    def records(self) -> Iterator[EpisodeRecord]:
-        """Yield one record per episode, in the order in which they were written."""
-        return (record for record, is_last in self.lines_read() if is_last)
-
-    def lines_read(self) -> Iterator[tuple[EpisodeRecord, bool]]:
-        """Yield every record in order, and whether it is the last of its episode."""
-        for number, record in enumerate(read_records(self.path)):
-            yield record, self._last.get(record.id) == number
-
-
 def summarize_folder(path: Path) -> Summary:
     """Summarize a run folder; raises `RunFolderError`."""
     summary = Summary()
-    take_in(summary, Latest(path), summary.add)
+    with open_index(path) as index:
+        take_in(summary, path, index, summary.add)
     return summary
 
 
 def take_in(
     summary: Summary,
-    latest: Latest,
+    path: Path,
+    index: Index,
     add: Callable[[EpisodeRecord], None],
     owed: Container[str] = (),
 ) -> None:
     """Have a run folder's episodes added to a summary by `add`, and take in what else it holds.
 
-    Those with an id that is `owed` will be played again: all that they took is replaced.
+    The records have no texts. Those with an id that is `owed` will be played again: all that they
+    took is replaced.
     """
-    plays = LedgerPlays(latest.path)
-    for record, is_last in latest.lines_read():
-        if is_last and record.id not in owed:
+    plays = LedgerPlays(path)
+    for _, record, is_newest in index.every_line():
+        if is_newest and record.id not in owed:
             add(record)
         else:
             summary.add_replaced(record)
         for difference in plays.settle(record):
             summary.accounts.complain(difference)
-    summary.finish(latest.path, plays)
+    summary.finish(path, plays)
 
 
 def flat_summary(summary: Summary) -> dict[str, Any]:

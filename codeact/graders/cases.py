@@ -1,10 +1,10 @@
 """Verdicts on APPS: what a solution prints, or returns, for each case of a reference.
 
 A session gets the solution and an input, and sends back data: a text, or a value as JSON. The
-expected outputs never leave this process, where the comparison falls, so a solution can print or
-patch what it likes and has nothing to forge a verdict with. Each case has a session of its own, so
-none leaves anything to the next; a whole program runs there as a process of its own, and one that
-ends with an exception or another status than 0 has failed, whatever it printed before.
+expected outputs never leave this process, which compares. So a solution can print or patch what it
+likes and cannot forge a verdict. Each case has its own session, so no case affects the next. A
+whole program runs there as a process. If it ends with an exception or a status other than 0, it has
+failed, whatever it printed before.
 """
 
 import asyncio

@@ -228,7 +228,7 @@ def _top_level_names(source: str) -> tuple[set[str], set[str]]:
 
 
 def _kind(name: str, given: Mapping[str, str]) -> str:
-    """Tell what a name that the tests use is to be; nothing if the solution has no say in it."""
+    """Return the kind of a name that the tests use; "" if the solution does not decide it."""
     if name in given:
         return given[name]
     return "" if name in _BUILTINS or name in sys.stdlib_module_names else "unknown"

@@ -70,8 +70,8 @@ def values_of(reference: str) -> list[str]:
 def normal(value: str) -> str:
     """Write a text in its normal form.
 
-    Citations, brackets and quotation marks go from its end by moving the end, not by copying the
-    text, so that very many of them take no longer than as much other text.
+    Citations, brackets and quotation marks are cut off by moving the end, not by copying the text:
+    very many of them take no longer than other text.
     """
     text = without_marks(value)[:LONGEST].translate(_LIKE_A_QUOTE).strip()
     start, end = 0, len(text)

@@ -1,8 +1,8 @@
 """Verdicts on mathematics: numbers on the host, everything else by math-verify in a session.
 
-A plain number is compared here. An expression is parsed in a session, never on the host; if the
-reference is a number then only the expression's value comes back, and is compared here, so that
-there is nothing in the session to forge a verdict from.
+A plain number is compared here. An expression is parsed in a session, never on the host. If the
+reference is a number, the session sends back only the expression's value, which is compared here.
+So a session holds nothing to forge a verdict from.
 """
 
 import re

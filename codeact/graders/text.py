@@ -18,7 +18,7 @@ _LONGEST_SENTENCE = 40
 _LONGEST_ITEM = 4
 _NAMELESS = {"it", "its", "is", "was", "are", "were", "they", "he", "she", "that", "this", "answer"}
 _NO_END = "\u2024"
-"""A dot that decomposes to a full stop, so that it is none to whoever splits sentences."""
+"""A dot that decomposes to a full stop; splitting into sentences must not take it for one."""
 _REASONS = {"because", "since", "as", "for"}
 _REASON = re.compile(r"(?i)\b(?:because|since)\b|, (?:as|for)\b(?! well)")
 _DASHES = str.maketrans({**dict.fromkeys("-–—/", " "), "&": " and "})

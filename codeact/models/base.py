@@ -29,8 +29,8 @@ class RequestMeter(msgspec.Struct):
     """What a request takes beside the completion that it ends with; its client tells it.
 
     `discarded` are answers that came with their usage and could not be used. `unknown` counts what
-    was sent, may have been charged, and of which nobody said what it took: the connection broke,
-    the time was up, or the answer has no usage. `listen` hears of each at once.
+    was sent, may have been charged, and whose usage is unknown: the connection broke, the time was
+    up, or the answer has no usage. `listen` is told of each at once.
     """
 
     discarded: AccountLine = AccountLine()
@@ -43,7 +43,7 @@ class RequestMeter(msgspec.Struct):
         self._add(AccountLine(1, usage, cost), 0)
 
     def miss(self) -> None:
-        """Add a request of which nobody says what it took."""
+        """Add a request whose usage is unknown."""
         self._add(AccountLine(), 1)
 
     def take(self) -> "RequestMeter":
@@ -114,7 +114,7 @@ class Detokenizes(Protocol):
     """A client that can tell the text of token ids."""
 
     async def text_of(self, ids: Sequence[int]) -> str | None:
-        """Return the text of ids, special tokens included; None where nobody can tell."""
+        """Return the text of ids, special tokens included; None if it cannot be known."""
         ...
 
 

@@ -28,6 +28,7 @@ from codeact.models.base import (
     Role,
     SharesLimits,
 )
+from codeact.models.replicas import EndpointStats, HasServers
 
 if TYPE_CHECKING:
     import lmdb
@@ -118,6 +119,10 @@ class CachedModel:
         """Only what is asked of the model itself falls under its limits."""
         if isinstance(self._client, SharesLimits):
             self._client.share(workers)
+
+    def stats(self) -> list[EndpointStats]:
+        """What the model's own servers do."""
+        return self._client.stats() if isinstance(self._client, HasServers) else []
 
     async def close(self) -> None:
         await self._client.close()

@@ -24,7 +24,7 @@ class AdaptiveLimit:
     """
 
     def __init__(self, upper: int) -> None:
-        self._upper = upper
+        self.upper = upper
         self._wave = 0
         self.level = float(upper)
         self.under_way = 0
@@ -32,8 +32,8 @@ class AdaptiveLimit:
 
     def bound(self, upper: int) -> None:
         """Change the upper bound of the limit; a limit that was never cut follows it."""
-        untouched = self.level >= self._upper
-        self._upper = upper
+        untouched = self.level >= self.upper
+        self.upper = upper
         self.level = float(upper) if untouched else min(self.level, float(upper))
 
     def is_free(self, now: float) -> bool:
@@ -52,7 +52,7 @@ class AdaptiveLimit:
     def answered(self, wave: int) -> None:
         """Raise the limit a little, where it was the limit that kept requests back."""
         if wave == self._wave and self.under_way >= int(self.level):
-            self.level = min(float(self._upper), self.level + 1.0 / self.level)
+            self.level = min(float(self.upper), self.level + 1.0 / self.level)
 
     def refused(self, wave: int) -> bool:
         """Cut the limit; False if the wave's refusal has been counted already."""

@@ -3,8 +3,12 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
 
 from codeact.models.base import Request
 from codeact.models.pace import AdaptiveLimit, AdmissionQueue, Clock
@@ -81,8 +85,12 @@ class CircuitBreaker:
         return True
 
 
-class EndpointStats(NamedTuple):
-    """Statistics of one server so far; `errors` counts all but refusals for lack of room (429)."""
+class EndpointStats(msgspec.Struct, frozen=True):
+    """Statistics of one server so far; `errors` counts all but refusals for lack of room (429).
+
+    `limit` of at most `most` requests may be under way now; `pacing` wait for a limit per minute,
+    `waiting` for anything else. Nothing is sent for `closed_seconds`, as the server has asked.
+    """
 
     base_url: str
     requests: int
@@ -92,6 +100,29 @@ class EndpointStats(NamedTuple):
     requests_per_second: float
     limit: int
     is_left_out: bool
+    most: int = 0
+    under_way: int = 0
+    waiting: int = 0
+    pacing: int = 0
+    closed_seconds: float = 0.0
+
+    def __add__(self, other: "EndpointStats") -> "EndpointStats":
+        """Add up what two processes say of one server; it is left out if it is for both."""
+        summed = {
+            name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__[1:]
+        }
+        summed["is_left_out"] = self.is_left_out and other.is_left_out
+        summed["closed_seconds"] = max(self.closed_seconds, other.closed_seconds)
+        return EndpointStats(self.base_url, **summed)
+
+
+@runtime_checkable
+class HasServers(Protocol):
+    """A client that can tell how its servers do."""
+
+    def stats(self) -> list[EndpointStats]:
+        """Return the statistics of each server so far."""
+        ...
 
 
 class Endpoint:
@@ -108,6 +139,7 @@ class Endpoint:
         self.breaker = CircuitBreaker()
         self.rejection: str | None = None
         self.requests = self.answers = self.refused = self.errors = 0
+        self.pacing = 0
         self.answered_at = 0.0
         self._clock = clock
         self._first_asked = 0.0
@@ -117,6 +149,15 @@ class Endpoint:
         if not self.requests:
             self._first_asked = self._clock()
         self.requests += 1
+
+    @contextmanager
+    def paced(self) -> Iterator[None]:
+        """Count a request as waiting for a limit per minute."""
+        self.pacing += 1
+        try:
+            yield
+        finally:
+            self.pacing -= 1
 
     def answered(self, wave: int) -> None:
         """Count an answer."""
@@ -134,7 +175,9 @@ class Endpoint:
 
     def stats(self) -> EndpointStats:
         """Return the statistics since the first request."""
-        seconds = self._clock() - self._first_asked
+        now = self._clock()
+        seconds = now - self._first_asked
+        under_way = self.limit.under_way - self.pacing
         return EndpointStats(
             self.base_url,
             self.requests,
@@ -144,6 +187,11 @@ class Endpoint:
             self.requests / seconds if self.requests and seconds > 0 else 0.0,
             int(self.limit.level),
             self.breaker.open_until is not None,
+            self.limit.upper,
+            under_way,
+            self.queue.load - self.limit.under_way,
+            self.pacing,
+            max(0.0, self.limit.closed_until - now),
         )
 
 
@@ -158,9 +206,9 @@ class Endpoints:
     """All servers of one model.
 
     With affinity, every request of an episode goes to the same server, which has the conversation
-    in its prefix cache: the first in the episode's own order of the servers (rendezvous hashing,
-    Thaler and Ravishankar 1998), so that processes agree without talking and a server that is left
-    moves no episode but its own. Without, it is the server with the least to do.
+    in its prefix cache. That is the first in the episode's own order of the servers (rendezvous
+    hashing, Thaler and Ravishankar 1998): processes agree without talking, and when a server goes,
+    only its own episodes move. Without affinity, a request goes to the server with the least to do.
     """
 
     def __init__(

@@ -90,7 +90,7 @@ class Exchange(NamedTuple):
 
 
 def _nothing(_folder: str, _record: EpisodeRecord) -> None:
-    """Nobody else wants the records."""
+    """Do nothing with a record."""
 
 
 def import_trees(
@@ -100,8 +100,8 @@ def import_trees(
 
     `seen` is called with every record and the folder that it is written to, below `out`.
 
-    Raises `RecordingError` where a path does not say what was recorded or where there is no
-    episode at all, and `ConfigError` where a run folder is there already.
+    Raises `RecordingError` where a path does not say what was recorded or there is no episode, and
+    `ConfigError` where a run folder exists already.
     """
     experiments: dict[str, list[Path]] = {}
     for path in source_files(config.sources):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from codeact.exceptions import RecordingError
 from codeact.recordings.published_paths import PUBLISHED
-from codeact.recordings.run_folder import EPISODES
 
+EPISODES = "episodes.jsonl"
 _NAMES = (PUBLISHED, f"{PUBLISHED}.gz", EPISODES, f"{EPISODES}.gz")
 
 

@@ -1,13 +1,13 @@
 """``requests.jsonl``: every request of a run, so that what was spent is known after any crash.
 
 Each request is two lines or more: when it begins, when an attempt at it fails that was charged, and
-with what it took. They are with the operating system before the episode goes on, so of a killed
-process nothing is unknown but the requests that were in flight, and those are counted.
+with what it took. The operating system has them before the episode goes on. So after a kill only
+the requests in flight are unknown, and those are counted.
 """
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -123,6 +123,12 @@ class LedgerPlays:
                     f"record and {found.spent.tokens:,} by {REQUESTS}"
                 )
         return different
+
+    def take_out(self, plays: Iterable[int]) -> None:
+        """Take out the plays of a record without comparing what the two tell of them."""
+        for play in plays:
+            self.last = max(self.last, play)
+            self._plays.pop(play, None)
 
     @property
     def abandoned(self) -> list[PlaySum]:

@@ -115,10 +115,16 @@ class Lock:
         return cls(path, owner, notice)
 
     def release(self) -> None:
-        """Release the lock. For a kernel lock the open file has to be closed, too."""
+        """Release the lock. For a kernel lock, close the open file, too."""
         with suppress(OSError):
             if _read(self._path) == self._owner:
                 self._path.unlink()
+
+
+def is_written(folder: Path) -> bool:
+    """Whether a process that may be alive is writing a run folder just now."""
+    owner = _read(folder / LOCK)
+    return owner is not None and owner.is_dead is not True
 
 
 def _refusal(folder: Path, holder: Owner | None) -> RunFolderError:

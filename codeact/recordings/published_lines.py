@@ -1,4 +1,4 @@
-"""One line of a published ``results.jsonl``: the fields that are read, and which have to be there.
+"""One line of a published ``results.jsonl``: the fields that are read, and which are required.
 
 Messages and other long values stay undecoded until they are asked for: a selection looks at few.
 """

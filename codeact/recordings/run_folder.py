@@ -28,17 +28,19 @@ from codeact.episode.record import (
     placeholder_record,
     without_tokens,
 )
-from codeact.episode.spending import spent_on
-from codeact.exceptions import DiskFull, RunFolderError
+from codeact.exceptions import RecordingError, RunFolderError
 from codeact.files import PRIVATE_FILE, private_folder, replacing, write_all
 from codeact.jsonl import Unreadable, decoded_lines
+from codeact.recordings import files
 from codeact.recordings.definition import IDENTITY, RequestedDefinition
+from codeact.recordings.index import Index
 from codeact.recordings.ledger import LedgerPlays, RequestLedger, cut_torn_line
 from codeact.recordings.locking import Lock
 from codeact.recordings.provenance import changed_versions
-from codeact.recordings.token_units import NO_ROOM, TokenFile, TokenUnit, UnitKey
+from codeact.recordings.token_units import TokenFile, TokenUnit, UnitKey
+from codeact.recordings.writing import not_written
 
-EPISODES = "episodes.jsonl"
+EPISODES = files.EPISODES
 CONFIG = "config.yaml"
 PROVENANCE = "provenance.json"
 SUMMARY = "summary.json"
@@ -196,12 +198,7 @@ class RunFolder:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)
-            kind = DiskFull if error.errno in NO_ROOM else RunFolderError
-            raise kind(
-                f"{self.path / EPISODES}: episode {name} cannot be written "
-                f"({error.strerror}); what was finished before is safe: make room and run the "
-                "same command again"
-            ) from error
+            raise not_written(self.path / EPISODES, f"episode {name}", error) from error
         self._size += len(line)
 
     def write_spent(self, tokens: int, usd: float) -> None:
@@ -283,30 +280,59 @@ class _Found:
         self.digest: str | None = None
         self.counted: dict[EpisodeIdentity, UnitKey] = {}
         """The finished episodes, with what their last record's exact tokens would be found by."""
+        self.tokens = 0
+        self.costs: list[float | None] = []
         self.listed = self.unlisted = NOTHING
         self.plays = 0
 
 
 def _look_through(path: Path) -> _Found:
     found, plays = _Found(), LedgerPlays(path)
-    for record in read_records(path):
-        if found.digest not in (None, record.settings_digest):
-            raise RunFolderError(
-                f"{path}: holds episodes of more than one experiment ({found.digest} and "
-                f"{record.settings_digest}); a run folder is one: choose another run_dir"
-            )
-        found.digest = record.settings_digest
-        if is_counted(record):
-            key = UnitKey(record.id, record.session, len(record.attempts))
-            found.counted[EpisodeIdentity.of(record)] = key
-        found.listed += spent_on(record)
-        plays.settle(record)
+    with open_index(path) as index:
+        for line in index.played():
+            if found.digest not in (None, line.settings_digest):
+                raise RunFolderError(
+                    f"{path}: holds episodes of more than one experiment ({found.digest} and "
+                    f"{line.settings_digest}); a run folder is one: choose another run_dir"
+                )
+            found.digest = line.settings_digest
+            if line.counted:
+                identity = EpisodeIdentity(line.task_digest, line.settings_digest, line.sample)
+                found.counted[identity] = UnitKey(line.id, line.session, line.attempts)
+            found.tokens += line.tokens
+            found.costs.append(line.cost)
+            plays.take_out(line.plays)
     found.plays = plays.last
+    listed = AccountLine(unsplit=found.tokens, cost=total_cost(found.costs))
     for accounts in [plays.checks, *(play.accounts for play in plays.abandoned)]:
-        found.listed += accounts.spent
+        listed += accounts.spent
+    found.listed = listed
     if (kept := read_spent(path)) is not None:
         found.unlisted = beyond(kept, found.listed)
     return found
+
+
+def open_index(path: Path) -> Index:
+    """Open the index of a run folder, or of its file.
+
+    Raises `RunFolderError` where it has no such file, and for the first line without an episode.
+    """
+    try:
+        index = Index.open(path)
+    except RecordingError as error:
+        raise RunFolderError(str(error)) from error
+    try:
+        _refuse(index.problems())
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _refuse(problems: list[Unreadable]) -> None:
+    for problem in problems[:1]:
+        remedy = "; remove that line to have its episode played again" * bool(problem.place.line)
+        raise RunFolderError(f"{problem.place.in_words}: {problem.reason}{remedy}")
 
 
 def beyond(kept: Spent, listed: AccountLine) -> AccountLine:

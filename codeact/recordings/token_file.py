@@ -3,34 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from codeact.episode.tokens import PackedTurn, unpack_ids, unpack_logprobs
 from codeact.exceptions import RunFolderError
-from codeact.jsonl import Unreadable
-from codeact.recordings.lines import run_lines
-from codeact.recordings.run_folder import EPISODES
+from codeact.recordings.run_folder import open_index
 from codeact.recordings.token_units import TOKENS, TokenUnit, UnitKey, damage, read_keys, read_units
 from codeact.recordings.tokens import EpisodeTokens, TurnTokens
 
 
-class _RecordKey(msgspec.Struct):
-    """The part of a record's line by which its units are found."""
-
-    id: str
-    session: int | None = None
-    attempts: list[msgspec.Raw] = []
-
-
-_RECORD_KEY = msgspec.json.Decoder(_RecordKey)
-
-
-def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens]:
+def read_tokens(
+    folder: Path, *, failed: bool = False, skip_unreadable: bool = False
+) -> Iterator[EpisodeTokens]:
     """Yield the exact tokens of the episodes of a run folder, in the order of their writing.
 
     They are those of each episode's last record: of the attempt that ended it and, with `failed`,
     of the attempts before it. What a crash left behind without a record is left out, and so is an
-    unfinished last unit. Raises `RunFolderError` with the place of what is missing or damaged.
+    unfinished last unit. Raises `RunFolderError` with the place of what is missing or damaged; a
+    record's line that cannot be read is passed over with `skip_unreadable`.
     """
     path = folder / TOKENS
     if not path.is_file():
@@ -38,7 +26,7 @@ def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens
             f"{path}: is not there: the run was played without model.tokens=exact, or the file "
             "was not copied with its folder"
         )
-    last = _last_records(folder / EPISODES)
+    last = _last_records(folder, skip_unreadable=skip_unreadable)
     places = {key: start for start, key in read_keys(path)}
     for start, unit in read_units(path):
         ended = last.get(unit.episode)
@@ -48,14 +36,14 @@ def read_tokens(folder: Path, *, failed: bool = False) -> Iterator[EpisodeTokens
             yield _unpacked(path, start, unit)
 
 
-def _last_records(path: Path) -> dict[str, UnitKey]:
+def _last_records(folder: Path, *, skip_unreadable: bool) -> dict[str, UnitKey]:
     """Return the unit of the attempt that ended each episode, by its last line."""
-    found: dict[str, UnitKey] = {}
-    for one in run_lines(path, lambda line, _: _RECORD_KEY.decode(line)):
-        if isinstance(one, Unreadable):
-            raise RunFolderError(f"{one.place.in_words}: {one.reason}")
-        found[one.id] = UnitKey(one.id, one.session, len(one.attempts))
-    return found
+    with open_index(folder) as index:
+        if not skip_unreadable:
+            for one in index.problems():
+                raise RunFolderError(f"{one.place.in_words}: {one.reason}")
+        keys = [UnitKey(*row) for row in index.columns(["id", "session", "attempts"])]
+    return {key.episode: key for key in keys}
 
 
 def _unpacked(path: Path, start: int, unit: TokenUnit) -> EpisodeTokens:

@@ -11,7 +11,6 @@ gzipped (13); packed numbers 5.1 (63), and 2.2 gzipped (32). Higher levels of gz
 for three times the time.
 """
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,13 +21,13 @@ import msgspec
 from isal import isal_zlib
 
 from codeact.episode.tokens import PackedTurn
-from codeact.exceptions import DiskFull, RunFolderError
+from codeact.exceptions import RunFolderError
 from codeact.files import PRIVATE_FILE, write_all
+from codeact.recordings.writing import not_written
 
 TOKENS = "tokens.msgpack.gz"
 LONGEST_UNIT = 1 << 28
 """The most bytes of a unit, unpacked, so that readers need bounded memory."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _LEVEL = 1
 _GZIP = 31
 """The window size by which zlib selects the gzip format."""
@@ -173,12 +172,8 @@ class TokenFile:
             write_all(self._file, packed)
         except OSError as error:
             self.cut(before)
-            kind = DiskFull if error.errno in NO_ROOM else RunFolderError
-            raise kind(
-                f"{self.path}: the tokens of episode {units[0].episode} cannot be written "
-                f"({error.strerror}); what was finished before is safe: make room and run the "
-                "same command again"
-            ) from error
+            what = f"the tokens of episode {units[0].episode}"
+            raise not_written(self.path, what, error) from error
         self._size += len(packed)
         return before
 

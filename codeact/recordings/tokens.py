@@ -9,9 +9,9 @@ import msgspec
 class TurnTokens(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens of one request of the policy; `turn` counts from 0.
 
-    The request's prompt is the first `kept` ids of what the server had seen before (the prompt of
-    the turn before, and what it sampled then), and then `prompt`. Where it extends all of that,
-    `kept` is its length. `sampled` are the ids of the answer, the stop token included where there
+    The server has seen the prompt of the turn before, and what it sampled then. The first `kept`
+    ids of these and then `prompt` are the request's prompt. Where it extends all of them, `kept` is
+    their number. `sampled` are the ids of the answer, the stop token included where there
     is one, each with its log probability; `temperature` is that of sampling, None where it is the
     server's own.
     """

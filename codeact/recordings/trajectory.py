@@ -151,6 +151,11 @@ def read_trajectories(
     )
 
 
+def trajectory_of(line: bytes, place: SourceLine, task_types: TaskTypes) -> Trajectory:
+    """Read one line of a run folder; raises `ValueError` where it holds no episode."""
+    return _of_run(task_types, as_recorded, line, place)
+
+
 def _of_published(rename: Rename, where: PublishedPath) -> OfLine[Trajectory]:
     experiment = Experiment(
         rename(where.model), where.feedback_model, where.feedback_kind, where.turn_setting

@@ -79,7 +79,7 @@ def _remarks(file: str, reports: Sequence[AttackReport]) -> list[str]:
             lines.append(
                 f"the published rules let pass: {file}: {report.attacked} of {report.tasks} tasks"
             )
-        lines += _listed(f"no verdict: {file}: {report.mode}", report.unjudged)
+        lines += _listed(f"no verdict: {file}: {report.mode}", report.ungraded)
         if report.right:
             tasks = sorted({one.task for one in report.right})
             lines.append(f"is the answer, and right: {file}: {report.mode}: {', '.join(tasks)}")

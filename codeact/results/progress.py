@@ -1,25 +1,21 @@
-"""Live progress of a run: a rich display on a terminal, plain lines elsewhere."""
+"""Progress of a run: a display at a terminal, plain lines elsewhere."""
 
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 from codeact.episode.causes import is_own_success
 from codeact.episode.record import EpisodeRecord
-from codeact.experiment.events import Job, NullListener
+from codeact.experiment.events import Job, Load, NullListener
+from codeact.results.live.layout import frame
+from codeact.results.live.numbers import LiveNumbers, RunExtent
+from codeact.results.live.screen import Screen
 
 
 class _ProgressNumbers:
@@ -92,45 +88,52 @@ class LineProgress(NullListener, AbstractContextManager["LineProgress"]):
 
 
 class LiveProgress(NullListener, AbstractContextManager["LiveProgress"]):
-    """A bar with the numbers beside it, redrawn in place."""
+    """All numbers of a run that is under way, redrawn in place every second."""
 
-    def __init__(self, total: int, done: int, console: Console) -> None:
-        self._numbers = _ProgressNumbers(total, done)
-        self._rich = RichProgress(
-            SpinnerColumn(),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("{task.description}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._rich.add_task(self._numbers.text, total=total, completed=done)
+    def __init__(self, runs: Mapping[str, RunExtent], console: Console) -> None:
+        self._numbers = LiveNumbers(runs)
+        self._shown = self._numbers.snapshot()
+        self._title = ""
+        self._screen = Screen(console, self._frame)
+
+    def run_started(self, job: Job) -> None:
+        self._numbers.bound(job.name, job.config.budget)
+        self._title = str(job.folder.path) if job.sweep is None else job.sweep
 
     def episode_finished(self, job: Job, record: EpisodeRecord) -> None:
-        self._numbers.add(record)
-        self._rich.update(self._task, advance=1, description=self._numbers.text)
+        self._numbers.add(job.name, record)
+
+    def load(self, load: Load) -> None:
+        self._numbers.hear(load)
+        # The thread that draws gets numbers that no longer change.
+        self._shown = self._numbers.snapshot()
 
     def notice(self, text: str) -> None:
-        self._rich.console.print(text, markup=False, highlight=False)
+        self._screen.print(text)
+
+    def _frame(self, width: int, height: int) -> list[Text]:
+        return frame(self._title, self._shown, width, height)
 
     def __enter__(self) -> Self:
-        self._rich.start()
+        self._screen.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._rich.stop()
+        self._shown = self._numbers.snapshot()
+        self._screen.stop()
 
 
 def make_progress(
-    total: int, done: int, seconds: float, *, live: bool = True
+    runs: Mapping[str, RunExtent], seconds: float, *, live: bool = True
 ) -> LineProgress | LiveProgress:
     """Return the display that fits the error stream; standard output is for tables and paths.
 
-    A display that is not `live` leaves the terminal to others.
+    A display that is not `live` leaves the terminal to others. A terminal that cannot move its
+    cursor (``TERM=dumb``) gets lines, too.
     """
     console = Console(stderr=True)
-    if live and console.is_terminal:
-        return LiveProgress(total, done, console)
-    return LineProgress(total, done, seconds)
+    # Rich takes FORCE_COLOR for a terminal, which a log file is not.
+    if live and sys.stderr.isatty() and not console.is_dumb_terminal:
+        return LiveProgress(runs, Console(file=sys.stderr, emoji=False, highlight=False))
+    total = sum(extent.total for extent in runs.values())
+    return LineProgress(total, sum(extent.done for extent in runs.values()), seconds)

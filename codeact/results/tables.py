@@ -18,12 +18,15 @@ from codeact.results.accounts import show_accounts
 from codeact.results.terminal import wide_console
 from codeact.sandboxes.check import Promise
 from codeact.sandboxes.sweep import Swept
+from codeact.statistics.wilson import Interval
 
-COLUMNS = ("episodes", "solved", "rate", "turns", "tokens", "feedback tokens", "USD")
+COLUMNS = ("episodes", "solved", "rate [95 %]", "turns", "tokens", "feedback tokens", "USD")
 LEAKS = "leaks"
 """One more column where there was feedback: turns whose feedback gave the answer away."""
 REASONING = "reasoning"
 """One more column where models reasoned apart: tokens that are part of the others."""
+SAMPLES = ("pass@", "pass^")
+"""Two more columns where tasks have several samples: that one of so many succeeds, or all."""
 _MOST_KINDS = 20
 """Of failures, that are listed; the others are in the file."""
 _MOST_NAMED = 5
@@ -34,6 +37,12 @@ _LONGEST = 300
 
 def show_run(title: str, summary: Summary) -> None:
     """Print one row for each data set and one for all of them, and what the run took."""
+    wide_console().print(run_table(title, summary))
+    show_accounts(summary.accounts)
+
+
+def run_table(title: str, summary: Summary) -> Table:
+    """Return the table of a run: one row for each data set, and one for all of them."""
     table = Table(title=title, title_justify="left")
     table.add_column("task")
     more = _add_columns(table, [summary.overall])
@@ -42,8 +51,7 @@ def show_run(title: str, summary: Summary) -> None:
         table.add_row(name, *_cells(tally, more))
     table.add_section()
     table.add_row("all", *_cells(summary.overall, more))
-    wide_console().print(table)
-    show_accounts(summary.accounts)
+    return table
 
 
 def show_sweep(rows: Sequence[SweepRow]) -> None:
@@ -114,6 +122,8 @@ def _add_columns(table: Table, tallies: Sequence[Tally]) -> list[str]:
         LEAKS: any(tally.checked_feedback for tally in tallies),
     }
     more = [name for name, there in is_there.items() if there]
+    if (k := max((_most_samples(tally) for tally in tallies), default=0)) > 1:
+        more += [f"{name}{k}" for name in SAMPLES]
     for name in (*COLUMNS, *more):
         table.add_column(name, justify="right")
     return more
@@ -123,8 +133,29 @@ def _reasoning(tally: Tally) -> int:
     return tally.usage.reasoning + tally.feedback_usage.reasoning
 
 
+def _most_samples(tally: Tally) -> int:
+    """Return the largest k that pass@k is known for; 0 of single samples."""
+    return max(tally.samples.pass_at_k, default=0)
+
+
+def _of_samples(tally: Tally, column: str) -> str:
+    """Return a value of a column that is named by one of `SAMPLES` and k."""
+    name, k = column[: len(SAMPLES[0])], int(column[len(SAMPLES[0]) :])
+    rates = tally.samples.pass_at_k if name == SAMPLES[0] else tally.samples.pass_hat_k
+    return "-" if k not in rates else with_interval(rates[k].value, rates[k].interval)
+
+
+def with_interval(rate: float | None, interval: Interval | None) -> str:
+    """Return a rate in percent with its 95 % interval."""
+    if rate is None:
+        return "-"
+    if interval is None:
+        return f"{rate:.1%}"
+    return f"{rate:.1%} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
 def _cells(tally: Tally, more: Sequence[str]) -> list[str]:
-    rate = "-" if tally.success_rate is None else f"{tally.success_rate:.1%}"
+    rate = with_interval(tally.success_rate, tally.samples.interval)
     turns = f"{tally.turns / tally.episodes:.1f}" if tally.episodes else "-"
     causes = [f"{cause} {count}" for cause, count in sorted(tally.causes.items())]
     causes += [f"{cause} {count}, tried again" for cause, count in sorted(tally.retried.items())]
@@ -143,7 +174,7 @@ def _cells(tally: Tally, more: Sequence[str]) -> list[str]:
         f"{tally.usage.total:,}",
         f"{tally.feedback_usage.total:,}",
         "-" if cost is None else f"{cost:.2f}",
-        *(optional[name] for name in more),
+        *(optional.get(name) or _of_samples(tally, name) for name in more),
         "; ".join(causes) or "-",
     ]
 

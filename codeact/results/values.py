@@ -10,8 +10,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from codeact.episode.causes import is_own_success
-from codeact.experiment.summary import Latest
-from codeact.recordings.run_folder import write_whole
+from codeact.recordings.run_folder import open_index, write_whole
 from codeact.results.terminal import wide_console
 
 VALUES = "values.csv"
@@ -44,7 +43,9 @@ class PrefixValue(NamedTuple):
 def values_of(run: Path) -> list[PrefixValue]:
     """Return the values of a run folder's records, by task and sample."""
     found: dict[tuple[str, int, int], PrefixValue] = {}
-    for record in Latest(run).records():
+    with open_index(run) as index:
+        records = [line.record for line in index.every_line() if line.is_newest]
+    for record in records:
         if (origin := record.origin) is None:
             continue
         task = f"{record.task_name}/{record.task_id}"

@@ -64,8 +64,8 @@ def start_guest(
 def kill_guest(process: "subprocess.Popen[bytes]") -> bool:
     """Kill the guest, and leave bubblewrap to take note of its end; False if there is none.
 
-    Where bubblewrap is killed, the guest is an orphan while the kernel takes its memory back, and
-    nobody here can tell when that is over.
+    If bubblewrap is killed, the guest is an orphan while the kernel takes its memory back, and we
+    cannot see when that is over.
     """
     # The number of one that has ended may be another process's by now.
     children = _children(process.pid) if process.poll() is None else []

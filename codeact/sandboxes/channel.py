@@ -22,8 +22,8 @@ class Channel(asyncio.BufferedProtocol):
     """One connection to the guest; passes on each frame as it arrives, in the event loop.
 
     It has its own buffer, because the one that asyncio makes for every read costs more than all
-    the rest. It holds one incoming frame of at most `max_frame` bytes, which its owner sets to what
-    it expects, and `max_queued` bytes and one more message to send.
+    the rest. It holds one incoming frame of at most `max_frame` bytes; its owner sets that to what
+    it expects. Of messages to send it holds `max_queued` bytes and one more message.
     """
 
     def __init__(

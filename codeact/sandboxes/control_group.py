@@ -1,9 +1,10 @@
 """Control groups: a bound on what a server and all its sessions hold together.
 
 The kernel counts in them what it holds for processes, too, such as what waits in sockets and pipes,
-which no limit of a process covers. A group is made below the one that we are in (version 1 of the
-kernel's interface), below the nearest one above us whose memory controller is there for children
-(version 2), or by systemd as a scope. Where none of these works, there is no group.
+which no limit of a process covers. With version 1 of the kernel's interface, a group is made below
+the one that we are in. With version 2, it is made below the nearest one above us that gives its
+children the memory controller. Otherwise systemd makes one as a scope. Where none of these works,
+there is no group.
 """
 
 import contextlib

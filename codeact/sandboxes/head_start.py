@@ -49,7 +49,7 @@ class EarlyGuest(NamedTuple):
     process: "subprocess.Popen[bytes]"
 
     def discard(self) -> None:
-        """End it, where nobody needs it, with all that is its own; that blocks for a moment."""
+        """End a guest that is not needed, with all that is its own; this blocks for a moment."""
         try:
             if kill_guest(self.process):
                 self.process.wait(_END_SECONDS)
@@ -62,7 +62,7 @@ class EarlyGuest(NamedTuple):
 
 
 class HeadStart:
-    """At most one guest that has begun and that nobody has taken."""
+    """Holds at most one guest that has begun and is not taken yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -27,7 +27,7 @@ class HostPython(NamedTuple):
 def find_python(executable: str | None) -> HostPython:
     """Find out an interpreter's folders; raises ExecutorUnavailable if it does not run.
 
-    None is the one that runs this, which knows them. Another has to be asked: that blocks.
+    None is the interpreter that runs this, which knows them. Asking another one blocks.
     """
     path = executable or sys.executable
     if path == sys.executable and "PYTHONHOME" not in os.environ:

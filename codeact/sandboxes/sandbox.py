@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
+import msgspec
+
 from codeact.exceptions import ExecutorUnavailable, SandboxFailure
 from codeact.sandboxes.base import GRADER_MODULES, HostTool, Session
 from codeact.sandboxes.guest_program import guest_digest
@@ -14,6 +16,24 @@ from codeact.sandboxes.session import GuestSession
 from codeact.sandboxes.settings import AnyExecutorSettings
 
 _IN_ORDER = ("clock", "crossing", "solution_side", "test_side", "programs")
+
+
+class SandboxStats(msgspec.Struct, frozen=True):
+    """How an executor does: its `sessions`, of at most `capacity`; `starts` of its server so far.
+
+    Of `sandboxes`, `alive` have a server now.
+    """
+
+    kind: str
+    sessions: int
+    capacity: int
+    starts: int
+    alive: int
+    sandboxes: int = 1
+
+    def __add__(self, other: "SandboxStats") -> "SandboxStats":
+        names = self.__struct_fields__[1:]
+        return SandboxStats(self.kind, *(getattr(self, n) + getattr(other, n) for n in names))
 
 
 class GuestSandbox(ABC):
@@ -28,6 +48,7 @@ class GuestSandbox(ABC):
         self._sessions: set[Session] = set()
         self._held_slots: set[asyncio.Future[None]] = set()
         self._closed = False
+        self._starts = 0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -38,6 +59,13 @@ class GuestSandbox(ABC):
     def live(self) -> int:
         """The number of sessions, including those that are starting or ending."""
         return len(self._sessions)
+
+    @property
+    def occupancy(self) -> SandboxStats:
+        """How it does now."""
+        alive = self._server is not None and self._server.alive
+        kind, capacity = self.settings.kind, self.settings.capacity
+        return SandboxStats(kind, self.live, capacity, self._starts, int(alive))
 
     @property
     def bound(self) -> str:
@@ -127,6 +155,7 @@ class GuestSandbox(ABC):
             if self._closed:
                 raise SandboxFailure("the sandbox is closed")
             self._server = await self.launch()
+            self._starts += 1
             return self._server
         finally:
             self._starting = None

@@ -155,10 +155,10 @@ class DockerSettings(ExecutorSettings):
     spare: int = Field(default=2, ge=0)
     """Containers started ahead of need, for ``isolation=container``."""
     transport: Literal["auto", "socket", "exec"] = "auto"
-    """How sessions are reached: over a unix socket in a folder that the container shares with this
-    machine, or over a `docker exec` into it, which also works where it is elsewhere. ``auto``
-    takes the socket if the engine's own address is one and `runtime` has no kernel of its own. An
-    engine in a virtual machine (as on a Mac) needs ``exec``."""
+    """How sessions are reached. ``socket`` is a unix socket in a folder that the container shares
+    with this machine. ``exec`` is a `docker exec`, which also works if the container is elsewhere.
+    ``auto`` takes the socket if the engine's address is one and `runtime` has no kernel of its own.
+    An engine in a virtual machine (as on a Mac) needs ``exec``."""
     container_memory_mb: int | None = Field(default=None, ge=128)
     """Memory of a container; by default three quarters of the machine's if it is shared, else a
     session's memory and disk, and 512 MB for the server."""

@@ -114,8 +114,11 @@ class ToolBox:
         tools: dict[str, Tool],
         broken: Mapping[str, ConfigError] | None = None,
         worlds: Sequence[WorldKind] = (),
+        in_session: Mapping[str, ToolSpec] | None = None,
     ) -> None:
         self._tools = tools
+        self._in_session = in_session or {}
+        """Tools that the setup of their tasks defines in the session, by name."""
         self._broken = broken or {}
         """Plug-ins that could not be loaded, by the names of their entry points."""
         self._worlds = [(frozenset(spec.name for spec in kind.specs), kind) for kind in worlds]
@@ -127,7 +130,7 @@ class ToolBox:
         A world may need an installation. A tool may come from a broken plug-in: one whose entry
         point has the tool's name, or any broken one if no other has it.
         """
-        others = set(wanted)
+        others = set(wanted) - self._in_session.keys()
         for names, kind in self._worlds:
             if names.issubset(wanted):
                 kind.require()
@@ -141,13 +144,13 @@ class ToolBox:
 
     def specs(self, task: Task) -> tuple[ToolSpec, ...]:
         """How the task's tools are described to the policy; a tool the run lacks is left out."""
-        specs = {name: tool.spec for name, tool in self._tools.items()}
+        specs = {name: tool.spec for name, tool in self._tools.items()} | dict(self._in_session)
         if (kind := self._world_of(task)) is not None:
             specs |= {spec.name: spec for spec in kind.specs}
         return tuple(specs[name] for name in task.tools if name in specs)
 
     def calls(self, task: Task) -> dict[str, HostTool]:
-        """The task's tools that act on no world, by name."""
+        """The task's tools that run on the host and act on no world, by name."""
         return {name: self._tools[name].call for name in task.tools if name in self._tools}
 
     def open(self, task: Task, delays: Delays) -> OpenTools:

@@ -1,8 +1,10 @@
-"""A plug-in for codeact: Roman numerals as a data set, with a grader, a tool, a model, a prompt."""
+"""A plug-in for codeact: Roman numerals, with every part that a plug-in can have."""
 
+import json
 import re
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
 
 from codeact.datasets.family import Family
 from codeact.datasets.preparing import Choice, Preparer
@@ -12,8 +14,10 @@ from codeact.episode.effects import Verdict
 from codeact.episode.prompts import CodeStrategy
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task, ToolSpec
+from codeact.experiment.config.trackers import TrackerSettings
 from codeact.models.base import ModelSettings, Request
 from codeact.models.scripted import ScriptedModel
+from codeact.results.trackers.base import FinalUpdate, MetricsRow, Notice, TrackedRun
 from codeact.sandboxes.base import Sandbox
 from codeact.tools import Tool
 
@@ -77,6 +81,47 @@ class BriefStrategy(CodeStrategy):
         """Keep the instruction with its tools, and the task."""
         whole = super().first_message(task, task_type, turns, tools).split("\n\n---\n\n")
         return "\n\n---\n\n".join([whole[0], whole[-1]])
+
+
+class LinesSettings(TrackerSettings):
+    """``tracker=lines``: the numbers of a run as JSON lines, in its folder."""
+
+    tracker_class: ClassVar[str] = "codeact_roman:LinesTracker"
+
+    kind: Literal["lines"]
+
+
+class LinesTracker:
+    """Writes every row that it is told to ``rows.jsonl``."""
+
+    label = "lines"
+    patience = 5.0
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+
+    def obstacle(self, settings: TrackerSettings) -> str | None:
+        """Nothing is needed."""
+        return None
+
+    def begin(self, run: TrackedRun) -> bool:
+        return run.owed > 0
+
+    def open(self, run: TrackedRun) -> None:
+        """Nothing has to be opened."""
+
+    def log(self, run: TrackedRun, sent: MetricsRow) -> None:
+        with (run.folder.path / "rows.jsonl").open("a") as file:
+            file.write(json.dumps({"step": sent.step, **sent.row}) + "\n")
+
+    def finish(self, run: TrackedRun, final: FinalUpdate) -> None:
+        self.log(run, final.sent)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def unsent(self, folders: Sequence[Path]) -> str:
+        return f"rows.jsonl is not complete in {', '.join(map(str, folders))}"
 
 
 FAMILY = Family(

@@ -22,6 +22,8 @@ from .signals import DEFAULT, get_handler, set_handler
 
 globals()["__builtins__"] = BUILTINS
 HERE = __file__.rpartition("/")[0] + "/"
+TOOLS = "<tools>"
+"""The file name of code that a setup compiles for tools which live in the session."""
 # Bound here once: what a cell does to the modules is then its own problem.
 getpid, fstat, pread, waitid = os.getpid, os.fstat, os.pread, os.waitid
 children_gone = functools.partial(resource.getrusage, resource.RUSAGE_CHILDREN)
@@ -281,10 +283,10 @@ class Session:
 
 
 def cut(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """Take this program's own frames off the inner end of a traceback."""
+    """Take frames of this program, and of tools in the session, off a traceback's inner end."""
     last, step = None, trace
     while step is not None:
-        if not step.tb_frame.f_code.co_filename.startswith(HERE):
+        if not step.tb_frame.f_code.co_filename.startswith((HERE, TOOLS)):
             last = step
         step = step.tb_next
     if last is not None:

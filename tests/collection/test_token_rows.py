@@ -226,6 +226,25 @@ def test_a_unit_without_a_record_and_a_record_without_a_unit_are_said(
     assert [row["group"] for row in rows(tmp_path / "out")] == ["gsm8k/1"]
 
 
+def test_a_broken_line_is_said_and_the_rest_converted(
+    sampler: Sampler, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By rows and by trajectories alike."""
+    run = play(tmp_path / "run", *(sampler.record(number) for number in "123"))
+    one, two, three = (run / EPISODES).read_bytes().splitlines(keepends=True)
+    (run / EPISODES).write_bytes(one + two[: len(two) // 2] + b"\n" + three)
+    assert main(["convert", str(run), f"out={tmp_path / 'out'}", "format=tokens"]) == 1
+    said = capsys.readouterr().err
+    assert f"{run / EPISODES}:2: is no episode record" in said
+    assert "has tokens and no record: see the line that cannot be read" in said
+    assert [row["group"] for row in rows(tmp_path / "out")] == ["gsm8k/1", "gsm8k/3"]
+    assert main(["convert", str(run), f"out={tmp_path / 'atif'}", "format=atif"]) == 1
+    assert f"{run / EPISODES}:2: is no episode record" in capsys.readouterr().err
+    made = [json.loads(file.read_text()) for file in (tmp_path / "atif").glob("gsm8k-*.json")]
+    assert len(made) == 2
+    assert all("completion_token_ids" in json.dumps(one) for one in made)
+
+
 def test_what_a_crash_lost_and_was_played_again_is_counted(
     sampler: Sampler, tmp_path: Path
 ) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from codeact.datasets import get, load_tasks
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task
+from codeact.experiment.toolboxes import tools_of
 from codeact.tools.alfworld.functions import SPECS
 from codeact.tools.settings import SPEC
 from tests.helpers.formats import FORMATS, format_of
@@ -18,13 +20,22 @@ from tests.helpers.formats import FORMATS, format_of
 SHOWN = tuple(name for name in FORMATS if name != "code_verbatim")
 FOLDER = Path(__file__).parents[1] / "data" / "prompts"
 FIVE = TurnSettings(max_steps=5, max_propose_solution=2)
-TOOLS = {"decision_making": SPECS, "reasoning_with_search": (SPEC,)}
+TOOLBENCH = get("toolbench")
+TRADE = next(
+    task for task in load_tasks(TOOLBENCH, "seed://0") if task.metadata["domain"] == "trade"
+)
+TOOLS = {
+    "decision_making": SPECS,
+    "reasoning_with_search": (SPEC,),
+    "toolbench": tuple(tools_of(["toolbench"])[name] for name in TRADE.tools),
+}
 KINDS = (
     "reasoning",
     "reasoning_with_search",
     "code_generation",
     "tabular",
     "decision_making",
+    "toolbench",
 )
 
 
@@ -32,12 +43,15 @@ def shown(name: str, kind: str) -> str:
     """The opening and what the first request carries, as a person reads it."""
     tools = TOOLS.get(kind, ())
     task = Task(name="t", id="0", prompt="(the task)", reference="", metadata={"task_type": "put"})
+    task_type = kind.removesuffix("_with_search")
+    if kind == TOOLBENCH.name:
+        task, task_type = TRADE, TOOLBENCH.task_type
     found = format_of(name)
     turns = FIVE
     if name == "direct":
         turns = TurnSettings(max_steps=1, max_propose_solution=1, use_tools=False)
     parts = []
-    for message in found.opening(task, kind.removesuffix("_with_search"), turns, tools):
+    for message in found.opening(task, task_type, turns, tools):
         calls = [f"call {one['name']} {one['arguments']}" for one in message.get("tool_calls", ())]
         parts.append("\n".join([f"[{message['role']}]", message["content"], *calls]))
     options = found.options(turns, tools, plain=False)

@@ -30,6 +30,7 @@ from codeact.experiment.compute.local import LocalBackend
 from codeact.experiment.driver import Environment, RunIdentity
 from codeact.experiment.events import Job, NullListener
 from codeact.experiment.plan import Plan, make_plan
+from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner
 from codeact.experiment.summary import Summary, summarize_folder
 from codeact.models import replicas
@@ -207,7 +208,10 @@ class Played:
             account=account,
         )
         owed = [one._replace(grader=sandbox.grade) for one in plan().owed(folder)]
-        job, backend = Job("a", config, folder, owed), ProbedBackend({"a": environment}, {})
+        job, backend = (
+            Job("a", config, folder, owed),
+            ProbedBackend({"a": environment}, {}, Resources(print)),
+        )
         listener = NullListener()
         runner = Runner([job], backend, end.concurrency, listener, accounts={"a": account})
         return runner, backend

@@ -54,7 +54,7 @@ def task_of(family: Family, prompt: str = "Say it.", reference: str = "ostrich")
 async def test_nothing_passes_a_strict_grader(sandbox: Sandbox, name: str) -> None:
     tasks = load_tasks(get(name), tasks_path(name))[: 1 if name in PROGRAMS else 3]
     report = await attack(get(name), tasks, sandbox, "strict", NO_TOOLS)
-    assert (report.forged, report.unjudged) == ([], [])
+    assert (report.forged, report.ungraded) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ async def test_a_grader_that_gives_up_is_told_of(sandbox: Sandbox) -> None:
 
     family = family_with(gives_up)
     report = await attack(family, [task_of(family)], sandbox, "strict", NO_TOOLS)
-    assert [(one.attack, one.detail) for one in report.unjudged] == [("exit(0)", "it left")]
+    assert [(one.attack, one.detail) for one in report.ungraded] == [("exit(0)", "it left")]
     assert report.attacked == 0
 
 

@@ -12,13 +12,16 @@ from codeact.cli import main
 from codeact.episode.prompts import CodeStrategy, PromptStrategy, VerbatimStrategy
 from codeact.episode.record import EpisodeRecord
 from codeact.episode.tokens import PrefixBreak, unpack_ids
+from codeact.exceptions import ConfigError
 from codeact.experiment.compute.local import identity_of
 from codeact.experiment.driver import Environment, play_episode
 from codeact.experiment.plan import make_plan
 from codeact.models.base import Request
+from codeact.models.openai import tokens as exact_tokens
 from codeact.models.openai.settings import OpenAISettings
 from codeact.recordings.run_folder import latest_records
 from codeact.recordings.token_file import read_tokens
+from tests.helpers.fake_api import Reply
 from tests.helpers.records import configured
 from tests.helpers.sandboxes import NoSandbox
 from tests.helpers.serving import threaded
@@ -139,9 +142,14 @@ async def test_ids_that_a_tokenizer_would_not_choose_break_the_prefix(tmp_path: 
     assert where.seen[:8] == where.sent[:8], "the same text of other ids"
 
 
-async def test_a_break_is_told_in_ids_where_nobody_knows_their_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [Reply(status=404), Reply(hang="before")])
+async def test_a_break_is_told_in_ids_where_nobody_knows_their_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: Reply
+) -> None:
+    """Nor does an episode wait long for a server that never tells."""
+    monkeypatch.setattr(exact_tokens, "_DETOKENIZE_SECONDS", 0.05)
     toy = ToyVllm(tmp_path, [WRONG])
-    toy.api.detokenize = None
+    toy.api.detokenize, toy.api.elsewhere = None, elsewhere
     where = first_break(await answered(toy, CodeStrategy()))
     assert where.seen.startswith("ids [")
     assert where.sent.startswith("ids [")
@@ -235,6 +243,12 @@ def test_a_folder_has_tokens_for_all_of_its_episodes_or_for_none(
         assert main(toy.words(*words)) == 1
     assert 'model.tokens: "exact" there, nothing here' in capsys.readouterr().err
     assert toy.api.count == 0
+
+
+def test_tokens_of_feedback_are_asked_for_in_vain() -> None:
+    critic = ["feedback=textual", "model@feedback.model=server", "feedback.model.name=m"]
+    with pytest.raises(ConfigError, match=r"feedback\.model\.tokens: only the policy's"):
+        configured(*critic, "feedback.model.tokens=exact")
 
 
 async def test_without_the_setting_requests_are_what_they_were(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from codeact.experiment.driver import Assignment, RunIdentity, play_episode
 from codeact.experiment.events import Job, NullListener
 from codeact.experiment.plan import LoadedSet
 from codeact.experiment.regrade import proposals
+from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner
 from codeact.experiment.skipped import Skipped
 from codeact.experiment.strategies import STRATEGIES
@@ -95,7 +96,9 @@ async def played(folder: Path) -> None:
                 settings=FIVE, identity=RunIdentity("scripted", "none", asked(name).new.digest)
             )
             job = Job(name, config, run, ones)
-            await Runner([job], LocalBackend({name: made}, {}), 3, NullListener()).run()
+            await Runner(
+                [job], LocalBackend({name: made}, {}, Resources(print)), 3, NullListener()
+            ).run()
             run.close()
 
 

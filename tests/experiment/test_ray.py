@@ -26,7 +26,7 @@ from tests.helpers.alfworld import (
     solved_by_games,
     unpacked,
 )
-from tests.helpers.fake_api import FakeApi
+from tests.helpers.fake_api import FakeApi, Reply
 from tests.helpers.ray_cluster import Driver, add_node, cluster, worker_pids
 from tests.helpers.serving import threaded
 from tests.helpers.toy_vllm import ANSWER, CELL, END, ToyVllm
@@ -164,28 +164,33 @@ def test_a_node_that_is_killed_loses_nothing(
 def test_nodes_that_join_get_workers_and_those_that_leave_give_their_episodes_back(
     ray_cluster: Any, tmp_path: Path
 ) -> None:
-    """One node, three, two and one again, in one run."""
-    more = ["model.latency=0.9", "samples=20", "compute.concurrency=12"]
-    run = Driver(ray_cluster, tmp_path, *SLOW, *more)
-    run.until_played(10)
-    joined = [add_node(ray_cluster), add_node(ray_cluster)]
-    try:
-        for node in joined:
-            run.until(lambda node=node: bool(worker_pids(node)))
-            run.until(lambda node=node: f"({node.node_id[:8]}) joined" in run.stderr)
-        assert "3 play now" in run.stderr
-        run.until_played(run.played() + 20)
-        ray_cluster.remove_node(joined.pop(), allow_graceful=True)
-        run.until(lambda: run.stderr.count("was lost") == 1)
-        run.until_played(run.played() + 20)
-        ray_cluster.remove_node(joined.pop(), allow_graceful=False)
-        run.until(lambda: run.stderr.count("was lost") == 2)
-        assert run.played() < 8 * 20
-        assert run.finish() == 0, run.stderr
-    finally:
-        for node in joined:
-            ray_cluster.remove_node(node)
-    assert_complete(tmp_path, 8 * 20)
+    """One node, three, two and one again, in one run, which then ends soon."""
+    with threaded(FakeApi(["<solution> 1 </solution>"], latency=1.0)) as api:
+        words = [*TASKS, "model=server", "model.name=m", f"model.base_url={api.base_url}"]
+        words += ["samples=40", "turns=max1_p1", "compute.concurrency=12"]
+        run = Driver(ray_cluster, tmp_path, *words)
+        run.until_played(10)
+        api.latency = 4.0
+        joined = [add_node(ray_cluster), add_node(ray_cluster)]
+        try:
+            for node in joined:
+                run.until(lambda node=node: bool(worker_pids(node)))
+                run.until(lambda node=node: f"({node.node_id[:8]}) joined" in run.stderr)
+            assert "3 play now" in run.stderr
+            api.latency = 1.0
+            run.until_played(run.played() + 20)
+            ray_cluster.remove_node(joined.pop(), allow_graceful=True)
+            run.until(lambda: run.stderr.count("was lost") == 1)
+            run.until_played(run.played() + 20)
+            ray_cluster.remove_node(joined.pop(), allow_graceful=False)
+            run.until(lambda: run.stderr.count("was lost") == 2)
+            assert run.played() < 8 * 40
+            api.latency = 0.0
+            assert run.finish() == 0, run.stderr
+        finally:
+            for node in joined:
+                ray_cluster.remove_node(node)
+    assert_complete(tmp_path, 8 * 40)
     assert handed_out_again(tmp_path)
     assert run.stderr.count("was lost") == 2
     assert len(worker_pids(first_node(ray_cluster))) <= 1
@@ -281,9 +286,11 @@ def test_a_budget_holds_over_all_workers(
         words = [*TASKS, "samples=20", "model=openai", "model.name=m", "compute.workers=2"]
         words += [f"model.base_url={api.base_url}", "compute.concurrency=8", "budget.tokens=900"]
         assert on(ray_cluster, tmp_path, *words) == 1
-        # Each worker asks first whether the server takes the run's parameters.
+        # One worker asks for all whether the server takes the run's parameters.
         answered = len(api.seen) + len(api.rehearsals)
-        assert len(api.rehearsals) == 2
+        assert len(api.rehearsals) == 1
+    (session,) = json.loads((tmp_path / "provenance.json").read_text())["sessions"]
+    assert session["sandbox"]["ray"]["workers"] == 2
     assert "the budget of 900 tokens is used up" in capsys.readouterr().err
     # A worker knows what the other spent as of an exchange, a second ago: 8 answers. On a busy
     # machine an exchange takes longer.
@@ -294,6 +301,18 @@ def test_a_budget_holds_over_all_workers(
     accounts = summarize_folder(tmp_path).accounts
     assert (accounts.spent.requests, accounts.mismatches) == (answered, 0)
     assert accounts.abandoned.requests > 0
+
+
+def test_a_model_that_only_fails_stops_the_run(ray_cluster: Any, tmp_path: Path) -> None:
+    with threaded(FakeApi([Reply(status=401, text="invalid api key")])) as api:
+        words = ["model=server", "model.name=m", f"model.base_url={api.base_url}", *TASKS]
+        words += ["samples=10", "turns=max1_p1", "compute.workers=2", "compute.concurrency=8"]
+        run = Driver(ray_cluster, tmp_path, *words)
+        assert run.finish() == 1, run.stderr
+        # 20 failures without a success between stop it, and each of the workers is asked to try.
+        assert api.count <= 20 + 8 + 2
+    assert f"the model does not work: model: {api.base_url}" in run.stderr
+    assert 0 < len(latest_records(tmp_path)) < 80
 
 
 @pytest.mark.parametrize(
@@ -323,6 +342,18 @@ def test_what_cannot_work_is_refused_before_anything_is_spent(
     assert main(["run", "compute=ray", *where, *words, *TASKS, run_dir, "tracker=none"]) == 1
     err = capsys.readouterr().err
     assert all(part in err for part in said), err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parameter_that_a_server_does_not_take_is_refused_before_anything_is_spent(
+    ray_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TASKS, "model=server", "model.name=m", "compute.workers=2"]
+    with threaded(FakeApi()) as api:
+        api.takes = lambda seen: Reply(status=400, text="'stop' is not supported with this model")
+        assert on(ray_cluster, tmp_path / "run", *words, f"model.base_url={api.base_url}") == 1
+        assert (api.count, len(api.rehearsals)) == (0, 1)
+    assert "does not take stop: model.stop_limit=0 leaves it out" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

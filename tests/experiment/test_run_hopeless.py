@@ -183,19 +183,6 @@ def test_the_feedback_model_can_stop_a_run(tmp_path: Path) -> None:
     assert f"does not work: feedback.model: {other.base_url}" in done.stderr
 
 
-@pytest.mark.ray
-@pytest.mark.usefixtures("local_sandbox")
-def test_a_run_on_ray_is_stopped_too(tmp_path: Path) -> None:
-    with threaded(FakeApi([REFUSALS["revoked key"][0]])) as api:
-        more = ["compute=ray", "compute.workers=2", f"compute.concurrency={AT_ONCE}"]
-        done = codeact(*words(tmp_path, api, *more))
-        # Each of the workers is asked to try.
-        assert api.count <= LIMIT + AT_ONCE + 2
-    assert done.returncode == 1
-    assert f"the model does not work: model: {api.base_url}" in done.stderr
-    assert 0 < len(latest_records(tmp_path)) < 80
-
-
 # What is tried
 
 

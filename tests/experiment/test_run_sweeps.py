@@ -17,6 +17,7 @@ from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, NullListener
 from codeact.experiment.plan import make_plan
 from codeact.experiment.runner import Runner
+from codeact.experiment.services import ServiceStats
 from codeact.experiment.sweep import sweep_runs
 from codeact.recordings.run_folder import EPISODES, RunFolder, latest_records, read_records
 from tests.experiment.test_run_identity import OLD
@@ -136,6 +137,9 @@ class Slow:
 
     async def probe(self, run: str, cause: Cause) -> None:
         """All that could fail works."""
+
+    def stats(self) -> ServiceStats:
+        return ServiceStats()
 
     async def settle(self) -> None:
         """Nothing is booked elsewhere."""

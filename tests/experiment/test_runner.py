@@ -28,6 +28,7 @@ from codeact.experiment.budget import Account, BudgetSettings
 from codeact.experiment.driver import Assignment
 from codeact.experiment.events import Job, Load, NullListener
 from codeact.experiment.runner import Runner, RunnerResult
+from codeact.experiment.services import ServiceStats
 from codeact.recordings.run_folder import RunFolder, latest_records
 from tests.helpers.records import asked, configured, make_record
 
@@ -100,6 +101,9 @@ class Backend:
 
     async def probe(self, run: str, cause: Cause) -> None:
         raise ProviderFailure("it is gone")
+
+    def stats(self) -> ServiceStats:
+        return ServiceStats()
 
     async def settle(self) -> None:
         """All is known."""

@@ -159,7 +159,7 @@ async def test_a_sandbox_that_gives_no_session_gives_no_verdict(
 async def test_what_never_ends_is_wrong(
     sandbox: GuestSandbox, work: str, limit: Callable[[float], None]
 ) -> None:
-    limit(0.3)
+    limit(0.15)
     async with asyncio.timeout(300):
         found = await asyncio.gather(*[judge(kind, sandbox, work) for kind in KINDS])
     assert [kind for kind, verdict in zip(KINDS, found, strict=True) if verdict.correct] == []
@@ -183,12 +183,12 @@ async def test_waiting_for_a_processor_is_not_the_answers_time(
     sandbox: GuestSandbox, limit: Callable[[float], None]
 ) -> None:
     """Each answer computes for half of its time, and gets a few hundredths of a processor."""
-    limit(1.0)
+    limit(0.6)
     apart = ("program, strict", "function, strict")  # Their two cases have the time each.
     loop = "import time as t; e = t.process_time() + {}\n    while t.process_time() < e: pass"
     with busy_processes(6 * (os.cpu_count() or 1)):
         found = await asyncio.gather(
-            *[judge(kind, sandbox, loop.format(0.5 if kind in apart else 0.25)) for kind in KINDS]
+            *[judge(kind, sandbox, loop.format(0.3 if kind in apart else 0.15)) for kind in KINDS]
         )
     assert all(verdict.correct for verdict in found), found
 

@@ -308,8 +308,8 @@ LATE = ("fork left behind",)
 
 
 def hurry(patched: pytest.MonkeyPatch) -> None:
-    """Give a verdict one second in place of ten, where the limit is waited for, and less beyond."""
-    patched.setattr("codeact.graders.code.SECONDS", 1.0)
+    """Give a verdict 0.4 s in place of ten, where the limit is waited for, and less beyond."""
+    patched.setattr("codeact.graders.code.SECONDS", 0.4)
     patched.setattr("codeact.graders.code.WALL", 3.0)
 
 

@@ -108,7 +108,7 @@ async def test_recorded_programs_get_their_published_verdicts(
     known = tasks(CODE)
     assert differing(others, await verdicts(others, known, sandbox)) == []
     if not WHOLE:
-        monkeypatch.setattr(code, "SECONDS", 1.0)
+        monkeypatch.setattr(code, "SECONDS", 0.4)
     found = await verdicts(long, known, sandbox, at_once=os.cpu_count() or 1)
     late = differing(long, found)
     assert all("timed out" in f"{reference} {detail}".lower() for *_, reference, detail in late)

@@ -259,7 +259,7 @@ async def test_hostile_answers_are_wrong_in_time_and_the_loop_stays_free(
 ) -> None:
     """The limits on evaluation are shorter here, since the towers and factorials wait for them."""
     for module in ("mathematics", "theorem"):
-        monkeypatch.setattr(f"codeact.graders.{module}._SECONDS", 1.0)
+        monkeypatch.setattr(f"codeact.graders.{module}._SECONDS", 0.3)
     longest = 0.0
 
     async def watch() -> None:

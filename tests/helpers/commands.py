@@ -1,11 +1,12 @@
 """Runs codeact as a user does, in a process of its own that has its imports behind it.
 
-Two thirds of what a short run costs are imports. A process that has done them, and nothing else,
-forks for each command: environment, folder, output and exit status are the command's own. What
-looks at its imports, or at how an interpreter ends, starts one instead (`launch`).
+Two thirds of what a short run costs are imports. A process that has done them, and has composed one
+configuration, forks for each command: environment, folder, output and exit status are the command's
+own. A test of a command's imports, or of how an interpreter ends, starts one instead (`launch`).
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -20,7 +21,17 @@ from pathlib import Path
 from typing import IO, Any
 
 # Not W&B, which makes folders and decisions as it is imported.
-IMPORTED = ("codeact.commands.run.playing", "aiohttp", "uvloop", "hydra", "pandas")
+IMPORTED = (
+    "codeact.commands.run.playing",
+    "codeact.commands.collect",
+    "codeact.experiment.replay",
+    "codeact.sandboxes.local",
+    "codeact.tools.alfworld.households",
+    *(f"codeact.datasets.{name}.task" for name in ("gsm8k", "hotpotqa", "mbpp", "theoremqa")),
+    "aiohttp",
+    "uvloop",
+    "pandas",
+)
 WORDS = [sys.executable, "-m", "codeact"]
 
 
@@ -119,18 +130,30 @@ def serve(requests: IO[bytes]) -> None:
     """
     for name in IMPORTED:
         import_module(name)
+    # Hydra looks for its plug-ins once, and its parser learns as it reads.
+    compose_config = import_module("codeact.experiment.config.compose").compose_config
+    compose_config(import_module("codeact.experiment.config.compose").Invocation("run"))
+    # What a fork never looks through or takes apart stays in the pages that it shares.
+    gc.collect()
+    gc.freeze()
     # Unbuffered, or a fork would hold what of the next line has been read.
     while line := requests.readline():
         request = json.loads(line)
         if "pid" in request:
             answer = waited(request["pid"], request["seconds"])
-        elif (answer := os.fork()) == 0:
-            become(request)
+        else:
+            if "compute=ray" in request["words"]:
+                import_module("ray")  # which most commands do without
+            if (answer := os.fork()) == 0:
+                become(request)
         os.write(1, json.dumps(answer).encode() + b"\n")
 
 
 def become(request: dict[str, Any]) -> None:
-    """Be the command; ends as an interpreter does, with all that it does then."""
+    """Be the command; ends as an interpreter does, except that it leaves its modules whole.
+
+    To take hundreds of modules apart costs a third of a second, more than most commands do.
+    """
     os.setsid()
     os.chdir(request["folder"])
     os.environ.clear()
@@ -145,7 +168,12 @@ def become(request: dict[str, Any]) -> None:
     sys.argv = ["codeact", *request["words"]]
     from codeact.cli import main
 
-    raise SystemExit(main())
+    status = main()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def waited(pid: int, seconds: float) -> int | None:

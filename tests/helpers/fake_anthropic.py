@@ -57,11 +57,18 @@ class FakeAnthropic(FakeApi):
         self.output = 7
         self.cache: set[str] = set()
         self.usages: list[dict[str, Any]] = []
-        """What each answer said that it took."""
+        """What each answer took by its own count."""
 
     def _next(self, seen: Seen) -> Reply:
-        refusal = self._refusal(seen)
-        reply = refusal or super()._next(seen)
+        return self._worded(seen, self._refusal(seen) or super()._next(seen))
+
+    def _rehearsed(self, seen: Seen) -> Reply:
+        reply = self._refusal(seen) or super()._rehearsed(seen)
+        if reply.usage == Reply().usage:
+            reply = replace(reply, usage={"input_tokens": 11, "output_tokens": 1})
+        return self._worded(seen, reply)
+
+    def _worded(self, seen: Seen, reply: Reply) -> Reply:
         if reply.body is not None:
             return reply
         if reply.status != 200:
@@ -87,7 +94,7 @@ class FakeAnthropic(FakeApi):
             usage = self._usage(seen.body) | {"output_tokens": self.output}
             if thoughts := getattr(reply, "thinking_tokens", 0):
                 usage["output_tokens_details"] = {"thinking_tokens": thoughts}
-        self.usages.append(usage or {})
+            self.usages.append(usage)
         return {
             "id": "msg_fake",
             "type": "message",

@@ -161,6 +161,10 @@ class FakeApi:
             reply = self.replies[min(number, len(self.replies) - 1)]
         return Reply(text=reply) if isinstance(reply, str) else reply
 
+    def _rehearsed(self, seen: Seen) -> Reply:
+        reply = self.takes(seen)
+        return Reply(reply) if isinstance(reply, str) else reply
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.hits[request.path] += 1
         content = await request.read()
@@ -168,8 +172,7 @@ class FakeApi:
         seen = Seen(request.path, request.headers, json.loads(content), content, query)
         if REHEARSAL in (_first(seen.body), seen.body.get("prompt")):
             self.rehearsals.append(seen)
-            reply = self.takes(seen)
-            return await self._answer(request, Reply(reply) if isinstance(reply, str) else reply)
+            return await self._answer(request, self._rehearsed(seen))
         if self.keep_log:
             self.seen.append(seen)
         reply = self._next(seen)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -25,6 +25,17 @@ NOTICES_THE_DEAD_SOON = {
 }
 
 
+Made = TypeVar("Made")
+
+
+def patiently(start: Callable[[], Made], tries: int = 3) -> Made:
+    """Start a Ray, again where it gave up: beside other tests its processes may take 30 s."""
+    for _ in range(tries - 1):
+        with suppress(Exception):
+            return start()
+    return start()
+
+
 @contextmanager
 def cluster() -> Iterator[Any]:
     """A head that takes jobs and no workers, and one node for workers."""
@@ -35,18 +46,20 @@ def cluster() -> Iterator[Any]:
     Path("/tmp/ray").mkdir(exist_ok=True)
     # Paths of sockets are short, so Ray's folder is not beneath pytest's.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 0,
-            "object_store_memory": 1 << 27,
-            "include_dashboard": True,
-            "dashboard_port": 0,
-            # The usual one may be taken by another Ray, and jobs are for the agent behind it.
-            "dashboard_agent_listen_port": free_port(),
-            "_system_config": NOTICES_THE_DEAD_SOON,
-            "temp_dir": folder,
-        },
+    arguments = {
+        "num_cpus": 0,
+        "object_store_memory": 1 << 27,
+        "include_dashboard": True,
+        "dashboard_port": 0,
+        "_system_config": NOTICES_THE_DEAD_SOON,
+        "temp_dir": folder,
+    }
+    # The usual port may be taken by another Ray, and jobs are for the agent behind it.
+    made = patiently(
+        lambda: Cluster(
+            initialize_head=True,
+            head_node_args={**arguments, "dashboard_agent_listen_port": free_port()},
+        )
     )
     # As `ray start` does it: without this file a job may join any other Ray of this machine.
     Path(folder, "ray_current_cluster").write_text(made.address)
@@ -59,7 +72,7 @@ def cluster() -> Iterator[Any]:
 
 
 def add_node(made: Any, **options: Any) -> Any:
-    return made.add_node(num_cpus=4, object_store_memory=1 << 27, **options)
+    return patiently(lambda: made.add_node(num_cpus=4, object_store_memory=1 << 27, **options))
 
 
 def worker_pids(node: Any) -> list[int]:

@@ -74,9 +74,14 @@ class Sampler:
 
 def play(folder: Path, *records: EpisodeRecord, session: int = 1) -> Path:
     """Write records and their tokens as a session of a run; returns the folder."""
+    return resumed(folder, *records, session=session).path
+
+
+def resumed(folder: Path, *records: EpisodeRecord, session: int = 1) -> RunFolder:
+    """The same; returns what was found there as the session began."""
     opened = RunFolder.open(folder, ASKED)
     opened.session = session
     for record in records:
         opened.append(record)
     opened.close()
-    return folder
+    return opened

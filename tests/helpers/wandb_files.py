@@ -46,6 +46,9 @@ class OfflineRun:
         self.summary: dict[str, Any] = {}
         self.config: dict[str, Any] = {}
         self.exit_code: int | None = None
+        self.charts: dict[str, dict[str, Any]] = {}
+        self.artifacts: dict[str, dict[str, Path]] = {}
+        """By type, where the files of each lie until they are uploaded, by name."""
         (file,) = folder.glob("*.wandb")
         for data in fragments(file.read_bytes()):
             record = Record()
@@ -57,19 +60,32 @@ class OfflineRun:
             case "run":
                 run = record.run
                 self.id, self.name, self.group = run.run_id, run.display_name, run.run_group
-                self.project = run.project
+                self.project, self.job_type, self.tags = run.project, run.job_type, set(run.tags)
                 self.config = _items(run.config.update)
             case "history":
                 self.history.append(_items(record.history.item))
             case "summary":
                 self.summary |= _items(record.summary.update)
+            case "config":
+                for key, value in _items(record.config.update).items():
+                    if key.startswith("_wandb/visualize/"):
+                        self.charts[key.rpartition("/")[2]] = value
+            case "artifact":
+                files = {
+                    one.path: Path(one.local_path) for one in record.artifact.manifest.contents
+                }
+                self.artifacts[record.artifact.type] = files
             case "exit":
                 self.exit_code = record.exit.exit_code
 
     @property
     def table(self) -> dict[str, Any]:
         """The table of trajectories."""
-        (file,) = self.folder.glob("files/media/table/trajectories*.json")
+        return self.table_of("trajectories")
+
+    def table_of(self, key: str) -> dict[str, Any]:
+        """The table that was logged under a key."""
+        (file,) = self.folder.glob(f"files/media/table/{key}_*.json")
         table: dict[str, Any] = json.loads(file.read_text())
         return table
 

@@ -1,26 +1,45 @@
 """Parameters that servers do not take: named, with the setting that leaves them out."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from codeact.cli import main
-from codeact.episode.messages import RequestOptions
+from codeact.episode.messages import Message, RequestOptions, ToolSchema
 from codeact.exceptions import ConfigError, ProviderFailure
+from codeact.models.anthropic.advice import ADVICE as CLAUDE_ADVICE
+from codeact.models.anthropic.settings import AnthropicSettings
 from codeact.models.base import EpisodeKey, Request
+from codeact.models.openai.advice import ADVICE
 from codeact.models.openai.settings import OpenAISettings
 from codeact.models.openai.wire import parse_error
 from codeact.models.remote.parameters import refused_parameter
 from tests.helpers.commands import codeact
+from tests.helpers.fake_anthropic import FakeAnthropic, error
 from tests.helpers.fake_api import FakeApi, Reply, Seen
 from tests.helpers.serving import threaded
 from tests.helpers.transports import CHOSEN
 
-SENT = (
+SENT = dict.fromkeys((
     "model", "messages", "stop", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort",
     "tools", "response_format", "top_k",
-)  # fmt: skip
+))  # fmt: skip
+CLAUDE_SENT = {
+    "model": "m",
+    "messages": [],
+    "max_tokens": 4096,
+    "temperature": 0.5,
+    "top_k": 3,
+    "stop_sequences": ["\nTask:"],
+    "thinking": {"type": "enabled", "budget_tokens": 2048},
+    "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {}}},
+    "tools": [],
+    "tool_choice": {"type": "auto"},
+    "metadata": {},
+}
 
 
 def openai(message: str, param: str | None = None, code: str = "unsupported_parameter") -> bytes:
@@ -138,10 +157,85 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("body", "name", "setting"), REFUSALS)
 def test_a_refused_parameter_is_named_with_the_setting_that_leaves_it_out(body, name, setting):
-    found = refused_parameter(400, parse_error(body), SENT)
+    found = refused_parameter(400, parse_error(body), SENT, ADVICE)
     assert found is not None
     assert (found.name, found.value) == (name, False)
     assert setting in found.advice
+
+
+CLAUDE_REFUSALS = [
+    ("`temperature` is deprecated for this model.", "temperature", "sampling.temperature=null"),
+    (
+        "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.",
+        "temperature",
+        "model.sampling.temperature=null",
+    ),
+    ("`top_k` must be unset when thinking is enabled.", "top_k", "model.sampling.top_k=null"),
+    ("stop_sequences: Extra inputs are not permitted", "stop_sequences", "model.stop_limit=0"),
+    ("adaptive thinking is not supported on this model", "thinking", "reasoning.thinking=null"),
+    ("thinking.type.enabled: not supported for this model", "thinking", "reasoning.thinking=null"),
+    ("This model does not support the effort parameter.", "effort", "model.reasoning.effort=null"),
+    ("output_config.format: Extra inputs are not permitted", "output_config", "another prompt"),
+    ("'format' is not supported with this model", "format", "take another prompt"),
+    ("tools: Extra inputs are not permitted", "tools", "take another prompt"),
+    ("tool_choice: Extra inputs are not permitted", "tool_choice", "model.tool_choice=null"),
+    ("metadata: Extra inputs are not permitted", "metadata", "model.sampling.extra"),
+    # In messages
+    (
+        "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+        "`tool_use`. When `thinking` is enabled, a final `assistant` message must start with a "
+        "thinking block.",
+        "thinking",
+        "model.reasoning.history=keep sends",
+    ),
+    (
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+        "thinking",
+        "model.reasoning.history=drop",
+    ),
+    (
+        "messages.0.content.0.text.cache_control: Extra inputs are not permitted",
+        "cache_control",
+        "model.caching=null",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "name", "setting"), CLAUDE_REFUSALS)
+def test_a_parameter_of_the_messages_api_has_the_settings_of_that_api(message, name, setting):
+    body = error(message, "invalid_request_error")
+    found = refused_parameter(400, parse_error(body), CLAUDE_SENT, CLAUDE_ADVICE)
+    assert found is not None
+    assert (found.name, found.value) == (name, False)
+    assert setting in found.advice
+    for word in ("dialect", "length_key", "spelling"):
+        assert word not in found.advice
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens",
+        "`max_tokens` must be greater than `thinking.budget_tokens`",
+    ],
+)
+def test_a_length_that_claude_does_not_take_is_a_value(message):
+    body = error(message, "invalid_request_error")
+    found = refused_parameter(400, parse_error(body), CLAUDE_SENT, CLAUDE_ADVICE)
+    assert found is not None
+    assert (found.name, found.value) == ("max_tokens", True)
+
+
+def test_every_advice_names_a_setting_that_there_is():
+    """By the words of a run, as a user would type them."""
+    for settings, advice in ((OpenAISettings, ADVICE), (AnthropicSettings, CLAUDE_ADVICE)):
+        said = " ".join([*advice.parameters.values(), *advice.in_messages.values(), advice.missing])
+        named = set(re.findall(r"\bmodel\.([a-z_.]+)=", said)) - {"args"}
+        assert len(named) >= 6
+        for name in named:
+            kind = settings
+            for part in name.split("."):
+                kind = kind.model_fields[part].annotation
 
 
 OTHERS = [
@@ -158,18 +252,18 @@ OTHERS = [
 
 @pytest.mark.parametrize("body", OTHERS)
 def test_other_refusals_name_no_parameter(body):
-    assert refused_parameter(400, parse_error(body), SENT) is None
+    assert refused_parameter(400, parse_error(body), SENT, ADVICE) is None
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
 def test_only_a_bad_request_can_be_about_a_parameter(status):
     body, *_ = REFUSALS[0]
-    assert refused_parameter(status, parse_error(body), SENT) is None
+    assert refused_parameter(status, parse_error(body), SENT, ADVICE) is None
 
 
 def test_a_length_out_of_range_is_no_parameter_to_be_left_out():
     words = "Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, got 1."
-    found = refused_parameter(400, parse_error(openai(words, "max_tokens")), SENT)
+    found = refused_parameter(400, parse_error(openai(words, "max_tokens")), SENT, ADVICE)
     assert found is not None
     assert found.value
     assert "model.sampling.max_tokens" in found.advice
@@ -223,6 +317,58 @@ async def test_the_rehearsal_has_every_parameter_of_the_run_and_asks_for_one_tok
     assert (rehearsed.body["max_tokens"], rehearsed.body["seed"]) == (1, 7)
 
 
+def claude_of(api: FakeApi, **more: object):
+    known = {"kind": "anthropic", "name": "m", "base_url": api.base_url, "api_key_env": None}
+    return AnthropicSettings.model_validate({**known, "transport": "lean", **more}).create()
+
+
+ADD = ToolSchema("add", "Adds.", {"type": "object"})
+FORMAT = {"type": "json_schema", "schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "asked"),
+    [
+        ({"thinking": "adaptive", "effort": "low"}, {"type": "adaptive"}),
+        ({"thinking": "enabled", "budget": 3000}, {"type": "enabled", "budget_tokens": 1024}),
+    ],
+)
+async def test_a_rehearsal_by_the_messages_api_has_every_parameter_of_the_run(thinking, asked):
+    """As few tokens as that API admits; the server refuses a budget that leaves nothing more."""
+    options = RequestOptions(("\nTask:",), (ADD,), FORMAT)
+    async with FakeAnthropic() as api:
+        client = claude_of(
+            api,
+            reasoning=thinking,
+            parallel_tool_use=False,
+            sampling={"max_tokens": 4096, "top_p": 0.9, "extra": {"metadata": {}}},
+        )
+        await client.rehearse(options, 7)
+        await client.rehearse(options, 7)
+        hello: Message = {"role": "user", "content": "hi"}
+        request = Request((hello,), options.stop, EpisodeKey("g", "1"), 0, tools=(ADD,))
+        await client.complete(structs.replace(request, response_format=FORMAT))
+        await client.close()
+        (rehearsed,), (played,) = api.rehearsals, api.seen
+    assert rehearsed.body.keys() == played.body.keys()
+    assert rehearsed.body["thinking"] == asked
+    assert rehearsed.body["max_tokens"] == asked.get("budget_tokens", 0) + 1
+    same = rehearsed.body.keys() - {"messages", "max_tokens", "thinking", "tools"}
+    assert {name: rehearsed.body[name] for name in same} == {
+        name: played.body[name] for name in same
+    }
+    assert client.checks.take().discarded.usage.total == 12
+
+
+async def test_a_format_that_the_messages_api_lacks_is_refused_before_anything_is_asked():
+    async with FakeAnthropic() as api:
+        client = claude_of(api)
+        with pytest.raises(ConfigError, match=r"json_object.*only json_schema"):
+            await client.rehearse(RequestOptions(response_format={"type": "json_object"}), None)
+        await client.close()
+        assert not api.rehearsals
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -269,6 +415,18 @@ def test_a_run_is_refused_before_anything_is_asked_or_written(tmp_path):
         assert api.count == 0
     assert done.returncode == 1
     assert "it does not take stop: model.stop_limit=0 leaves it out" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_by_the_messages_api_is_refused_before_it_too(tmp_path, capsys):
+    said = "`temperature` is deprecated for this model."
+    with threaded(FakeAnthropic()) as api:
+        api.takes = lambda seen: Reply(status=400, text=said) if "temperature" in seen.body else ""
+        given = ["model=anthropic", "model.api_key_env=null", "model.transport=lean"]
+        assert main(words(tmp_path, api, *given, "model.sampling.temperature=0.5")) == 1
+        assert api.count == 0
+    told = capsys.readouterr().err
+    assert "not take temperature: model.sampling.temperature=null leaves it out" in told
     assert not (tmp_path / "run").exists()
 
 

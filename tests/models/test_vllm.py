@@ -15,6 +15,7 @@ from codeact import ray_cluster as cluster
 from codeact.cli import main
 from codeact.recordings.run_folder import latest_records
 from tests.helpers.commands import launch
+from tests.helpers.ray_cluster import patiently
 from tests.helpers.vllm_runs import Play, wait_for
 
 pytestmark = [
@@ -29,7 +30,7 @@ def ray_cluster() -> Iterator[str]:
     """One Ray for the module, with its address for drivers in other processes."""
     import ray
 
-    cluster.connect()
+    patiently(cluster.connect)
     yield ray.get_runtime_context().gcs_address
     cluster.disconnect()
 

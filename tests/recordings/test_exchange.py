@@ -191,7 +191,14 @@ def test_an_imported_run_has_its_numbers_in_the_table_and_in_its_summary(
     recorded(tmp_path / "tree", full(state={"token_counter": counter}), full(2, {"success": False}))
     assert main(["import", str(tmp_path / "tree"), f"out={tmp_path / 'runs'}"]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "m/none/max5" in line]
-    assert row.replace(" ", "").split("│")[2:8] == ["2", "1/2", "50.0%", "2.0", "1,234", "5"]
+    assert row.replace(" ", "").split("│")[2:8] == [
+        "2",
+        "1/2",
+        "50.0%[9.5,90.5]",
+        "2.0",
+        "1,234",
+        "5",
+    ]
     (summary,) = (tmp_path / "runs").rglob("summary.json")
     usage = json.loads(summary.read_bytes())["overall"]["usage"]
     assert (usage["prompt"], usage["completion"]) == (1200, 34)

@@ -24,7 +24,6 @@ from codeact.exceptions import RunFolderError
 from codeact.experiment.identity import RequestedRun
 from codeact.recordings.run_folder import (
     EPISODES,
-    EXACT,
     EpisodeIdentity,
     RunFolder,
     latest_records,
@@ -32,10 +31,8 @@ from codeact.recordings.run_folder import (
 from codeact.recordings.token_file import read_tokens
 from codeact.recordings.token_units import TOKENS
 from tests.helpers.records import configured, make_record
+from tests.helpers.token_runs import ASKED, play, resumed
 
-ASKED = RequestedRun(
-    config=configured(), values={"label": "s", EXACT[0]: EXACT[1], "model.revision": "r1"}
-)
 IDS = st.lists(st.integers(0, 2**31 - 1), max_size=30)
 FLOATS = st.floats(max_value=0, allow_nan=False, allow_infinity=False)
 
@@ -61,15 +58,6 @@ def recorded(task: str, *requests: tuple[Sequence[int], Sequence[int]]) -> Episo
     record, log = make_record(task), tokens_of(*requests)
     record.tokens, record.token_report = log.turns, log.report
     return record
-
-
-def play(folder: Path, *records: EpisodeRecord, session: int = 1) -> RunFolder:
-    opened = RunFolder.open(folder, ASKED)
-    opened.session = session
-    for record in records:
-        opened.append(record)
-    opened.close()
-    return opened
 
 
 def joined(folder: Path) -> dict[str, list[list[int]]]:
@@ -168,7 +156,7 @@ def test_at_whatever_byte_a_run_is_killed_each_record_has_its_tokens(tmp_path: P
         folder.mkdir()
         (folder / TOKENS).write_bytes(units[:unit])
         (folder / EPISODES).write_bytes(lines[:line])
-        opened = play(folder)
+        opened = resumed(folder)
         finished = {int(one.task_digest[-1]) for one in opened.finished}
         assert finished == {*range(lines[:line].count(b"\n"))}
         assert not opened.notices
@@ -205,7 +193,7 @@ def test_finished_episodes_whose_tokens_are_gone_are_owed_again(tmp_path: Path) 
     play(tmp_path, recorded("1", ([3], [4])))
     with (tmp_path / TOKENS).open("r+b") as file:
         file.truncate(kept)
-    again = play(tmp_path)
+    again = resumed(tmp_path)
     assert [one.task_digest for one in again.finished] == ["digest-0"]
     assert "lacks the tokens of 1 finished" in again.notices[0]
     play(tmp_path, recorded("1", ([3], [5])), session=2)
@@ -224,7 +212,7 @@ def test_a_damaged_unit_is_refused_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match=f"at byte {start}"):
         RunFolder.open(tmp_path, ASKED)
     os.truncate(tmp_path / TOKENS, start)
-    assert {one.task_digest for one in play(tmp_path).finished} == {"digest-0"}
+    assert {one.task_digest for one in resumed(tmp_path).finished} == {"digest-0"}
 
 
 def test_parts_of_a_unit_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from codeact.exceptions import ToolFailure
 from codeact.experiment.compute.local import LocalBackend
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.events import Job, NullListener
+from codeact.experiment.resources import Resources
 from codeact.experiment.runner import Runner
 from codeact.experiment.strategies import strategy
 from codeact.models.scripted import ScriptedModel
@@ -354,7 +355,7 @@ async def test_an_episode_whose_game_was_killed_is_played_again(
     try:
         async with households() as made:
             text = f"<execute> look()\n{PUT} </execute>"
-            backend = LocalBackend({"a": environment(sandbox, made, [text])}, {})
+            backend = LocalBackend({"a": environment(sandbox, made, [text])}, {}, Resources(print))
             job = Job("a", configured(), folder, owed)
             await Runner([job], backend, 1, NullListener()).run()
     finally:

@@ -31,6 +31,7 @@ from codeact.models.person.terminal import terminal
 from codeact.recordings.provenance import provenance
 from codeact.recordings.run_folder import CONFIG, SUMMARY, RunFolder
 from codeact.results.exact_tokens import show_tokens
+from codeact.results.live.numbers import RunExtent
 from codeact.results.progress import make_progress
 from codeact.results.tables import show_failures, show_run, show_sweep
 from codeact.results.trackers import expected_trackers, trackers
@@ -76,6 +77,15 @@ def play_all(composed: list[tuple[tuple[str, ...], RunConfig]], *, sweep: bool) 
 def play_run(plan: Plan) -> int:
     """Play or resume one run as the command does; returns its exit status."""
     return uvloop.run(_run([PlannedRun("run", plan)]))
+
+
+async def play_quietly(config: RunConfig) -> RunResults:
+    """Play or resume one run, and print no table; notices go to standard error."""
+    (job,) = _planned_runs([((), config)], sweep=False)
+    for notice in job.plan.notices:
+        _notice(notice)
+    with expected_trackers([job.plan.config]):
+        return await _play([job])
 
 
 def _planned_runs(
@@ -186,12 +196,15 @@ async def _play_jobs(
     backend: ComputeBackend,
     accounts: dict[str, Account],
 ) -> RunResults:
-    total = sum(len(job.plan.assignments) for job in jobs)
-    done = total - sum(len(job.owed) for job in prepared)
+    runs = {
+        job.name: RunExtent(total := len(job.plan.assignments), total - len(one.owed))
+        for job, one in zip(jobs, prepared, strict=True)
+    }
+    total, done = (sum(counts) for counts in zip(*runs.values(), strict=True))
     config = jobs[0].plan.config
     concurrency = max(job.plan.config.compute.concurrency for job in jobs)
     person = terminal() if any(job.plan.config.person for job in jobs) else None
-    with make_progress(total, done, config.progress_seconds, live=person is None) as progress:
+    with make_progress(runs, config.progress_seconds, live=person is None) as progress:
         watch = ReasoningWatch(progress.notice)
         listeners = Listeners([progress, watch, *trackers(prepared, progress.notice)])
         if done:

@@ -19,5 +19,5 @@ COLLECTIONS: Mapping[str, Collection] = {
 
 
 def raw_folder(raw: Path, names: tuple[str, ...]) -> Path:
-    """A data set's folder: the first one that is there, else the one that is to be made."""
+    """A data set's folder: the first one that exists, else the one to make."""
     return next((raw / name for name in names if (raw / name).exists()), raw / names[0])

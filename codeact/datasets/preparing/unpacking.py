@@ -1,7 +1,7 @@
 """Unpacks a raw archive, tar (compressed or not) or zip: all of it, or nothing.
 
-What an archive says is not trusted. Members other than files and folders are refused, and so are
-names that lead outside, names that occur twice, and more than a bounded number of bytes and files.
+An archive is not trusted. Refused are members other than files and folders, names that lead
+outside, and names that occur twice. The number of files and bytes is bounded.
 """
 
 import shutil

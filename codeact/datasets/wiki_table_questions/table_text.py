@@ -1,9 +1,9 @@
 """The first rows of a table as pandas before 3.1 printed them on a terminal of 80 columns.
 
 What a terminal drops from the middle of a wide table has changed between versions of pandas, and a
-prompt may not: so only the cells are pandas', and the layout is done here. One trait of the old
-layout looks odd and is kept: in a shortened table, whether a heading gets the space that sets off
-numbers goes by the types of the table's *first* columns, not by those of the columns shown.
+prompt may not: so pandas prints only the cells, and the layout is done here. One trait of the old
+layout looks odd and is kept. In a shortened table, a heading gets the space that sets off numbers
+by the type of one of the table's *first* columns, not by that of the column shown.
 """
 
 from typing import TYPE_CHECKING, NamedTuple

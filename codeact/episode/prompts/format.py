@@ -12,7 +12,7 @@ from codeact.episode.prompts.base import Action, Observation, Style
 from codeact.episode.prompts.called_examples import called_example
 from codeact.episode.prompts.examples import example_for
 from codeact.episode.prompts.parsing import Fault
-from codeact.episode.prompts.worked import Step, Worked, read_example
+from codeact.episode.prompts.worked import Step, Worked, own_example, read_example
 from codeact.episode.settings import TurnSettings
 from codeact.episode.task import Task, ToolSpec
 from codeact.exceptions import ConfigError
@@ -92,6 +92,9 @@ class ActionFormat(ABC):
     ) -> Worked:
         """The example that fits a task and the way of acting."""
         names = {tool.name for tool in tools} if turns.use_tools else set()
+        own = task.metadata.get("example")
+        if own is not None and names and self.acts_by != "nothing":
+            return own_example(own, self.acts_by)
         kind = str(task.metadata.get("task_type", ""))
         if self.acts_by == "tools":
             return called_example(task_type, tools=names, kind=kind)

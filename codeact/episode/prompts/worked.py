@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from codeact.episode import protocol
 
@@ -36,6 +36,14 @@ def read_example(text: str) -> Worked:
     """Read an example that is written as `code` shows it."""
     task, *turns = text.strip("\n").split(_ASSISTANT)
     return Worked(task.removeprefix("Task:\n"), tuple(map(_step, turns)))
+
+
+def own_example(example: Mapping[str, Any], by: Literal["code", "tools"]) -> Worked:
+    """Take the example that a task brings: its text, and its steps as they are done `by`.
+
+    A task has it in its metadata, so that it shows the task's own tools on data of its own.
+    """
+    return Worked(example["task"], tuple(Step(**step) for step in example[f"by_{by}"]))
 
 
 def _step(turn: str) -> Step:

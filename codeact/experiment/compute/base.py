@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from codeact.episode.record import EpisodeRecord
 from codeact.exceptions import Cause
 from codeact.experiment.driver import Assignment
+from codeact.experiment.services import ServiceStats
 
 
 class ComputeBackend(Protocol):
@@ -30,6 +31,10 @@ class ComputeBackend(Protocol):
 
         Raises a `CodeactError` that says what does not work.
         """
+        ...
+
+    def stats(self) -> ServiceStats:
+        """Return how servers, sandboxes and workers do, as far as is known now."""
         ...
 
     async def settle(self) -> None:

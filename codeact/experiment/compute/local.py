@@ -17,8 +17,9 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.plan import Plan
 from codeact.experiment.probing import probe
-from codeact.experiment.resources import Cache, Rehearsal, Resources
-from codeact.models.base import EpisodeKey, ModelSettings
+from codeact.experiment.resources import Cache, Resources, naming_keys
+from codeact.experiment.services import ServiceStats
+from codeact.models.base import EpisodeKey, ModelClient, ModelSettings, Rehearsed
 from codeact.models.person.editor import MessageEditor
 from codeact.models.person.settings import PersonSettings
 from codeact.sandboxes.base import Sandbox
@@ -29,9 +30,13 @@ class LocalBackend:
     """Plays every episode in this process."""
 
     def __init__(
-        self, environments: Mapping[str, Environment], facts: Mapping[str, dict[str, Any]]
+        self,
+        environments: Mapping[str, Environment],
+        facts: Mapping[str, dict[str, Any]],
+        resources: Resources,
     ) -> None:
         self._environments = environments
+        self._resources = resources
         self.facts = facts
 
     async def play_episode(self, run: str, assignment: Assignment) -> EpisodeRecord:
@@ -42,6 +47,9 @@ class LocalBackend:
 
     async def probe(self, run: str, cause: Cause) -> None:
         await probe(self._environments[run], cause)
+
+    def stats(self) -> ServiceStats:
+        return self._resources.stats()
 
     async def settle(self) -> None:
         """Do nothing: every request is booked in this process as it ends."""
@@ -58,7 +66,7 @@ async def open_local(
         for name, plan in plans.items()
     }
     facts = {name: await resources.facts(plan.config.executor) for name, plan in plans.items()}
-    return LocalBackend(environments, facts)
+    return LocalBackend(environments, facts, resources)
 
 
 async def environment(
@@ -70,10 +78,12 @@ async def environment(
     *,
     strategy: PromptStrategy,
     asked: RunConfig | None = None,
+    rehearsed: bool = True,
 ) -> Environment:
     """Build what the episodes of a run share, checked for the episodes in `keys`.
 
     `asked` is the user's own configuration, where the models in `config` are already running ones.
+    The models are `rehearsed`, unless the caller does that.
     """
     asked = asked or config
 
@@ -88,22 +98,10 @@ async def environment(
         critic = None
         if config.feedback.kind != "none" and config.feedback.model is not None:
             kept = cache(asked.feedback.model)
-            critic = await resources.client(
-                config.feedback.model,
-                keys,
-                "feedback",
-                cache=kept,
-                rehearsal=Rehearsal(lambda _: RequestOptions(FEEDBACK_STOP), config.seed),
-            )
-        policy = await resources.client(
-            config.model,
-            keys,
-            cache=cache(asked.model),
-            rehearsal=Rehearsal(
-                lambda client: strategy.options(config.turns, (), plain=client.plain),
-                config.seed,
-            ),
-        )
+            critic = await resources.client(config.feedback.model, keys, "feedback", cache=kept)
+        policy = await resources.client(config.model, keys, cache=cache(asked.model))
+        if rehearsed:
+            await rehearse(config, strategy, policy, critic)
         book_checks(account, [policy, critic])
         return Environment(
             identity=identity_of(config),
@@ -117,6 +115,20 @@ async def environment(
             view=view_of(config),
             editor=MessageEditor() if config.person == "editor" else None,
         )
+
+
+async def rehearse(
+    config: RunConfig, strategy: PromptStrategy, policy: ModelClient, critic: ModelClient | None
+) -> None:
+    """Find out whether the models take what the run's requests carry: `ConfigError` if not."""
+    if isinstance(critic, Rehearsed):
+        assert config.feedback.model is not None
+        with naming_keys(config.feedback.model, "feedback"):
+            await critic.rehearse(RequestOptions(FEEDBACK_STOP), config.seed)
+    if isinstance(policy, Rehearsed):
+        options = strategy.options(config.turns, (), plain=policy.plain)
+        with naming_keys(config.model, "policy"):
+            await policy.rehearse(options, config.seed)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ def nodes_with(cpus: float) -> dict[str, float]:
 
 
 def _arrive() -> None:
-    """Do nothing: the task only has to be placed on a node."""
+    """Do nothing: the task only needs a place on a node."""
 
 
 class NodeDemand:

@@ -31,6 +31,7 @@ from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, record_of
 from codeact.experiment.plan import Plan
 from codeact.experiment.resources import Resources
+from codeact.experiment.services import ServiceStats, combined
 from codeact.ray_cluster import connect, disconnect
 from codeact.recordings.ledger import PlaySum
 from codeact.recordings.run_folder import Spent
@@ -131,6 +132,10 @@ class RayBackend:
             assert isinstance(refusals[0], BaseException)
             raise refusals[0]
 
+    def stats(self) -> ServiceStats:
+        nodes = {worker.info.node for worker in self._pool.workers}
+        return combined([worker.stats for worker in self._pool.workers], len(nodes))
+
     async def exchange_spending(self) -> None:
         """Exchange with all workers what running episodes have spent, until cancelled."""
         while True:
@@ -152,9 +157,8 @@ class RayBackend:
         # Lost workers are handled by the pool, and busy ones are asked again later.
         with suppress(RayError, TimeoutError):
             async with asyncio.timeout(seconds):
-                told: dict[str, RequestReport] = await worker.actor.exchange.remote(
-                    others, dict(worker.heard)
-                )
+                told: dict[str, RequestReport]
+                told, worker.stats = await worker.actor.exchange.remote(others, dict(worker.heard))
             for run, report in told.items():
                 self._hear(worker, run, report)
 
@@ -226,6 +230,7 @@ async def open_ray(
         exchanges = None
         try:
             await pool.open()
+            await pool.rehearse()
             backend = RayBackend(plans, accounts, pool, compute.handouts)
             exchanges = asyncio.create_task(backend.exchange_spending())
             yield backend

@@ -13,18 +13,20 @@ from codeact.episode.prompts import PromptStrategy
 from codeact.episode.record import valid_line
 from codeact.episode.task import Task
 from codeact.exceptions import Cause, CodeactError, ComputeUnavailable
+from codeact.experiment.booking import book_checks
 from codeact.experiment.budget import Account
-from codeact.experiment.compute.local import environment
+from codeact.experiment.compute.local import environment, rehearse
 from codeact.experiment.compute.reports import Outbox, RequestReport
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.driver import Assignment, Environment, RunIdentity, play_episode
 from codeact.experiment.probing import probe
 from codeact.experiment.resources import Resources
 from codeact.experiment.restoring import Prefix
+from codeact.experiment.services import ServiceStats
+from codeact.experiment.toolboxes import toolbox_of
 from codeact.graders.base import Mode
 from codeact.models.base import EpisodeKey, SharesLimits
 from codeact.recordings.run_folder import Spent
-from codeact.tools import open_toolbox
 
 NOTHING_SPENT = Spent(0, 0.0)
 
@@ -100,6 +102,7 @@ class EpisodeWorker:
 
     def __init__(self) -> None:
         self._resources = Resources()
+        self._configs: dict[str, RunConfig] = {}
         self._environments: dict[str, Environment] = {}
         self._accounts: dict[str, Account] = {}
         self._others: dict[str, Spent] = {}
@@ -129,7 +132,7 @@ class EpisodeWorker:
         config = setup.config
         account, outbox = Account(config.budget), Outbox()
         account.list_in(outbox.add)
-        tools = open_toolbox(config.search, config.alfworld, config.success)
+        tools = toolbox_of(config, config.search)
         tools.require(setup.tools)
         made = await environment(
             config,
@@ -139,11 +142,23 @@ class EpisodeWorker:
             self._resources,
             strategy=setup.strategy,
             asked=setup.asked,
+            rehearsed=False,
         )
+        self._configs[run] = config
         self._environments[run] = made._replace(identity=setup.identity)
         self._accounts[run], self._others[run] = account, NOTHING_SPENT
         self._outboxes[run] = outbox
         return await self._resources.facts(config.executor)
+
+    async def rehearse(self) -> CodeactError | None:
+        """Rehearse the models of all runs, for all workers; returns why one is refused."""
+        for run, made in self._environments.items():
+            try:
+                await rehearse(self._configs[run], made.strategy, made.policy, made.critic)
+            except CodeactError as error:
+                return error
+            book_checks(self._accounts[run], [made.policy, made.critic])
+        return None
 
     async def play_episode(self, message: bytes, others: Spent, heard: int) -> Reply:
         """Play one episode.
@@ -177,11 +192,12 @@ class EpisodeWorker:
 
     async def exchange(
         self, others: Mapping[str, Spent], heard: Mapping[str, int]
-    ) -> dict[str, RequestReport]:
-        """Take in what was spent elsewhere, and return what was asked here."""
+    ) -> tuple[dict[str, RequestReport], ServiceStats]:
+        """Take in what was spent elsewhere, and return what was asked here, and how all does."""
         for run, spent in others.items():
             self._hear(run, spent)
-        return {run: box.report(heard.get(run, 0)) for run, box in self._outboxes.items()}
+        reports = {run: box.report(heard.get(run, 0)) for run, box in self._outboxes.items()}
+        return reports, self._resources.stats()
 
     async def close(self) -> None:
         """Close the sandbox and the clients."""

@@ -16,6 +16,7 @@ from codeact.experiment.compute.nodes import NodeDemand, nodes_with
 from codeact.experiment.compute.reports import RequestReport
 from codeact.experiment.compute.worker import NOTHING_SPENT, EpisodeWorker, RunSetup, WorkerInfo
 from codeact.experiment.config.compute import RayCompute
+from codeact.experiment.services import ServiceStats
 from codeact.models.base import Notice
 from codeact.recordings.ledger import RequestLine
 from codeact.recordings.run_folder import Spent
@@ -40,8 +41,8 @@ class WorkerLost(Exception):
 class Worker:
     """A running actor.
 
-    Of each run, `charged` is what the actor has spent on it, and `heard` how many lines of its
-    requests have come from there, both as far as is known.
+    Both are by the run, and as far as is known: `charged` is what the actor has spent on it, and
+    `heard` how many lines of its requests have come from the actor.
     """
 
     def __init__(self, actor: Any, info: WorkerInfo) -> None:
@@ -51,6 +52,8 @@ class Worker:
         self.charged: dict[str, Spent] = {}
         self.heard: dict[str, int] = {}
         self.lost = asyncio.Event()
+        self.stats = ServiceStats()
+        """How the services on its node did at the last exchange."""
 
     def take(self, run: str, report: RequestReport) -> list[RequestLine]:
         """Return what is new in a report; nothing once the worker counts as lost."""
@@ -131,6 +134,20 @@ class WorkerPool:
         if not self.workers:
             raise self._unavailable()
         self._opened = True
+
+    async def rehearse(self) -> None:
+        """Have one worker rehearse the models for all; raises what it refuses them for."""
+        from ray.exceptions import RayError
+
+        for worker in list(self.workers):
+            try:
+                refusal: CodeactError | None = await _result(worker.actor.rehearse.remote())
+            except RayError as error:
+                self.lose(worker, gist(error))
+                continue
+            if refusal is not None:
+                raise refusal
+            return
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))

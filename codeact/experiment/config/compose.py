@@ -4,7 +4,6 @@ Commands call Hydra's API rather than its decorator: a sweep is then one process
 episodes, and every refusal names the key, the file and the nearest valid name.
 """
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,17 +21,22 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from codeact.exceptions import ConfigError
+from codeact.experiment.config.instead import as_keys, flat_keys, instead_of
 from codeact.experiment.overrides import literal, parsed
 from codeact.resources import data_folder
 from codeact.wording import nearest, without_secrets
 
-_SHOWN = 4
-"""Keys of one ending, that are suggested."""
 _SWEPT = {"run", "fork"}
 """Commands that take ``-m``."""
-_DIALECT = re.compile(r"^((?:feedback\.)?model)\.dialect=")
-_TAKES_SEVERAL = {"task"}
-"""Groups that take a list of options, which are composed into one."""
+_WITHIN = re.compile(r"((?:[a-z_]+\.)*([a-z_]+))\.([a-z_]+)=")
+_NOT_NEEDED = tuple(
+    f"~hydra/{group}"
+    for group in ("launcher", "sweeper", "help", "hydra_help", "hydra_logging", "job_logging")
+)
+"""What only an application of Hydra's needs; without it, composing takes a sixth less."""
+_BY_NAME = {"tracker"}
+_TAKES_SEVERAL = {"task", *_BY_NAME}
+"""Groups that take a list of options: composed into one, or each with its keys under its name."""
 
 
 class Invocation(NamedTuple):
@@ -72,8 +76,18 @@ class Invocation(NamedTuple):
 
 
 def as_group(word: str) -> str:
-    """Write ``model.dialect=NAME`` as Hydra has it: an option that fills keys of the model."""
-    return _DIALECT.sub(r"model/dialect@\1=", word)
+    """Write ``model.dialect=NAME`` as Hydra has it: an option of a group within a group."""
+    found = _WITHIN.match(word)
+    if found is None:
+        return word
+    package, group, inner = found.groups()
+    is_group = (data_folder("conf") / group / inner).is_dir()
+    return f"{group}/{inner}@{package}={word[found.end() :]}" if is_group else word
+
+
+def is_within(group: str) -> bool:
+    """Whether a group is within another: its option changes keys of what that one has filled."""
+    return "/" in group.partition("@")[0]
 
 
 class Composed(NamedTuple):
@@ -113,8 +127,9 @@ def compose_config(invocation: Invocation, *, resolve: bool = True) -> Composed:
     words = _without_sweeps(invocation.command, overrides)
     with initialize_config_dir(config_dir=str(invocation.folders[0]), version_base="1.3"):
         lists = _lists_of_options(invocation.name, words)
+        overrides = _by_name(overrides, lists)
         try:
-            config = compose(invocation.name, overrides=overrides, return_hydra_config=True)
+            config = _composed(invocation.name, overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise _explain(invocation.name, overrides, error) from error
         choices = {**config.hydra.runtime.choices, **lists}
@@ -188,9 +203,11 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
     }
     if not given:
         return {}
-    others = [word.input_line or "" for word in words if word.get_key_element() not in given]
+    roots = tuple(f"{group}." for group in _BY_NAME)  # their places are not open yet
+    unset = {*given, *(w.get_key_element() for w in words if w.key_or_group.startswith(roots))}
+    others = [word.input_line or "" for word in words if word.get_key_element() not in unset]
     try:
-        files = option_files(compose(name, overrides=others, return_hydra_config=True))
+        files = option_files(_composed(name, others))
     except (HydraException, OmegaConfBaseException):
         return {}  # it is the rest that is wrong, and will be refused
     found = {}
@@ -199,6 +216,17 @@ def _lists_of_options(name: str, words: list[Override]) -> dict[str, str]:
             names = [str(one) for one in value]
             _refuse_list(key, names, options)
             found[key] = f"[{','.join(names)}]"
+    return found
+
+
+def _by_name(overrides: list[str], lists: Mapping[str, str]) -> list[str]:
+    """Write ``tracker=[a,b]`` as Hydra has it, in front: none of the group, each in its place."""
+    given = set(lists) & _BY_NAME
+    found = [word for word in overrides if word.partition("=")[0] not in given]
+    first = sum(word.startswith("hydra.searchpath=") for word in found[:1])
+    for group in given:
+        places = [f"+{group}@{group}.{name}={name}" for name in options_in(lists[group])]
+        found[first:first] = [f"~{group}", *places]
     return found
 
 
@@ -237,14 +265,14 @@ def _files(name: str, config: DictConfig, choices: Mapping[Any, Any]) -> dict[st
     """Which YAML file fills which package."""
     folders = _folders(config)
     found = {"": _locate(name, folders)}
-    for group, choice in sorted(choices.items(), key=lambda one: "model/dialect" in str(one[0])):
+    for group, choice in sorted(choices.items(), key=lambda one: is_within(str(one[0]))):
         path, _, package = str(group).partition("@")
         if path.startswith("hydra/") or choice is None:
             continue
         places = [_locate(f"{path}/{option}", folders) for option in options_in(str(choice))]
         filled = package or path.replace("/", ".")
-        if str(group).startswith("model/dialect@"):
-            # It fills some keys of what another option has filled, or the command's own file.
+        if is_within(str(group)):
+            # Where no other option has filled those keys, the command's own file has.
             places = [found.get(filled, found[""]), *(places if choice != "none" else [])]
         found[filled] = ", ".join(places)
     return found
@@ -283,41 +311,40 @@ def _explain(name: str, overrides: list[str], error: Exception) -> ConfigError:
     """Find the override that Hydra refuses, and say what would have been valid."""
     # Where the options are is no choice of the user's.
     first = sum(override.startswith("hydra.searchpath=") for override in overrides[:1])
+    before = None
     for end in range(first, len(overrides) + 1):
         try:
-            compose(name, overrides=overrides[:end])
+            before = _composed(name, overrides[:end])
         except (HydraException, OmegaConfBaseException) as cause:
-            if end == first:
+            if before is None:
                 return ConfigError(f"{name}.yaml: {_first_line(cause)}")
-            return ConfigError(_refusal(name, overrides[: end - 1], overrides[end - 1], cause))
+            return ConfigError(_refusal(before, overrides[end - 1], cause))
     return ConfigError(str(error))
 
 
-def _refusal(name: str, before: list[str], override: str, cause: Exception) -> str:
+def _composed(name: str, overrides: list[str]) -> DictConfig:
+    """Compose with Hydra, whose own node says where everything comes from."""
+    dropped = () if any("hydra/" in word for word in overrides) else _NOT_NEEDED
+    return compose(name, overrides=[*overrides, *dropped], return_hydra_config=True)
+
+
+def _refusal(before: DictConfig, override: str, cause: Exception) -> str:
+    """Say what is wrong with an override, given what was composed without it."""
     key, _, value = override.lstrip("+~").partition("=")
     group = key.partition("@")[0]
-    files = option_files(compose(name, overrides=before, return_hydra_config=True))
+    files = option_files(before)
     options = {group: [file.stem for file in found] for group, found in files.items()}
     if group in options:
         if value not in options[group]:
-            hint = nearest(value, options[group]) + _as_keys(group, value)
+            hint = nearest(value, options[group]) + as_keys(group, value)
             return f"{override!r}: {group} has no option {value!r} ({hint})"
         return f"{override!r}: {_first_line(cause)}"
-    keys = set(flat_keys(OmegaConf.to_container(compose(name, overrides=before))))
+    keys = set(flat_keys(_plain(before, resolve=False)))
     missing = key if key not in keys else _missing_beneath(key, cause)
     if missing not in keys:
-        return f"{override!r}: unknown key {missing!r} ({_instead(missing, keys, options)})"
+        return f"{override!r}: unknown key {missing!r} ({instead_of(missing, keys, options)})"
     why = f": {_first_line(cause.__cause__)}" if isinstance(cause.__cause__, Exception) else ""
     return f"{override!r}: {_first_line(cause)}{why}"
-
-
-def _as_keys(group: str, value: str) -> str:
-    """How to say by keys what the name of an option that is not there seems to say."""
-    turns = re.fullmatch(r"max(\d+)_p(\d+)", value) if group == "turns" else None
-    if turns is None:
-        return ""
-    steps, proposals = turns.groups()
-    return f" Or give turns.max_steps={steps} turns.max_propose_solution={proposals}"
 
 
 def _missing_beneath(key: str, cause: Exception) -> str:
@@ -325,53 +352,6 @@ def _missing_beneath(key: str, cause: Exception) -> str:
     reason = cause.__cause__
     found = getattr(reason, "full_key", None) if isinstance(reason, ConfigKeyError) else None
     return str(found) if found and _within(str(found), key) else key
-
-
-def _instead(key: str, keys: set[str], options: dict[str, list[str]]) -> str:
-    """What to give in place of a key that is not there."""
-    parent, _, leaf = key.rpartition(".")
-    if parent == "task.sets":
-        there = sorted(one.rpartition(".")[2] for one in keys if one.rpartition(".")[0] == parent)
-        return (
-            f"task.sets has {', '.join(there)}; one more is "
-            f'"+{key}={{path:FILE,family:NAME}}", and ~task.sets.NAME takes one out'
-        )
-    if whole := whole_keys(key, keys):
-        return whole
-    beside = [one for one in keys if one.rpartition(".")[0] == parent]
-    others = [one for one in (*keys, *options) if not key.startswith(f"{one}.")]
-    hint = nearest(key, others, ())
-    if hint.startswith("did you mean"):
-        return hint
-    near = difflib.get_close_matches(leaf, {one.rpartition(".")[2] for one in keys}, n=1)
-    if near and (whole := whole_keys(near[0], keys)):
-        return whole
-    return nearest(key, (), beside or [one for one in keys if "." not in one])
-
-
-def whole_keys(end: str, keys: Iterable[str]) -> str:
-    """The keys that end like this, as a suggestion; of the options that are not chosen, too."""
-    found = sorted(one for one in keys if one.endswith(f".{end}"))
-    if found:
-        others = f" or {len(found) - _SHOWN} others" if len(found) > _SHOWN else ""
-        return f"did you mean {' or '.join(map(repr, found[:_SHOWN]))}{others}?"
-    elsewhere: dict[str, list[str]] = {}
-    for file in sorted(data_folder("conf").glob("*/*.yaml")):
-        group, tree = file.parent.name, OmegaConf.to_container(OmegaConf.load(file))
-        for one in flat_keys(tree):
-            if f"{group}.{one}".endswith(f".{end}"):
-                elsewhere.setdefault(f"{group}.{one}", []).append(f"{group}={file.stem}")
-    said = [f"{key!r} with {', '.join(chosen)}" for key, chosen in sorted(elsewhere.items())]
-    return f"did you mean {' or '.join(said[:_SHOWN])}?" if said else ""
-
-
-def flat_keys(tree: Any, prefix: str = "") -> Iterable[str]:
-    """Every dotted key of a nested dict, inner nodes included."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            path = f"{prefix}{key}"
-            yield path
-            yield from flat_keys(value, path + ".")
 
 
 def _first_line(error: Exception) -> str:

@@ -27,8 +27,8 @@ class RayCompute(Settings):
 
     `address` of a cluster is an ``host:port`` or ``auto``; None takes the one that the environment
     names (a Ray job's own, for example), and starts Ray on this machine where it names none.
-    `workers` is the number of actors. None is one on each node, also on those that join later, and
-    an autoscaler is asked for up to `pending` nodes at a time while more episodes are played at
+    `workers` is the number of actors. None is one on each node, also on those that join later. An
+    autoscaler is then asked for up to `pending` nodes at a time while more episodes are played at
     once than the nodes have CPUs. An episode whose worker is lost is handed out again, `handouts`
     times in all. The run ends when there has been no worker at all for `start_seconds`.
     """

@@ -49,7 +49,10 @@ def keys_of(schema: type[BaseModel], config: Mapping[str, Any], under: str = "")
         model = _chosen(field.annotation, value)
         if isinstance(value, Mapping) and value.get("kind") == "none" and not _kinds(model):
             value, model = "none", None  # the group says that there is nothing
-        if model is not None and isinstance(value, Mapping):
+        if model is not None and isinstance(value, Mapping) and _are_several(value):
+            for part, one in value.items():
+                yield from keys_of(of_kind(model, one), one, f"{path}.{part}.")
+        elif model is not None and isinstance(value, Mapping):
             yield from keys_of(model, value, f"{path}.")
         elif model is not None and isinstance(value, BaseModel):
             yield from keys_of(model, value.model_dump(), f"{path}.")
@@ -113,6 +116,12 @@ def _chosen(annotation: Any, value: Any) -> type[BaseModel] | None:
         return None
     named = [one for one in kinds if _kind(one) is not None and _kind(one) == value.get("kind")]
     return of_kind((named or kinds)[0], value)
+
+
+def _are_several(value: Mapping[str, Any]) -> bool:
+    """Whether a group holds several options by their names, not the keys of one."""
+    parts = value.values()
+    return bool(parts) and all(isinstance(one, Mapping) and "kind" in one for one in parts)
 
 
 def _kind(model: type[BaseModel]) -> object:

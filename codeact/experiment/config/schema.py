@@ -17,6 +17,7 @@ from codeact.experiment.budget import BudgetSettings
 from codeact.experiment.config.compute import ComputeSettings, RayCompute
 from codeact.experiment.config.prompts import DIRECT_PROMPT, PromptSettings
 from codeact.experiment.config.tasks import Missing, TaskSettings
+from codeact.experiment.config.trackers import AnyTrackers
 from codeact.graders.base import Mode
 from codeact.models.person.settings import PersonSettings
 from codeact.models.registry import AnyModelSettings
@@ -67,36 +68,6 @@ class FeedbackConfig(FeedbackSettings):
         if self.kind == "none" or self.model is None:
             return "none"
         return f"{self.model.name}/{self.published_kind}"
-
-
-class NoTracker(Settings):
-    """Nothing but the run folder keeps the results."""
-
-    kind: Literal["none"]
-    """No tracker."""
-
-
-class WandbTracker(Settings):
-    """Weights & Biases. `mode` ``auto`` is online where there is a key for it, else offline.
-
-    `trajectories` is how many episodes at most the table of readable trajectories has.
-    """
-
-    kind: Literal["wandb"]
-    """Weights & Biases."""
-    project: str
-    """The project at W&B."""
-    entity: str | None = None
-    """The team or user at W&B; null is your default one."""
-    mode: Literal["auto", "online", "offline"] = "auto"
-    """`auto` is online where there is a key, else offline."""
-    tags: list[str] = Field(default_factory=list)
-    """Tags of the run at W&B."""
-    trajectories: int = Field(default=50, ge=0, le=10_000)
-    """How many episodes the table of readable trajectories holds at most."""
-
-
-TrackerSettings = Annotated[NoTracker | WandbTracker, Field(discriminator="kind")]
 
 
 class GradedSettings(Settings):
@@ -152,12 +123,7 @@ class ToolSettings(GradedSettings):
     @property
     def success(self) -> Success:
         """When a world that tools act on counts as solved."""
-        return success_of(self.grading.mode)
-
-
-def success_of(mode: Mode) -> Success:
-    """Tell when a world that tools act on counts as solved in a grading mode."""
-    return "published" if mode == "mint" else "goal"
+        return "published" if self.grading.mode == "mint" else "goal"
 
 
 class ValidateConfig(ToolSettings):
@@ -165,7 +131,10 @@ class ValidateConfig(ToolSettings):
 
     out: str | None = None
     """Where every task that fails, or has no known answer, is written, one JSON object a line."""
-    attacks: list[Mode] = ["strict", "mint"]
+    formats: list[str]
+    """Action formats in which tasks with a walkthrough, such as those of toolbench, are solved by
+    it; an empty list is none."""
+    attacks: list[Mode] = Field(default_factory=lambda: list[Mode](("strict", "mint")))
     """The grading modes in which answers that solve nothing are tried on every task."""
     attacks_out: str | None = None
     """Where the table of attacks, and every one that passes, is written as JSON."""
@@ -245,8 +214,8 @@ class RunConfig(PlaySettings):
     """Bounds on the whole run."""
     cache: str | None
     """The folder of the response cache; None asks the model every time."""
-    tracker: TrackerSettings
-    """Who else is told of results."""
+    tracker: AnyTrackers
+    """Who else is told of results: one tracker, or several by name (`tracker=[A,B]`)."""
     progress_seconds: float = Field(gt=0)
     """How often a line is printed where the output is no terminal."""
     full_disk_seconds: float = Field(ge=0)
@@ -264,6 +233,12 @@ class RunConfig(PlaySettings):
                 f"budget.usd needs prices to count with: give {without[0]}.prices.prompt and "
                 f"{without[0]}.prices.completion, in USD per million tokens"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_the_policys(self) -> Self:
+        if getattr(self.feedback.model, "tokens", None) is not None:
+            raise ValueError("feedback.model.tokens: only the policy's are recorded; leave it null")
         return self
 
     @model_validator(mode="after")
@@ -302,7 +277,7 @@ class RunConfig(PlaySettings):
 
     @property
     def person(self) -> Literal["policy", "user", "editor"] | None:
-        """What a person at the terminal is in the run's episodes, None where nobody is asked."""
+        """What a person at the terminal is in the run's episodes; None if no person is asked."""
         if isinstance(self.model, PersonSettings):
             return "policy"
         if self.step:

@@ -18,7 +18,8 @@ class TaskSet(Settings):
     """
 
     path: str
-    """The task file; `pkg://package/file` is one that a package ships."""
+    """The task file; `pkg://package/file` is one that a package ships. `seed://N` is none: the
+    family makes its tasks by the seed N."""
     family: str
     """The family that reads and grades its rows."""
     limit: int | None = Field(default=None, ge=1)
@@ -35,5 +36,7 @@ class TaskSet(Settings):
 class TaskSettings(Settings):
     """The task files of a run, by the name that records carry."""
 
+    seed: int | None = Field(default=None, ge=0)
+    """The seed of tasks that are made, in the options that have one."""
     sets: dict[str, TaskSet] = Field(min_length=1)
     """The task files of the run, by the name that records carry."""

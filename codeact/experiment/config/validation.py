@@ -6,7 +6,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codeact.exceptions import ConfigError
-from codeact.experiment.config.compose import Composed, flat_keys, whole_keys
+from codeact.experiment.config.compose import Composed
+from codeact.experiment.config.instead import flat_keys, whole_keys
+from codeact.experiment.config.trackers import TRACKERS, TrackerSettings
 from codeact.models.base import ModelSettings
 from codeact.models.registry import model_kinds, settings_type
 from codeact.wording import nearest, with_whole_keys
@@ -63,6 +65,9 @@ def _walk(
             continue
         path.append(str(step))
         model = of_kind(members[0], data) if members else None
+        if model is TrackerSettings and isinstance(data, dict) and step in data:
+            data = data[step]  # the name of one of several
+            continue
         known = {
             one.alias or name: one for name, one in (model.model_fields if model else {}).items()
         }
@@ -77,9 +82,11 @@ def _walk(
 
 
 def of_kind(model: type[BaseModel], data: Any) -> type[BaseModel]:
-    """Any kind of model is admitted where the base of their settings stands."""
+    """Any kind of model or tracker is admitted where the base of their settings stands."""
     if model is ModelSettings and isinstance(data, dict) and data.get("kind") in model_kinds():
         return settings_type(data["kind"])
+    if model is TrackerSettings and isinstance(data, dict) and data.get("kind") in TRACKERS.names():
+        return TRACKERS.get(data["kind"])
     return model
 
 
@@ -98,7 +105,7 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tag(model: type[BaseModel]) -> object:
-    """What `kind` has to be for a model."""
+    """Return the `kind` that chooses a model."""
     field = model.model_fields.get("kind")
     named = get_args(field.annotation) if field else ()
     return named[0] if named else None

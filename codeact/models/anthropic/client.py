@@ -3,11 +3,12 @@
 from typing import Any
 
 from codeact.episode.effects import Usage
+from codeact.episode.messages import RequestOptions
 from codeact.exceptions import ModelFailure, ProviderFailure
 from codeact.models.anthropic import wire
 from codeact.models.anthropic.caching import set_breakpoints
 from codeact.models.anthropic.messages import sent_conversation, sent_tools
-from codeact.models.anthropic.settings import AnthropicSettings
+from codeact.models.anthropic.settings import LEAST_BUDGET, AnthropicSettings
 from codeact.models.base import Request
 from codeact.models.remote.client import RemoteClient
 from codeact.models.remote.encoding import ServerCompletion
@@ -25,26 +26,30 @@ class AnthropicClient(RemoteClient):
 
     def _body(self, request: Request) -> dict[str, Any]:
         settings = self._settings
-        sampling, reasoning = settings.sampling, settings.reasoning
-        system, messages = sent_conversation(request.messages, reasoning.history)
-        tools = sent_tools(request.tools)
+        options = RequestOptions(request.stop, request.tools, request.response_format)
+        carried = self._parameters(options, request.seed)
+        system, messages = sent_conversation(request.messages, settings.reasoning.history)
         if settings.caching is not None:
-            set_breakpoints(settings.caching, tools, system, messages)
-        optional = {
-            "system": system,
+            set_breakpoints(settings.caching, carried.get("tools", ()), system, messages)
+        told = {"system": system} if system else {}
+        return {"model": settings.model_id, "messages": messages, **told, **carried}
+
+    def _parameters(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+        settings = self._settings
+        sampling, tools = settings.sampling, sent_tools(options.tools)
+        optional: dict[str, Any] = {
+            "max_tokens": sampling.max_tokens,
             "tools": tools,
             "tool_choice": self._tool_choice() if tools else None,
-            "stop_sequences": [one for one in request.stop if one.strip()][: settings.stop_limit],
+            "stop_sequences": [one for one in options.stop if one.strip()][: settings.stop_limit],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
             "thinking": self._thinking(),
-            "output_config": self._output_config(request),
+            "output_config": self._output_config(options),
         }
-        body = {"model": settings.model_id, "max_tokens": sampling.max_tokens, "messages": messages}
-        body.update({key: value for key, value in optional.items() if value not in (None, [], {})})
-        body.update(sampling.extra)
-        return body
+        found = {key: value for key, value in optional.items() if value not in (None, [], {})}
+        return found | sampling.extra
 
     def _tool_choice(self) -> dict[str, Any] | None:
         settings = self._settings
@@ -66,21 +71,22 @@ class AnthropicClient(RemoteClient):
         told = {key: value for key, value in given.items() if value is not None}
         return {"type": reasoning.thinking, **told}
 
-    def _output_config(self, request: Request) -> dict[str, Any]:
+    def _output_config(self, options: RequestOptions) -> dict[str, Any]:
         config: dict[str, Any] = {}
         if (effort := self._settings.reasoning.effort) is not None:
             config["effort"] = effort
-        if request.response_format is not None:
-            config["format"] = _output_format(request.response_format)
+        if options.response_format is not None:
+            config["format"] = _output_format(options.response_format)
         return config
 
     def _question(self, words: str, carried: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "model": self._settings.model_id,
-            **carried,
-            "max_tokens": 1,
-            "messages": [{"role": "user", "content": words}],
-        }
+        messages = [{"role": "user", "content": words}]
+        asked = {"model": self._settings.model_id, "messages": messages, **carried, "max_tokens": 1}
+        if "budget_tokens" in carried.get("thinking", ()):
+            # The API takes no smaller budget, and wants room for an answer behind it.
+            asked["thinking"] = {**carried["thinking"], "budget_tokens": LEAST_BUDGET}
+            asked["max_tokens"] = LEAST_BUDGET + 1
+        return asked
 
     def _usage(self, usage: object) -> Usage | None:
         return wire.read_usage(usage)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from codeact.episode.settings import Settings
 from codeact.exceptions import ModelUnavailable
+from codeact.models.anthropic.advice import ADVICE
 from codeact.models.base import ModelClient
 from codeact.models.remote.conversation import History
 from codeact.models.remote.settings import (
@@ -17,7 +18,8 @@ from codeact.models.remote.settings import (
 )
 
 API_VERSION = "2023-06-01"
-_LEAST_BUDGET = 1024
+LEAST_BUDGET = 1024
+"""Tokens of thinking: the smallest budget that the API takes."""
 _RESERVED = {
     "cache_control",
     "messages",
@@ -58,7 +60,7 @@ class ClaudeReasoning(Settings):
     thinking: Literal["adaptive", "enabled", "between_tools", "disabled"] | None = None
     """`adaptive`: the model decides; `enabled`: within `budget`. Which of them a model takes, and
     what it does where nothing is said (null), differs from model to model."""
-    budget: int | None = Field(default=None, ge=_LEAST_BUDGET)
+    budget: int | None = Field(default=None, ge=LEAST_BUDGET)
     """The most tokens of thinking, for `enabled`; less than `sampling.max_tokens`."""
     display: Literal["summarized", "omitted"] | None = None
     """Whether thoughts come back as a summary or only as their signature; null is the model's
@@ -90,6 +92,7 @@ class AnthropicSettings(RemoteSettings):
     sdk_class = "codeact.models.anthropic.sdk:AnthropicTransport"
     models_route = "models?limit=1000"
     incidental = RemoteSettings.incidental | {"caching"}
+    advice = ADVICE
 
     kind: Literal["anthropic"]
     """An endpoint that speaks Anthropic's Messages API."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from codeact.episode.effects import Usage
 from codeact.episode.messages import RequestOptions
-from codeact.exceptions import ConfigError
+from codeact.exceptions import ProviderFailure
 from codeact.models.base import Request
 from codeact.models.openai import wire
 from codeact.models.openai.requests import RequestWriter, parameters, question
@@ -39,11 +39,12 @@ class OpenAIClient(RemoteClient):
     def _body(self, request: Request) -> dict[str, Any]:
         return {**self._exact.fields, **self._writer.body(request)}
 
-    def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+    def _parameters(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
         if self.plain and (options.tools or options.response_format is not None):
-            raise ConfigError(
+            raise ProviderFailure(
                 "api=completion sends one text, and the prompt strategy wants function calls or a "
-                "response format: give api=chat, or another prompt"
+                "response format: give api=chat, or another prompt",
+                final=True,
             )
         return parameters(self._settings, options, seed)
 

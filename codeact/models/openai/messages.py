@@ -9,7 +9,14 @@ from typing import Any
 
 import msgspec
 
-from codeact.episode.messages import Answer, Message, ToolCall, ToolSchema, arguments_of
+from codeact.episode.messages import (
+    Answer,
+    Message,
+    ToolCall,
+    ToolSchema,
+    arguments_of,
+    chat_call,
+)
 from codeact.models.openai.reasoning import (
     ReasoningSettings,
     Spelling,
@@ -134,14 +141,7 @@ def sent_messages(
 
 def _sent_assistant(message: Message, answered: set[str], names: set[str]) -> dict[str, Any]:
     calls = [
-        {
-            "id": call["id"],
-            "type": "function",
-            "function": {
-                "name": call["name"] if call["name"] in names else as_name(call["name"]),
-                "arguments": _sent_arguments(call),
-            },
-        }
+        chat_call(_acceptable(call, names))
         for call in message.get("tool_calls", ())
         if call["id"] in answered
     ]
@@ -161,11 +161,13 @@ def _add_reasoning(one: dict[str, Any], message: Message, spelling: Spelling) ->
         one["reasoning_details"] = details
 
 
-def _sent_arguments(call: ToolCall) -> str:
-    """Return arguments as a JSON object: servers read them for their chat templates."""
-    if arguments_of(call) is not None:
-        return call["arguments"]
-    return msgspec.json.encode(as_object(call)).decode()
+def _acceptable(call: ToolCall, names: set[str]) -> ToolCall:
+    """Return a call whose arguments are a JSON object: servers read them for their templates."""
+    arguments = call["arguments"]
+    if arguments_of(call) is None:
+        arguments = msgspec.json.encode(as_object(call)).decode()
+    name = call["name"] if call["name"] in names else as_name(call["name"])
+    return {"id": call["id"], "name": name, "arguments": arguments}
 
 
 def sent_tools(tools: Sequence[ToolSchema]) -> list[dict[str, Any]]:

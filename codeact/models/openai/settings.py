@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from codeact.episode.settings import Settings
 from codeact.models.base import without_none
+from codeact.models.openai.advice import ADVICE
 from codeact.models.openai.reasoning import ReasoningSettings
 from codeact.models.remote.settings import (
     RemoteSettings,
@@ -60,6 +61,7 @@ class EndpointSettings(RemoteSettings):
     client_class = "codeact.models.openai.client:OpenAIClient"
     sdk_class = "codeact.models.openai.sdk:SdkTransport"
     checked_keys = "name, base_url, api, sampling"
+    advice = ADVICE
     incidental = RemoteSettings.incidental | {"length_key", "tokenizer"}
 
     api: Literal["chat", "completion"] = "chat"

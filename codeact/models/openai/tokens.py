@@ -5,6 +5,7 @@ has `prompt_token_ids` (beside the choices; in plain completions, within each), 
 `token_ids` and `logprobs`: a `content` with one `logprob` a token, or `token_logprobs`.
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,7 @@ REMEDY = (
     "model.tokens=exact needs vLLM, 0.10.2 or newer, whose answers have token ids and log "
     "probabilities: serve the model with that, or give model.tokens=null, which counts tokens only"
 )
+_DETOKENIZE_SECONDS = 10.0
 _UNFINISHED = "\ufffd"
 """What stands for a character whose bytes are not all there yet."""
 
@@ -156,7 +158,8 @@ class ExactTokens:
             )
         if (largest := max(logprobs, default=0.0)) > 0:
             raise InvalidTokens(f"{largest} is no log probability")
-        self._check_vocabulary(max(prompt), max(sampled, default=0))
+        if self._tokenizer is not None:
+            self._check_vocabulary(self._tokenizer, max(prompt), max(sampled, default=0))
         return CompletionTokens(
             prompt=pack_ids(prompt),
             sampled=pack_ids(sampled),
@@ -176,16 +179,15 @@ class ExactTokens:
         url = self._settings.addresses[0].removesuffix("/v1") + "/detokenize"
         body = encode({"model": self._settings.model_id, "tokens": list(ids)})
         try:
-            response = await connections.post(url, body)
+            async with asyncio.timeout(_DETOKENIZE_SECONDS):
+                response = await connections.post(url, body)
             text = decode(response.body).get("prompt") if response.status == 200 else None
-        except (RequestFailed, InvalidResponse):
+        except (RequestFailed, TimeoutError, InvalidResponse):
             return None
         return text if isinstance(text, str) else None
 
-    def _check_vocabulary(self, *largest: int) -> None:
-        if self._tokenizer is None:
-            return
-        size = self._tokenizer.get_vocab_size()
+    def _check_vocabulary(self, tokenizer: "Tokenizer", *largest: int) -> None:
+        size = tokenizer.get_vocab_size()
         if beyond := [one for one in largest if one >= size]:
             raise InvalidTokens(
                 f"its token {beyond[0]} is beyond the {size:,} of {self._settings.tokenizer}: give "

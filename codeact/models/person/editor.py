@@ -15,7 +15,7 @@ class MessageEditor:
         self._terminal = terminal()
 
     async def edited(self, completion: Completion, turn: int) -> Completion | Failure:
-        """Return a message as it is to be acted on, or the end of the episode.
+        """Return the message to act on, or the end of the episode.
 
         `turn` counts from 0. What the model wrote is kept beside what the person made of it, and
         what it took is paid for in either case.

@@ -27,7 +27,7 @@ class EpisodeView:
 
     @property
     def left(self) -> bool:
-        """Whether the person has left, so that nothing more is to be played."""
+        """Whether the person has left, so that no more episodes are played."""
         return self._terminal.left
 
     def show(self, episode: Episode) -> None:

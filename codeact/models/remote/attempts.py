@@ -7,6 +7,12 @@ from codeact.models.remote.errors import ServerError
 from codeact.models.remote.transport import RequestFailed
 from codeact.models.replicas import Endpoint
 
+_UNLUCKY = 0.25
+"""How much of a retry it takes to be refused (429) by a server that answers others meanwhile.
+
+To be refused with the crowd of a wave, whose first refusal has lowered the limit, takes nothing.
+"""
+
 
 class ContextOverflow(Exception):
     """The server refused since the conversation and its answer do not fit the context."""
@@ -29,6 +35,12 @@ class RequestHistory:
         self.failures.append(reason)
         self.spent += weight
         self.last = time.monotonic()
+
+    def weight_of_refusal(self, endpoint: Endpoint, *, first: bool) -> float:
+        """Return how much of a retry a refusal takes; `first` says that it is its wave's first."""
+        if not first:
+            return 0.0
+        return _UNLUCKY if endpoint.answered_at > self.last else 1.0
 
     @property
     def seconds(self) -> float:

@@ -48,11 +48,6 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _PROBE_PAUSES = (1.0, 4.0)
 """Seconds before a server that may come back is asked again whether it has."""
-_UNLUCKY = 0.25
-"""How much of a retry it takes to be refused (429) by a server that answers others meanwhile.
-
-To be refused with the crowd of a wave, whose first refusal has lowered the limit, takes nothing.
-"""
 
 
 class RemoteClient(ABC):
@@ -98,9 +93,9 @@ class RemoteClient(ABC):
     def _usage(self, usage: object) -> Usage | None:
         """Read the field ``usage`` of an answer; None where it is none."""
 
-    def _carried(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
-        """Return what a run's requests carry beside their messages, as far as it is rehearsed."""
-        return {}
+    @abstractmethod
+    def _parameters(self, options: RequestOptions, seed: int | None) -> dict[str, Any]:
+        """Return what a request carries beside messages and model; raises `ProviderFailure`."""
 
     @abstractmethod
     def _parse(self, body: bytes, request: Request) -> ServerCompletion:
@@ -120,9 +115,8 @@ class RemoteClient(ABC):
             self._checks = None
             raise ConfigError(no_server([check for check, _ in refused]))
         for check, why in refused:
-            endpoint = next(
-                one for one in self._endpoints.members if one.base_url == check.base_url
-            )
+            members = self._endpoints.members
+            endpoint = next(one for one in members if one.base_url == check.base_url)
             if check.wrong is not None:
                 self._endpoints.exclude(endpoint, why)
             else:
@@ -131,12 +125,14 @@ class RemoteClient(ABC):
 
     async def rehearse(self, options: RequestOptions, seed: int | None) -> None:
         """Ask for one token with what the run's requests carry; `probe=false` skips it."""
-        carried = self._carried(options, seed)
-        if not carried or not self._settings.probe or carried == self._rehearsed:
-            return
-        if refused := await self._probe.rehearse(carried):
-            raise ConfigError(f"{'; '.join(refused)} (model.probe=false skips this check)")
-        self._rehearsed = carried
+        try:
+            carried = self._parameters(options, seed)
+        except ProviderFailure as failure:
+            raise ConfigError(str(failure)) from failure
+        if carried and self._settings.probe and carried != self._rehearsed:
+            if refused := await self._probe.rehearse(carried):
+                raise ConfigError(f"{'; '.join(refused)} (model.probe=false skips this check)")
+            self._rehearsed = carried
 
     async def probe(self) -> None:
         """Ask every server for one token; raises `ProviderFailure` if none gives it."""
@@ -232,7 +228,8 @@ class RemoteClient(ABC):
         """Wait until a request may be sent: within the limits per minute, and the queue is open."""
         while True:
             await admission.endpoint.queue.reopened()
-            reservation = await self._rate_limiter.admit(charged)
+            with admission.endpoint.paced():
+                reservation = await self._rate_limiter.admit(charged)
             if time.monotonic() >= admission.endpoint.limit.closed_until:
                 return reservation
             # It closed meanwhile, and a long wait would end in another minute.
@@ -281,7 +278,7 @@ class RemoteClient(ABC):
         if full:
             return ContextOverflow(error)
         if status not in (408, 409, 425, 429) and status < 500:
-            refused = refused_parameter(status, error, body)
+            refused = refused_parameter(status, error, body, self._settings.advice)
             return ProviderFailure(
                 refusal(self._settings, endpoint.url, status, message, refused=refused),
                 final=refused is not None,
@@ -305,10 +302,8 @@ class RemoteClient(ABC):
             is_first = endpoint.was_refused(admission.wave)
             if failed.wait is not None and failed.wait > self._settings.timeout.wait:
                 elsewhere = self._endpoints.failed(endpoint, pause=failed.wait)
-            elif not is_first:
-                weight = 0.0
-            elif endpoint.answered_at > history.last:
-                weight = _UNLUCKY
+            else:
+                weight = history.weight_of_refusal(endpoint, first=is_first)
         else:
             endpoint.errors += 1
             if failed.kind == "other":

@@ -1,8 +1,8 @@
 """Parameters that a server does not take: which one a refusal names, and what leaves it out."""
 
 import re
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from codeact.models.remote.errors import ServerError
 
@@ -11,27 +11,29 @@ _REFUSING = re.compile(
     r"(?i)unsupported|unrecogni[sz]ed|unknown|unexpected|deprecated|invalid|incompatible|missing"
     r"|not (?:be )?(?:support(?:ed)?|permitted|allowed|available|accept\w*|a valid|both)"
     r"|n't support|no longer support|\bonly\b|\brequires?\b|must be|\bfixed\b|does not recognize"
+    r"|but found|cannot be"
 )
 _ABOUT_ITS_VALUE = re.compile(
     r"(?i)too (?:large|small|long|low|high)|at (?:least|most)|(?:below|above) (?:the )?(?:min|max)"
     r"|minimum|maximum|greater|less than|range|exceed|>=|<="
 )
-_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_MISSING = re.compile(r"(?i)missing|must be (?:passed|provided|sent)|is required")
+_LENGTHS = {"max_tokens", "max_completion_tokens"}
+_MISSING = re.compile(r"(?i)missing|must be (?:passed|provided|sent)|is required|but found")
+_WORDS = {"reasoning", "thinking", "format"}
+"""Names that are words, too: "with reasoning on, temperature has to be 1"."""
 
-_ADVICE = {
-    "temperature": "model.sampling.temperature=null leaves it out",
-    "top_p": "model.sampling.top_p=null leaves it out",
-    "seed": "model.sampling.seed=none leaves it out",
-    "stop": "model.stop_limit=0 leaves it out, and texts are cut at the stop strings here (any "
-    "other number sends so many)",
-    "reasoning_effort": "model.reasoning.effort=null leaves it out",
-    "tools": "the prompt strategy offers functions: take another prompt, or have the server parse "
-    "calls (vLLM: model.args={enable_auto_tool_choice: true, tool_call_parser: NAME})",
-    "response_format": "the prompt strategy asks for it: take another prompt",
-}
-_IN_MESSAGES = ("reasoning_content", "reasoning_details", "reasoning")
-_PRESETS = "; model.dialect=NAME is all that a kind of model wants (docs/models.md has the names)"
+
+class ParameterAdvice(NamedTuple):
+    """What leaves a parameter out of an API's requests, by its name.
+
+    `in_messages` says the same of what messages carry, and `missing` what sends the reasoning that
+    a server misses there. `presets` goes for every parameter.
+    """
+
+    parameters: Mapping[str, str]
+    in_messages: Mapping[str, str]
+    missing: str
+    presets: str = ""
 
 
 class RefusedParameter(NamedTuple):
@@ -44,7 +46,7 @@ class RefusedParameter(NamedTuple):
 
 
 def refused_parameter(
-    status: int, error: ServerError, sent: Collection[str]
+    status: int, error: ServerError, sent: Mapping[str, Any], advice: ParameterAdvice
 ) -> RefusedParameter | None:
     """Return the parameter that a refusal names, of those that were `sent`; None if it names none.
 
@@ -53,14 +55,15 @@ def refused_parameter(
     """
     if status not in _STATUSES:
         return None
-    known = [name for name in sent if name not in ("model", "messages", "prompt")]
-    names = [*_IN_MESSAGES, *known]
+    known = [name for name in sent if name not in ("model", "messages", "prompt", "system")]
+    within = [key for value in sent.values() if isinstance(value, dict) for key in value]
+    names = [*advice.in_messages, *known, *(key for key in within if key in advice.parameters)]
     words = error.message[:2000]
     apart = [part for part in re.split(r"[.\[\]]+", error.param) if part in names]
-    if not apart and not _REFUSING.search(words):
+    if not (apart or _REFUSING.search(words) or _ABOUT_ITS_VALUE.search(words)):
         return None
-    name = apart[-1] if apart else _named(words, names)
-    return None if name is None else _advised(name, words)
+    name = apart[-1] if apart else _named(words, names) or _said(words, known)
+    return None if name is None else _advised(name, words, advice)
 
 
 def _named(words: str, names: Collection[str]) -> str | None:
@@ -70,30 +73,30 @@ def _named(words: str, names: Collection[str]) -> str | None:
         head, *tail = name.split("_")
         camel = head + "".join(part.capitalize() for part in tail)
         said = rf"(?<!\w)(?:{re.escape(name)}|{re.escape(camel)})(?!\w)"
-        if name == "reasoning":
-            # Unquoted it is a word: "with reasoning on, temperature has to be 1".
-            said = r"(?<=[`'\"])reasoning(?=[`'\"])"
+        if name in _WORDS:
+            # In quotes, or as a place: "messages.1.content.0.thinking: ...".
+            said = rf"(?<=[`'\"]){name}(?=[`'\"])|(?:^|(?<=\.)){name}(?=[.:])"
         found = re.search(said, words)
         if found is not None:
             places[name] = found.start()
     return min(places, key=places.__getitem__, default=None)
 
 
-def _advised(name: str, words: str) -> RefusedParameter:
-    if name in _IN_MESSAGES:
-        keep = "model.reasoning.history=keep sends it"
-        drop = (
-            "model.reasoning.history=drop leaves it out (or model.reasoning.spelling says how the "
-            "server calls it)"
-        )
-        return RefusedParameter(name, keep if _MISSING.search(words) else drop)
-    if name in _OTHER_NAME:
-        other = _OTHER_NAME[name]
-        if _ABOUT_ITS_VALUE.search(words) and other not in words:
+def _said(words: str, names: Collection[str]) -> str | None:
+    """Return a parameter that is a word, and stands in a text as such."""
+    return next((one for one in names if one in _WORDS and re.search(rf"\b{one}\b", words)), None)
+
+
+def _advised(name: str, words: str, advice: ParameterAdvice) -> RefusedParameter:
+    in_messages = advice.in_messages.get(name)
+    if in_messages and (name not in advice.parameters or words.startswith("messages")):
+        reasoning_is_missing = _MISSING.search(words) and name != "cache_control"
+        return RefusedParameter(name, advice.missing if reasoning_is_missing else in_messages)
+    if name in _LENGTHS and _ABOUT_ITS_VALUE.search(words):
+        others = _LENGTHS - {name}
+        if not any(other in words for other in others):
             return RefusedParameter(
                 name, "give model.sampling.max_tokens a number that the server takes", value=True
             )
-        advice = f"model.length_key={other} sends it by its other name"
-    else:
-        advice = _ADVICE.get(name, "take it out of model.sampling.extra")
-    return RefusedParameter(name, advice + _PRESETS)
+    known = advice.parameters.get(name, "take it out of model.sampling.extra")
+    return RefusedParameter(name, known + advice.presets)

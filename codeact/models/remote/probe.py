@@ -239,7 +239,7 @@ class Probe:
         error = parse_error(response.body) if response.status != 200 else None
         if error is None or is_context_overflow(error):
             return None
-        refused = refused_parameter(response.status, error, self._carried)
+        refused = refused_parameter(response.status, error, self._carried, self._settings.advice)
         return None if refused is None or refused.value else refused
 
 

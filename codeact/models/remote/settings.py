@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from codeact.episode.settings import Settings
 from codeact.models.base import ModelSettings, without_none
+from codeact.models.remote.parameters import ParameterAdvice
 
 
 class TimeoutSettings(Settings):
@@ -85,6 +86,8 @@ class RemoteSettings(ModelSettings):
     """Where a server lists its models, after its address."""
     checked_keys: ClassVar[str] = "name, base_url, sampling"
     """Settings to check where a server refuses a request."""
+    advice: ClassVar[ParameterAdvice] = ParameterAdvice({}, {}, "")
+    """What to do about a parameter that a server does not take."""
 
     kind: str
     """The kind of endpoint."""

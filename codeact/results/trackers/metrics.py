@@ -7,15 +7,19 @@ import hashlib
 import heapq
 import time
 from collections import deque
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from codeact.episode.messages import Message
 from codeact.episode.record import EpisodeRecord
 from codeact.experiment.config.schema import RunConfig
 from codeact.experiment.events import Load
-from codeact.experiment.summary import Latest, Summary, Tally, quantiles, take_in
+from codeact.experiment.summary import Summary, Tally, quantiles, take_in
 from codeact.models.base import ModelSettings
+from codeact.recordings.run_folder import open_index
+from codeact.statistics.wilson import wilson
 from codeact.wording import secrets_of, without_secrets
 
 Row = dict[str, float]
@@ -59,6 +63,14 @@ class Scrubber:
         left_out = len(text) - limit
         return f"{kept} … ({left_out:,} more characters)" if left_out > 0 else kept
 
+    def texts(self, value: Any) -> Any:
+        """JSON data, with every text in it scrubbed and none cut."""
+        if isinstance(value, dict):
+            return {name: self.texts(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.texts(item) for item in value]
+        return self.text(value, len(value)) if isinstance(value, str) else value
+
     def data(self, value: Any, key: str = "") -> Any:
         """JSON data, scrubbed; a value is judged together with its `key`."""
         if isinstance(value, dict):
@@ -86,12 +98,16 @@ class ConversationSample:
 
     def add(self, record: EpisodeRecord) -> None:
         """Take an episode in, if it belongs to the sample so far."""
-        digest = hashlib.blake2b(record.id.encode(), digest_size=8).digest()
+        self.offer(record.id, lambda: record)
+
+    def offer(self, name: str, read: Callable[[], EpisodeRecord]) -> None:
+        """Take in the episode of an id, which `read` gives if it belongs to the sample."""
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
         place = -int.from_bytes(digest)
         if len(self._heap) < self._size:
-            heapq.heappush(self._heap, (place, record.id, self._row(record)))
+            heapq.heappush(self._heap, (place, name, self._row(read())))
         elif self._heap and place > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (place, record.id, self._row(record)))
+            heapq.heapreplace(self._heap, (place, name, self._row(read())))
 
     @property
     def rows(self) -> list[list[Any]]:
@@ -137,9 +153,14 @@ class RunMetrics:
         self._recent: dict[str, deque[float]] = {}
         self._throughput = Throughput()
 
-    def recall(self, latest: Latest, owed: Container[str]) -> None:
+    def recall(self, folder: Path, owed: Container[str]) -> None:
         """Take in what the run folder held before this session; `owed` ids are played again."""
-        take_in(self.summary, latest, self._add, owed)
+        with open_index(folder) as index:
+            take_in(self.summary, folder, index, self._count, owed)
+            self.step = index.lines
+            for (name,) in index.columns(["id"]):
+                if name not in owed:
+                    self.conversations.offer(name, partial(index.read, name))
 
     def add(self, record: EpisodeRecord) -> None:
         """Take in an episode that has just been written."""
@@ -148,8 +169,11 @@ class RunMetrics:
         self._add(record)
 
     def _add(self, record: EpisodeRecord) -> None:
-        self.summary.add(record)
+        self._count(record)
         self.conversations.add(record)
+
+    def _count(self, record: EpisodeRecord) -> None:
+        self.summary.add(record)
         for turn in record.turns:
             for effect, seconds in turn.seconds.items():
                 self._recent.setdefault(effect, deque(maxlen=_RECENT)).append(seconds)
@@ -165,6 +189,33 @@ class RunMetrics:
         if load is not None:
             row |= {"in_flight": load.in_flight, "queued": load.queued}
         return MetricsRow(self.step, row)
+
+
+class CurvePoint(NamedTuple):
+    """A point of the curve: `solved` of `counted` episodes were solved within so many turns.
+
+    `low` and `high` bound its rate.
+    """
+
+    turns: int
+    rate: float
+    low: float
+    high: float
+    solved: int
+    counted: int
+
+
+def success_curve(summary: Summary) -> list[CurvePoint]:
+    """Return success against turns, from 1 to as many as an episode has; empty without any."""
+    counted = sum(tally.counted for tally in summary.by_turns.values())
+    points, solved = [], 0
+    for turns in range(1, max(summary.by_turns, default=0) + 1):
+        if (tally := summary.by_turns.get(turns)) is not None:
+            solved += tally.successes
+        if (found := wilson(solved, counted)) is not None:
+            ends = found.low, found.high
+            points.append(CurvePoint(turns, solved / counted, *ends, solved, counted))
+    return points
 
 
 class Throughput:
@@ -215,6 +266,9 @@ def numbers(summary: Summary) -> Row:
         "success_rate": overall.success_rate,
     }
     row |= {f"success_rate/{task}": t.success_rate for task, t in summary.by_task.items()}
+    row |= _intervals("", overall)
+    for task, tally in summary.by_task.items():
+        row |= _intervals(f"/{task}", tally)
     for turns, tally in summary.by_turns.items():
         row |= _of_turns(turns, tally)
     row |= {f"failures/{cause}": count for cause, count in overall.causes.items()}
@@ -223,8 +277,25 @@ def numbers(summary: Summary) -> Row:
     return {key: value for key, value in row.items() if value is not None}
 
 
+def _intervals(suffix: str, tally: Tally) -> dict[str, float | None]:
+    """Return the ends of a success rate's interval, and what several samples of a task tell."""
+    found = tally.samples.interval
+    row: dict[str, float | None] = {}
+    if found is not None:
+        row = {f"success_rate_low{suffix}": found.low, f"success_rate_high{suffix}": found.high}
+    for name, rates in (("pass@", tally.samples.pass_at_k), ("pass^", tally.samples.pass_hat_k)):
+        for k, one in rates.items():
+            row |= {
+                f"{name}{k}{suffix}": one.value,
+                f"{name}{k}_low{suffix}": one.interval.low,
+                f"{name}{k}_high{suffix}": one.interval.high,
+            }
+    return row
+
+
 def _of_turns(turns: int, tally: Tally) -> dict[str, float | None]:
     return {
         f"turns/{turns}/success_rate": tally.success_rate,
+        **{f"turns/{turns}/{name}": value for name, value in _intervals("", tally).items()},
         f"turns/{turns}/episodes": tally.episodes,
     }

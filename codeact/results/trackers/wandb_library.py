@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.files import private_folder
+from codeact.wording import first_line
 
 if TYPE_CHECKING:
     import wandb
@@ -134,9 +135,3 @@ def staging_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_DATA_DIR"]
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says, or its type."""
-    words = str(error).strip().splitlines()
-    return words[0].rstrip(".") if words else type(error).__name__

@@ -1,8 +1,8 @@
 """The docker executor: the guest as PID 1 of a container.
 
-One container holds all sessions, or each session has its own (`isolation`). They are reached over
-unix sockets in a folder that host and container share or, where they share none because the engine
-is on another machine or the runtime has a kernel of its own, over `docker exec` (`transport`).
+One container holds all sessions, or each session has its own (`isolation`). The host reaches them
+over unix sockets in a folder that it shares with the container. If they share none, because the
+engine is on another machine or the runtime has its own kernel, it uses `docker exec` (`transport`).
 """
 
 import asyncio

@@ -1,0 +1,1 @@
+"""Comparison of runs: which tasks they share, how they differ, and how sure that is."""

@@ -1,0 +1,1 @@
+"""Intervals, tests and power for success rates: numbers in, numbers out."""
