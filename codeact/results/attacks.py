@@ -58,11 +58,16 @@ def _row(name: str, report: AttackReport) -> dict[str, Any]:
         "family": report.family,
         "mode": report.mode,
         "tasks": report.tasks,
-        "any": report.attacked / report.tasks,
-        "share": {one.name: report.count(one.name) / report.tasks for one in ATTACKS},
+        "any": _share(report.attacked, report),
+        "share": {one.name: _share(report.count(one.name), report) for one in ATTACKS},
         "seconds": round(report.seconds, 3),
         "passed": report.passed,
     }
+
+
+def _share(count: int, report: AttackReport) -> float:
+    """Of tasks; a limit may have left a data set without any."""
+    return count / report.tasks if report.tasks else 0.0
 
 
 def _remarks(file: str, reports: Sequence[AttackReport]) -> list[str]:

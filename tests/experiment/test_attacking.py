@@ -18,6 +18,7 @@ from codeact.exceptions import GraderFailure
 from codeact.experiment.attacking import AttackReport, Passed, attack
 from codeact.graders.attacks import ATTACKS
 from codeact.graders.base import Mode
+from codeact.results.attacks import write_attacks
 from codeact.sample import tasks_path
 from codeact.sandboxes.base import Sandbox
 from codeact.tools import ToolBox
@@ -162,6 +163,12 @@ def test_the_command_attacks_a_plug_in_and_writes_its_table(
         ("strict", 1.0, 1.0), ("mint", 1.0, 1.0),
     ]  # fmt: skip
     assert rows[0]["passed"][0]["answer"] == "Ostrich or emu?"
+
+
+def test_a_data_set_of_which_a_limit_leaves_nothing_has_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "attacks.json"
+    write_attacks({"none": [AttackReport("mine", "strict", 0, (), 0.0)]}, path)
+    assert json.loads(path.read_bytes())[0]["any"] == 0.0
 
 
 def test_shares_count_a_task_once_however_many_forms_pass() -> None:

@@ -134,7 +134,7 @@ class ValidateConfig(ToolSettings):
     formats: list[str]
     """Action formats in which tasks with a walkthrough, such as those of toolbench, are solved by
     it; an empty list is none."""
-    attacks: list[Mode] = ["strict", "mint"]
+    attacks: list[Mode] = Field(default_factory=lambda: list[Mode](("strict", "mint")))
     """The grading modes in which answers that solve nothing are tried on every task."""
     attacks_out: str | None = None
     """Where the table of attacks, and every one that passes, is written as JSON."""
