@@ -72,6 +72,10 @@ _TEXT = ModuleTests(_LABELS, ("graders/test_reasoning.py",), _SHORT)
 _CODE = ("graders/test_code.py",)
 _PUBLISHED = ("collection/test_collection_published.py",)
 _COLLECTION = ("collection/test_collection.py",)
+_FORMATS = ModuleTests(
+    ("episode/test_formats.py", "episode/test_prompt_words.py"),
+    ("experiment/test_formats.py", "experiment/test_format_calls.py"),
+)
 
 TESTS = {
     "episode/causes.py": ModuleTests(
@@ -90,8 +94,26 @@ TESTS = {
     "episode/prompts/code.py": ModuleTests(_MACHINE, _RECORDED),
     "episode/prompts/examples.py": ModuleTests(_MACHINE, ("test_sample_data.py",)),
     "episode/prompts/recorded.py": ModuleTests(("experiment/test_recorded_prompts.py",)),
+    "episode/conduct.py": ModuleTests(("episode/test_conduct.py",)),
+    "episode/schemas.py": ModuleTests(("episode/test_schemas.py",)),
+    "episode/textless.py": ModuleTests(("episode/test_textless.py",)),
+    "episode/prompts/called_examples.py": _FORMATS,
+    "episode/prompts/calling.py": _FORMATS,
+    "episode/prompts/calls.py": _FORMATS,
+    "episode/prompts/code_fenced.py": _FORMATS,
+    "episode/prompts/code_tool.py": _FORMATS,
+    "episode/prompts/direct.py": _FORMATS,
+    "episode/prompts/format.py": _FORMATS,
+    "episode/prompts/json_calls.py": _FORMATS,
+    "episode/prompts/json_code.py": _FORMATS,
+    "episode/prompts/parsing.py": _FORMATS,
+    "episode/prompts/text_calls.py": _FORMATS,
+    "episode/prompts/tool_calls.py": _FORMATS,
+    "episode/prompts/worked.py": _FORMATS,
     "episode/protocol.py": ModuleTests(_MACHINE, _RECORDED),
     "episode/record.py": ModuleTests(_RECORD, (*_FOLDER, "experiment/test_runner.py")),
+    "graders/attacks.py": ModuleTests(("experiment/test_attacking.py",)),
+    "graders/toolbench.py": ModuleTests(("datasets/test_toolbench.py",)),
     "graders/cases.py": ModuleTests(("graders/test_outputs.py",), _CODE, _PROGRAMS),
     "graders/choice.py": _TEXT,
     "graders/code.py": ModuleTests(_CODE, (), _PROGRAMS),

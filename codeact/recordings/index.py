@@ -184,7 +184,7 @@ class Index:
         """Return each combination of values in some columns, with its number of episodes last."""
         chosen = ", ".join(map(_column, names))
         clause, values = self._clause(where, text)
-        sql = f"SELECT {chosen}, count(*) FROM episodes{clause} GROUP BY {chosen}"  # noqa: S608
+        sql = f"SELECT {chosen}, count(*) FROM episodes WHERE {clause} GROUP BY {chosen}"  # noqa: S608
         return self._guarded(lambda: self._store.db.execute(sql, values).fetchall())
 
     def read(self, key: str) -> EpisodeRecord:

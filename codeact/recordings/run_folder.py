@@ -312,17 +312,18 @@ def _look_through(path: Path) -> _Found:
     return found
 
 
-def open_index(path: Path) -> Index:
+def open_index(path: Path, *, skip_unreadable: bool = False) -> Index:
     """Open the index of a run folder, or of its file.
 
-    Raises `RunFolderError` where it has no such file, and for the first line without an episode.
+    Raises `RunFolderError` where it has no such file, and for the first line without an episode,
+    unless those are skipped.
     """
     try:
         index = Index.open(path)
     except RecordingError as error:
         raise RunFolderError(str(error)) from error
     try:
-        _refuse(index.problems())
+        _refuse([] if skip_unreadable else index.problems())
     except BaseException:
         index.close()
         raise

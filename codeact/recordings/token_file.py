@@ -38,10 +38,7 @@ def read_tokens(
 
 def _last_records(folder: Path, *, skip_unreadable: bool) -> dict[str, UnitKey]:
     """Return the unit of the attempt that ended each episode, by its last line."""
-    with open_index(folder) as index:
-        if not skip_unreadable:
-            for one in index.problems():
-                raise RunFolderError(f"{one.place.in_words}: {one.reason}")
+    with open_index(folder, skip_unreadable=skip_unreadable) as index:
         keys = [UnitKey(*row) for row in index.columns(["id", "session", "attempts"])]
     return {key.episode: key for key in keys}
 

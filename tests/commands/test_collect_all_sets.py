@@ -16,7 +16,7 @@ from tests.helpers.killing import kill_at_every_moment, outputs
 
 pytestmark = pytest.mark.slow
 """Whichever test comes first makes the collection."""
-ELSEWHERE = {"alfworld", "typed"}
+ELSEWHERE = {"alfworld", "toolbench", "typed"}
 """Families that need more than the package itself; they have tests of their own."""
 RULES = ["selection=published", "selection.excluded_tasks=[]", "selection.order=tasks", "workers=1"]
 EACH = dict.fromkeys(FAMILIES, TASKS)
