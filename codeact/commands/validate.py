@@ -105,6 +105,8 @@ async def _validate(config: ValidateConfig) -> _Found:
                 family, tasks, config.formats, sandbox=sandbox, mode=mode, tools=tools[mode]
             )
             found.attacks[name] = [
-                await attack(family, tasks, sandbox, each, tools[each]) for each in config.attacks
+                await attack(family, tasks, sandbox, each, tools[each])
+                for each in config.attacks
+                if each in family.graders
             ]
         return found

@@ -48,7 +48,7 @@ def ratio_of_means(amounts: ArrayLike, successes: ArrayLike, level: float = LEVE
     if a <= 0 or inside < 0:
         # What fits lies outside two roots; the larger is a lower end where the value is above it.
         low = (b - math.sqrt(inside)) / a if inside >= 0 and a else 0.0
-        low = max(0.0, low) if low <= value else 0.0
+        low = max(0.0, float(low)) if low <= value else 0.0
         return Ratio(value, Interval(low, math.inf, "fieller", count))
     ends = [(b + sign * math.sqrt(inside)) / a for sign in (-1, 1)]
     return Ratio(value, Interval(float(ends[0]), float(ends[1]), "fieller", count))

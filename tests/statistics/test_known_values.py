@@ -246,3 +246,11 @@ def test_a_curve_is_least_squares() -> None:
     assert ours.r_squared == pytest.approx(theirs.rvalue**2)
     assert curve({5: 0.3}) == ({5: 0.3}, None, None)
     assert curve({1: 0.2, 2: 0.2}).r_squared is None
+
+
+def test_the_ends_of_every_ratio_are_plain_numbers() -> None:
+    """Reports are written as JSON, which knows no others."""
+    for won in ([1.0] * 8, [0.0] * 7 + [1.0], [0.0] * 8):
+        found = ratio_of_means([float(n) for n in range(8)], won)
+        assert found is not None
+        assert {type(found.value), type(found.interval.low), type(found.interval.high)} == {float}

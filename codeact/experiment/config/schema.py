@@ -135,7 +135,8 @@ class ValidateConfig(ToolSettings):
     """Action formats in which tasks with a walkthrough, such as those of toolbench, are solved by
     it; an empty list is none."""
     attacks: list[Mode] = Field(default_factory=lambda: list[Mode](("strict", "mint")))
-    """The grading modes in which answers that solve nothing are tried on every task."""
+    """The grading modes in which answers that solve nothing are tried on every task, as far as a
+    family has them."""
     attacks_out: str | None = None
     """Where the table of attacks, and every one that passes, is written as JSON."""
 
