@@ -309,9 +309,7 @@ def test_the_first_message_has_four_parts_and_states_the_limits() -> None:
     assert task == "Task:\nHow many?\n"
 
 
-SEARCHES = sorted(
-    {path.stem for path in data_folder("conf").glob("search/*.yaml")} - {"corpus"}
-)
+SEARCHES = sorted({path.stem for path in data_folder("conf").glob("search/*.yaml")} - {"corpus"})
 """All but the one that has the same function, and wants an index first (tools/test_corpus.py)."""
 
 
