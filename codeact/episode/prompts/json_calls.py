@@ -22,7 +22,7 @@ In every turn, write one JSON object and nothing else. It is one of these two:
 2) Your final answer in the form that the task asks for, for example:
 {{{thought}"answer": "42"}}
 """
-_ANSWERING = """\
+ANSWERING = """\
 You solve tasks step by step.
 
 Write one JSON object and nothing else, with your final answer in the form that the task asks for, \
@@ -30,6 +30,7 @@ for example:
 {{{thought}"answer": "42"}}
 """
 _THOUGHT = '"thought": "I should add the two prices.", '
+HOW_TO_ANSWER = 'write {"answer": "…"}'
 
 
 class JsonStrategy(ActionFormat):
@@ -43,11 +44,11 @@ class JsonStrategy(ActionFormat):
         'To call a tool, write one JSON object {"tool": NAME, "arguments": {NAME: VALUE}}. To '
         'answer, write {"answer": "…"}.'
     )
-    how_to_answer = 'write {"answer": "…"}'
+    how_to_answer = HOW_TO_ANSWER
 
     def instruction(self, turns: TurnSettings, tools: tuple[ToolSpec, ...]) -> str:
-        text = _ACTING if turns.use_tools and tools else _ANSWERING
-        return text.format(thought=_THOUGHT if self.style.thought else "")
+        acts = turns.use_tools and tools
+        return words(_ACTING if acts else ANSWERING, thought=self.style.thought)
 
     def written(self, step: Step) -> str:
         act = {"tool": step.tool, "arguments": dict(step.arguments)}
@@ -69,6 +70,11 @@ class JsonStrategy(ActionFormat):
 
     def acted_until(self, text: str) -> int | None:
         return end_of_object(text, ("tool", "answer"))
+
+
+def words(text: str, *, thought: bool) -> str:
+    """Return an instruction whose example objects have a thought, or none."""
+    return text.format(thought=_THOUGHT if thought else "")
 
 
 def object_of(step: Step, act: Mapping[str, object], *, thought: bool) -> str:

@@ -6,7 +6,14 @@ from codeact.episode.messages import JSON, Answer, RequestOptions
 from codeact.episode.prompts.base import Action
 from codeact.episode.prompts.calls import encodable
 from codeact.episode.prompts.format import ActionFormat
-from codeact.episode.prompts.json_calls import answer_of_object, end_of_object, object_of
+from codeact.episode.prompts.json_calls import (
+    ANSWERING,
+    HOW_TO_ANSWER,
+    answer_of_object,
+    end_of_object,
+    object_of,
+    words,
+)
 from codeact.episode.prompts.parsing import Fault, acting_object
 from codeact.episode.prompts.worked import Step
 from codeact.episode.settings import TurnSettings
@@ -22,14 +29,6 @@ In every turn, write one JSON object and nothing else. It is one of these two:
 2) Your final answer in the form that the task asks for, for example:
 {{{thought}"answer": "42"}}
 """
-_ANSWERING = """\
-You solve tasks step by step.
-
-Write one JSON object and nothing else, with your final answer in the form that the task asks for, \
-for example:
-{{{thought}"answer": "42"}}
-"""
-_THOUGHT = '"thought": "I should add the two prices.", '
 
 
 class JsonCodeStrategy(ActionFormat):
@@ -41,11 +40,10 @@ class JsonCodeStrategy(ActionFormat):
         'To run code, write one JSON object {"code": "…"}, with line ends in the code as \\n. To '
         'answer, write {"answer": "…"}.'
     )
-    how_to_answer = 'write {"answer": "…"}'
+    how_to_answer = HOW_TO_ANSWER
 
     def instruction(self, turns: TurnSettings, tools: tuple[ToolSpec, ...]) -> str:
-        text = _ACTING if turns.use_tools else _ANSWERING
-        return text.format(thought=_THOUGHT if self.style.thought else "")
+        return words(_ACTING if turns.use_tools else ANSWERING, thought=self.style.thought)
 
     def options(
         self, turns: TurnSettings, tools: tuple[ToolSpec, ...], *, plain: bool

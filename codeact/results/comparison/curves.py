@@ -20,6 +20,12 @@ def curves_of(runs: Sequence[PlayedRun]) -> list[CurveReport]:
     return [*_by_limit(runs), *(_within(run) for run in runs)]
 
 
+def limit_of(turn_setting: str) -> int | None:
+    """Return the limit of turns that a turn setting is named by, such as 5 of ``max5_p2``."""
+    found = _LIMIT.match(turn_setting)
+    return int(found[1]) if found else None
+
+
 def _within(run: PlayedRun) -> CurveReport:
     """Return the share of tasks solved in at most k turns."""
     tasks = run.tasks
@@ -34,10 +40,10 @@ def _by_limit(runs: Sequence[PlayedRun]) -> Iterator[CurveReport]:
     """Yield a curve over the runs of one model and one kind of feedback, by their limits."""
     groups: dict[str, dict[int, float]] = defaultdict(dict)
     for run in runs:
-        if (limit := _LIMIT.match(run.limit_name)) is not None:
+        if (limit := limit_of(run.limit_name)) is not None:
             rate = run.tasks.rate
             name = run.model if run.feedback == "none" else f"{run.model} ({run.feedback})"
-            groups[name].setdefault(int(limit[1]), float(rate[~np.isnan(rate)].mean()))
+            groups[name].setdefault(limit, float(rate[~np.isnan(rate)].mean()))
     for name, rates in groups.items():
         if len(rates) > 1:
             yield _report(name, "by limit", rates)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codeact.files import replacing
-from codeact.results.comparison.model import ComparisonReport, IntervalEstimate
+from codeact.results.comparison.model import ComparisonReport, CurveReport, IntervalEstimate
+from codeact.statistics.curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,15 +114,20 @@ def _ends(found: IntervalEstimate) -> tuple[float, float]:
 def _turns(axes: "Axes", report: ComparisonReport) -> bool:
     curves = [curve for curve in report.curves if len(curve.rates) > 1]
     limits = [curve for curve in curves if curve.kind == "by limit"]
-    for curve in limits or curves:
-        slope = f"{100 * (curve.slope or 0):+.2f} a turn"
+    axes.set_xlabel("limit of turns" if limits else "turns taken, at most")
+    return draw_curves(axes, [(_short(curve.name), curve) for curve in limits or curves])
+
+
+def draw_curves(axes: "Axes", curves: Sequence[tuple[str, CurveReport | Curve]]) -> bool:
+    """Draw success against numbers of turns, each curve with its name and slope."""
+    for name, curve in curves:
         rates = [100 * rate for rate in curve.rates.values()]
-        axes.plot(list(curve.rates), rates, "o-", label=f"{_short(curve.name)}: {slope}")
+        label = f"{name}: {100 * (curve.slope or 0):+.2f} a turn"
+        axes.plot(list(curve.rates), rates, "o-", label=label)
     if not curves:
         return False
-    axes.set_xlabel("limit of turns" if limits else "turns taken, at most")
     axes.set_ylabel("success in %")
-    axes.set_xticks(sorted({k for curve in limits or curves for k in curve.rates}))
+    axes.set_xticks(sorted({k for _, curve in curves for k in curve.rates}))
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=7)
     return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from codeact.results.comparison.document import Section
 from codeact.results.comparison.files import write_document
 from codeact.results.comparison.model import IntervalEstimate
-from codeact.results.comparison.plots import draw_estimates, save_plots
+from codeact.results.comparison.plots import draw_curves, draw_estimates, save_plots
 from codeact.results.comparison.rows import pair_lines, run_rows
 from codeact.results.comparison.terminal import show_line, show_table
 from codeact.results.studies.model import StudyReport
@@ -99,17 +99,6 @@ def _differences(axes: "Axes", report: StudyReport) -> bool:
 
 
 def _turns(axes: "Axes", report: StudyReport) -> bool:
-    curves = {group.name: curve_of(group) for group in report.compared}
-    shown = {name: one for name, one in curves.items() if len(one.rates) > 1}
-    for name, found in shown.items():
-        rates = [100 * rate for rate in found.rates.values()]
-        label = f"{name}: {100 * (found.slope or 0):+.2f} a turn"
-        axes.plot(list(found.rates), rates, "o-", label=label)
-    if not shown:
-        return False
+    curves = [(group.name, curve_of(group)) for group in report.compared]
     axes.set_xlabel("limit of turns")
-    axes.set_ylabel("success in %")
-    axes.set_xticks(sorted({k for found in shown.values() for k in found.rates}))
-    axes.set_ylim(bottom=0)
-    axes.legend(fontsize=7)
-    return True
+    return draw_curves(axes, [(name, one) for name, one in curves if len(one.rates) > 1])

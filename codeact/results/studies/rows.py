@@ -1,17 +1,15 @@
 """The tables of a study as rows of text; the first row is the head."""
 
-import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from codeact.results.comparison.curves import limit_of
 from codeact.results.comparison.model import IntervalEstimate, RunReport
 from codeact.results.comparison.rows import Rows
 from codeact.results.comparison.words import number, p_in_words, percent, points
 from codeact.results.studies.model import FormatReport, StudyGroup, StudyReport
 from codeact.results.studies.settings import TableName
 from codeact.statistics.curve import Curve, curve
-
-_LIMIT = re.compile(r"max(\d+)_p\d+")
 
 
 def rate_rows(report: StudyReport) -> Rows:
@@ -28,19 +26,13 @@ def rate_rows(report: StudyReport) -> Rows:
     return rows
 
 
-def limit_of(run: RunReport) -> int | None:
-    """Return a run's limit of turns."""
-    found = _LIMIT.match(run.turn_setting)
-    return int(found[1]) if found else None
-
-
 def curve_of(group: StudyGroup) -> Curve:
     """Return success by the limit of turns, with the line through it.
 
     As in the published benchmark: each limit is a run of its own, and slope and r² are those of
     least squares.
     """
-    limits = ((limit_of(run), run.success) for run in group.comparison.runs)
+    limits = ((limit_of(run.turn_setting), run.success) for run in group.comparison.runs)
     return curve({k: one.value for k, one in limits if k is not None and one is not None})
 
 
